@@ -1,0 +1,225 @@
+// Package plan is the plan as data: what davit would do, why, in which order, and what
+// it looked at to say so. Nothing here decides or prints.
+//
+// A plan can be saved; the file is self-describing, pinned to a state, and carries a
+// digest over all of it. It never holds a secret.
+package plan
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// Format is the version of the plan's JSON form.
+const Format = 1
+
+// Plan is everything a person reviews and everything an apply needs besides the stack's own files.
+type Plan struct {
+	Format  int       `json:"format_version"`
+	Davit   string    `json:"davit_version"`
+	Created time.Time `json:"created"`
+	Mode    Mode      `json:"mode"`
+	State   StateRef  `json:"state"`
+	// Config is a digest of the stack's files and of the variables' values; an apply with
+	// other ones is refused.
+	Config       string                     `json:"config_digest"`
+	Variables    map[string]json.RawMessage `json:"variables,omitempty"` // as given; sensitive ones are absent
+	Plugins      []Plugin                   `json:"plugins"`
+	Observations []Observation              `json:"observations"`
+	Changes      []Change                   `json:"changes"` // every managed instance, in the order of the configuration, deletions of vanished blocks last
+	Images       []ImageChange              `json:"image_changes,omitempty"`
+	Outputs      []Output                   `json:"outputs,omitempty"`
+	Warnings     []Diagnostic               `json:"warnings,omitempty"`
+	Summary      Summary                    `json:"summary"`
+	Digest       string                     `json:"digest"` // sha256 over the plan with this field empty and Created zero
+}
+
+// Mode is what the plan is for.
+type Mode string
+
+// The modes.
+const (
+	ModeApply   Mode = "apply"
+	ModeDestroy Mode = "destroy"
+)
+
+// StateRef names the state that the plan was made against.
+type StateRef struct {
+	Lineage string `json:"lineage,omitempty"`
+	Serial  uint64 `json:"serial"`
+}
+
+// Plugin is a plugin that took part.
+type Plugin struct {
+	Name     string `json:"name"`
+	Version  string `json:"version"`
+	Checksum string `json:"checksum,omitempty"` // "sha256:..."; empty for a built-in
+}
+
+// Action is what happens to an instance or an item. The words are those of the protocol.
+type Action string
+
+// The actions.
+const (
+	None    Action = "none"
+	Create  Action = "create"
+	Update  Action = "update"
+	Replace Action = "replace"
+	Delete  Action = "delete"
+	Build   Action = "build"
+	Adopt   Action = "adopt"
+)
+
+// Observation is what one source, image or policy was seen to be. An apply uses it as it stands.
+type Observation struct {
+	Address string   `json:"address"`
+	Kind    string   `json:"kind"`
+	Type    string   `json:"type"`
+	Plugin  string   `json:"plugin"`
+	Reasons []string `json:"reasons,omitempty"`
+	Outputs Value    `json:"outputs"`
+	Before  *Value   `json:"before,omitempty"` // outputs at the last apply
+	Items   []Item   `json:"items,omitempty"`  // a source: the commits since the last apply
+	// Rejected are the tags that a policy refused, and why.
+	Rejected  []Rejection `json:"rejected,omitempty"`
+	DependsOn []string    `json:"depends_on,omitempty"`
+	Private   []byte      `json:"private,omitempty"`
+}
+
+// Rejection is a tag that a policy refused.
+type Rejection struct {
+	Tag    string `json:"tag"`
+	Reason string `json:"reason"`
+}
+
+// Change is what would happen to one managed instance.
+type Change struct {
+	Address string   `json:"address"`
+	Kind    string   `json:"kind"`
+	Type    string   `json:"type"`
+	Plugin  string   `json:"plugin"`
+	Action  Action   `json:"action"`
+	Reasons []string `json:"reasons,omitempty"`
+	Items   []Item   `json:"items,omitempty"`
+	Before  *Value   `json:"before,omitempty"` // outputs in state
+	After   *Value   `json:"after,omitempty"`  // planned outputs
+	// WaitsFor are the managed instances whose results this one's unknown values wait for.
+	WaitsFor []string `json:"waits_for,omitempty"`
+	// DependsOn are the changes that must be done before this one: the order of the operations as data.
+	// For a deletion they are the deletions of what depended on it.
+	DependsOn []string `json:"depends_on,omitempty"`
+	// Deferred says that the configuration is not known enough to plan: it is planned in full at apply.
+	Deferred bool   `json:"deferred,omitempty"`
+	Private  []byte `json:"private,omitempty"` // the plugin's own
+}
+
+// Item is a change nested in an instance: a Kubernetes object, a platform, a commit.
+type Item struct {
+	Key    string  `json:"key"`
+	Kind   string  `json:"kind"`
+	Name   string  `json:"name"`
+	Action Action  `json:"action"`
+	Fields []Field `json:"fields,omitempty"`
+	Note   string  `json:"note,omitempty"`
+}
+
+// Field is one changed value of an item.
+type Field struct {
+	Path      string          `json:"path"`
+	Before    json.RawMessage `json:"before,omitempty"` // absent: was not there
+	After     json.RawMessage `json:"after,omitempty"`  // absent: will not be there, or unknown
+	Unknown   bool            `json:"unknown,omitempty"`
+	Prefix    string          `json:"prefix,omitempty"` // of an unknown string
+	Sensitive bool            `json:"sensitive,omitempty"`
+}
+
+// ImageChange is an image that changes in an application, and what is behind it.
+type ImageChange struct {
+	Application string   `json:"application"` // address
+	Name        string   `json:"name"`        // where in it
+	Before      string   `json:"before,omitempty"`
+	After       string   `json:"after,omitempty"` // a known prefix when unknown
+	Unknown     bool     `json:"unknown,omitempty"`
+	Build       string   `json:"build,omitempty"`  // address of the build that makes it
+	Source      string   `json:"source,omitempty"` // address of the source that it is built from
+	From        string   `json:"from_revision,omitempty"`
+	To          string   `json:"to_revision,omitempty"`
+	Commits     []Commit `json:"commits,omitempty"` // newest first
+}
+
+// Commit is one commit of a range.
+type Commit struct {
+	ID      string `json:"id"`
+	Subject string `json:"subject"`
+}
+
+// Output is an output of the stack.
+type Output struct {
+	Name      string          `json:"name"`
+	Value     json.RawMessage `json:"value,omitempty"`
+	Before    json.RawMessage `json:"before,omitempty"`
+	Unknown   bool            `json:"unknown,omitempty"`
+	Sensitive bool            `json:"sensitive,omitempty"`
+}
+
+// Diagnostic is a warning that belongs to the plan.
+type Diagnostic struct {
+	Summary string `json:"summary"`
+	Detail  string `json:"detail,omitempty"`
+	Address string `json:"address,omitempty"`
+	Where   string `json:"where,omitempty"` // file:line
+}
+
+// Summary counts the changes by action, and the nested deletions.
+type Summary struct {
+	Create       int `json:"create"`
+	Update       int `json:"update"`
+	Replace      int `json:"replace"`
+	Delete       int `json:"delete"`
+	Build        int `json:"build"`
+	Adopt        int `json:"adopt"`
+	None         int `json:"none"`
+	ItemsDeleted int `json:"items_deleted"` // nested deletions in changes that are not deletions themselves
+}
+
+// Empty tells whether there is nothing to do.
+func (p *Plan) Empty() bool {
+	for i := range p.Changes {
+		if p.Changes[i].Action != None {
+			return false
+		}
+	}
+	return true
+}
+
+// Summarise counts the changes.
+func Summarise(changes []Change) Summary {
+	var s Summary
+	for _, c := range changes {
+		switch c.Action {
+		case Create:
+			s.Create++
+		case Update:
+			s.Update++
+		case Replace:
+			s.Replace++
+		case Delete:
+			s.Delete++
+		case Build:
+			s.Build++
+		case Adopt:
+			s.Adopt++
+		default:
+			s.None++
+		}
+		if c.Action == Delete {
+			continue
+		}
+		for _, i := range c.Items {
+			if i.Action == Delete || i.Action == Replace {
+				s.ItemsDeleted++
+			}
+		}
+	}
+	return s
+}

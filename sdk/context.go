@@ -1,0 +1,120 @@
+package sdk
+
+import (
+	"context"
+	"sync"
+)
+
+// calls is what the server of the protocol puts in the context of each method.
+type calls struct {
+	log        func(stream, line string)
+	progress   func(message string, done, total int64)
+	item       func(key, status, message string)
+	addItem    func(Item)
+	checkpoint func(outputs any, private []byte) error
+	prior      any // *Record[C, O] or nil
+	pinned     any // *O or nil
+	host       Host
+}
+
+type callsKey struct{}
+
+func callsOf(ctx context.Context) *calls {
+	c, _ := ctx.Value(callsKey{}).(*calls)
+	if c == nil {
+		return &calls{}
+	}
+	return c
+}
+
+// Host is what the running davit told the plugin.
+type Host struct {
+	Version  string
+	CacheDir string // shared by all plugins; use a folder of the plugin's name in it
+	StackDir string // what relative paths in a configuration are relative to
+}
+
+// HostOf returns what davit told the plugin.
+func HostOf(ctx context.Context) Host { return callsOf(ctx).host }
+
+// Log shows a line of work to the user, under the name of what speaks.
+func Log(ctx context.Context, stream, line string) {
+	if c := callsOf(ctx); c.log != nil {
+		c.log(stream, line)
+	}
+}
+
+// Progress shows how far an operation is. Total is 0 when not known.
+func Progress(ctx context.Context, message string, done, total int64) {
+	if c := callsOf(ctx); c.progress != nil {
+		c.progress(message, done, total)
+	}
+}
+
+// ItemStatus shows how an item is doing: "applied", "waiting", "healthy", "failed", "deleted".
+func ItemStatus(ctx context.Context, key, status, message string) {
+	if c := callsOf(ctx); c.item != nil {
+		c.item(key, status, message)
+	}
+}
+
+// AddItem adds an item to what Observe found: a source tells the commits since Prior.
+func AddItem(ctx context.Context, item Item) {
+	if c := callsOf(ctx); c.addItem != nil {
+		c.addItem(item)
+	}
+}
+
+// Save keeps a part of an operation's result: it is in state when Save returns. What
+// was saved is what state has if the operation fails or is killed.
+func Save[O any](ctx context.Context, r Result[O]) error {
+	if c := callsOf(ctx); c.checkpoint != nil {
+		return c.checkpoint(r.Outputs, r.Private)
+	}
+	return nil
+}
+
+// Prior returns the outputs that state has of the observed instance, nil at first.
+func Prior[O any](ctx context.Context) *O {
+	p, _ := callsOf(ctx).prior.(*O)
+	return p
+}
+
+// Pinned returns the outputs that Observe must reproduce (same revision, files on this
+// machine), nil when it is free to look.
+func Pinned[O any](ctx context.Context) *O {
+	p, _ := callsOf(ctx).pinned.(*O)
+	return p
+}
+
+// TestCall is what a test gives to a method, and where it finds what the method told.
+type TestCall struct {
+	Host   Host
+	Prior  any // *O
+	Pinned any // *O
+	Items  []Item
+	Logs   []string
+	Saved  []any // the outputs given to Save
+	mu     sync.Mutex
+}
+
+// Context returns a context for calling a type's methods directly in a test.
+func (t *TestCall) Context(ctx context.Context) context.Context {
+	locked := func(f func()) {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		f()
+	}
+	return context.WithValue(ctx, callsKey{}, &calls{
+		host: t.Host, prior: t.Prior, pinned: t.Pinned,
+		log: func(stream, line string) { locked(func() { t.Logs = append(t.Logs, stream+": "+line) }) },
+		item: func(key, status, message string) {
+			locked(func() { t.Logs = append(t.Logs, key+" "+status+" "+message) })
+		},
+		addItem: func(i Item) { locked(func() { t.Items = append(t.Items, i) }) },
+		checkpoint: func(outputs any, _ []byte) error {
+			locked(func() { t.Saved = append(t.Saved, outputs) })
+			return nil
+		},
+	})
+}

@@ -1,0 +1,205 @@
+// Package sdk is all that the author of a davit plugin needs.
+//
+// A plugin is an executable that serves one or more types. A type is a Go value with a
+// few typed methods; its configuration and outputs are plain structs whose schema comes
+// from their tags:
+//
+//	type Config struct {
+//		URL      string         `davit:"url" doc:"Where the repository is."`
+//		Branch   string         `davit:"branch,optional" default:"main" doc:"Branch to follow."`
+//		Token    string         `davit:"token,optional,sensitive" doc:"Access token."`
+//		Timeout  sdk.Duration   `davit:"timeout,optional" default:"30s" doc:"How long to try."`
+//		Digest   sdk.Value[string] `davit:"digest,optional" doc:"May be unknown while planning."`
+//		Filter   *Filter        `davit:"filter,block" doc:"A nested block, at most one."`
+//		Rules    []Rule         `davit:"rule,block" doc:"A nested block, any number."`
+//	}
+//
+// Field types: string, bool, int, int64, float64, Duration, structs (objects), slices
+// (lists), map[string]T, pointers (null is nil), Value[T]. An attribute is required
+// unless it says optional, or has a default.
+//
+// A field that is not a Value is always known when a method sees it: while a plan has
+// an unknown for such a field, the sdk answers for the plugin that the instance is
+// planned at apply. Put Value where a plan can say something useful without it.
+//
+// main is one line:
+//
+//	func main() { sdk.Serve(sdk.New("telegram", version, sdk.Source("x", source{}))) }
+package sdk
+
+import (
+	"context"
+	"time"
+)
+
+// Plugin is a named, versioned set of types.
+type Plugin struct {
+	name, version string
+	types         []Type
+}
+
+// New makes a plugin. It panics when a type's structs cannot be turned into a schema or
+// lack an output that its kind promises: both are mistakes of the author's that the first run shows.
+func New(name, version string, types ...Type) *Plugin {
+	return &Plugin{name: name, version: version, types: types}
+}
+
+// Observer reads something without side effects. It is the whole of a source.
+type Observer[C, O any] interface {
+	// Observe reads the world as config says. Concurrent calls are normal.
+	// Pinned, Prior, Log and AddItem take the context.
+	Observe(ctx context.Context, config C) (O, error)
+}
+
+// ImageObserver lists the tags of a repository and looks at one of them.
+// O must have the outputs "repository" (string) and "tags" ([]string).
+type ImageObserver[C, O any] interface {
+	Observer[C, O]
+	// Resolve looks at one tag. A tag that is not there is an error.
+	Resolve(ctx context.Context, config C, tag string) (Resolved, error)
+}
+
+// Resolved is what there is to know of one tag.
+type Resolved struct {
+	Digest    string    // "sha256:..."
+	Platforms []string  // "linux/arm/v7"; none when not known
+	Created   time.Time // zero when not known
+}
+
+// Decider is a policy: a pure function of its configuration and the candidates.
+type Decider[C any] interface {
+	Decide(ctx context.Context, config C, candidates Candidates) (Decision, error)
+}
+
+// Candidates is what a policy chooses from.
+type Candidates struct {
+	Tags    []string // all of them, in no order; holds Current even if it was withdrawn, unless going back is allowed
+	Current string   // chosen before; empty at first
+}
+
+// Decision is what a policy says: the acceptable tags, best first. No acceptable tag is
+// not an error of the policy's: davit reports it with the rejections.
+type Decision struct {
+	Ranked   []string
+	Reason   string // why the first one: "highest of 3 tags in range >=1.0.0"
+	Rejected []Rejection
+}
+
+// Rejection is a tag that was not acceptable, and why.
+type Rejection struct {
+	Tag    string
+	Reason string
+}
+
+// Managed is planned, applied and recorded: a build or an application.
+type Managed[C, O any] interface {
+	// Plan reads the real object, compares and says what Apply would do. No side effects.
+	Plan(ctx context.Context, r PlanRequest[C, O]) (PlanResult[O], error)
+	// Apply carries out what was planned: create, update, replace, build or adopt. It must find
+	// and finish its own work when it is called again for an operation that was cut off.
+	// The context ends when the operation is cancelled. On an error, what already exists
+	// must have been told through Save.
+	Apply(ctx context.Context, r ApplyRequest[C, O]) (Result[O], error)
+	// Destroy deletes the object. One that is gone already is a success.
+	Destroy(ctx context.Context, r DestroyRequest[C, O]) error
+}
+
+// Validator is implemented by a type (of any kind) that checks its configuration without looking at the world.
+// Return Errors for several findings at once.
+type Validator[C any] interface {
+	Validate(ctx context.Context, config C) error
+}
+
+// Record is what state keeps of an instance: its configuration and outputs (sensitive ones are zero) and the plugin's own bytes.
+type Record[C, O any] struct {
+	Config  C
+	Outputs O
+	Private []byte
+}
+
+// PlanRequest asks what would be done to one instance.
+type PlanRequest[C, O any] struct {
+	Address string
+	Config  C             // of the record when Destroy is set and the block is gone
+	Prior   *Record[C, O] // nil when state knows nothing of it
+	Destroy bool          // plan its deletion
+	Private []byte        // planning again at apply: Private of the reviewed plan's result
+}
+
+// PlanResult says what Apply would do.
+type PlanResult[O any] struct {
+	Action  Action
+	Reasons []string // why, for people: "Deployment/web was changed by kubectl-edit"
+	Items   []Item
+	Images  []ImageUse // applications: the images that they run
+	Outputs O          // as they will be; Value fields may be unknown
+	Private []byte     // kept in the plan and handed to Apply; never holds a secret
+}
+
+// ApplyRequest is one planned change to carry out.
+type ApplyRequest[C, O any] struct {
+	Operation  string // id, the same in every try
+	Address    string
+	Action     Action
+	Config     C // wholly known
+	Prior      *Record[C, O]
+	Planned    O
+	Private    []byte     // PlanResult.Private
+	Checkpoint *Result[O] // what an earlier try had told Save
+}
+
+// DestroyRequest is one planned deletion to carry out.
+type DestroyRequest[C, O any] struct {
+	Operation string
+	Address   string
+	Config    C // of the record when the block is gone
+	Prior     Record[C, O]
+	Private   []byte // PlanResult.Private
+}
+
+// Result is what an operation has made, for state to keep.
+type Result[O any] struct {
+	Outputs O
+	Private []byte // never holds a secret
+}
+
+// Action is what happens to an instance or an item.
+type Action string
+
+// The actions.
+const (
+	ActionNone    Action = "none"
+	ActionCreate  Action = "create"
+	ActionUpdate  Action = "update"
+	ActionReplace Action = "replace"
+	ActionDelete  Action = "delete"
+	ActionBuild   Action = "build"
+	ActionAdopt   Action = "adopt" // take over what is there already
+)
+
+// Item is a change nested in one instance: a Kubernetes object, a platform, a commit.
+type Item struct {
+	Key    string // unique in the instance
+	Kind   string // "Deployment"
+	Name   string // "shop/web"
+	Action Action
+	Fields []Field
+	Note   string // one line
+}
+
+// Field is one changed value of an item. Before and After are any JSON-like value, nil when absent.
+type Field struct {
+	Path      string // "spec.template.spec.containers[name=api].image"
+	Before    any
+	After     any
+	Unknown   bool   // After is known after apply only
+	Prefix    string // what is known of an unknown string
+	Sensitive bool   // the sdk sends a mask instead of Before and After
+}
+
+// ImageUse is an image that an application runs, before and after.
+type ImageUse struct {
+	Name   string // where: "Deployment/shop/web:api"
+	Before string // empty when new
+	After  Value[string]
+}

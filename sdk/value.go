@@ -1,0 +1,42 @@
+package sdk
+
+// Value is a T that may be unknown while planning, or null. The zero Value is null.
+type Value[T any] struct {
+	v      T
+	state  valueState
+	prefix string
+}
+
+type valueState uint8
+
+const (
+	valueNull valueState = iota
+	valueKnown
+	valueUnknown
+)
+
+// Known returns a known value.
+func Known[T any](v T) Value[T] { return Value[T]{v: v, state: valueKnown} }
+
+// Unknown returns a value that is known only after apply, but will not be null.
+func Unknown[T any]() Value[T] { return Value[T]{state: valueUnknown} }
+
+// UnknownPrefix returns an unknown string of which the start is known.
+func UnknownPrefix(prefix string) Value[string] {
+	return Value[string]{state: valueUnknown, prefix: prefix}
+}
+
+// Get returns the value, and whether it is known and not null.
+func (v Value[T]) Get() (T, bool) { return v.v, v.state == valueKnown }
+
+// OrZero returns the value, or the zero T when it is unknown or null.
+func (v Value[T]) OrZero() T { return v.v }
+
+// IsUnknown tells whether the value is known only after apply.
+func (v Value[T]) IsUnknown() bool { return v.state == valueUnknown }
+
+// IsNull tells whether there is no value.
+func (v Value[T]) IsNull() bool { return v.state == valueNull }
+
+// Prefix returns what is known of the start of an unknown string.
+func (v Value[T]) Prefix() string { return v.prefix }

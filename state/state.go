@@ -1,0 +1,147 @@
+// Package state keeps what davit knows of the world between runs: one record per
+// instance, the operations that have begun and not ended, and a lease that lets one
+// process write at a time.
+//
+// Backends live in folders of their own and pass the conformance suite in statetest.
+package state
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Format is the version of the stored form that this davit writes. Older ones are
+// upgraded, newer ones are refused with a *FormatError.
+const Format = 1
+
+// Store is where one stack's state is. All methods may be called concurrently, by
+// several processes as well.
+type Store interface {
+	// Lock takes the lease. If another process holds it, Lock returns a *LockedError at
+	// once; who wants to wait calls again. The lease of a dead process expires by itself.
+	Lock(ctx context.Context, who Holder) (Lease, error)
+	// Load reads everything, with or without the lease. A store that was never written
+	// to is an empty Snapshot with serial 0 and no lineage.
+	Load(ctx context.Context) (*Snapshot, error)
+	// Unlock ends the lease with this id whoever holds it ("force-unlock").
+	Unlock(ctx context.Context, id string) error
+	Close() error
+}
+
+// Lease is the right to write. It beats by itself until it is released or lost.
+type Lease interface {
+	// Commit applies the batch atomically; it is durable on return. It fails with
+	// ErrLeaseLost when another process has taken the lease in the meantime, and then
+	// nothing is written. Concurrent calls are normal.
+	Commit(ctx context.Context, b Batch) (serial uint64, err error)
+	// Lost is closed when the lease is lost.
+	Lost() <-chan struct{}
+	// Release gives the lease up. It is safe to call more than once.
+	Release(ctx context.Context) error
+}
+
+// Snapshot is the whole state at one serial.
+type Snapshot struct {
+	Format     int                        `json:"format"`
+	Lineage    string                     `json:"lineage,omitempty"`    // made at the first commit; tells one stack's state from another's
+	Serial     uint64                     `json:"serial"`               // grows by one with each commit
+	Records    map[string]Record          `json:"records"`              // by address
+	Operations map[string]Operation       `json:"operations,omitempty"` // by id; begun and not ended
+	Outputs    map[string]json.RawMessage `json:"outputs,omitempty"`    // the stack's outputs; sensitive ones are absent
+}
+
+// Record is what state keeps of one instance. It never holds a secret.
+type Record struct {
+	Address string `json:"address"`
+	Kind    string `json:"kind"`
+	Type    string `json:"type"`
+	Plugin  string `json:"plugin"` // which plugin made it: "git"
+	// Status is "ok", or "partial" after an operation that failed in the middle.
+	Status string `json:"status"`
+	// Config and Outputs are cty values as JSON of their type and value ({"type":...,"value":...}); sensitive attributes are null.
+	Config  json.RawMessage `json:"config,omitempty"`
+	Outputs json.RawMessage `json:"outputs,omitempty"`
+	Private []byte          `json:"private,omitempty"` // the plugin's own
+	// Fingerprints are keyed hashes of the sensitive attributes, by attribute path.
+	Fingerprints map[string]string `json:"fingerprints,omitempty"`
+	DependsOn    []string          `json:"depends_on,omitempty"` // addresses; deletion goes the other way
+	Updated      time.Time         `json:"updated"`
+}
+
+// The values of Record.Status.
+const (
+	StatusOK      = "ok"
+	StatusPartial = "partial"
+)
+
+// Operation is a started piece of apply work. It is committed before the work starts.
+type Operation struct {
+	ID       string    `json:"id"`
+	Address  string    `json:"address"`
+	Kind     string    `json:"kind"`
+	Type     string    `json:"type"`
+	Plugin   string    `json:"plugin"`
+	Action   string    `json:"action"`
+	Begun    time.Time `json:"begun"`
+	PlanHash string    `json:"plan_hash,omitempty"` // digest of the plan that it belongs to
+	// Config is the wholly known configuration, in the form of Record.Config.
+	Config     json.RawMessage `json:"config,omitempty"`
+	Planned    json.RawMessage `json:"planned,omitempty"`
+	Private    []byte          `json:"private,omitempty"`    // of the plan
+	Checkpoint *Checkpoint     `json:"checkpoint,omitempty"` // the result so far
+	DependsOn  []string        `json:"depends_on,omitempty"`
+}
+
+// Checkpoint is the result so far of an operation.
+type Checkpoint struct {
+	Outputs json.RawMessage `json:"outputs,omitempty"`
+	Private []byte          `json:"private,omitempty"`
+}
+
+// Batch is what one commit changes. Begin and End may name the same operations as Put and Delete name instances.
+type Batch struct {
+	Put     []Record                   // written whole
+	Delete  []string                   // addresses; one that is not there is fine
+	Begin   []Operation                // written whole; the same id again replaces it (checkpoints)
+	End     []string                   // operation ids; one that is not there is fine
+	Outputs map[string]json.RawMessage // nil: unchanged; else replaces all
+}
+
+// Empty tells whether the batch changes nothing.
+func (b Batch) Empty() bool {
+	return len(b.Put) == 0 && len(b.Delete) == 0 && len(b.Begin) == 0 && len(b.End) == 0 && b.Outputs == nil
+}
+
+// Holder is who holds a lease, for the one who waits.
+type Holder struct {
+	ID      string    `json:"id"`  // of the lease
+	Who     string    `json:"who"` // user@host
+	PID     int       `json:"pid"`
+	What    string    `json:"what"` // "davit apply"
+	Since   time.Time `json:"since"`
+	Expires time.Time `json:"expires"`
+}
+
+// LockedError says who has the lease.
+type LockedError struct{ Holder Holder }
+
+func (e *LockedError) Error() string {
+	return fmt.Sprintf("the state is locked by %s (%s, process %d) since %s; the lock is %s",
+		e.Holder.Who, e.Holder.What, e.Holder.PID, e.Holder.Since.Format(time.RFC3339), e.Holder.ID)
+}
+
+// FormatError says that the state was written by a newer davit.
+type FormatError struct {
+	Where     string
+	Got, Know int
+}
+
+func (e *FormatError) Error() string {
+	return fmt.Sprintf("%s is of format %d and this davit knows formats up to %d: use a newer davit", e.Where, e.Got, e.Know)
+}
+
+// ErrLeaseLost is returned by Commit when the lease has been taken by another process or has expired.
+var ErrLeaseLost = errors.New("the lease on the state was lost: another process may have taken over; nothing was written")
