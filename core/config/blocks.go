@@ -1,0 +1,283 @@
+package config
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/gohcl"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+	"github.com/zclconf/go-cty/cty"
+
+	"github.com/davit-sh/davit/core/addr"
+	"github.com/davit-sh/davit/core/diag"
+)
+
+// labels says how many labels each block form has.
+var labels = map[string]int{
+	"davit": 0, "locals": 0, "variable": 1, "output": 1,
+	"source": 2, "image": 2, "policy": 2, "build": 2, "application": 2,
+}
+
+func (s *Stack) addFile(body hcl.Body) hcl.Diagnostics {
+	b := body.(*hclsyntax.Body)
+	var diags hcl.Diagnostics
+	for _, a := range sortedAttributes(b) {
+		diags = append(diags, diag.Errorf(a.SrcRange, "Unexpected argument",
+			"An argument stands here outside of any block. Put %q into a block, or into locals.", a.Name))
+	}
+	for _, block := range b.Blocks {
+		want, known := labels[block.Type]
+		if !known {
+			names := make([]string, 0, len(labels))
+			for name := range labels {
+				names = append(names, name)
+			}
+			diags = append(diags, diag.Errorf(block.TypeRange, "Unknown kind of block",
+				"There is no block %q.%s", block.Type, diag.DidYouMean(block.Type, names)))
+			continue
+		}
+		if len(block.Labels) != want {
+			diags = append(diags, diag.Errorf(block.DefRange(), "Wrong number of labels",
+				"A %s block has %d labels, this one has %d: %s.", block.Type, want, len(block.Labels), example(block.Type)))
+			continue
+		}
+		diags = append(diags, s.addBlock(block)...)
+	}
+	return diags
+}
+
+func example(kind string) string {
+	switch labels[kind] {
+	case 0:
+		return kind + " { ... }"
+	case 1:
+		return kind + ` "name" { ... }`
+	}
+	return kind + ` "type" "name" { ... }`
+}
+
+func sortedAttributes(b *hclsyntax.Body) []*hclsyntax.Attribute {
+	list := make([]*hclsyntax.Attribute, 0, len(b.Attributes))
+	for _, a := range b.Attributes {
+		list = append(list, a)
+	}
+	slices.SortFunc(list, func(x, y *hclsyntax.Attribute) int { return x.SrcRange.Start.Byte - y.SrcRange.Start.Byte })
+	return list
+}
+
+func (s *Stack) addBlock(block *hclsyntax.Block) hcl.Diagnostics {
+	for i, l := range block.Labels {
+		if !hclsyntax.ValidIdentifier(l) {
+			return hcl.Diagnostics{diag.Errorf(block.LabelRanges[i], "Not a name",
+				"%q is not a name: use letters, digits, _ and -, and begin with a letter.", l)}
+		}
+	}
+	switch block.Type {
+	case "davit":
+		return s.addSettings(block)
+	case "locals":
+		return s.addLocals(block)
+	case "variable":
+		return s.addVariable(block)
+	case "output":
+		return s.addOutput(block)
+	}
+	return s.addKind(block)
+}
+
+// duplicate is the one text for a name that is there twice.
+func duplicate(what string, again, first hcl.Range) hcl.Diagnostics {
+	return hcl.Diagnostics{diag.Errorf(again, "Declared twice", "%s was declared before, at %s:%d. Rename or remove one of them.", what, first.Filename, first.Start.Line)}
+}
+
+func (s *Stack) addLocals(block *hclsyntax.Block) hcl.Diagnostics {
+	attrs, diags := block.Body.JustAttributes()
+	for _, name := range sortedKeys(attrs) {
+		a := attrs[name]
+		if old := s.Locals[name]; old != nil {
+			diags = append(diags, duplicate("local."+name, a.NameRange, old.Range)...)
+			continue
+		}
+		s.Locals[name] = &Local{Name: name, Expr: a.Expr, Range: a.Range}
+	}
+	return diags
+}
+
+func sortedKeys(attrs hcl.Attributes) []string {
+	names := make([]string, 0, len(attrs))
+	for name := range attrs {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+var variableSchema = &hcl.BodySchema{
+	Attributes: []hcl.AttributeSchema{{Name: "type"}, {Name: "default"}, {Name: "description"}, {Name: "sensitive"}, {Name: "nullable"}},
+	Blocks:     []hcl.BlockHeaderSchema{{Type: "validation"}},
+}
+
+var validationSchema = &hcl.BodySchema{Attributes: []hcl.AttributeSchema{{Name: "condition", Required: true}, {Name: "error_message", Required: true}}}
+
+func (s *Stack) addVariable(block *hclsyntax.Block) hcl.Diagnostics {
+	name := block.Labels[0]
+	if old := s.Variables[name]; old != nil {
+		return duplicate("variable "+name, block.DefRange(), old.Range)
+	}
+	content, diags := block.Body.Content(variableSchema)
+	v := &Variable{Name: name, Nullable: true, Range: block.DefRange()}
+	s.Variables[name] = v
+	if a := content.Attributes["type"]; a != nil {
+		v.Type = a.Expr
+	}
+	if a := content.Attributes["default"]; a != nil {
+		v.Default = a.Expr
+	}
+	diags = append(diags, literal(content.Attributes["description"], &v.Description)...)
+	diags = append(diags, literal(content.Attributes["sensitive"], &v.Sensitive)...)
+	diags = append(diags, literal(content.Attributes["nullable"], &v.Nullable)...)
+	for _, b := range content.Blocks {
+		c, more := b.Body.Content(validationSchema)
+		diags = append(diags, more...)
+		if !more.HasErrors() {
+			v.Validations = append(v.Validations, Validation{Condition: c.Attributes["condition"].Expr, Message: c.Attributes["error_message"].Expr, Range: b.DefRange})
+		}
+	}
+	return diags
+}
+
+var outputSchema = &hcl.BodySchema{Attributes: []hcl.AttributeSchema{{Name: "value", Required: true}, {Name: "description"}, {Name: "sensitive"}}}
+
+func (s *Stack) addOutput(block *hclsyntax.Block) hcl.Diagnostics {
+	name := block.Labels[0]
+	if old := s.Outputs[name]; old != nil {
+		return duplicate("output "+name, block.DefRange(), old.Range)
+	}
+	content, diags := block.Body.Content(outputSchema)
+	o := &Output{Name: name, Range: block.DefRange()}
+	if a := content.Attributes["value"]; a != nil {
+		o.Expr = a.Expr
+		s.Outputs[name] = o
+	}
+	diags = append(diags, literal(content.Attributes["description"], &o.Description)...)
+	return append(diags, literal(content.Attributes["sensitive"], &o.Sensitive)...)
+}
+
+// literal reads an attribute that must be a plain value.
+func literal(a *hcl.Attribute, into any) hcl.Diagnostics {
+	if a == nil {
+		return nil
+	}
+	return gohcl.DecodeExpression(a.Expr, nil, into)
+}
+
+var metaSchema = &hcl.BodySchema{
+	Attributes: []hcl.AttributeSchema{{Name: "for_each"}, {Name: "count"}, {Name: "depends_on"}},
+	Blocks:     []hcl.BlockHeaderSchema{{Type: "lifecycle"}},
+}
+
+var lifecycleSchema = &hcl.BodySchema{Attributes: []hcl.AttributeSchema{{Name: "prevent_destroy"}}}
+
+func (s *Stack) addKind(block *hclsyntax.Block) hcl.Diagnostics {
+	node := addr.Node{Kind: block.Type, Type: block.Labels[0], Name: block.Labels[1]}
+	if old := s.Blocks[node]; old != nil {
+		return duplicate(node.String(), block.DefRange(), old.Range)
+	}
+	content, rest, diags := block.Body.PartialContent(metaSchema)
+	b := &Block{Addr: node, Body: rest, Range: block.DefRange()}
+	s.Blocks[node] = b
+	s.Order = append(s.Order, node)
+	if a := content.Attributes["for_each"]; a != nil {
+		b.ForEach = a.Expr
+	}
+	if a := content.Attributes["count"]; a != nil {
+		b.Count = a.Expr
+		if b.ForEach != nil {
+			diags = append(diags, diag.Errorf(a.Range, "for_each and count", "%s has both for_each and count. Keep one.", node))
+		}
+	}
+	if a := content.Attributes["depends_on"]; a != nil {
+		diags = append(diags, b.addDependsOn(a)...)
+	}
+	for _, l := range content.Blocks {
+		c, more := l.Body.Content(lifecycleSchema)
+		diags = append(diags, more...)
+		diags = append(diags, literal(c.Attributes["prevent_destroy"], &b.Lifecycle.PreventDestroy)...)
+	}
+	return diags
+}
+
+func (b *Block) addDependsOn(a *hcl.Attribute) hcl.Diagnostics {
+	list, diags := hcl.ExprList(a.Expr)
+	for _, e := range list {
+		t, more := hcl.AbsTraversalForExpr(e)
+		diags = append(diags, more...)
+		if !more.HasErrors() {
+			b.DependsOn = append(b.DependsOn, t)
+		}
+	}
+	return diags
+}
+
+var (
+	settingsSchema = &hcl.BodySchema{
+		Attributes: []hcl.AttributeSchema{{Name: "required_version"}},
+		Blocks:     []hcl.BlockHeaderSchema{{Type: "required_plugins"}, {Type: "state", LabelNames: []string{"type"}}},
+	}
+	pluginType = cty.ObjectWithOptionalAttrs(map[string]cty.Type{
+		"source": cty.String, "version": cty.String, "env": cty.List(cty.String),
+	}, []string{"version", "env"})
+)
+
+func (s *Stack) addSettings(block *hclsyntax.Block) hcl.Diagnostics {
+	content, diags := block.Body.Content(settingsSchema)
+	if a := content.Attributes["required_version"]; a != nil {
+		s.Settings.VersionRange = a.Range
+		diags = append(diags, literal(a, &s.Settings.RequiredVersion)...)
+	}
+	for _, b := range content.Blocks {
+		if b.Type == "state" {
+			if s.Settings.State != nil {
+				diags = append(diags, duplicate("the state", b.DefRange, s.Settings.State.Range)...)
+				continue
+			}
+			s.Settings.State = &StateBlock{Type: b.Labels[0], Body: b.Body, Range: b.DefRange}
+			continue
+		}
+		attrs, more := b.Body.JustAttributes()
+		diags = append(diags, more...)
+		for _, name := range sortedKeys(attrs) {
+			diags = append(diags, s.addPlugin(attrs[name])...)
+		}
+	}
+	return diags
+}
+
+func (s *Stack) addPlugin(a *hcl.Attribute) hcl.Diagnostics {
+	if old := s.Settings.Plugins[a.Name]; old != nil {
+		return duplicate("plugin "+a.Name, a.NameRange, old.Range)
+	}
+	var p struct {
+		Source  string   `cty:"source"`
+		Version *string  `cty:"version"`
+		Env     []string `cty:"env"`
+	}
+	v, diags := a.Expr.Value(nil)
+	if diags.HasErrors() {
+		return diags
+	}
+	if err := decode(v, pluginType, &p); err != nil {
+		return append(diags, diag.Errorf(a.Expr.Range(), "Not a plugin requirement",
+			"%s must be an object such as { source = \"./plugins/%s\" }: %s.", a.Name, a.Name, err))
+	}
+	r := &RequiredPlugin{Name: a.Name, Source: p.Source, Env: p.Env, Range: a.Range}
+	if p.Version != nil {
+		r.Version = *p.Version
+	}
+	s.Settings.Plugins[a.Name] = r
+	return diags
+}
+
+// Where writes a range for people: file:line.
+func Where(r hcl.Range) string { return fmt.Sprintf("%s:%d", r.Filename, r.Start.Line) }

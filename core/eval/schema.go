@@ -1,0 +1,216 @@
+package eval
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/zclconf/go-cty/cty"
+	"github.com/zclconf/go-cty/cty/convert"
+	ctyjson "github.com/zclconf/go-cty/cty/json"
+	"github.com/zclconf/go-cty/cty/msgpack"
+
+	"github.com/davit-sh/davit/core/diag"
+	"github.com/davit-sh/davit/core/plan"
+	pluginv1 "github.com/davit-sh/davit/schemas/plugin/v1"
+)
+
+// Schema is the form of a block's body: what a plugin described, made ready for decoding.
+type Schema struct {
+	Attributes map[string]*Attribute
+	Blocks     map[string]*Nested
+	names      []string // of Attributes, sorted
+	body       *hcl.BodySchema
+	typ        cty.Type
+}
+
+// Attribute is one argument of a block.
+type Attribute struct {
+	Name       string
+	Type       cty.Type // may have optional attributes
+	Required   bool
+	Sensitive  bool
+	Deprecated string
+	Default    cty.Value // cty.NilVal: none
+}
+
+// Nested is a nested block.
+type Nested struct {
+	*Schema
+	List     bool
+	Required bool
+}
+
+// CompileSchema makes a schema of a plugin's description and of attributes that the kind adds.
+func CompileSchema(b *pluginv1.Block, kind ...*Attribute) (*Schema, error) {
+	s := &Schema{Attributes: map[string]*Attribute{}, Blocks: map[string]*Nested{}, body: &hcl.BodySchema{}}
+	for _, a := range b.GetAttributes() {
+		t, err := ctyjson.UnmarshalType(a.GetType())
+		if err != nil {
+			return nil, fmt.Errorf("attribute %q: type: %w", a.GetName(), err)
+		}
+		attr := &Attribute{Name: a.GetName(), Type: t, Required: a.GetRequired(), Sensitive: a.GetSensitive(), Deprecated: a.GetDeprecated()}
+		if a.GetDefault() != nil {
+			if attr.Default, err = DecodeValue(a.GetDefault(), t); err != nil {
+				return nil, fmt.Errorf("attribute %q: default: %w", a.GetName(), err)
+			}
+		}
+		s.Attributes[attr.Name] = attr
+	}
+	for _, a := range kind {
+		s.Attributes[a.Name] = a
+	}
+	types := map[string]cty.Type{}
+	for name, a := range s.Attributes {
+		s.names = append(s.names, name)
+		s.body.Attributes = append(s.body.Attributes, hcl.AttributeSchema{Name: name, Required: a.Required})
+		types[name] = a.Type.WithoutOptionalAttributesDeep()
+	}
+	slices.Sort(s.names)
+	slices.SortFunc(s.body.Attributes, func(a, b hcl.AttributeSchema) int { return slices.Compare([]string{a.Name}, []string{b.Name}) })
+	for _, n := range b.GetBlocks() {
+		inner, err := CompileSchema(n.GetBlock())
+		if err != nil {
+			return nil, fmt.Errorf("block %q: %w", n.GetName(), err)
+		}
+		nested := &Nested{Schema: inner, List: n.GetNesting() == pluginv1.NestedBlock_NESTING_LIST, Required: n.GetRequired()}
+		s.Blocks[n.GetName()] = nested
+		s.body.Blocks = append(s.body.Blocks, hcl.BlockHeaderSchema{Type: n.GetName()})
+		types[n.GetName()] = inner.typ
+		if nested.List {
+			types[n.GetName()] = cty.List(inner.typ)
+		}
+	}
+	s.typ = cty.Object(types)
+	return s, nil
+}
+
+// Type is the type of the values that Decode makes.
+func (s *Schema) Type() cty.Type { return s.typ }
+
+// Names returns the names of the attributes and nested blocks, sorted.
+func (s *Schema) Names() []string {
+	names := slices.Clone(s.names)
+	for name := range s.Blocks {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// Expressions returns all expressions of a body, and what is wrong with its form.
+func (s *Schema) Expressions(body hcl.Body) ([]hcl.Expression, hcl.Diagnostics) {
+	content, diags := body.Content(s.body)
+	var list []hcl.Expression
+	for _, a := range content.Attributes {
+		list = append(list, a.Expr)
+	}
+	slices.SortFunc(list, func(a, b hcl.Expression) int { return a.Range().Start.Byte - b.Range().Start.Byte })
+	for _, b := range content.Blocks {
+		inner, more := s.Blocks[b.Type].Expressions(b.Body)
+		list, diags = append(list, inner...), append(diags, more...)
+	}
+	return list, diags
+}
+
+// Decode evaluates a body. Attributes that are absent or null get their default.
+func (s *Schema) Decode(body hcl.Body, ctx *hcl.EvalContext) (cty.Value, hcl.Diagnostics) {
+	content, diags := body.Content(s.body)
+	vals := make(map[string]cty.Value, len(s.names)+len(s.Blocks))
+	for _, name := range s.names {
+		v, more := s.Attributes[name].decode(content.Attributes[name], ctx)
+		diags = append(diags, more...)
+		vals[name] = v
+	}
+	for name, nested := range s.Blocks {
+		v, more := nested.decode(name, content, ctx)
+		diags = append(diags, more...)
+		vals[name] = v
+	}
+	return cty.ObjectVal(vals), diags
+}
+
+func (a *Attribute) decode(found *hcl.Attribute, ctx *hcl.EvalContext) (cty.Value, hcl.Diagnostics) {
+	want := a.Type.WithoutOptionalAttributesDeep()
+	if found == nil {
+		return a.orDefault(cty.NullVal(want)), nil
+	}
+	v, diags := found.Expr.Value(ctx)
+	if diags.HasErrors() {
+		return cty.UnknownVal(want), diags
+	}
+	converted, err := convert.Convert(v, a.Type)
+	if err != nil {
+		return cty.UnknownVal(want), append(diags, diag.Errorf(found.Expr.Range(), "Wrong type of value",
+			"The argument %q wants %s: %s.", a.Name, a.Type.FriendlyNameForConstraint(), typeError(err)))
+	}
+	if a.Required && converted.IsKnown() && converted.IsNull() {
+		return cty.UnknownVal(want), append(diags, diag.Errorf(found.Expr.Range(), "A required argument is null",
+			"The argument %q must have a value.", a.Name))
+	}
+	return a.orDefault(converted), diags
+}
+
+func typeError(err error) string {
+	if path, ok := err.(cty.PathError); ok && len(path.Path) > 0 { //nolint:errorlint // cty returns the type itself
+		return "at " + plan.PathString(path.Path) + ": " + err.Error()
+	}
+	return err.Error()
+}
+
+func (a *Attribute) orDefault(v cty.Value) cty.Value {
+	if a.Default != cty.NilVal && v.IsKnown() && v.IsNull() {
+		return a.Default
+	}
+	return v
+}
+
+func (n *Nested) decode(name string, content *hcl.BodyContent, ctx *hcl.EvalContext) (cty.Value, hcl.Diagnostics) {
+	var diags hcl.Diagnostics
+	var list []cty.Value
+	for _, b := range content.Blocks {
+		if b.Type != name {
+			continue
+		}
+		if !n.List && len(list) == 1 {
+			diags = append(diags, diag.Errorf(b.DefRange, "Block twice", "There can be one %s block only.", name))
+			continue
+		}
+		v, more := n.Decode(b.Body, ctx)
+		diags = append(diags, more...)
+		list = append(list, v)
+	}
+	if n.Required && len(list) == 0 {
+		diags = append(diags, diag.Errorf(content.MissingItemRange, "A block is missing", "A %s block is required here.", name))
+	}
+	switch {
+	case n.List && len(list) == 0:
+		return cty.ListValEmpty(n.typ), diags
+	case n.List:
+		return cty.ListVal(list), diags
+	case len(list) == 0:
+		return cty.NullVal(n.typ), diags
+	}
+	return list[0], diags
+}
+
+// EncodeValue encodes a value for a plugin. The value must not be marked.
+func EncodeValue(v cty.Value) (*pluginv1.Value, error) {
+	b, err := msgpack.Marshal(v, v.Type())
+	if err != nil {
+		return nil, err
+	}
+	return &pluginv1.Value{Encoding: &pluginv1.Value_Msgpack{Msgpack: b}}, nil
+}
+
+// DecodeValue decodes a plugin's value as a type. No value is a null.
+func DecodeValue(v *pluginv1.Value, t cty.Type) (cty.Value, error) {
+	t = t.WithoutOptionalAttributesDeep()
+	switch e := v.GetEncoding().(type) {
+	case *pluginv1.Value_Msgpack:
+		return msgpack.Unmarshal(e.Msgpack, t)
+	case *pluginv1.Value_Json:
+		return ctyjson.Unmarshal(e.Json, t)
+	}
+	return cty.NullVal(t), nil
+}

@@ -1,0 +1,184 @@
+// Package graph walks a graph of tasks: each starts when those it depends on are done, as
+// many at once as allowed, and tasks may be added while the walk goes on.
+package graph
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+)
+
+// Outcome is how a task ended.
+type Outcome int
+
+// The outcomes.
+const (
+	Done    Outcome = iota + 1
+	Failed          // what depends on it is skipped
+	Skipped         // something that it depends on failed, was skipped, or the walk was stopped
+)
+
+// Walk runs tasks. Make one with New; Add and Wait may be called concurrently.
+type Walk[K comparable] struct {
+	ctx     context.Context
+	slots   chan struct{}
+	skipped func(K)
+
+	mu      sync.Mutex
+	tasks   map[K]*task[K]
+	open    int // added and not ended
+	changed *sync.Cond
+}
+
+type task[K comparable] struct {
+	run     func(context.Context) Outcome
+	missing int // dependencies that have not ended
+	skip    bool
+	outcome Outcome
+	next    []K // who waits for it
+}
+
+// New makes a walk that runs at most parallel tasks at once and starts none when ctx has
+// ended. skipped is told of each task that is not run.
+func New[K comparable](ctx context.Context, parallel int, skipped func(K)) *Walk[K] {
+	w := &Walk[K]{ctx: ctx, slots: make(chan struct{}, parallel), skipped: skipped, tasks: map[K]*task[K]{}}
+	w.changed = sync.NewCond(&w.mu)
+	return w
+}
+
+// Add adds a task. What it depends on may be added later, but before Wait runs out of
+// tasks to run. An id is added once.
+func (w *Walk[K]) Add(id K, deps []K, run func(context.Context) Outcome) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	t := w.task(id)
+	t.run = run
+	w.open++
+	for _, d := range deps {
+		dep := w.task(d)
+		switch dep.outcome {
+		case 0:
+			dep.next = append(dep.next, id)
+			t.missing++
+		case Failed, Skipped:
+			t.skip = true
+		case Done:
+		}
+	}
+	if t.missing == 0 {
+		w.start(id, t)
+	}
+}
+
+func (w *Walk[K]) task(id K) *task[K] {
+	t := w.tasks[id]
+	if t == nil {
+		t = &task[K]{}
+		w.tasks[id] = t
+	}
+	return t
+}
+
+// start is called with the lock held, when nothing is missing any more.
+func (w *Walk[K]) start(id K, t *task[K]) {
+	if t.skip || w.ctx.Err() != nil {
+		w.end(id, t, Skipped)
+		return
+	}
+	go func() {
+		outcome := Skipped
+		select {
+		case w.slots <- struct{}{}:
+			if w.ctx.Err() == nil {
+				outcome = t.run(w.ctx)
+			}
+			<-w.slots
+		case <-w.ctx.Done():
+		}
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.end(id, t, outcome)
+	}()
+}
+
+// end is called with the lock held.
+func (w *Walk[K]) end(id K, t *task[K], outcome Outcome) {
+	t.outcome = outcome
+	t.run = nil
+	if outcome == Skipped && w.skipped != nil {
+		w.skipped(id)
+	}
+	for _, n := range t.next {
+		next := w.tasks[n]
+		next.missing--
+		next.skip = next.skip || outcome != Done
+		if next.missing == 0 {
+			w.start(n, next)
+		}
+	}
+	t.next = nil
+	w.open--
+	w.changed.Broadcast()
+}
+
+// Wait returns when all tasks have ended.
+func (w *Walk[K]) Wait() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for w.open > 0 {
+		w.changed.Wait()
+	}
+}
+
+// CycleError is a circle of dependencies.
+type CycleError[K comparable] struct {
+	Cycle []K // each depends on the next, the last on the first
+}
+
+func (e *CycleError[K]) Error() string {
+	parts := make([]string, len(e.Cycle), len(e.Cycle)+1)
+	for i, k := range e.Cycle {
+		parts[i] = fmt.Sprint(k)
+	}
+	return strings.Join(append(parts, parts[0]), " -> ")
+}
+
+// Sort orders ids so that each comes after its dependencies, otherwise as given. Every
+// circle is reported once: ids in a circle are left out of the order.
+func Sort[K comparable](ids []K, deps func(K) []K) (order []K, cycles []*CycleError[K]) {
+	const (
+		visiting = 1
+		visited  = 2
+	)
+	mark := map[K]int{}
+	var path []K
+	var visit func(K) bool
+	visit = func(id K) bool {
+		switch mark[id] {
+		case visited:
+			return true
+		case visiting:
+			at := slices.Index(path, id)
+			cycles = append(cycles, &CycleError[K]{Cycle: slices.Clone(path[at:])})
+			return false
+		}
+		mark[id] = visiting
+		path = append(path, id)
+		fine := true
+		for _, d := range deps(id) {
+			fine = visit(d) && fine
+		}
+		path = path[:len(path)-1]
+		mark[id] = visited
+		if fine {
+			order = append(order, id)
+		}
+		return fine
+	}
+	for _, id := range ids {
+		visit(id)
+	}
+	return order, cycles
+}

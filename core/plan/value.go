@@ -1,0 +1,116 @@
+package plan
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"github.com/zclconf/go-cty/cty"
+	ctyjson "github.com/zclconf/go-cty/cty/json"
+)
+
+// Value is a cty value in a form that can be stored, compared and read without a schema:
+// unknown parts are null in Value, and named in Unknown. Sensitive parts are null and named in Sensitive.
+type Value struct {
+	Type      json.RawMessage   `json:"type"` // cty's JSON form of a type
+	Value     json.RawMessage   `json:"value"`
+	Unknown   []string          `json:"unknown,omitempty"`  // paths: "digest", "tags[2]"
+	Prefixes  map[string]string `json:"prefixes,omitempty"` // what is known of unknown strings, by path
+	Sensitive []string          `json:"sensitive,omitempty"`
+}
+
+// NewValue makes a Value. Marked parts are taken to be sensitive and are left out.
+func NewValue(v cty.Value) (*Value, error) {
+	out := &Value{}
+	clean, err := cty.Transform(v, func(p cty.Path, v cty.Value) (cty.Value, error) {
+		if v.IsMarked() {
+			u, _ := v.Unmark()
+			out.Sensitive = append(out.Sensitive, PathString(p))
+			return cty.NullVal(u.Type().WithoutOptionalAttributesDeep()), nil
+		}
+		if v.IsKnown() {
+			return v, nil
+		}
+		path := PathString(p)
+		out.Unknown = append(out.Unknown, path)
+		if prefix := Prefix(v); prefix != "" {
+			if out.Prefixes == nil {
+				out.Prefixes = map[string]string{}
+			}
+			out.Prefixes[path] = prefix
+		}
+		return cty.NullVal(v.Type()), nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	if out.Type, err = ctyjson.MarshalType(clean.Type()); err != nil {
+		return nil, err
+	}
+	out.Value, err = ctyjson.Marshal(clean, clean.Type())
+	return out, err
+}
+
+// Cty returns the value with its unknown parts. Sensitive parts are null.
+func (v *Value) Cty() (cty.Value, error) {
+	t, err := ctyjson.UnmarshalType(v.Type)
+	if err != nil {
+		return cty.NilVal, fmt.Errorf("type of a stored value: %w", err)
+	}
+	known, err := ctyjson.Unmarshal(v.Value, t)
+	if err != nil {
+		return cty.NilVal, fmt.Errorf("stored value: %w", err)
+	}
+	if len(v.Unknown) == 0 {
+		return known, nil
+	}
+	unknown := make(map[string]bool, len(v.Unknown))
+	for _, p := range v.Unknown {
+		unknown[p] = true
+	}
+	return cty.Transform(known, func(p cty.Path, x cty.Value) (cty.Value, error) {
+		path := PathString(p)
+		if !unknown[path] {
+			return x, nil
+		}
+		u := cty.UnknownVal(x.Type())
+		if prefix := v.Prefixes[path]; prefix != "" {
+			return u.Refine().NotNull().StringPrefixFull(prefix).NewValue(), nil
+		}
+		return u, nil
+	})
+}
+
+// IsKnown tells whether nothing of the value is unknown.
+func (v *Value) IsKnown() bool { return len(v.Unknown) == 0 }
+
+// Prefix returns what is known of an unknown string.
+func Prefix(v cty.Value) string {
+	if v.IsKnown() || v.Type() != cty.String {
+		return ""
+	}
+	return v.Range().StringPrefix()
+}
+
+// PathString writes a path for people: rules[0].host.
+func PathString(p cty.Path) string {
+	out := ""
+	for _, step := range p {
+		switch step := step.(type) {
+		case cty.GetAttrStep:
+			if out != "" {
+				out += "."
+			}
+			out += step.Name
+		case cty.IndexStep:
+			switch {
+			case step.Key.Type() == cty.String:
+				out += fmt.Sprintf("[%q]", step.Key.AsString())
+			case step.Key.Type() == cty.Number:
+				out += "[" + step.Key.AsBigFloat().Text('f', -1) + "]"
+			default:
+				out += "[...]" // an element of a set has no name
+			}
+		}
+	}
+	return out
+}
