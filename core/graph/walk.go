@@ -28,7 +28,7 @@ type Walk[K comparable] struct {
 
 	mu      sync.Mutex
 	tasks   map[K]*task[K]
-	open    int // added and not ended
+	running int // started and not ended
 	changed *sync.Cond
 }
 
@@ -48,14 +48,13 @@ func New[K comparable](ctx context.Context, parallel int, skipped func(K)) *Walk
 	return w
 }
 
-// Add adds a task. What it depends on may be added later, but before Wait runs out of
-// tasks to run. An id is added once.
+// Add adds a task. What it depends on may be added later, by a task that is running; what
+// was never added leaves those who wait for it skipped. An id is added once.
 func (w *Walk[K]) Add(id K, deps []K, run func(context.Context) Outcome) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	t := w.task(id)
 	t.run = run
-	w.open++
 	for _, d := range deps {
 		dep := w.task(d)
 		switch dep.outcome {
@@ -87,6 +86,7 @@ func (w *Walk[K]) start(id K, t *task[K]) {
 		w.end(id, t, Skipped)
 		return
 	}
+	w.running++
 	go func() {
 		outcome := Skipped
 		select {
@@ -100,6 +100,8 @@ func (w *Walk[K]) start(id K, t *task[K]) {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		w.end(id, t, outcome)
+		w.running--
+		w.changed.Broadcast()
 	}()
 }
 
@@ -114,21 +116,24 @@ func (w *Walk[K]) end(id K, t *task[K], outcome Outcome) {
 		next := w.tasks[n]
 		next.missing--
 		next.skip = next.skip || outcome != Done
-		if next.missing == 0 {
+		if next.missing == 0 && next.run != nil {
 			w.start(n, next)
 		}
 	}
 	t.next = nil
-	w.open--
-	w.changed.Broadcast()
 }
 
 // Wait returns when all tasks have ended.
 func (w *Walk[K]) Wait() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for w.open > 0 {
+	for w.running > 0 {
 		w.changed.Wait()
+	}
+	for id, t := range w.tasks {
+		if t.run != nil && t.outcome == 0 {
+			w.end(id, t, Skipped)
+		}
 	}
 }
 

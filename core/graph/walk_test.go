@@ -107,3 +107,15 @@ func TestSortReportsEveryCircleOnce(t *testing.T) {
 		t.Errorf("cycles %v", cycles)
 	}
 }
+
+func TestWhoWaitsForWhatNeverComesIsSkipped(t *testing.T) {
+	var skipped []string
+	w := graph.New(t.Context(), 1, func(s string) { skipped = append(skipped, s) })
+	w.Add("b", []string{"never"}, func(context.Context) graph.Outcome { t.Error("b ran"); return graph.Done })
+	w.Add("c", []string{"b"}, func(context.Context) graph.Outcome { t.Error("c ran"); return graph.Done })
+	w.Wait()
+	slices.Sort(skipped)
+	if !slices.Equal(skipped, []string{"b", "c"}) {
+		t.Errorf("skipped %v", skipped)
+	}
+}

@@ -94,23 +94,32 @@ type Rejection struct {
 
 // Change is what would happen to one managed instance.
 type Change struct {
-	Address string   `json:"address"`
-	Kind    string   `json:"kind"`
-	Type    string   `json:"type"`
-	Plugin  string   `json:"plugin"`
-	Action  Action   `json:"action"`
-	Reasons []string `json:"reasons,omitempty"`
-	Items   []Item   `json:"items,omitempty"`
-	Before  *Value   `json:"before,omitempty"` // outputs in state
-	After   *Value   `json:"after,omitempty"`  // planned outputs
+	Address string     `json:"address"`
+	Kind    string     `json:"kind"`
+	Type    string     `json:"type"`
+	Plugin  string     `json:"plugin"`
+	Action  Action     `json:"action"`
+	Reasons []string   `json:"reasons,omitempty"`
+	Items   []Item     `json:"items,omitempty"`
+	Before  *Value     `json:"before,omitempty"` // outputs in state
+	After   *Value     `json:"after,omitempty"`  // planned outputs
+	Images  []ImageUse `json:"images,omitempty"` // applications: the images that they run
 	// WaitsFor are the managed instances whose results this one's unknown values wait for.
 	WaitsFor []string `json:"waits_for,omitempty"`
-	// DependsOn are the changes that must be done before this one: the order of the operations as data.
-	// For a deletion they are the deletions of what depended on it.
+	// DependsOn are the changes and observations that come before this one: the order of the operations as data.
+	// For a deletion they are the changes of what depended on it.
 	DependsOn []string `json:"depends_on,omitempty"`
 	// Deferred says that the configuration is not known enough to plan: it is planned in full at apply.
 	Deferred bool   `json:"deferred,omitempty"`
 	Private  []byte `json:"private,omitempty"` // the plugin's own
+}
+
+// ImageUse is an image that an application runs, before and after.
+type ImageUse struct {
+	Name    string `json:"name"`
+	Before  string `json:"before,omitempty"`
+	After   string `json:"after,omitempty"` // a known prefix when unknown
+	Unknown bool   `json:"unknown,omitempty"`
 }
 
 // Item is a change nested in an instance: a Kubernetes object, a platform, a commit.

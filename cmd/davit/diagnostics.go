@@ -1,0 +1,67 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/Masterminds/semver/v3"
+	"github.com/hashicorp/hcl/v2"
+
+	"github.com/davit-sh/davit/core/config"
+	"github.com/davit-sh/davit/core/diag"
+)
+
+// show prints diagnostics with the lines that they speak of. It returns an error that ends the command.
+func (a *app) show(stack *config.Stack, diags hcl.Diagnostics) error {
+	if len(diags) == 0 {
+		return nil
+	}
+	var files map[string]*hcl.File
+	if stack != nil {
+		files = stack.Files
+	}
+	w := hcl.NewDiagnosticTextWriter(a.err, files, 0, a.color(a.err))
+	for _, d := range diags {
+		shown := *d
+		if hint := diag.InfoOf(d).Hint; hint != "" {
+			if shown.Detail != "" {
+				shown.Detail += "\n\n"
+			}
+			shown.Detail += hint
+		}
+		if err := w.WriteDiagnostic(&shown); err != nil {
+			return err
+		}
+	}
+	if diags.HasErrors() {
+		return errShown
+	}
+	return nil
+}
+
+// checkVersion checks required_version.
+func checkVersion(stack *config.Stack) *hcl.Diagnostic {
+	want := stack.Settings.RequiredVersion
+	if want == "" {
+		return nil
+	}
+	c, err := semver.NewConstraint(want)
+	if err != nil {
+		return diag.Errorf(stack.Settings.VersionRange, "Not a version constraint", "%q: %s.", want, err)
+	}
+	v, err := semver.NewVersion(version)
+	if err != nil {
+		return diag.Plain("This davit has no version", err.Error())
+	}
+	release, _ := v.SetPrerelease("")
+	if !c.Check(&release) {
+		return diag.Errorf(stack.Settings.VersionRange, "Another davit is needed", "The stack wants davit %s, and this is davit %s.", want, version)
+	}
+	return nil
+}
+
+func (a *app) warnAboutDamage(damaged []string) error {
+	if len(damaged) == 0 {
+		return nil
+	}
+	return fmt.Errorf("the records of %v in state are damaged: restore the file from a backup, or remove them", damaged)
+}

@@ -1,0 +1,90 @@
+package main
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"github.com/davit-sh/davit/core/event"
+	"github.com/davit-sh/davit/core/plan"
+	"github.com/davit-sh/davit/core/view"
+)
+
+func (a *app) planCmd() *cobra.Command {
+	var f stackFlags
+	var out string
+	var asJSON, asMarkdown, detailed, destroy, verbose bool
+	cmd := &cobra.Command{
+		Use: "plan", Short: "Show what an apply would do", Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			s, err := a.open(a.soft, &f, a.progress(asJSON || asMarkdown))
+			if err != nil {
+				return err
+			}
+			defer s.close()
+			mode := plan.ModeApply
+			if destroy {
+				mode = plan.ModeDestroy
+			}
+			p, err := s.plan(a.soft, mode)
+			if err != nil {
+				return err
+			}
+			if out != "" {
+				if err := p.Save(out); err != nil {
+					return err
+				}
+			}
+			if err := a.printPlan(p, asJSON, asMarkdown, verbose); err != nil {
+				return err
+			}
+			if detailed && !p.Empty() {
+				a.code = exitChanges
+			}
+			return nil
+		},
+	}
+	f.add(cmd)
+	cmd.Flags().StringVar(&out, "out", "", "save the plan to this `file`, for davit apply FILE")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print the plan as JSON")
+	cmd.Flags().BoolVar(&asMarkdown, "markdown", false, "print the plan as Markdown for a pull request")
+	cmd.Flags().BoolVar(&detailed, "detailed-exitcode", false, "exit with 2 when there are changes")
+	cmd.Flags().BoolVar(&destroy, "destroy", false, "plan the deletion of everything")
+	cmd.Flags().BoolVar(&verbose, "verbose", false, "show what is unchanged as well")
+	return cmd
+}
+
+// plan makes a plan of what state and world are now.
+func (s *session) plan(ctx context.Context, mode plan.Mode) (*plan.Plan, error) {
+	snapshot, err := s.store.Load(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.app.warnAboutDamage(snapshot.Damaged); err != nil {
+		return nil, err
+	}
+	p, diags := s.engine.Plan(ctx, snapshot, mode)
+	if diags.HasErrors() {
+		return nil, s.app.show(s.stack, diags)
+	}
+	return p, nil
+}
+
+func (a *app) printPlan(p *plan.Plan, asJSON, asMarkdown, verbose bool) error {
+	switch {
+	case asJSON:
+		return view.JSON(a.out, p)
+	case asMarkdown:
+		_, err := a.out.Write([]byte(view.Markdown(p, view.MarkdownOptions{})))
+		return err
+	}
+	return view.Text(a.out, p, view.Options{Color: a.color(a.out), Verbose: verbose})
+}
+
+// progress prints what goes on to standard error, unless standard error should stay quiet.
+func (a *app) progress(quiet bool) event.Sink {
+	if quiet {
+		return nil
+	}
+	return view.Progress(a.err, view.Options{Color: a.color(a.err)})
+}

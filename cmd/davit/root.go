@@ -1,0 +1,132 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/mattn/go-isatty"
+	"github.com/spf13/cobra"
+)
+
+// The exit codes, as Terraform's with -detailed-exitcode.
+const (
+	exitOK      = 0
+	exitError   = 1
+	exitChanges = 2
+)
+
+// app is what all verbs share.
+type app struct {
+	in       io.Reader
+	out, err io.Writer
+	dir      string
+	noColor  bool
+	code     int
+	// soft ends on the first interrupt: start nothing new. hard ends on the second.
+	soft, hard context.Context
+}
+
+// errShown ends a command whose errors have been printed already.
+var errShown = errors.New("")
+
+func run(args []string, in io.Reader, out, errw io.Writer) int {
+	a := &app{in: in, out: out, err: errw}
+	var stop func()
+	a.soft, a.hard, stop = interrupts(errw)
+	defer stop()
+	root := &cobra.Command{
+		Use:   "davit",
+		Short: "Plan and apply continuous delivery, from commit to pod",
+		Long: "davit plans the whole chain from a Git commit to a running pod, shows it before it happens,\n" +
+			"and applies exactly what was reviewed.",
+		SilenceUsage: true, SilenceErrors: true,
+		PersistentPreRunE: func(*cobra.Command, []string) error { return a.enter() },
+	}
+	root.PersistentFlags().StringVar(&a.dir, "chdir", "", "change to this `folder` first")
+	root.PersistentFlags().BoolVar(&a.noColor, "no-color", false, "print without colour")
+	root.AddCommand(a.initCmd(), a.validateCmd(), a.fmtCmd(), a.planCmd(), a.applyCmd(), a.destroyCmd(), a.showCmd(),
+		a.stateCmd(), a.versionCmd(), a.pluginCmd(), a.registryCmd(), a.forceUnlockCmd())
+	root.SetArgs(twoDashes(args))
+	root.SetIn(in)
+	root.SetOut(out)
+	root.SetErr(errw)
+	if err := root.ExecuteContext(a.hard); err != nil {
+		if !errors.Is(err, errShown) {
+			fmt.Fprintf(errw, "Error: %s\n", err)
+		}
+		if a.code == exitOK {
+			a.code = exitError
+		}
+	}
+	return a.code
+}
+
+func (a *app) enter() error {
+	if a.dir == "" {
+		return nil
+	}
+	if err := os.Chdir(a.dir); err != nil {
+		return fmt.Errorf("-chdir: %w", err)
+	}
+	return nil
+}
+
+// twoDashes writes Terraform's -flag as --flag. What follows "--" is left alone.
+func twoDashes(args []string) []string {
+	out := make([]string, len(args))
+	for i, arg := range args {
+		if arg == "--" {
+			copy(out[i:], args[i:])
+			break
+		}
+		if len(arg) > 2 && arg[0] == '-' && arg[1] != '-' && !strings.ContainsAny(arg[1:2], "0123456789.") {
+			arg = "-" + arg
+		}
+		out[i] = arg
+	}
+	return out
+}
+
+// interrupts returns a context that ends on the first interrupt and one that ends on the second.
+func interrupts(w io.Writer) (soft, hard context.Context, stop func()) {
+	soft, cancelSoft := context.WithCancel(context.Background())
+	hard, cancelHard := context.WithCancel(context.Background())
+	c := make(chan os.Signal, 2)
+	signal.Notify(c, os.Interrupt, syscall.SIGTERM)
+	done := make(chan struct{})
+	go func() {
+		for n := 0; ; n++ {
+			select {
+			case <-done:
+				return
+			case <-c:
+			}
+			if n == 0 {
+				fmt.Fprintln(w, "Interrupted: nothing new is started, running work may finish. Interrupt again to stop now.")
+				cancelSoft()
+				continue
+			}
+			fmt.Fprintln(w, "Stopping now. What is unfinished is found again by the next run.")
+			cancelHard()
+			return
+		}
+	}()
+	return soft, hard, func() {
+		signal.Stop(c)
+		close(done)
+		cancelSoft()
+		cancelHard()
+	}
+}
+
+// color tells whether a writer gets colour.
+func (a *app) color(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	return ok && !a.noColor && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb" && isatty.IsTerminal(f.Fd())
+}

@@ -1,0 +1,269 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/user"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/spf13/cobra"
+
+	"github.com/davit-sh/davit/core/config"
+	"github.com/davit-sh/davit/core/diag"
+	"github.com/davit-sh/davit/core/engine"
+	"github.com/davit-sh/davit/core/eval"
+	"github.com/davit-sh/davit/core/event"
+	"github.com/davit-sh/davit/core/pluginhost"
+	"github.com/davit-sh/davit/state"
+	"github.com/davit-sh/davit/state/local"
+)
+
+// stackFlags are the flags of every verb that looks at a stack.
+type stackFlags struct {
+	vars, varFiles []string
+	lockTimeout    time.Duration
+	parallel       int
+}
+
+func (f *stackFlags) add(cmd *cobra.Command) {
+	cmd.Flags().StringArrayVar(&f.vars, "var", nil, "value of a variable, as `name=value`")
+	cmd.Flags().StringArrayVar(&f.varFiles, "var-file", nil, "`file` with values of variables")
+}
+
+func (f *stackFlags) addLock(cmd *cobra.Command) {
+	cmd.Flags().DurationVar(&f.lockTimeout, "lock-timeout", 0, "how long to wait for the lock on the state")
+	cmd.Flags().IntVar(&f.parallel, "parallelism", 0, "how many operations run at once (10)")
+}
+
+// session is a stack that is open: its engine, its plugins and its state.
+type session struct {
+	app    *app
+	stack  *config.Stack
+	engine *engine.Engine
+	host   *pluginhost.Host
+	store  state.Store
+}
+
+func (s *session) close() {
+	if s.host != nil {
+		_ = s.host.Close() // it has said all that there is to say
+	}
+	if s.store != nil {
+		_ = s.store.Close()
+	}
+}
+
+// open reads the stack and makes its plugins ready to start.
+func (a *app) open(ctx context.Context, f *stackFlags, emit event.Sink) (*session, error) {
+	dir, err := os.Getwd()
+	if err != nil {
+		return nil, err
+	}
+	stack, diags := config.Load(dir)
+	if diags.HasErrors() {
+		return nil, a.show(stack, diags)
+	}
+	s := &session{app: a, stack: stack}
+	if d := checkVersion(stack); d != nil {
+		return nil, a.show(stack, hcl.Diagnostics{d})
+	}
+	given, more := givenVariables(f)
+	diags = append(diags, more...)
+	values, more := eval.Variables(stack, given)
+	diags = append(diags, more...)
+	if diags.HasErrors() {
+		return nil, a.show(stack, diags)
+	}
+	if s.host, err = newHost(stack); err != nil {
+		return nil, err
+	}
+	types, err := describe(ctx, stack, s.host)
+	if err != nil {
+		s.close()
+		return nil, err
+	}
+	if s.store, err = a.openState(stack); err != nil {
+		s.close()
+		return nil, err
+	}
+	s.engine = &engine.Engine{
+		Stack: stack, Variables: values, Types: types, Plugins: clients{s.host}, Version: version, Emit: emit, Parallel: f.parallel,
+	}
+	return s, nil
+}
+
+// clients is the plugin host as the engine sees it.
+type clients struct{ host *pluginhost.Host }
+
+// Client implements engine.Plugins.
+func (c clients) Client(ctx context.Context, name string) (engine.Client, error) {
+	return c.host.Client(ctx, name)
+}
+
+func newHost(stack *config.Stack) (*pluginhost.Host, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	cache, err := cacheDir()
+	if err != nil {
+		return nil, err
+	}
+	plugins := map[string]pluginhost.Executable{}
+	for name := range builtins {
+		plugins[name] = pluginhost.Executable{Path: self, Args: []string{"plugin", "serve", name}}
+	}
+	locked, err := readLock(stack.Dir)
+	if err != nil {
+		return nil, err
+	}
+	for name, p := range stack.Settings.Plugins {
+		l, ok := locked[name]
+		if !ok || l.Source != p.Source {
+			return nil, fmt.Errorf("plugin %q is not in %s yet: run davit init", name, config.LockFile)
+		}
+		plugins[name] = pluginhost.Executable{Path: absolute(stack.Dir, p.Source), SHA256: l.SHA256, Env: p.Env}
+	}
+	return pluginhost.New(pluginhost.Options{Version: version, CacheDir: cache, StackDir: stack.Dir, Plugins: plugins}), nil
+}
+
+func absolute(dir, path string) string {
+	if filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(dir, path)
+}
+
+func cacheDir() (string, error) {
+	if dir := os.Getenv("DAVIT_CACHE_DIR"); dir != "" {
+		return filepath.Abs(dir)
+	}
+	dir, err := os.UserCacheDir()
+	if err != nil {
+		return "", fmt.Errorf("there is no cache folder: set DAVIT_CACHE_DIR (%w)", err)
+	}
+	return filepath.Join(dir, "davit"), nil
+}
+
+// describe makes the catalogue of types. Built-in plugins describe themselves without being started.
+func describe(ctx context.Context, stack *config.Stack, host *pluginhost.Host) (*engine.Types, error) {
+	types := engine.NewTypes()
+	for _, name := range sortedKeys(builtins) {
+		if err := types.Add(name, builtins[name](version).Describe()); err != nil {
+			return nil, err
+		}
+	}
+	for _, name := range sortedKeys(stack.Settings.Plugins) {
+		client, err := host.Client(ctx, name)
+		if err != nil {
+			return nil, err
+		}
+		d, err := client.Describe(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if err := types.Add(name, d); err != nil {
+			return nil, err
+		}
+	}
+	return types, nil
+}
+
+func sortedKeys[V any](m map[string]V) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+// openState opens the state that the stack names.
+func (a *app) openState(stack *config.Stack) (state.Store, error) {
+	path := filepath.Join(stack.Dir, ".davit", "state.db")
+	b := stack.Settings.State
+	if b == nil {
+		return local.Open(path)
+	}
+	if b.Type != "local" {
+		return nil, a.show(stack, hcl.Diagnostics{diag.Errorf(b.Range, "Unknown state backend", "There is no state %q. There is: local.", b.Type)})
+	}
+	content, diags := b.Body.Content(&hcl.BodySchema{Attributes: []hcl.AttributeSchema{{Name: "path", Required: true}}})
+	if diags.HasErrors() {
+		return nil, a.show(stack, diags)
+	}
+	v, diags := content.Attributes["path"].Expr.Value(nil)
+	if diags.HasErrors() || v.IsNull() || v.Type().FriendlyName() != "string" {
+		return nil, a.show(stack, append(diags, diag.Errorf(content.Attributes["path"].Range, "Not a path", "path of the local state wants a plain string.")))
+	}
+	return local.Open(absolute(stack.Dir, v.AsString()))
+}
+
+// lock takes the lease on the state, waiting as long as -lock-timeout says.
+func (s *session) lock(ctx context.Context, what string, wait time.Duration) (state.Lease, error) {
+	host, _ := os.Hostname()
+	name := "somebody"
+	if u, err := user.Current(); err == nil {
+		name = u.Username
+	}
+	who := state.Holder{Who: name + "@" + host, PID: os.Getpid(), What: what}
+	deadline := time.Now().Add(wait)
+	told := false
+	for {
+		lease, err := s.store.Lock(ctx, who)
+		var locked *state.LockedError
+		if err == nil || !errors.As(err, &locked) {
+			return lease, err
+		}
+		if !time.Now().Before(deadline) {
+			return nil, fmt.Errorf("%w.\nWait for it with -lock-timeout=5m, or, if that process is gone for good, run davit force-unlock %s", err, locked.Holder.ID)
+		}
+		if !told {
+			fmt.Fprintf(s.app.err, "Waiting for the lock: %s.\n", locked)
+			told = true
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+}
+
+// givenVariables reads values of variables from the environment, files and flags; later ones win.
+func givenVariables(f *stackFlags) ([]eval.Given, hcl.Diagnostics) {
+	var list []eval.Given
+	var diags hcl.Diagnostics
+	for _, e := range os.Environ() {
+		name, value, _ := strings.Cut(e, "=")
+		if v, ok := strings.CutPrefix(name, "DAVIT_VAR_"); ok {
+			list = append(list, eval.Given{Name: v, Text: &value, From: name})
+		}
+	}
+	files, _ := filepath.Glob("*.auto.hclvars")
+	slices.Sort(files)
+	for _, file := range append(files, f.varFiles...) {
+		src, err := os.ReadFile(file)
+		if err != nil {
+			diags = append(diags, diag.Plain("A file with variables cannot be read", err.Error()))
+			continue
+		}
+		given, more := eval.ReadVarFile(file, src)
+		list, diags = append(list, given...), append(diags, more...)
+	}
+	for _, v := range f.vars {
+		name, value, ok := strings.Cut(v, "=")
+		if !ok {
+			diags = append(diags, diag.Plain("Not a variable", "-var wants name=value."))
+			continue
+		}
+		list = append(list, eval.Given{Name: name, Text: &value, From: "-var"})
+	}
+	return list, diags
+}

@@ -1,0 +1,66 @@
+// Package engine is where configuration, graph, state and plugins meet: it makes plans and
+// carries them out. Deciding is done here and in the plugins; printing is not.
+package engine
+
+import (
+	"context"
+	"time"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/zclconf/go-cty/cty"
+
+	"github.com/davit-sh/davit/core/config"
+	"github.com/davit-sh/davit/core/event"
+	pluginv1 "github.com/davit-sh/davit/schemas/plugin/v1"
+)
+
+// Plugins is where the engine finds the plugins, by name. They start on first use.
+type Plugins interface {
+	Client(ctx context.Context, name string) (Client, error)
+}
+
+// Client is a running plugin. All calls may be concurrent.
+type Client interface {
+	Validate(ctx context.Context, r *pluginv1.ValidateRequest) (*pluginv1.ValidateResponse, error)
+	Plan(ctx context.Context, r *pluginv1.PlanRequest, onLog func(*pluginv1.Log)) (*pluginv1.PlanResult, error)
+	Resolve(ctx context.Context, r *pluginv1.ResolveRequest) (*pluginv1.ResolveResponse, error)
+	Apply(ctx context.Context, r *pluginv1.ApplyRequest, on func(*pluginv1.ApplyResponse) error) (*pluginv1.ApplyResult, error)
+}
+
+// Engine plans and applies one stack.
+type Engine struct {
+	Stack     *config.Stack
+	Variables map[string]cty.Value // by name; sensitive ones are marked
+	Types     *Types
+	Plugins   Plugins
+	Version   string
+	Emit      event.Sink // nil: nobody listens
+	// Parallel is how many operations run at once; 0 means 10.
+	Parallel int
+}
+
+// planParallel is how many instances are observed and planned at once: they mostly wait for plugins, which bound themselves.
+const planParallel = 256
+
+func (e *Engine) parallel() int {
+	if e.Parallel > 0 {
+		return e.Parallel
+	}
+	return 10
+}
+
+func (e *Engine) emit(ev event.Event) {
+	if e.Emit != nil {
+		ev.Time = time.Now().UTC()
+		e.Emit(ev)
+	}
+}
+
+// Validate checks the whole stack without looking at the world.
+func (e *Engine) Validate(ctx context.Context) hcl.Diagnostics {
+	diags := e.check()
+	if diags.HasErrors() {
+		return diags
+	}
+	return append(diags, e.validateConfigs(ctx)...)
+}

@@ -1,0 +1,392 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sort"
+	"strings"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/zclconf/go-cty/cty"
+
+	"github.com/davit-sh/davit/core/addr"
+	"github.com/davit-sh/davit/core/diag"
+	"github.com/davit-sh/davit/core/eval"
+	"github.com/davit-sh/davit/core/event"
+	"github.com/davit-sh/davit/core/plan"
+	pluginv1 "github.com/davit-sh/davit/schemas/plugin/v1"
+)
+
+// observe looks at a source or an image, or asks a policy. pinned is what the reviewed plan
+// has seen, nil when the engine is free to look.
+func (r *run) observe(ctx context.Context, in *instance, pinned *plan.Observation) hcl.Diagnostics {
+	config, diags := r.decode(in)
+	if diags.HasErrors() {
+		return diags
+	}
+	in.config = config
+	o := &plan.Observation{Address: in.addr.String(), Kind: in.addr.Kind, Type: in.addr.Type, Plugin: in.node.typ.plugin, DependsOn: addresses(in.deps)}
+	in.observation = o
+	if rec, ok := r.snapshot.Records[o.Address]; ok && len(rec.Outputs) > 0 {
+		if before, err := storedValue(rec.Outputs); err == nil {
+			o.Before, _ = plan.NewValue(before)
+		}
+	}
+	var outputs cty.Value
+	var more hcl.Diagnostics
+	switch in.addr.Kind {
+	case "source":
+		outputs, more = r.observeSource(ctx, in, pinned)
+	case "image":
+		outputs, more = r.observeImage(ctx, in, pinned)
+	default:
+		outputs, more = r.askPolicy(ctx, in, pinned)
+	}
+	diags = append(diags, more...)
+	if diags.HasErrors() {
+		return diags
+	}
+	in.value = in.node.typ.value(in.addr, config, outputs)
+	stored, err := plan.NewValue(outputs)
+	if err != nil {
+		return append(diags, r.failure(in, "observing", err))
+	}
+	o.Outputs = *stored
+	r.emit(event.Event{Type: event.Observed, Address: o.Address, Message: strings.Join(o.Reasons, "; ")})
+	return diags
+}
+
+// known tells whether the plugin can look: whether its configuration is known, but for the
+// kind's own attributes.
+func (in *instance) known() bool { return in.node.typ.pluginConfig(in.config).IsWhollyKnown() }
+
+// wholly returns the outputs of a pinned observation, if nothing of them was unknown or left out.
+func wholly(pinned *plan.Observation, t *blockType) (cty.Value, bool) {
+	if pinned == nil || !pinned.Outputs.IsKnown() || len(pinned.Outputs.Sensitive) > 0 {
+		return cty.NilVal, false
+	}
+	v, err := pinned.Outputs.Cty()
+	if err != nil {
+		return cty.NilVal, false
+	}
+	return fit(v, t.outputType), true
+}
+
+func (r *run) observeSource(ctx context.Context, in *instance, pinned *plan.Observation) (cty.Value, hcl.Diagnostics) {
+	if !in.known() {
+		in.observation.Reasons = []string{"its arguments are not known yet"}
+		return in.node.typ.unknownOutputs(), nil
+	}
+	req := &pluginv1.PlanRequest{}
+	if v, ok := wholly(pinned, in.node.typ); ok {
+		var err error
+		if req.Pinned, err = eval.EncodeValue(v); err != nil {
+			return cty.NilVal, hcl.Diagnostics{r.failure(in, "observing", err)}
+		}
+	}
+	return r.look(ctx, in, req)
+}
+
+// look calls the plugin of a source or an image and keeps what it tells besides the outputs.
+func (r *run) look(ctx context.Context, in *instance, req *pluginv1.PlanRequest) (cty.Value, hcl.Diagnostics) {
+	prior, _, err := r.prior(in.addr, in.node.typ)
+	if err != nil {
+		return cty.NilVal, hcl.Diagnostics{r.failure(in, "observing", err)}
+	}
+	req.Prior = prior
+	res, outputs, diags := r.call(ctx, in, req, in.node.typ.pluginConfig(in.config))
+	if diags.HasErrors() {
+		return cty.NilVal, diags
+	}
+	in.observation.Reasons = r.reasons(res.GetReasons())
+	if in.observation.Items, err = r.items(res.GetItems()); err != nil {
+		return cty.NilVal, append(diags, r.failure(in, "observing", err))
+	}
+	return outputs, diags
+}
+
+// observeImage lists the tags. Those of planned builds are there already.
+func (r *run) observeImage(ctx context.Context, in *instance, pinned *plan.Observation) (cty.Value, hcl.Diagnostics) {
+	t := in.node.typ
+	if v, ok := wholly(pinned, t); ok {
+		return v, nil
+	}
+	if !in.known() {
+		return t.unknownOutputs(), nil
+	}
+	outputs, diags := r.look(ctx, in, &pluginv1.PlanRequest{})
+	if diags.HasErrors() {
+		return cty.NilVal, diags
+	}
+	attrs := outputs.AsValueMap()
+	builds, more := r.builds(in)
+	diags = append(diags, more...)
+	if diags.HasErrors() {
+		return cty.NilVal, diags
+	}
+	tags := stringsOf(attrs["tags"])
+	for _, b := range builds {
+		if b.tag == "" {
+			attrs["tags"] = cty.UnknownVal(cty.List(cty.String))
+			return cty.ObjectVal(attrs), diags
+		}
+		if repo := stringOf(attrs["repository"]); b.repository != "" && repo != "" && b.repository != repo {
+			return cty.NilVal, append(diags, diag.Errorf(in.node.block.Range, "A build of another repository",
+				"%s looks at %s, and %s pushes to %s. Give both the same repository.", in.addr, repo, b.address, b.repository))
+		}
+		if !slices.Contains(tags, b.tag) {
+			tags = append(tags, b.tag)
+		}
+	}
+	attrs["tags"] = stringList(tags)
+	return cty.ObjectVal(attrs), diags
+}
+
+// plannedBuild is what an image knows of a build.
+type plannedBuild struct {
+	address, repository, tag string // tag is empty while unknown
+	digest                   cty.Value
+}
+
+// builds reads the builds argument of an image.
+func (r *run) builds(in *instance) ([]plannedBuild, hcl.Diagnostics) {
+	arg := in.config.GetAttr(attrBuilds)
+	arg, _ = arg.UnmarkDeep()
+	if arg.IsNull() {
+		return nil, nil
+	}
+	fail := func() ([]plannedBuild, hcl.Diagnostics) {
+		return nil, hcl.Diagnostics{diag.Errorf(in.node.rangeOf([]*pluginv1.PathStep{{Step: &pluginv1.PathStep_Attribute{Attribute: attrBuilds}}}),
+			"Not builds", "builds of %s wants a list of whole builds, such as [build.buildx.api].", in.addr)}
+	}
+	if !arg.IsKnown() || !arg.CanIterateElements() {
+		return fail()
+	}
+	var list []plannedBuild
+	for it := arg.ElementIterator(); it.Next(); {
+		_, v := it.Element()
+		t := v.Type()
+		if !v.IsKnown() || v.IsNull() || !t.IsObjectType() || !t.HasAttribute(attrAddress) || !t.HasAttribute("tag") || !t.HasAttribute("digest") || !t.HasAttribute("repository") {
+			return fail()
+		}
+		list = append(list, plannedBuild{
+			address: stringOf(v.GetAttr(attrAddress)), repository: stringOf(v.GetAttr("repository")),
+			tag: stringOf(v.GetAttr("tag")), digest: v.GetAttr("digest"),
+		})
+	}
+	return list, nil
+}
+
+// askPolicy has a policy choose a tag and finds the digest behind it.
+func (r *run) askPolicy(ctx context.Context, in *instance, pinned *plan.Observation) (cty.Value, hcl.Diagnostics) {
+	t := in.node.typ
+	if v, ok := wholly(pinned, t); ok {
+		in.observation.Reasons, in.observation.Rejected = pinned.Reasons, pinned.Rejected
+		return v, nil
+	}
+	image, diags := r.imageOf(in)
+	if diags.HasErrors() {
+		return cty.NilVal, diags
+	}
+	tags := image.value.GetAttr("tags")
+	if tags, _ = tags.Unmark(); !tags.IsWhollyKnown() || !in.known() {
+		in.observation.Reasons = []string{"the tags of " + image.addr.String() + " are not known yet"}
+		return t.unknownOutputs(), nil
+	}
+	decision := &decision{tag: pinnedTag(pinned)}
+	if decision.tag == "" {
+		var more hcl.Diagnostics
+		if decision, more = r.decide(ctx, in, image, stringsOf(tags)); more.HasErrors() {
+			return cty.NilVal, append(diags, more...)
+		}
+	} else {
+		decision.reason, decision.rejected = strings.Join(pinned.Reasons, "; "), pinned.Rejected
+	}
+	digest, more := r.digest(ctx, in, image, decision.tag)
+	diags = append(diags, more...)
+	if diags.HasErrors() {
+		return cty.NilVal, diags
+	}
+	in.observation.Reasons, in.observation.Rejected = []string{decision.reason}, decision.rejected
+	return r.policyOutputs(t, image, decision, digest), diags
+}
+
+// pinnedTag is the tag that the reviewed plan chose, if it was known.
+func pinnedTag(pinned *plan.Observation) string {
+	if pinned == nil {
+		return ""
+	}
+	v, err := pinned.Outputs.Cty()
+	if err != nil {
+		return ""
+	}
+	return stringOf(v.GetAttr("tag"))
+}
+
+type decision struct {
+	tag, reason string
+	rejected    []plan.Rejection
+}
+
+// imageOf finds the image that a policy chooses from.
+func (r *run) imageOf(in *instance) (*instance, hcl.Diagnostics) {
+	arg, _ := in.config.GetAttr(attrImage).UnmarkDeep()
+	at := in.node.rangeOf([]*pluginv1.PathStep{{Step: &pluginv1.PathStep_Attribute{Attribute: attrImage}}})
+	if arg.IsKnown() && !arg.IsNull() && arg.Type().IsObjectType() && arg.Type().HasAttribute(attrAddress) {
+		if a, err := addr.Parse(stringOf(arg.GetAttr(attrAddress))); err == nil && a.Kind == "image" {
+			if image := r.instance(a); image != nil {
+				return image, nil
+			}
+		}
+	}
+	return nil, hcl.Diagnostics{diag.Errorf(at, "Not an image", "image of %s wants a whole image, such as image.registry.api.", in.addr)}
+}
+
+func (r *run) decide(ctx context.Context, in, image *instance, tags []string) (*decision, hcl.Diagnostics) {
+	current := ""
+	if rec, ok := r.snapshot.Records[in.addr.String()]; ok {
+		if v, err := storedValue(rec.Outputs); err == nil && v != cty.NilVal && v.Type().HasAttribute("tag") {
+			current = stringOf(v.GetAttr("tag"))
+		}
+	}
+	older, _ := in.config.GetAttr(attrAllowOlder).Unmark()
+	withdrawn := current != "" && !slices.Contains(tags, current)
+	candidates := slices.Clone(tags)
+	if withdrawn && older.False() {
+		candidates = append(candidates, current)
+	}
+	res, _, diags := r.call(ctx, in, &pluginv1.PlanRequest{Candidates: &pluginv1.Candidates{Tags: candidates, Current: current}}, in.node.typ.pluginConfig(in.config))
+	if diags.HasErrors() {
+		return nil, diags
+	}
+	d := &decision{reason: r.secrets.mask(res.GetDecision().GetReason())}
+	for _, x := range res.GetDecision().GetRejected() {
+		d.rejected = append(d.rejected, plan.Rejection{Tag: x.GetTag(), Reason: x.GetReason()})
+	}
+	ranked := res.GetDecision().GetRanked()
+	if len(ranked) == 0 {
+		return nil, append(diags, noTag(in, image, d.rejected))
+	}
+	d.tag = ranked[0]
+	if withdrawn && d.tag == current {
+		return nil, append(diags, withdrawnTag(in, current, ranked))
+	}
+	if !slices.Contains(candidates, d.tag) {
+		return nil, append(diags, r.failure(in, "choosing a tag", fmt.Errorf("plugin %q chose %q, which is no candidate: this is a defect of the plugin", in.node.typ.plugin, d.tag)))
+	}
+	return d, diags
+}
+
+// withdrawnTag says that what runs is gone from the registry and everything else is older.
+func withdrawnTag(in *instance, current string, ranked []string) *hcl.Diagnostic {
+	next := "and there is no other"
+	if len(ranked) > 1 {
+		next = "and the next best is the older " + ranked[1]
+	}
+	d := diag.Errorf(in.node.block.Range, in.addr.String()+": the running tag is gone",
+		"%s was chosen before and is not in the registry any more, %s. A policy does not move backwards by itself.", current, next)
+	d.Extra = diag.Info{Address: in.addr.String(), Code: "policy.withdrawn", Hint: "Push " + current + " again, or set allow_older = true."}
+	return d
+}
+
+// noTag says why there is nothing to run.
+func noTag(in, image *instance, rejected []plan.Rejection) *hcl.Diagnostic {
+	var b strings.Builder
+	if len(rejected) == 0 {
+		fmt.Fprintf(&b, "%s has no tags at all. Push one first, or list the build that makes it in builds.", image.addr)
+	} else {
+		fmt.Fprintf(&b, "None of the %d tags of %s is acceptable:", len(rejected), image.addr)
+		for i, x := range rejected {
+			if i == 10 {
+				fmt.Fprintf(&b, "\n  and %d more", len(rejected)-i)
+				break
+			}
+			fmt.Fprintf(&b, "\n  %s: %s", x.Tag, x.Reason)
+		}
+	}
+	d := diag.Errorf(in.node.block.Range, in.addr.String()+": no tag to choose", "%s", b.String())
+	d.Extra = diag.Info{Address: in.addr.String(), Code: "policy.no_tag"}
+	return d
+}
+
+// digest finds what is behind a tag: a build's own word before the registry's.
+func (r *run) digest(ctx context.Context, in, image *instance, tag string) (cty.Value, hcl.Diagnostics) {
+	builds, diags := r.builds(image)
+	if diags.HasErrors() {
+		return cty.NilVal, diags
+	}
+	for _, b := range builds {
+		if b.tag == tag {
+			return b.digest, diags
+		}
+	}
+	t := image.node.typ
+	plain, _ := t.pluginConfig(image.config).UnmarkDeep()
+	config, err := eval.EncodeValue(plain)
+	if err != nil {
+		return cty.NilVal, append(diags, r.failure(in, "resolving "+tag, err))
+	}
+	client, err := r.Plugins.Client(ctx, t.plugin)
+	if err != nil {
+		return cty.NilVal, append(diags, r.failure(in, "resolving "+tag, err))
+	}
+	res, err := client.Resolve(ctx, &pluginv1.ResolveRequest{Address: image.addr.String(), Type: t.name, Config: config, Tag: tag})
+	if err != nil {
+		return cty.NilVal, append(diags, r.failure(in, "resolving "+tag, err))
+	}
+	diags = append(diags, r.diagnostics(image, res.GetDiagnostics())...)
+	return cty.StringVal(res.GetDigest()), diags
+}
+
+func (r *run) policyOutputs(t *blockType, image *instance, d *decision, digest cty.Value) cty.Value {
+	repository, _ := image.value.GetAttr("repository").Unmark()
+	start := stringOf(repository) + ":" + d.tag + "@"
+	ref := cty.UnknownVal(cty.String).Refine().NotNull().StringPrefixFull(start + "sha256:").NewValue()
+	if digest.IsKnown() && !digest.IsNull() {
+		ref = cty.StringVal(start + digest.AsString())
+	}
+	rejected := make([]cty.Value, len(d.rejected))
+	for i, x := range d.rejected {
+		rejected[i] = cty.ObjectVal(map[string]cty.Value{"tag": cty.StringVal(x.Tag), "reason": cty.StringVal(x.Reason)})
+	}
+	all := map[string]cty.Value{
+		"tag": cty.StringVal(d.tag), "digest": digest, "ref": ref, "reason": cty.StringVal(d.reason),
+		"rejected": cty.TupleVal(rejected),
+	}
+	return fit(cty.ObjectVal(all), t.outputType)
+}
+
+// stringOf returns a known string, or nothing.
+func stringOf(v cty.Value) string {
+	v, _ = v.Unmark()
+	if v.Type() != cty.String || !v.IsKnown() || v.IsNull() {
+		return ""
+	}
+	return v.AsString()
+}
+
+func stringsOf(v cty.Value) []string {
+	v, _ = v.UnmarkDeep()
+	if !v.IsKnown() || v.IsNull() || !v.CanIterateElements() {
+		return nil
+	}
+	var list []string
+	for it := v.ElementIterator(); it.Next(); {
+		_, e := it.Element()
+		list = append(list, stringOf(e))
+	}
+	return list
+}
+
+func stringList(list []string) cty.Value {
+	if len(list) == 0 {
+		return cty.ListValEmpty(cty.String)
+	}
+	sort.Strings(list)
+	vals := make([]cty.Value, len(list))
+	for i, s := range list {
+		vals[i] = cty.StringVal(s)
+	}
+	return cty.ListVal(vals)
+}

@@ -1,0 +1,196 @@
+package engine
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/zclconf/go-cty/cty"
+	ctyjson "github.com/zclconf/go-cty/cty/json"
+
+	"github.com/davit-sh/davit/core/addr"
+	"github.com/davit-sh/davit/core/eval"
+	pluginv1 "github.com/davit-sh/davit/schemas/plugin/v1"
+)
+
+// Types is the catalogue of what plugins provide.
+type Types struct {
+	types map[typeKey]*blockType
+}
+
+type typeKey struct{ kind, name string }
+
+// blockType is one type: source "git".
+type blockType struct {
+	kind, name, plugin string
+	config             *eval.Schema
+	outputs            map[string]cty.Type
+	outputType         cty.Type
+	sensitive          []string // outputs
+}
+
+// The attributes that the core adds to a kind's types: see the kinds in docs/language.md.
+const (
+	attrBuilds     = "builds"      // image: planned builds whose tags are candidates already
+	attrImage      = "image"       // policy: what to choose from
+	attrAllowOlder = "allow_older" // policy: the current tag need not stay a candidate
+	attrAddress    = "address"     // every block: its own address
+)
+
+var kindAttributes = map[string][]*eval.Attribute{
+	"image": {{Name: attrBuilds, Type: cty.DynamicPseudoType}},
+	"policy": {{Name: attrImage, Type: cty.DynamicPseudoType, Required: true},
+		{Name: attrAllowOlder, Type: cty.Bool, Default: cty.False}},
+}
+
+// managed tells whether a kind is planned, applied and recorded.
+func managed(kind string) bool { return kind == "build" || kind == "application" }
+
+// NewTypes returns an empty catalogue.
+func NewTypes() *Types { return &Types{types: map[typeKey]*blockType{}} }
+
+// Add adds the types that a plugin described. A type that another plugin has already is refused.
+func (t *Types) Add(plugin string, d *pluginv1.DescribeResponse) error {
+	for _, described := range d.GetTypes() {
+		key := typeKey{described.GetKind(), described.GetName()}
+		if old := t.types[key]; old != nil {
+			return fmt.Errorf("plugin %q provides %s %q, which plugin %q provides already: remove one of them from required_plugins", plugin, key.kind, key.name, old.plugin)
+		}
+		if _, ok := kindOutputs[key.kind]; !ok {
+			return fmt.Errorf("plugin %q provides %q of the kind %q, which there is not", plugin, key.name, key.kind)
+		}
+		bt, err := newBlockType(plugin, described)
+		if err != nil {
+			return fmt.Errorf("plugin %q, %s %q: %w", plugin, key.kind, key.name, err)
+		}
+		t.types[key] = bt
+	}
+	return nil
+}
+
+// kindOutputs are the outputs that every type of a kind has.
+var kindOutputs = map[string][]string{
+	"source":      {"revision", "tree", "time"},
+	"image":       {"repository", "tags"},
+	"policy":      {"tag", "digest", "ref", "reason", "rejected"},
+	"build":       {"repository", "tag", "digest", "ref", "key", "platforms"},
+	"application": {"revision", "health", "items"},
+}
+
+func newBlockType(plugin string, d *pluginv1.Type) (*blockType, error) {
+	config, err := eval.CompileSchema(d.GetConfig(), kindAttributes[d.GetKind()]...)
+	if err != nil {
+		return nil, err
+	}
+	bt := &blockType{kind: d.GetKind(), name: d.GetName(), plugin: plugin, config: config, outputs: map[string]cty.Type{}}
+	for _, a := range d.GetOutputs().GetAttributes() {
+		ty, err := ctyjson.UnmarshalType(a.GetType())
+		if err != nil {
+			return nil, fmt.Errorf("output %q: type: %w", a.GetName(), err)
+		}
+		bt.outputs[a.GetName()] = ty.WithoutOptionalAttributesDeep()
+		if a.GetSensitive() {
+			bt.sensitive = append(bt.sensitive, a.GetName())
+		}
+	}
+	for _, name := range kindOutputs[bt.kind] {
+		if _, ok := bt.outputs[name]; !ok {
+			return nil, fmt.Errorf("it lacks the output %q, which every %s has", name, bt.kind)
+		}
+	}
+	bt.outputType = cty.Object(bt.outputs)
+	return bt, nil
+}
+
+func (t *Types) of(n addr.Node) *blockType { return t.types[typeKey{n.Kind, n.Type}] }
+
+// names returns the types of a kind.
+func (t *Types) names(kind string) []string {
+	var names []string
+	for k := range t.types {
+		if k.kind == kind {
+			names = append(names, k.name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// attributes returns what a reference to an instance may name.
+func (b *blockType) attributes() map[string]bool {
+	names := map[string]bool{attrAddress: true}
+	for _, n := range b.config.Names() {
+		names[n] = true
+	}
+	for n := range maps.Keys(b.outputs) {
+		names[n] = true
+	}
+	return names
+}
+
+// pluginConfig returns a configuration as the plugin sees it, without the kind's own attributes.
+func (b *blockType) pluginConfig(v cty.Value) cty.Value {
+	own := kindAttributes[b.kind]
+	if len(own) == 0 {
+		return v
+	}
+	attrs := v.AsValueMap()
+	for _, a := range own {
+		delete(attrs, a.Name)
+	}
+	return cty.ObjectVal(attrs)
+}
+
+// pluginConfigType is the type of what pluginConfig returns.
+func (b *blockType) pluginConfigType() cty.Type {
+	own := kindAttributes[b.kind]
+	if len(own) == 0 {
+		return b.config.Type()
+	}
+	types := maps.Clone(b.config.Type().AttributeTypes())
+	for _, a := range own {
+		delete(types, a.Name)
+	}
+	return cty.Object(types)
+}
+
+// value is what others see of an instance: its arguments, its outputs over them, its address.
+func (b *blockType) value(address addr.Instance, config, outputs cty.Value) cty.Value {
+	attrs := map[string]cty.Value{}
+	if config != cty.NilVal && config.IsKnown() && !config.IsNull() {
+		attrs = config.AsValueMap()
+	}
+	for it := outputs.ElementIterator(); it.Next(); {
+		k, v := it.Element()
+		attrs[k.AsString()] = v
+	}
+	attrs[attrAddress] = cty.StringVal(address.String())
+	return cty.ObjectVal(attrs)
+}
+
+// unknownOutputs are the outputs of what cannot be planned yet.
+func (b *blockType) unknownOutputs() cty.Value {
+	attrs := make(map[string]cty.Value, len(b.outputs))
+	for name, t := range b.outputs {
+		attrs[name] = cty.UnknownVal(t)
+	}
+	return cty.ObjectVal(attrs)
+}
+
+// fit makes a stored value one of a type that may have changed since: attributes that are gone are
+// dropped, new ones and those of another type are null.
+func fit(v cty.Value, t cty.Type) cty.Value {
+	if v == cty.NilVal || v.IsNull() || !v.Type().IsObjectType() || !t.IsObjectType() {
+		return cty.NullVal(t)
+	}
+	attrs := map[string]cty.Value{}
+	for name, want := range t.AttributeTypes() {
+		attrs[name] = cty.NullVal(want)
+		if v.Type().HasAttribute(name) {
+			if got, err := convertTo(v.GetAttr(name), want); err == nil {
+				attrs[name] = got
+			}
+		}
+	}
+	return cty.ObjectVal(attrs)
+}

@@ -1,0 +1,71 @@
+// Package event is what happens during a run, as data: the engine emits events, views print them.
+package event
+
+import "time"
+
+// Type is the kind of an event.
+type Type string
+
+// The types of events.
+const (
+	Observed         Type = "observed"          // a source, image or policy was looked at
+	Planned          Type = "planned"           // a change was planned
+	OperationStart   Type = "operation_start"   // a change begins; its intent is in state
+	Log              Type = "log"               // a line of work: Stream says what speaks
+	Progress         Type = "progress"          // Done of Total
+	Item             Type = "item"              // a nested object: Item and Status
+	Heartbeat        Type = "heartbeat"         // still running, nothing else to say
+	OperationDone    Type = "operation_done"    // its result is in state
+	OperationFailed  Type = "operation_failed"  // what exists in part is in state
+	OperationSkipped Type = "operation_skipped" // not started: what it depends on failed, or the run was stopped
+	Diagnostics      Type = "diagnostic"        // an error or a warning
+	Summary          Type = "summary"           // the last one of an apply
+)
+
+// Event is one thing that happened. Only the fields of its type are set.
+type Event struct {
+	Time       time.Time   `json:"time"`
+	Type       Type        `json:"type"`
+	Address    string      `json:"address,omitempty"`
+	Action     string      `json:"action,omitempty"`    // of a plan.Change
+	Operation  string      `json:"operation,omitempty"` // id
+	Stream     string      `json:"stream,omitempty"`    // "linux/arm64 3/5", "Deployment/web"
+	Message    string      `json:"message,omitempty"`
+	Done       int64       `json:"done,omitempty"`
+	Total      int64       `json:"total,omitempty"` // 0: not known
+	Item       string      `json:"item,omitempty"`  // key
+	Status     string      `json:"status,omitempty"`
+	ElapsedMS  int64       `json:"elapsed_ms,omitempty"`
+	Diagnostic *Diagnostic `json:"diagnostic,omitempty"`
+	Result     *Result     `json:"result,omitempty"`
+}
+
+// Diagnostic is an error or a warning.
+type Diagnostic struct {
+	Severity string `json:"severity"` // "error", "warning"
+	Summary  string `json:"summary"`
+	Detail   string `json:"detail,omitempty"`
+	Address  string `json:"address,omitempty"`
+	File     string `json:"file,omitempty"`
+	Line     int    `json:"line,omitempty"`
+	Hint     string `json:"hint,omitempty"`
+	Code     string `json:"code,omitempty"`
+}
+
+// Result is what came of an apply: addresses, in the order they ended.
+type Result struct {
+	Done       []Outcome `json:"done"`
+	Failed     []Outcome `json:"failed"`
+	NotStarted []Outcome `json:"not_started"`
+}
+
+// Outcome is how one change ended.
+type Outcome struct {
+	Address   string `json:"address"`
+	Action    string `json:"action"`
+	Error     string `json:"error,omitempty"` // one line
+	ElapsedMS int64  `json:"elapsed_ms,omitempty"`
+}
+
+// Sink is told of events. It may be called concurrently.
+type Sink func(Event)

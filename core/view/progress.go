@@ -1,0 +1,170 @@
+package view
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/davit-sh/davit/core/event"
+	"github.com/davit-sh/davit/core/plan"
+	"github.com/davit-sh/davit/state"
+)
+
+// Progress returns a sink that prints what happens while it happens, a line each. Lines are
+// whole even when many operations speak at once.
+func Progress(w io.Writer, o Options) event.Sink {
+	var mu sync.Mutex
+	p := palette{o.Color}
+	return func(e event.Event) {
+		if line := progressLine(p, e, o.Verbose); line != "" {
+			mu.Lock()
+			defer mu.Unlock()
+			fmt.Fprintln(w, line)
+		}
+	}
+}
+
+// working are the words for a running action.
+var working = map[string]string{
+	"create": "creating", "update": "updating", "replace": "replacing", "delete": "deleting", "build": "building", "adopt": "adopting",
+}
+
+// finished are the words for a finished action.
+var finished = map[string]string{
+	"create": "created", "update": "updated", "replace": "replaced", "delete": "deleted", "build": "built", "adopt": "adopted",
+}
+
+func progressLine(p palette, e event.Event, verbose bool) string {
+	head := p.bold(clean(e.Address)) + ": "
+	action := plan.Action(e.Action)
+	switch e.Type {
+	case event.OperationStart:
+		return head + p.action(action, working[e.Action]) + " ..."
+	case event.Log:
+		if e.Stream != "" {
+			return head + p.faint(clean(e.Stream)+": ") + clean(e.Message)
+		}
+		return head + clean(e.Message)
+	case event.Progress:
+		if e.Total > 0 {
+			return head + fmt.Sprintf("%s (%d of %d)", clean(e.Message), e.Done, e.Total)
+		}
+		return head + clean(e.Message)
+	case event.Item:
+		line := head + clean(e.Item) + ": " + clean(e.Status)
+		if e.Message != "" {
+			line += ": " + clean(e.Message)
+		}
+		return line
+	case event.Heartbeat:
+		return head + p.faint(fmt.Sprintf("still %s after %s", working[e.Action], elapsed(e.ElapsedMS)))
+	case event.OperationDone:
+		return head + p.action(action, finished[e.Action]) + " in " + elapsed(e.ElapsedMS)
+	case event.OperationFailed:
+		return head + p.action(plan.Delete, "FAILED") + " after " + elapsed(e.ElapsedMS)
+	case event.OperationSkipped:
+		return head + p.action(plan.Update, "not started")
+	case event.Observed, event.Planned:
+		if verbose {
+			return head + clean(e.Message)
+		}
+	case event.Diagnostics, event.Summary:
+	}
+	return ""
+}
+
+func elapsed(ms int64) string {
+	d := time.Duration(ms) * time.Millisecond
+	if d > time.Minute {
+		return d.Round(time.Second).String()
+	}
+	return d.Round(10 * time.Millisecond).String()
+}
+
+// JSONEvents returns a sink that writes each event as a line of JSON: schemas/event.schema.json describes it.
+func JSONEvents(w io.Writer) event.Sink {
+	var mu sync.Mutex
+	return func(e event.Event) {
+		b, err := json.Marshal(e)
+		if err != nil {
+			return
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		fmt.Fprintf(w, "%s\n", b)
+	}
+}
+
+// Result prints what came of an apply: what was done, what failed, what was not started.
+func Result(w io.Writer, r *event.Result, o Options) {
+	p := palette{o.Color}
+	group := func(title string, list []event.Outcome, a plan.Action) {
+		if len(list) == 0 {
+			return
+		}
+		fmt.Fprintf(w, "\n%s\n", p.action(a, title))
+		for _, x := range list {
+			line := fmt.Sprintf("  %s %s", symbols[plan.Action(x.Action)], clean(x.Address))
+			if x.Error != "" {
+				line += "  " + clean(x.Error)
+			}
+			fmt.Fprintln(w, line)
+		}
+	}
+	if len(r.Failed) > 0 || len(r.NotStarted) > 0 {
+		group("Done:", r.Done, plan.Create)
+		group("Failed:", r.Failed, plan.Delete)
+		group("Not started:", r.NotStarted, plan.Update)
+	}
+	fmt.Fprintf(w, "\n%s\n", p.bold(fmt.Sprintf("Apply: %d done, %d failed, %d not started.", len(r.Done), len(r.Failed), len(r.NotStarted))))
+}
+
+// StateList prints the addresses in a state.
+func StateList(w io.Writer, s *state.Snapshot, addresses []string) {
+	for _, a := range addresses {
+		line := clean(a)
+		if s.Records[a].Status == state.StatusPartial {
+			line += "  (partial)"
+		}
+		fmt.Fprintln(w, line)
+	}
+}
+
+// StateShow prints one record.
+func StateShow(w io.Writer, r state.Record, o Options) {
+	p := palette{o.Color}
+	fmt.Fprintln(w, p.bold(clean(r.Address)))
+	row := func(name, value string) {
+		if value != "" {
+			fmt.Fprintf(w, "  %-12s %s\n", name, value)
+		}
+	}
+	row("status", r.Status)
+	row("plugin", clean(r.Plugin))
+	row("updated", r.Updated.Format(time.RFC3339))
+	row("depends on", clean(strings.Join(r.DependsOn, ", ")))
+	block := func(title string, raw json.RawMessage) {
+		var v plan.Value
+		var attrs map[string]json.RawMessage
+		if json.Unmarshal(raw, &v) != nil || json.Unmarshal(v.Value, &attrs) != nil || len(attrs) == 0 {
+			return
+		}
+		fmt.Fprintf(w, "  %s\n", title)
+		for _, name := range sortedNames(attrs) {
+			value := fieldValue(attrs[name])
+			for _, s := range v.Sensitive {
+				if s == name {
+					value = "(sensitive)"
+				}
+			}
+			if value != "null" {
+				fmt.Fprintf(w, "    %-14s %s\n", name, value)
+			}
+		}
+	}
+	block("arguments", r.Config)
+	block("outputs", r.Outputs)
+}

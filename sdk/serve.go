@@ -1,0 +1,49 @@
+package sdk
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/hashicorp/go-hclog"
+	goplugin "github.com/hashicorp/go-plugin"
+	"google.golang.org/grpc"
+
+	pluginv1 "github.com/davit-sh/davit/schemas/plugin/v1"
+	"github.com/davit-sh/davit/sdk/handshake"
+)
+
+// Serve serves the plugin until davit ends it. It is all that a plugin's main has to do.
+func Serve(p *Plugin) {
+	if os.Getenv(handshake.Config.MagicCookieKey) != handshake.Config.MagicCookieValue {
+		fmt.Fprintf(os.Stderr, "This is the davit plugin %s %s. davit starts it by itself; name it in required_plugins.\n", p.name, p.version)
+		os.Exit(1)
+	}
+	goplugin.Serve(&goplugin.ServeConfig{
+		HandshakeConfig: handshake.Config,
+		Plugins:         goplugin.PluginSet{handshake.Name: &grpcPlugin{plugin: p}},
+		GRPCServer: func(options []grpc.ServerOption) *grpc.Server {
+			return grpc.NewServer(append(options, grpc.MaxRecvMsgSize(handshake.MaxMessage), grpc.MaxSendMsgSize(handshake.MaxMessage))...)
+		},
+		Logger: hclog.New(&hclog.LoggerOptions{Output: io.Discard, Level: hclog.Off}),
+	})
+}
+
+// grpcPlugin is the plugin as go-plugin wants it.
+type grpcPlugin struct {
+	goplugin.NetRPCUnsupportedPlugin
+	plugin *Plugin
+}
+
+// GRPCServer implements go-plugin's GRPCPlugin.
+func (g *grpcPlugin) GRPCServer(_ *goplugin.GRPCBroker, s *grpc.Server) error {
+	pluginv1.RegisterPluginServer(s, g.plugin.Server())
+	return nil
+}
+
+// GRPCClient implements go-plugin's GRPCPlugin. A plugin is never its own client.
+func (g *grpcPlugin) GRPCClient(context.Context, *goplugin.GRPCBroker, *grpc.ClientConn) (any, error) {
+	return nil, errors.New("a plugin does not connect to itself")
+}
