@@ -14,6 +14,7 @@ import (
 	"github.com/davit-sh/davit/core/event"
 	"github.com/davit-sh/davit/core/plan"
 	"github.com/davit-sh/davit/core/view"
+	"github.com/davit-sh/davit/state"
 )
 
 type applyFlags struct {
@@ -136,4 +137,17 @@ func (a *app) ask(mode plan.Mode) error {
 func isPipe(f *os.File) bool {
 	info, err := f.Stat()
 	return err == nil && info.Mode()&os.ModeNamedPipe != 0
+}
+
+// outputsOnly carries out a plan that changes nothing but, perhaps, the stack's outputs.
+func (s *session) outputsOnly(p *plan.Plan, lease state.Lease) error {
+	changed := false
+	for _, o := range p.Outputs {
+		changed = changed || (!o.Sensitive && string(o.Before) != string(o.Value))
+	}
+	if !changed {
+		return nil
+	}
+	_, diags := s.engine.Apply(s.app.hard, p, engine.ApplyOptions{Store: s.store, Lease: lease, Stop: s.app.soft})
+	return s.app.show(s.stack, diags)
 }

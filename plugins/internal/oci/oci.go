@@ -3,48 +3,120 @@
 package oci
 
 import (
-	"context"
+	"net"
+	"regexp"
+	"strings"
 
 	"github.com/davit-sh/davit/sdk"
 	"github.com/google/go-containerregistry/pkg/name"
-	"github.com/google/go-containerregistry/pkg/v1/remote"
 )
 
-// Annotations (of the index, and as labels of each image's configuration) that davit puts on what it builds.
+// Annotations of the index that davit puts on what it builds.
 const (
 	AnnotationKey      = "sh.davit.build.key"
 	AnnotationTag      = "sh.davit.build.tag"
 	AnnotationRevision = "org.opencontainers.image.revision"
+	// AnnotationCreated tells when the source was made, RFC 3339. A reproducible build's images have no time of their own.
+	AnnotationCreated = "org.opencontainers.image.created"
+)
+
+const (
+	keyTagPrefix = "davit-"
+	keyTagDigits = 40
+)
+
+var (
+	reKeyTag = regexp.MustCompile(`^davit-[0-9a-f]{40}$`)
+	// The grammar of the OCI distribution specification.
+	reTag = regexp.MustCompile(`^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$`)
 )
 
 // Repository parses a repository's name. Plain HTTP is used for loopback hosts, and for others only if insecure is set.
 func Repository(repository string, insecure bool) (name.Repository, error) {
-	return name.Repository{}, nil
+	if strings.Contains(repository, "@") {
+		// Not echoed: it may be user:password@host.
+		return name.Repository{}, repositoryError("a repository is named without a digest and without credentials", nil)
+	}
+	if scheme, _, ok := strings.Cut(repository, "://"); ok {
+		return name.Repository{}, repositoryError("leave out "+scheme+"://", nil)
+	}
+	last := repository[strings.LastIndex(repository, "/")+1:]
+	if strings.Contains(repository, "/") && strings.Contains(last, ":") {
+		return name.Repository{}, repositoryError(quote(repository)+" has a tag", nil)
+	}
+	r, err := name.NewRepository(repository)
+	if err != nil {
+		return name.Repository{}, repositoryError(quote(repository), err)
+	}
+	if !insecure && !isLoopback(r.RegistryStr()) {
+		return r, nil
+	}
+	r, err = name.NewRepository(repository, name.Insecure)
+	if err != nil {
+		return name.Repository{}, repositoryError(quote(repository), err)
+	}
+	return r, nil
 }
 
-// Options are the options of every call to a registry: docker-config credentials,
-// retries of what may pass, a user agent, ctx.
-func Options(ctx context.Context) []remote.Option { return nil }
+// Parse parses a reference to an image ("debian:12", "registry.example.com/base@sha256:..."),
+// with the rule of Repository for plain HTTP.
+func Parse(reference string, insecure bool) (name.Reference, error) {
+	ref, err := name.ParseReference(reference, name.WeakValidation)
+	if err == nil && (insecure || isLoopback(ref.Context().RegistryStr())) {
+		ref, err = name.ParseReference(reference, name.WeakValidation, name.Insecure)
+	}
+	if err != nil {
+		return nil, &sdk.Error{
+			Summary: "this is not a reference to an image",
+			Detail:  clean(err.Error()),
+			Hint:    "write it as registry.example.com/team/name:tag",
+			Code:    "registry.reference",
+			Err:     err,
+		}
+	}
+	return ref, nil
+}
+
+func repositoryError(detail string, err error) *sdk.Error {
+	return &sdk.Error{
+		Summary: "this is not the name of a repository",
+		Detail:  joinCause(detail, err),
+		Hint:    "write it as registry.example.com/team/name, in lower case and without a tag",
+		Code:    "registry.name",
+		Err:     err,
+	}
+}
+
+// CheckTag tells whether a tag is written as a registry takes it.
+func CheckTag(tag string) error {
+	if reTag.MatchString(tag) {
+		return nil
+	}
+	return &sdk.Error{
+		Summary: quote(tag) + " is not a tag",
+		Hint:    "a tag has 1 to 128 letters, digits, '.', '_' or '-' and starts with none of '.' and '-'",
+		Code:    "registry.tag",
+	}
+}
 
 // KeyTag is the tag that an index is found again by: "davit-" and 40 hex digits of its content key ("sha256:<hex>").
-func KeyTag(key string) string { return "" }
-
-// IsKeyTag tells whether a tag is davit's own and hidden from images' tag lists.
-func IsKeyTag(tag string) bool { return false }
-
-// Found is a build that was pushed before.
-type Found struct {
-	Tag, Digest, Revision string
-	Platforms             []string
+func KeyTag(key string) string {
+	hex := key[strings.LastIndex(key, ":")+1:]
+	return keyTagPrefix + hex[:min(len(hex), keyTagDigits)]
 }
 
-// Find looks for a pushed build with this key by its key tag. It returns nil if there is
-// none: no such repository, no such tag, or an index whose annotation names another key.
-func Find(ctx context.Context, repo name.Repository, key string) (*Found, error) { return nil, nil }
+// IsKeyTag tells whether a tag is davit's own and hidden from images' tag lists.
+func IsKeyTag(tag string) bool { return reKeyTag.MatchString(tag) }
 
-// Platforms lists the platforms of an index or image, attestations left out, as "linux/arm/v7", sorted.
-func Platforms(desc *remote.Descriptor) ([]string, error) { return nil, nil }
-
-// Diagnose turns an error of a registry (unauthorized, not found, too many requests, server errors, no connection,
-// certificate) into one that says what happened to what and what to do.
-func Diagnose(err error, doing, what string) *sdk.Error { return nil }
+// isLoopback tells whether a host, with or without a port, is this machine.
+func isLoopback(host string) bool {
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		host = h
+	}
+	host = strings.Trim(host, "[]")
+	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
+		return true
+	}
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsLoopback()
+}

@@ -1,0 +1,26 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/davit-sh/davit/core/diag"
+	"github.com/davit-sh/davit/sdk"
+)
+
+func (a *app) pluginCmd() *cobra.Command {
+	cmd := &cobra.Command{Use: "plugin", Short: "Serve a built-in plugin", Hidden: true}
+	cmd.AddCommand(&cobra.Command{
+		Use: "serve NAME", Short: "Serve a built-in plugin; davit does this by itself", Args: cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			plugin := builtins[args[0]]
+			if plugin == nil {
+				return fmt.Errorf("there is no built-in plugin %q.%s", args[0], diag.DidYouMean(args[0], sortedKeys(builtins)))
+			}
+			sdk.Serve(plugin(version))
+			return nil
+		},
+	})
+	return cmd
+}

@@ -1,0 +1,194 @@
+package kubernetes
+
+import (
+	"context"
+	"encoding/base64"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/davit-sh/davit/plugins/kubernetes/cluster"
+	"github.com/davit-sh/davit/plugins/kubernetes/render"
+	"github.com/davit-sh/davit/sdk"
+)
+
+// Application is the type application "kubernetes". It keeps connections between calls.
+type Application struct {
+	mu       sync.Mutex
+	clusters map[cluster.Access]connection
+	claims   claims
+}
+
+// connection is a cluster and the kubeconfig's age when it was read.
+type connection struct {
+	*cluster.Cluster
+	stamp string
+}
+
+var _ sdk.Managed[Config, Outputs] = (*Application)(nil)
+
+// New makes the type.
+func New() *Application {
+	return &Application{clusters: map[cluster.Access]connection{}, claims: claims{byAddress: map[string]claim{}}}
+}
+
+// Validate checks what can be checked without a cluster.
+func (a *Application) Validate(_ context.Context, c Config) error {
+	var errs sdk.Errors
+	if strings.HasPrefix(c.Path, "/") || slices.Contains(strings.Split(c.Path, "/"), "..") {
+		errs = append(errs, sdk.Errorf(sdk.At("path"), "path %q leads out of the source", c.Path))
+	}
+	if c.Timeout <= 0 {
+		errs = append(errs, sdk.Errorf(sdk.At("timeout"), "timeout must be longer than nothing"))
+	}
+	if len(errs) > 0 {
+		return errs
+	}
+	return nil
+}
+
+// connect returns the connection for a configuration, a new one when the kubeconfig has changed.
+func (a *Application) connect(ctx context.Context, c Config) (*cluster.Cluster, error) {
+	host := sdk.HostOf(ctx)
+	access := cluster.Access{Kubeconfig: absolute(host.StackDir, c.Kubeconfig), Context: c.Context, CacheDir: host.CacheDir}
+	stamp := stampOf(access)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if known, ok := a.clusters[access]; ok && known.stamp == stamp {
+		return known.Cluster, nil
+	}
+	connected, err := cluster.Connect(access)
+	if err != nil {
+		return nil, err
+	}
+	a.clusters[access] = connection{connected, stamp}
+	return connected, nil
+}
+
+// stampOf changes when the kubeconfig does.
+func stampOf(access cluster.Access) string {
+	files := filepath.SplitList(os.Getenv("KUBECONFIG"))
+	if access.Kubeconfig != "" {
+		files = []string{access.Kubeconfig}
+	} else if home, err := os.UserHomeDir(); err == nil && len(files) == 0 {
+		files = []string{filepath.Join(home, ".kube", "config")}
+	}
+	var stamp strings.Builder
+	for _, file := range files {
+		if info, err := os.Stat(file); err == nil {
+			fmt.Fprintf(&stamp, "%s %d %d;", file, info.ModTime().UnixNano(), info.Size())
+		}
+	}
+	return stamp.String()
+}
+
+func absolute(stackDir, file string) string {
+	if rest, home := strings.CutPrefix(file, "~/"); home {
+		if dir, err := os.UserHomeDir(); err == nil {
+			return filepath.Join(dir, rest)
+		}
+	}
+	if file == "" || filepath.IsAbs(file) {
+		return file
+	}
+	return filepath.Join(stackDir, file)
+}
+
+// scope asks the cluster about kinds that nothing else knows.
+func scope(c *cluster.Cluster) render.Scope {
+	return func(ctx context.Context, gvk schema.GroupVersionKind) (bool, bool, error) {
+		namespaced, known, err := c.Scope(ctx, gvk)
+		if err != nil {
+			return false, false, c.Explain(err, "look up", "the kind "+gvk.Kind)
+		}
+		return namespaced, known, nil
+	}
+}
+
+// redactor takes the values of rendered Secrets out of texts.
+func redactor(objects []render.Object) func(string) string {
+	var values []string
+	for _, o := range objects {
+		if !render.IsSecret(o.Unstructured) {
+			continue
+		}
+		for _, field := range []string{"data", "stringData"} {
+			texts, _ := o.Object[field].(map[string]any)
+			for _, v := range texts {
+				text, ok := v.(string)
+				if !ok {
+					text = fmt.Sprint(v)
+				}
+				values = append(values, text)
+				if plain, err := base64.StdEncoding.DecodeString(text); err == nil {
+					values = append(values, string(plain), strings.TrimSpace(string(plain)))
+				}
+			}
+		}
+	}
+	// Very short values are in every text; longer ones first, for one may contain another.
+	values = slices.DeleteFunc(values, func(v string) bool { return len(v) < 4 })
+	slices.SortFunc(values, func(a, b string) int { return len(b) - len(a) })
+	return func(text string) string {
+		for _, v := range values {
+			text = strings.ReplaceAll(text, v, render.Mask)
+		}
+		return text
+	}
+}
+
+// claims remember which application of this process renders which object, so that two
+// applications do not fight over one, and an object that moves from one to another is not deleted on the way.
+type claims struct {
+	mu        sync.Mutex
+	byAddress map[string]claim
+}
+
+type claim struct {
+	server  string
+	objects map[id]bool
+}
+
+// set replaces what the application at the address claims. It returns the address of another one that renders one of the objects.
+func (c *claims) set(address, server string, objects []render.Object) (other string, shared *render.Object) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	mine := claim{server, map[id]bool{}}
+	for i, o := range objects {
+		if o.Added {
+			continue
+		}
+		key := idOf(cluster.RefOf(o.Unstructured))
+		mine.objects[key] = true
+		for at, theirs := range c.byAddress {
+			if at != address && theirs.server == server && theirs.objects[key] {
+				return at, &objects[i]
+			}
+		}
+	}
+	c.byAddress[address] = mine
+	return "", nil
+}
+
+func (c *claims) drop(address string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.byAddress, address)
+}
+
+// by returns the address of another application that claims the object.
+func (c *claims) by(address, server string, r cluster.Ref) string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for at, theirs := range c.byAddress {
+		if at != address && theirs.server == server && theirs.objects[idOf(r)] {
+			return at
+		}
+	}
+	return ""
+}

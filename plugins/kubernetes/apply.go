@@ -1,0 +1,361 @@
+package kubernetes
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/fluxcd/pkg/ssa"
+	"golang.org/x/sync/errgroup"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/davit-sh/davit/plugins/kubernetes/cluster"
+	"github.com/davit-sh/davit/plugins/kubernetes/diff"
+	"github.com/davit-sh/davit/plugins/kubernetes/render"
+	"github.com/davit-sh/davit/plugins/kubernetes/rollout"
+	"github.com/davit-sh/davit/sdk"
+)
+
+// applying carries out the plan of one instance. What it has made so far is in state at any time.
+type applying struct {
+	*planning
+	redact   func(string) string
+	deadline time.Time
+
+	mu   sync.Mutex
+	made inventory
+	refs []cluster.Ref // applied, in their order
+}
+
+// Apply applies the rendered objects, waits until they are healthy and prunes.
+func (a *Application) Apply(ctx context.Context, r sdk.ApplyRequest[Config, Outputs]) (sdk.Result[Outputs], error) {
+	var prior []byte
+	if r.Prior != nil {
+		prior = r.Prior.Private
+	}
+	if r.Checkpoint != nil && len(r.Checkpoint.Private) > 0 {
+		prior = r.Checkpoint.Private
+	}
+	p, err := a.begin(ctx, r.Address, r.Config, prior, r.Private)
+	if err != nil {
+		return sdk.Result[Outputs]{}, err
+	}
+	if p.before == nil || p.before.Digest != p.set.Digest {
+		return sdk.Result[Outputs]{}, &sdk.Error{Summary: "the manifests are not those of the plan any more", Code: "kubernetes.stale", Hint: "Plan again."}
+	}
+	w := &applying{planning: p, redact: redactor(p.set.Objects), deadline: time.Now().Add(time.Duration(p.config.Timeout)), made: p.inventory.clone()}
+	w.made.Server, w.made.Owner, w.made.Digest = p.cluster.Server, r.Address, p.set.Digest
+	return w.run(ctx)
+}
+
+func (w *applying) run(ctx context.Context) (sdk.Result[Outputs], error) {
+	if err := w.announce(ctx); err != nil {
+		return w.result("InProgress"), err
+	}
+	if err := w.applyAll(ctx); err != nil {
+		return w.result("Failed"), err
+	}
+	health, err := w.health(ctx)
+	if err != nil {
+		return w.result(health), errors.Join(err, w.save(ctx, health))
+	}
+	remove := &removal{
+		app: w.app, address: w.address, cluster: w.cluster, owners: []string{w.address, w.inventory.Owner}, timeout: time.Duration(w.config.Timeout),
+		gone: func(e entry) error {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			w.made.drop(e.ref())
+			return nil
+		},
+	}
+	if err := remove.run(ctx, w.before.Deletes); err != nil {
+		return w.result(health), errors.Join(err, w.save(ctx, "InProgress"))
+	}
+	w.forgetOthers()
+	return w.result(health), nil
+}
+
+// forgetOthers drops entries that are neither rendered nor were this application's to delete.
+func (w *applying) forgetOthers() {
+	if !w.config.Prune {
+		return
+	}
+	w.made.Entries = slices.DeleteFunc(w.made.Entries, func(e entry) bool {
+		return !slices.ContainsFunc(w.refs, func(r cluster.Ref) bool { return idOf(r) == idOf(e.ref()) })
+	})
+}
+
+// announce puts the objects that are about to be made into state, so that none is lost
+// when davit is killed between making it and telling so.
+func (w *applying) announce(ctx context.Context) error {
+	w.mu.Lock()
+	for _, o := range w.set.Objects {
+		if r := cluster.RefOf(o.Unstructured); w.made.find(r) == nil && !o.Added {
+			w.made.put(entryOf(r))
+		}
+	}
+	w.mu.Unlock()
+	return w.save(ctx, "InProgress")
+}
+
+func (w *applying) save(ctx context.Context, health string) error {
+	return sdk.Save(ctx, w.result(health))
+}
+
+func (w *applying) result(health string) sdk.Result[Outputs] {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	o := Outputs{Namespace: w.config.Namespace}
+	o.Revision, o.Health = w.config.Source.Revision, sdk.Known(health)
+	if len(w.refs) == len(w.set.Objects) || health == "Current" {
+		for _, r := range w.refs {
+			o.add(r)
+		}
+		o.sort()
+	} else {
+		o = outputsOf(o, w.made, health)
+	}
+	return sdk.Result[Outputs]{Outputs: o, Private: w.made.encode()}
+}
+
+// applyAll applies one kind after the other, and what definitions make possible when they are in force.
+func (w *applying) applyAll(ctx context.Context) error {
+	objects := slices.Clone(w.set.Objects)
+	slices.SortStableFunc(objects, func(a, b render.Object) int {
+		return later(a.GroupVersionKind().GroupKind(), b.GroupVersionKind().GroupKind())
+	})
+	for len(objects) > 0 {
+		same := 1
+		for same < len(objects) && later(objects[same].GroupVersionKind().GroupKind(), objects[0].GroupVersionKind().GroupKind()) == 0 {
+			same++
+		}
+		if err := w.applyKind(ctx, objects[:same]); err != nil {
+			return errors.Join(err, w.save(ctx, "Failed"))
+		}
+		objects = objects[same:]
+		endOfStage := len(objects) == 0 || stage(objects[0].GroupVersionKind().GroupKind()) > 0
+		if endOfStage {
+			if err := w.save(ctx, "InProgress"); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (w *applying) applyKind(ctx context.Context, objects []render.Object) error {
+	findings := make([]error, len(objects))
+	group, inner := errgroup.WithContext(ctx)
+	group.SetLimit(parallel)
+	for i, o := range objects {
+		group.Go(func() error {
+			findings[i] = w.one(inner, o)
+			return nil // the others of this kind go on
+		})
+	}
+	group.Wait() //nolint:errcheck // it has none
+	if objects[0].GetKind() == "CustomResourceDefinition" && errors.Join(findings...) == nil {
+		return w.established(ctx, objects)
+	}
+	return joined(findings)
+}
+
+// joined keeps several findings apart, so that each is shown by itself.
+func joined(findings []error) error {
+	var errs sdk.Errors
+	for _, err := range findings {
+		var e *sdk.Error
+		switch {
+		case err == nil:
+		case errors.As(err, &e):
+			errs = append(errs, e)
+		default:
+			return err
+		}
+	}
+	if len(errs) == 0 {
+		return nil
+	}
+	return errs
+}
+
+// one applies one object and remembers it.
+func (w *applying) one(ctx context.Context, o render.Object) error {
+	ref := cluster.RefOf(o.Unstructured)
+	live, err := w.settled(ctx, ref)
+	if err != nil {
+		return w.planning.explain(err, "read", o)
+	}
+	known := w.inventory.find(ref)
+	if o.Added && live != nil && known == nil && live.GetAnnotations()[render.Annotation] != w.address {
+		return nil // the namespace is there and somebody else's
+	}
+	if live != nil && w.config.ForceConflicts {
+		if live, err = w.takeOver(ctx, live); err != nil {
+			return w.planning.explain(err, "take over the fields of", o)
+		}
+	}
+	applied, err := w.apply(ctx, o, live)
+	if err != nil {
+		sdk.ItemStatus(ctx, key(ref), "failed", "")
+		return w.planning.explain(err, "apply", o)
+	}
+	e := entryOf(ref)
+	e.UID, e.Hash, e.Added = applied.GetUID(), render.Digest([]render.Object{o}), o.Added
+	e.Adopted = known != nil && known.Adopted || live != nil && known == nil && live.GetAnnotations()[render.Annotation] != w.address
+	w.mu.Lock()
+	w.made.put(e)
+	w.refs = append(w.refs, ref)
+	w.mu.Unlock()
+	sdk.ItemStatus(ctx, key(ref), "applied", did(live, applied))
+	return nil
+}
+
+func did(live, applied *unstructured.Unstructured) string {
+	switch {
+	case live == nil:
+		return "created"
+	case live.GetUID() != applied.GetUID():
+		return "made anew"
+	case live.GetResourceVersion() == applied.GetResourceVersion():
+		return "unchanged"
+	}
+	return "changed"
+}
+
+// settled reads an object; one that is being deleted is waited for.
+func (w *applying) settled(ctx context.Context, ref cluster.Ref) (*unstructured.Unstructured, error) {
+	live, err := w.cluster.Get(ctx, ref)
+	if err != nil || live == nil || live.GetDeletionTimestamp() == nil {
+		return live, err
+	}
+	sdk.ItemStatus(ctx, key(ref), "waiting", "being deleted")
+	return nil, w.gone(ctx, ref, live)
+}
+
+func (w *applying) gone(ctx context.Context, ref cluster.Ref, live *unstructured.Unstructured) error {
+	timed, cancel := context.WithDeadlineCause(ctx, w.deadline, errTimeout)
+	defer cancel()
+	r := &removal{cluster: w.cluster, timeout: time.Duration(w.config.Timeout)}
+	return r.waitGone(timed, deletion{Object: entryOf(ref), UID: live.GetUID()})
+}
+
+// takeOver makes davit the manager of fields that people's tools manage, so that applying removes those that the manifest does not have.
+func (w *applying) takeOver(ctx context.Context, live *unstructured.Unstructured) (*unstructured.Unstructured, error) {
+	var managers []ssa.FieldManager
+	for _, name := range diff.HandTools() {
+		managers = append(managers,
+			ssa.FieldManager{Name: name, ExactMatch: true, OperationType: metav1.ManagedFieldsOperationUpdate},
+			ssa.FieldManager{Name: name, ExactMatch: true, OperationType: metav1.ManagedFieldsOperationApply})
+	}
+	patches, err := ssa.PatchReplaceFieldsManagers(live, managers, diff.Manager)
+	if err != nil || len(patches) == 0 {
+		return live, err
+	}
+	// The fields must still be as they were read.
+	guarded := []any{map[string]any{"op": "test", "path": "/metadata/resourceVersion", "value": live.GetResourceVersion()}}
+	for _, p := range patches {
+		guarded = append(guarded, p)
+	}
+	body, err := json.Marshal(guarded)
+	if err != nil {
+		return nil, err
+	}
+	return w.cluster.Patch(ctx, cluster.RefOf(live), body)
+}
+
+// apply applies an object, again while the cluster is not ready for it, and makes it anew where that is allowed and needed.
+func (w *applying) apply(ctx context.Context, o render.Object, live *unstructured.Unstructured) (*unstructured.Unstructured, error) {
+	patience := time.Now().Add(30 * time.Second)
+	for interval := 100 * time.Millisecond; ; interval = min(interval*2, 2*time.Second) {
+		applied, err := w.cluster.Apply(ctx, o.Unstructured, cluster.ApplyOptions{Force: w.config.ForceConflicts})
+		switch {
+		case err == nil:
+			return applied, nil
+		case live != nil && len(cluster.Immutable(err)) > 0 && mayForce(w.config, o):
+			if err := w.replace(ctx, live); err != nil {
+				return nil, err
+			}
+			live = nil
+			continue
+		case !w.worthWaiting(err) || !time.Now().Before(patience):
+			return nil, err
+		}
+		sdk.ItemStatus(ctx, key(cluster.RefOf(o.Unstructured)), "waiting", "the cluster is not ready for it yet")
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(interval):
+		}
+	}
+}
+
+// worthWaiting tells errors that pass by themselves. A missing kind passes only if a definition for it was just applied.
+func (w *applying) worthWaiting(err error) bool {
+	var unknown *cluster.UnknownKindError
+	if errors.As(err, &unknown) {
+		return w.set.Defines(unknown.GroupKind())
+	}
+	return cluster.Passing(err)
+}
+
+func (w *applying) replace(ctx context.Context, live *unstructured.Unstructured) error {
+	ref := cluster.RefOf(live)
+	sdk.ItemStatus(ctx, key(ref), "waiting", "being deleted to be made anew")
+	if err := w.cluster.Delete(ctx, ref, live.GetUID()); err != nil {
+		return err
+	}
+	return w.gone(ctx, ref, live)
+}
+
+// established waits until the cluster serves what the definitions define.
+func (w *applying) established(ctx context.Context, objects []render.Object) error {
+	var refs []cluster.Ref
+	for _, o := range objects {
+		refs = append(refs, cluster.RefOf(o.Unstructured))
+	}
+	_, err := rollout.Wait(ctx, w.cluster, rolloutTargets(refs), w.waitOptions(ctx))
+	return err
+}
+
+func (w *applying) waitOptions(ctx context.Context) rollout.Options {
+	return rollout.Options{
+		Timeout: max(time.Until(w.deadline), time.Second), Redact: w.redact,
+		Report: func(t rollout.Target, h rollout.Health) {
+			word := "waiting"
+			switch h.Status {
+			case "Current":
+				word = "healthy"
+			case "Failed":
+				word = "failed"
+			default:
+				sdk.Log(ctx, t.Ref.Short(), h.Message)
+			}
+			sdk.ItemStatus(ctx, t.Key, word, h.Message)
+		},
+	}
+}
+
+// health waits for the applied objects, or looks once.
+func (w *applying) health(ctx context.Context) (string, error) {
+	if w.config.Wait {
+		status, err := rollout.Wait(ctx, w.cluster, rolloutTargets(w.refs), w.waitOptions(ctx))
+		if err != nil && ctx.Err() == nil {
+			err = w.cluster.Explain(err, "wait for", w.address)
+		}
+		return string(status), err
+	}
+	var all []rollout.Health
+	for _, r := range w.refs {
+		live, err := w.cluster.Get(ctx, r)
+		if err != nil {
+			return "Unknown", w.cluster.Explain(err, "read", r.Short())
+		}
+		all = append(all, rollout.Of(live))
+	}
+	return string(rollout.Worst(all)), nil
+}

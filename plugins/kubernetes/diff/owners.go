@@ -1,0 +1,205 @@
+package diff
+
+import (
+	"bytes"
+	"slices"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
+	"sigs.k8s.io/structured-merge-diff/v6/value"
+)
+
+// Manager is the field manager that davit applies as.
+const Manager = "davit"
+
+// handTools are the managers of changes that people make by hand. What they added to
+// an object that davit manages is drift, and is taken out. kubectl-rollout is not among
+// them: its restart annotation is a wish that was fulfilled.
+var handTools = []string{
+	"kubectl", "kubectl-edit", "kubectl-patch", "kubectl-client-side-apply", "kubectl-create", "kubectl-replace", "kubectl-set",
+	"kubectl-label", "kubectl-annotate", "kubectl-scale", "kubectl-run", "kubectl-expose", "before-first-apply",
+}
+
+// ByHand tells whether a manager is a tool that people change objects with.
+func ByHand(entry metav1.ManagedFieldsEntry) bool {
+	return entry.Subresource == "" && slices.Contains(handTools, entry.Manager)
+}
+
+// HandTools lists the managers that ByHand knows.
+func HandTools() []string { return slices.Clone(handTools) }
+
+// Owners names the managers other than davit that own changed fields in the live object, in the order of their names.
+func Owners(live *unstructured.Unstructured, changes []Change) []string {
+	var owners []string
+	for _, entry := range live.GetManagedFields() {
+		if entry.Manager == Manager || entry.Subresource == "status" || slices.Contains(owners, entry.Manager) {
+			continue
+		}
+		set := setOf(entry)
+		if slices.ContainsFunc(changes, func(c Change) bool { return owns(set, c.at) }) {
+			owners = append(owners, entry.Manager)
+		}
+	}
+	slices.Sort(owners)
+	return owners
+}
+
+// OwnFields are the fields that davit owns in the object, in a form that can be compared.
+func OwnFields(u *unstructured.Unstructured) []byte {
+	for _, entry := range u.GetManagedFields() {
+		if entry.Manager == Manager && entry.Operation == metav1.ManagedFieldsOperationApply {
+			text, err := setOf(entry).ToJSON()
+			if err != nil {
+				return nil
+			}
+			return bytes.TrimSpace(text)
+		}
+	}
+	return nil
+}
+
+// WithoutHandMade returns a copy of after, the object as the server would make it of
+// davit's, without the fields that only people's tools own in the live object. taken says whether there are any such managers.
+func WithoutHandMade(live, after *unstructured.Unstructured) (result *unstructured.Unstructured, taken bool) {
+	hand, others := fieldpath.NewSet(), fieldpath.NewSet()
+	for _, entry := range live.GetManagedFields() {
+		if ByHand(entry) {
+			hand, taken = hand.Union(setOf(entry)), true
+		}
+	}
+	if !taken {
+		return after, false
+	}
+	for _, entry := range after.GetManagedFields() {
+		if !ByHand(entry) {
+			others = others.Union(setOf(entry))
+		}
+	}
+	var paths []fieldpath.Path
+	hand.Difference(others).Iterate(func(p fieldpath.Path) { paths = append(paths, p.Copy()) })
+	// Whole items go first: without its fields, an item is not found any more.
+	slices.SortStableFunc(paths, func(a, b fieldpath.Path) int { return len(a) - len(b) })
+	result = after.DeepCopy()
+	for _, path := range paths {
+		if !ownedBelow(others, path) {
+			remove(result.Object, path)
+		}
+	}
+	return result, true
+}
+
+func setOf(entry metav1.ManagedFieldsEntry) *fieldpath.Set {
+	set := fieldpath.NewSet()
+	if entry.FieldsV1 != nil {
+		if err := set.FromJSON(bytes.NewReader(entry.FieldsV1.Raw)); err != nil {
+			return fieldpath.NewSet()
+		}
+	}
+	return set
+}
+
+func ownedBelow(set *fieldpath.Set, path fieldpath.Path) bool {
+	for _, element := range path {
+		set = set.WithPrefix(element)
+	}
+	return !set.Empty()
+}
+
+// owns tells whether the set has the field, something in it, or what it is in.
+func owns(set *fieldpath.Set, at []step) bool {
+	found := false
+	set.Iterate(func(p fieldpath.Path) {
+		if found || len(p) < len(at) && !leafOf(set, p) {
+			return
+		}
+		for i := range min(len(p), len(at)) {
+			if !matches(p[i], at[i]) {
+				return
+			}
+		}
+		found = true
+	})
+	return found
+}
+
+// leafOf tells whether a set has the path as a whole: an atomic map or list.
+func leafOf(set *fieldpath.Set, p fieldpath.Path) bool { return !ownedBelow(set, p) }
+
+func matches(element fieldpath.PathElement, s step) bool {
+	switch {
+	case element.FieldName != nil:
+		return !s.item && *element.FieldName == s.field
+	case element.Key != nil:
+		if s.names == nil {
+			return false
+		}
+		for k, v := range s.names {
+			if !keyHas(*element.Key, k, v) {
+				return false
+			}
+		}
+		return true
+	case element.Index != nil:
+		return s.item && s.names == nil && *element.Index == s.index
+	}
+	return false
+}
+
+// keyHas is lenient: a field of ours that is no part of the server's key does not speak against a match.
+func keyHas(key value.FieldList, name string, want any) bool {
+	for _, field := range key {
+		if field.Name == name {
+			return same(field.Value.Unstructured(), want)
+		}
+	}
+	return true
+}
+
+// remove takes the value at path out of v.
+func remove(v any, path fieldpath.Path) {
+	if len(path) == 0 {
+		return
+	}
+	m, ok := v.(map[string]any)
+	if !ok || path[0].FieldName == nil {
+		return
+	}
+	name := *path[0].FieldName
+	if len(path) == 1 {
+		delete(m, name)
+		return
+	}
+	list, isList := m[name].([]any)
+	if !isList {
+		remove(m[name], path[1:])
+		return
+	}
+	i := slices.IndexFunc(list, func(item any) bool { return isItem(path[1], item) })
+	switch {
+	case i < 0:
+	case len(path) == 2:
+		m[name] = slices.Delete(slices.Clone(list), i, i+1)
+	default:
+		remove(list[i], path[2:])
+	}
+}
+
+func isItem(element fieldpath.PathElement, item any) bool {
+	switch {
+	case element.Key != nil:
+		m, ok := item.(map[string]any)
+		if !ok {
+			return false
+		}
+		for _, field := range *element.Key {
+			if !same(m[field.Name], field.Value.Unstructured()) {
+				return false
+			}
+		}
+		return true
+	case element.Value != nil:
+		return same(item, (*element.Value).Unstructured())
+	}
+	return false
+}

@@ -1,0 +1,235 @@
+package kubernetes
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/davit-sh/davit/plugins/kubernetes/cluster"
+	"github.com/davit-sh/davit/plugins/kubernetes/diff"
+	"github.com/davit-sh/davit/plugins/kubernetes/render"
+	"github.com/davit-sh/davit/sdk"
+)
+
+// parallel is how many requests are under way at once.
+const parallel = 16
+
+// forceAnnotation allows davit to delete an object and make it anew.
+const forceAnnotation = "davit.sh/force"
+
+// seen is one rendered object beside what the cluster has and would make of it.
+type seen struct {
+	render.Object
+	ref     cluster.Ref
+	live    *unstructured.Unstructured // nil when it is not there
+	changes []diff.Change
+	claims  bool     // davit would own other fields than now, though no value changes
+	replace []string // fields that need the object to be made anew
+	pending string   // why the server could not check it
+	leave   bool     // a Namespace of create_namespace that is there already
+}
+
+// look compares all rendered objects with the cluster.
+func (p *planning) look(ctx context.Context) ([]seen, error) {
+	all := make([]seen, len(p.set.Objects))
+	findings := make([]error, len(all))
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(parallel)
+	for i, object := range p.set.Objects {
+		all[i] = seen{Object: object, ref: cluster.RefOf(object.Unstructured)}
+		group.Go(func() error {
+			findings[i] = p.compare(ctx, &all[i])
+			return fatal(findings[i])
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	var errs sdk.Errors
+	for _, err := range findings {
+		var e *sdk.Error
+		if errors.As(err, &e) {
+			errs = append(errs, e)
+		}
+	}
+	if len(errs) > 0 {
+		return nil, errs
+	}
+	return all, nil
+}
+
+// fatal picks the errors that all other objects would have as well.
+func fatal(err error) error {
+	var e *sdk.Error
+	if errors.As(err, &e) {
+		switch e.Code {
+		case "kubernetes.unreachable", "kubernetes.unauthorized", "kubernetes.certificate", "kubernetes.cancelled":
+			return e
+		}
+	}
+	return nil
+}
+
+// compare fills in what the cluster has of one object and what applying would change.
+func (p *planning) compare(ctx context.Context, s *seen) error {
+	var after *unstructured.Unstructured
+	var refused error
+	group, inner := errgroup.WithContext(ctx)
+	group.Go(func() (err error) {
+		s.live, err = p.cluster.Get(inner, s.ref)
+		if err != nil {
+			return p.explain(err, "read", s.Object)
+		}
+		return nil
+	})
+	group.Go(func() error {
+		after, refused = p.cluster.Apply(inner, s.Unstructured, cluster.ApplyOptions{DryRun: true, Force: p.config.ForceConflicts})
+		return nil
+	})
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	if s.live != nil && s.live.GetDeletionTimestamp() != nil {
+		s.live, s.pending = nil, "being deleted now; made again when it is gone"
+	}
+	if s.Added && s.live != nil && p.inventory.find(s.ref) == nil && !p.plannedNamespace(s.Name()) {
+		s.leave = true
+		return nil
+	}
+	if refused != nil {
+		return p.refused(ctx, s, refused)
+	}
+	p.changes(s, after)
+	return nil
+}
+
+// Name is the object's name.
+func (s *seen) Name() string { return s.ref.Name }
+
+// refused decides what a refused dry run means.
+func (p *planning) refused(ctx context.Context, s *seen, refused error) error {
+	var unknown *cluster.UnknownKindError
+	switch {
+	case errors.As(refused, &unknown) && (p.set.Defines(s.ref.GroupKind()) || custom(s.ref.Group)):
+		s.pending = "the cluster does not have this kind yet, so it did not check the object"
+	case cluster.MissingNamespace(refused):
+		s.pending = "its namespace is not there yet"
+		if err := p.tryElsewhere(ctx, s); err != nil {
+			return err
+		}
+	case cluster.TerminatingNamespace(refused):
+		s.pending = "the namespace is being deleted now, so the cluster did not check the object"
+	case s.live != nil && len(cluster.Immutable(refused)) > 0 && p.mayForce(s.Object):
+		s.replace = cluster.Immutable(refused)
+		s.changes = p.asWritten(s.live, s.Object)
+		return nil
+	default:
+		return p.explain(refused, "apply", s.Object)
+	}
+	s.changes = diff.Compare(nil, s.Object.Object, p.diffOptions(s.Object))
+	return nil
+}
+
+// tryElsewhere lets the server check an object whose namespace is not there yet, in a
+// namespace that is always there and under a name of its own. Only what is wrong with the object itself counts.
+func (p *planning) tryElsewhere(ctx context.Context, s *seen) error {
+	trial := s.DeepCopy()
+	trial.SetNamespace("default")
+	trial.SetName("davit-check-" + s.ref.Name)
+	if _, err := p.cluster.Apply(ctx, trial, cluster.ApplyOptions{DryRun: true, Force: true}); cluster.Malformed(err) {
+		return p.explain(err, "apply", s.Object)
+	}
+	return nil
+}
+
+// custom tells groups of custom resources from Kubernetes' own.
+func custom(group string) bool {
+	return strings.Contains(group, ".") && !strings.HasSuffix(group, ".k8s.io")
+}
+
+func (p *planning) mayForce(o render.Object) bool { return mayForce(p.config, o) }
+
+func mayForce(config Config, o render.Object) bool {
+	value := o.GetAnnotations()[forceAnnotation]
+	return config.Force && value != "disabled" || strings.EqualFold(value, "enabled")
+}
+
+func (p *planning) diffOptions(o render.Object) diff.Options {
+	return diff.Options{Secret: render.IsSecret(o.Unstructured), Unknown: p.set.Unknown}
+}
+
+// changes compares the live object with what the server would make of it.
+func (p *planning) changes(s *seen, after *unstructured.Unstructured) {
+	options := p.diffOptions(s.Object)
+	if s.live == nil {
+		// What the server adds by itself is of no interest in a new object.
+		s.changes = diff.Compare(nil, s.Object.Object, options)
+		return
+	}
+	taken := false
+	if p.config.ForceConflicts {
+		after, taken = diff.WithoutHandMade(s.live, after)
+	}
+	s.changes = diff.Compare(s.live.Object, after.Object, options)
+	s.claims = taken || !bytes.Equal(diff.OwnFields(s.live), diff.OwnFields(after))
+}
+
+// asWritten compares the fields that the manifest has with the live ones: what to show when the server gives no answer.
+func (p *planning) asWritten(live *unstructured.Unstructured, o render.Object) []diff.Change {
+	return diff.Compare(overlap(live.Object, o.Object), o.Object, p.diffOptions(o))
+}
+
+// overlap is the part of live that shape has, too.
+func overlap(live, shape map[string]any) map[string]any {
+	out := map[string]any{}
+	for k, want := range shape {
+		have, ok := live[k]
+		if !ok {
+			continue
+		}
+		wantMap, isMap := want.(map[string]any)
+		haveMap, isMapToo := have.(map[string]any)
+		wantList, isList := want.([]any)
+		haveList, isListToo := have.([]any)
+		switch {
+		case isMap && isMapToo:
+			out[k] = overlap(haveMap, wantMap)
+		case isList && isListToo && len(wantList) == len(haveList):
+			out[k] = overlapList(haveList, wantList)
+		default:
+			out[k] = have
+		}
+	}
+	return out
+}
+
+func overlapList(live, shape []any) []any {
+	out := make([]any, len(live))
+	for i := range live {
+		l, isMap := live[i].(map[string]any)
+		s, isMapToo := shape[i].(map[string]any)
+		if isMap && isMapToo {
+			out[i] = overlap(l, s)
+			continue
+		}
+		out[i] = live[i]
+	}
+	return out
+}
+
+// explain turns a server's error into one that names the object and its file, without a Secret's values.
+func (p *planning) explain(err error, doing string, o render.Object) error {
+	e := p.cluster.Explain(err, doing, fmt.Sprintf("%s (%s)", render.Short(o.Unstructured), o.File))
+	redact := redactor([]render.Object{o})
+	e.Summary, e.Detail = redact(e.Summary), redact(e.Detail)
+	if e.Detail == "" && e.Err != nil {
+		e.Detail = redact(e.Err.Error())
+	}
+	e.Err = nil
+	return e
+}

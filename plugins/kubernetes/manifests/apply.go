@@ -1,0 +1,138 @@
+package manifests
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/davit-sh/davit/plugins/kubernetes/render"
+	"github.com/davit-sh/davit/sdk"
+)
+
+// Apply writes the files that differ and removes those that are not rendered any more.
+func (Application) Apply(ctx context.Context, r sdk.ApplyRequest[Config, Outputs]) (sdk.Result[Outputs], error) {
+	set, files, err := renderFiles(ctx, r.Config, r.Address)
+	if err != nil {
+		return sdk.Result[Outputs]{}, err
+	}
+	var pins planned
+	if err := json.Unmarshal(r.Private, &pins); err != nil || pins.Digest != set.Digest {
+		return sdk.Result[Outputs]{}, &sdk.Error{Summary: "the manifests are not those of the plan any more", Code: "kubernetes.stale", Hint: "Plan again."}
+	}
+	known, err := priorInventory(r)
+	if err != nil {
+		return sdk.Result[Outputs]{}, err
+	}
+	if err := leaveOld(ctx, r); err != nil {
+		return sdk.Result[Outputs]{}, err
+	}
+	// What is about to be written is in state before it is: a killed davit leaves no file that it does not know.
+	made := inventory{Digest: set.Digest}
+	for _, f := range files {
+		made.Files = append(made.Files, f.entry())
+	}
+	for _, e := range known.Files {
+		if made.find(e.File) == nil {
+			made.Files = append(made.Files, e)
+		}
+	}
+	o := outputs(r.Config, files)
+	o.Health = sdk.Known("InProgress")
+	if err := sdk.Save(ctx, sdk.Result[Outputs]{Outputs: o, Private: encode(made)}); err != nil {
+		return sdk.Result[Outputs]{}, err
+	}
+	if err := write(ctx, r.Config.Directory, files, pins.Deletes); err != nil {
+		return sdk.Result[Outputs]{Outputs: o, Private: encode(made)}, err
+	}
+	made.Files = slices.DeleteFunc(made.Files, func(e entry) bool {
+		return !slices.ContainsFunc(files, func(f file) bool { return f.name == e.File })
+	})
+	return sdk.Result[Outputs]{Outputs: outputs(r.Config, files), Private: encode(made)}, nil
+}
+
+func priorInventory(r sdk.ApplyRequest[Config, Outputs]) (inventory, error) {
+	switch {
+	case r.Checkpoint != nil && len(r.Checkpoint.Private) > 0:
+		return decode(r.Checkpoint.Private)
+	case r.Prior != nil:
+		return decode(r.Prior.Private)
+	}
+	return inventory{}, nil
+}
+
+// leaveOld removes the files from the directory that was configured before, if it was another.
+func leaveOld(ctx context.Context, r sdk.ApplyRequest[Config, Outputs]) error {
+	if r.Prior == nil || r.Prior.Outputs.Directory == r.Config.Directory {
+		return nil
+	}
+	old, err := decode(r.Prior.Private)
+	if err != nil {
+		return err
+	}
+	return removeAll(ctx, r.Prior.Outputs.Directory, old.names())
+}
+
+func (v inventory) names() []string {
+	var names []string
+	for _, e := range v.Files {
+		names = append(names, e.File)
+	}
+	return names
+}
+
+func write(ctx context.Context, directory string, files []file, deletes []string) error {
+	folder, err := openFolder(ctx, directory, true)
+	if err != nil {
+		return err
+	}
+	defer folder.close()
+	for _, f := range files {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		old, there, err := folder.read(f.name)
+		if err != nil {
+			return err
+		}
+		if there && string(old) == string(f.content) {
+			continue
+		}
+		if err := folder.write(f.name, f.content, render.IsSecret(f.Unstructured)); err != nil {
+			return err
+		}
+		sdk.ItemStatus(ctx, render.Key(f.Unstructured), "applied", f.name)
+	}
+	for _, name := range deletes {
+		if err := folder.remove(name); err != nil {
+			return err
+		}
+	}
+	return folder.sync()
+}
+
+// Destroy removes the files, and the directory if nothing else is in it.
+func (Application) Destroy(ctx context.Context, r sdk.DestroyRequest[Config, Outputs]) error {
+	known, err := decode(r.Prior.Private)
+	if err != nil {
+		return err
+	}
+	return removeAll(ctx, r.Prior.Outputs.Directory, known.names())
+}
+
+func removeAll(ctx context.Context, directory string, names []string) error {
+	folder, err := openFolder(ctx, directory, false)
+	if err != nil {
+		return err
+	}
+	defer folder.close()
+	var errs []error
+	for _, name := range names {
+		errs = append(errs, folder.remove(name))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("cannot remove the files in %s: %w", directory, err)
+	}
+	return folder.removeIfEmpty()
+}

@@ -1,0 +1,118 @@
+package render
+
+import (
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+
+	"helm.sh/helm/v3/pkg/chart"
+	"helm.sh/helm/v3/pkg/chart/loader"
+	"helm.sh/helm/v3/pkg/chartutil"
+	"helm.sh/helm/v3/pkg/engine"
+
+	"github.com/davit-sh/davit/sdk"
+)
+
+// loadChart renders a Helm chart as "helm template" does: no cluster is asked. Tests are
+// left out; charts with other hooks are refused, for nothing would run them in their order.
+func loadChart(tree fs.FS, dir string, o Options) ([]Object, error) {
+	c, err := readChart(tree, dir)
+	if err != nil {
+		return nil, chartError(dir, err)
+	}
+	rendered, err := renderChart(c, o)
+	if err != nil {
+		return nil, chartError(dir, err)
+	}
+	var objects []Object
+	for _, crd := range c.CRDObjects() {
+		found, err := parse(path.Join(dir, crd.Name), crd.File.Data)
+		if err != nil {
+			return nil, err
+		}
+		objects = append(objects, found...)
+	}
+	names := make([]string, 0, len(rendered))
+	for name := range rendered {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		if path.Base(name) == "NOTES.txt" || strings.HasPrefix(path.Base(name), "_") {
+			continue
+		}
+		file := path.Join(dir, strings.TrimPrefix(name, c.Name()+"/"))
+		found, err := parse(file, []byte(rendered[name]))
+		if err != nil {
+			return nil, err
+		}
+		for _, x := range found {
+			hook := x.GetAnnotations()["helm.sh/hook"]
+			switch {
+			case strings.HasPrefix(hook, "test"):
+				continue
+			case hook != "":
+				return nil, chartError(dir, fmt.Errorf("%s in %s is a %s hook, which davit does not run: remove the annotation, or switch it off in the chart's values",
+					Short(x.Unstructured), file, hook))
+			}
+			x.File = file
+			objects = append(objects, x)
+		}
+	}
+	return objects, nil
+}
+
+func readChart(tree fs.FS, dir string) (*chart.Chart, error) {
+	var files []*loader.BufferedFile
+	err := fs.WalkDir(tree, dir, func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		data, err := readFile(tree, name)
+		if err != nil {
+			return err
+		}
+		files = append(files, &loader.BufferedFile{Name: relative(dir, name), Data: data})
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return loader.LoadFiles(files)
+}
+
+func relative(dir, name string) string {
+	if dir == "." {
+		return name
+	}
+	return strings.TrimPrefix(name, dir+"/")
+}
+
+func renderChart(c *chart.Chart, o Options) (map[string]string, error) {
+	for _, dependency := range c.Metadata.Dependencies {
+		if !slices.ContainsFunc(c.Dependencies(), func(have *chart.Chart) bool { return have.Name() == dependency.Name }) {
+			return nil, fmt.Errorf("its dependency %q is not in charts/: run helm dependency build and commit the result", dependency.Name)
+		}
+	}
+	values := o.Values
+	if values == nil {
+		values = map[string]any{}
+	}
+	if err := chartutil.ProcessDependenciesWithMerge(c, values); err != nil {
+		return nil, err
+	}
+	release := chartutil.ReleaseOptions{Name: c.Name(), Namespace: o.Namespace, Revision: 1, IsInstall: true}
+	all, err := chartutil.ToRenderValues(c, values, release, chartutil.DefaultCapabilities)
+	if err != nil {
+		return nil, err
+	}
+	// No client: the template function "lookup" finds nothing, and none resolves host names.
+	return engine.Engine{}.Render(c, all)
+}
+
+func chartError(dir string, err error) error {
+	return &sdk.Error{Summary: fmt.Sprintf("the Helm chart in %s cannot be rendered", shown(dir)),
+		Detail: strings.Join(strings.Fields(err.Error()), " "), Code: "kubernetes.helm", Path: sdk.At("path")}
+}

@@ -1,0 +1,155 @@
+package oci
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/bmatcuk/doublestar/v4"
+	registry "github.com/davit-sh/davit/plugins/internal/oci"
+	"github.com/davit-sh/davit/sdk"
+)
+
+var (
+	rePlatform = regexp.MustCompile(`^[a-z0-9]+/[a-z0-9_]+(/[a-z0-9.]+)?$`)
+	rePort     = regexp.MustCompile(`^[0-9]{1,5}(/(tcp|udp|sctp))?$`)
+	reEnv      = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.-]*$`)
+)
+
+// Validate checks the configuration without looking at files or registries.
+func (build) Validate(_ context.Context, c Config) error {
+	var all sdk.Errors
+	add := func(err error, path ...any) {
+		if err == nil {
+			return
+		}
+		e := &sdk.Error{Summary: err.Error()}
+		var known *sdk.Error
+		if errors.As(err, &known) {
+			e = known
+		}
+		if e.Path == nil {
+			e.Path = path
+		}
+		all = append(all, e)
+	}
+	_, err := registry.Repository(c.Repository, c.Insecure)
+	add(err, "repository")
+	add(checkTag(c.Tag), "tag")
+	add(checkInside(c.Context), "context")
+	if c.Base != "" {
+		_, err := registry.Parse(c.Base, false)
+		add(err, "base")
+	}
+	if c.To != "" && len(c.Layers) > 0 {
+		add(errors.New(`"to" is for a build without layer blocks: each block has its own`), "to")
+	}
+	add(checkTarget(c.To), "to")
+	for i, p := range c.Triggers {
+		add(checkPattern(p), "triggers", i)
+	}
+	for i, p := range c.Platforms {
+		add(checkPlatform(p, c.Platforms[:i]), "platforms", i)
+	}
+	for i, l := range c.Layers {
+		checkLayer(l, c.platforms(), func(err error, attribute ...any) {
+			add(err, append([]any{"layer", i}, attribute...)...)
+		})
+	}
+	checkSettings(c, add)
+	if len(all) == 0 {
+		return nil
+	}
+	return all
+}
+
+func checkLayer(l Layer, platforms []string, add func(err error, path ...any)) {
+	add(checkPattern(l.From), "from")
+	if l.To == "" {
+		add(errors.New(`say where the files go, from the root: "/app"`), "to")
+	}
+	add(checkTarget(l.To), "to")
+	add(checkInside(l.Strip), "strip")
+	if l.Mode != "" {
+		if n, err := strconv.ParseUint(l.Mode, 8, 32); err != nil || n > 0o7777 {
+			add(fmt.Errorf("%q is not an octal mode such as 0644", l.Mode), "mode")
+		}
+	}
+	for i, p := range l.Platforms {
+		if !slices.Contains(platforms, p) {
+			add(fmt.Errorf("the build has no platform %q: it has %s", p, strings.Join(platforms, ", ")), "platforms", i)
+		}
+	}
+}
+
+func checkSettings(c Config, add func(err error, path ...any)) {
+	for i, p := range c.Ports {
+		number, _, _ := strings.Cut(p, "/")
+		if n, _ := strconv.Atoi(number); !rePort.MatchString(p) || n < 1 || n > 65535 {
+			add(fmt.Errorf(`%q is not a port such as "8080" or "53/udp"`, p), "ports", i)
+		}
+	}
+	for k := range c.Env {
+		if !reEnv.MatchString(k) {
+			add(fmt.Errorf("%q is not the name of an environment variable", k), "env", k)
+		}
+	}
+	if c.Workdir != "" && !path.IsAbs(c.Workdir) {
+		add(errors.New("the working directory starts with /"), "workdir")
+	}
+}
+
+func checkTag(tag string) error {
+	if registry.IsKeyTag(tag) {
+		return errors.New("tags like this one are davit's own")
+	}
+	return registry.CheckTag(tag)
+}
+
+func checkPattern(p string) error {
+	if p == "" || !doublestar.ValidatePattern(p) {
+		return fmt.Errorf("%q is not a pattern of file names", p)
+	}
+	return checkInside(p)
+}
+
+// checkInside refuses paths that leave the folder they are relative to.
+func checkInside(p string) error {
+	if path.IsAbs(p) || slices.Contains(strings.Split(p, "/"), "..") {
+		return fmt.Errorf(`%q is relative and has no ".."`, p)
+	}
+	return nil
+}
+
+func checkTarget(p string) error {
+	if p == "" {
+		return nil
+	}
+	if !path.IsAbs(p) || slices.Contains(strings.Split(p, "/"), "..") {
+		return fmt.Errorf(`%q starts with / and has no ".."`, p)
+	}
+	return nil
+}
+
+func checkPlatform(p string, before []string) error {
+	if !rePlatform.MatchString(p) {
+		return fmt.Errorf(`%q is not a platform such as "linux/arm64" or "linux/arm/v7"`, p)
+	}
+	if slices.Contains(before, p) {
+		return fmt.Errorf("the platform %q is listed twice", p)
+	}
+	return nil
+}
+
+// platforms returns the platforms, sorted: their order means nothing.
+func (c Config) platforms() []string {
+	if len(c.Platforms) == 0 {
+		return []string{"linux/amd64", "linux/arm64"}
+	}
+	return slices.Sorted(slices.Values(c.Platforms))
+}

@@ -1,0 +1,82 @@
+package registry
+
+import (
+	"context"
+	"errors"
+
+	"github.com/davit-sh/davit/plugins/internal/oci"
+	"github.com/davit-sh/davit/sdk"
+)
+
+type imageConfig struct {
+	Repository string `davit:"repository" doc:"The repository, without a tag: registry.example.com/team/name."`
+	Insecure   bool   `davit:"insecure,optional" doc:"Allow plain HTTP to a registry on another machine."`
+}
+
+type imageOutputs struct {
+	sdk.ImageOutputs
+}
+
+type image struct{}
+
+// Validate checks the repository's name.
+func (image) Validate(_ context.Context, c imageConfig) error {
+	_, err := oci.Repository(c.Repository, c.Insecure)
+	return at(err, "repository")
+}
+
+// Observe lists all tags. A repository that does not exist has none: its first build will make it.
+func (image) Observe(ctx context.Context, c imageConfig) (imageOutputs, error) {
+	out := imageOutputs{sdk.ImageOutputs{Repository: c.Repository, Tags: []string{}}}
+	repo, err := oci.Repository(c.Repository, c.Insecure)
+	if err != nil {
+		return out, at(err, "repository")
+	}
+	tags, err := oci.Tags(ctx, repo)
+	if oci.IsNotFound(err) {
+		return out, nil
+	}
+	if err != nil {
+		return out, err
+	}
+	for _, t := range tags {
+		if !oci.IsKeyTag(t) {
+			out.Tags = append(out.Tags, t)
+		}
+	}
+	return out, nil
+}
+
+// Resolve looks at one tag.
+func (image) Resolve(ctx context.Context, c imageConfig, tag string) (sdk.Resolved, error) {
+	repo, err := oci.Repository(c.Repository, c.Insecure)
+	if err != nil {
+		return sdk.Resolved{}, at(err, "repository")
+	}
+	if err := oci.CheckTag(tag); err != nil {
+		return sdk.Resolved{}, err
+	}
+	desc, err := oci.Get(ctx, repo, tag)
+	if err != nil {
+		return sdk.Resolved{}, err
+	}
+	what := repo.Name() + ":" + tag
+	platforms, err := oci.Platforms(desc)
+	if err != nil {
+		return sdk.Resolved{}, oci.Diagnose(err, "reading", what)
+	}
+	created, err := oci.Created(desc)
+	if err != nil {
+		return sdk.Resolved{}, oci.Diagnose(err, "reading", what)
+	}
+	return sdk.Resolved{Digest: desc.Digest.String(), Platforms: platforms, Created: created}, nil
+}
+
+// at puts the attribute to an error about it.
+func at(err error, path ...any) error {
+	var e *sdk.Error
+	if errors.As(err, &e) && e.Path == nil {
+		e.Path = path
+	}
+	return err
+}

@@ -1,0 +1,151 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/davit-sh/davit/sdk"
+)
+
+type numericalConfig struct {
+	Order  string        `davit:"order,optional" default:"asc" doc:"\"asc\": the highest number is chosen; \"desc\": the lowest."`
+	Filter *filterConfig `davit:"filter,block" doc:"Only matching tags take part."`
+}
+
+type numericalPolicy struct{}
+
+// Validate checks the order and the filter.
+func (numericalPolicy) Validate(_ context.Context, c numericalConfig) error {
+	_, err := checked(c.Filter, c.Order)
+	return err
+}
+
+// Decide chooses by number.
+func (numericalPolicy) Decide(_ context.Context, c numericalConfig, candidates sdk.Candidates) (sdk.Decision, error) {
+	f, err := checked(c.Filter, c.Order)
+	if err != nil {
+		return sdk.Decision{}, err
+	}
+	return rank(candidates, f, numericalOrdering(), c.Order, "with a number"+f.words()), nil
+}
+
+func checked(c *filterConfig, order string) (*filter, error) {
+	f, err := compileFilter(c, "filter")
+	return f, findings(checkOrder(order), err)
+}
+
+type alphabeticalConfig struct {
+	Order  string        `davit:"order,optional" default:"asc" doc:"\"asc\": the last in the alphabet is chosen; \"desc\": the first."`
+	Filter *filterConfig `davit:"filter,block" doc:"Only matching tags take part."`
+}
+
+type alphabeticalPolicy struct{}
+
+// Validate checks the order and the filter.
+func (alphabeticalPolicy) Validate(_ context.Context, c alphabeticalConfig) error {
+	_, err := checked(c.Filter, c.Order)
+	return err
+}
+
+// Decide chooses by the order of the characters' codes.
+func (alphabeticalPolicy) Decide(_ context.Context, c alphabeticalConfig, candidates sdk.Candidates) (sdk.Decision, error) {
+	f, err := checked(c.Filter, c.Order)
+	if err != nil {
+		return sdk.Decision{}, err
+	}
+	return rank(candidates, f, alphabeticalOrdering(), c.Order, f.words()), nil
+}
+
+type regexConfig struct {
+	Pattern string `davit:"pattern" doc:"Regular expression (RE2) that a tag must match. It is not anchored: write ^ and $."`
+	Extract string `davit:"extract,optional" doc:"What is compared instead of the whole tag: \"$1\" or \"$name\" of a group in the pattern."`
+	OrderBy string `davit:"order_by,optional" default:"alphabetical" doc:"How it is compared: \"semver\", \"numerical\" or \"alphabetical\"."`
+	Order   string `davit:"order,optional" default:"asc" doc:"\"asc\": the highest is chosen; \"desc\": the lowest."`
+}
+
+type regexPolicy struct{}
+
+// Validate checks the pattern, the extraction and the order.
+func (regexPolicy) Validate(_ context.Context, c regexConfig) error {
+	_, err := c.checked()
+	return err
+}
+
+func (c regexConfig) checked() (*filter, error) {
+	f, err := compileFilter(&filterConfig{Pattern: c.Pattern, Extract: c.Extract})
+	return f, findings(err, checkOrder(c.Order), checkOrderBy(c.OrderBy))
+}
+
+// The ways to compare, as regexConfig.OrderBy.
+const (
+	bySemver       = "semver"
+	byNumber       = "numerical"
+	byAlphabetical = "alphabetical"
+)
+
+func checkOrderBy(by string) error {
+	switch by {
+	case "", bySemver, byNumber, byAlphabetical:
+		return nil
+	}
+	return &sdk.Error{
+		Summary: fmt.Sprintf("order_by is \"semver\", \"numerical\" or \"alphabetical\", not %q", by),
+		Code:    "policy.order", Path: sdk.At("order_by"),
+	}
+}
+
+// Decide chooses among the tags that match. By semver, prereleases take part: the pattern says which are wanted.
+func (regexPolicy) Decide(_ context.Context, c regexConfig, candidates sdk.Candidates) (sdk.Decision, error) {
+	f, err := c.checked()
+	if err != nil {
+		return sdk.Decision{}, err
+	}
+	switch c.OrderBy {
+	case bySemver:
+		return rank(candidates, f, semverOrdering(), c.Order, f.words()), nil
+	case byNumber:
+		return rank(candidates, f, numericalOrdering(), c.Order, f.words()), nil
+	}
+	return rank(candidates, f, alphabeticalOrdering(), c.Order, f.words()), nil
+}
+
+type digestConfig struct {
+	Tag string `davit:"tag" doc:"The tag to follow wherever it moves."`
+}
+
+type digestPolicy struct{}
+
+// Decide chooses the followed tag, if it is there.
+func (digestPolicy) Decide(_ context.Context, c digestConfig, candidates sdk.Candidates) (sdk.Decision, error) {
+	d := sdk.Decision{Reason: fmt.Sprintf("the tag %s is not there", c.Tag)}
+	for _, tag := range distinct(candidates) {
+		if tag == c.Tag {
+			d.Ranked = []string{tag}
+			d.Reason = tag + " is the tag that is followed"
+			continue
+		}
+		d.Rejected = append(d.Rejected, sdk.Rejection{Tag: tag, Reason: "not the tag " + c.Tag})
+	}
+	return d, nil
+}
+
+// findings joins the errors that are there into sdk.Errors, so that all are told at once.
+func findings(errs ...error) error {
+	var all sdk.Errors
+	for _, err := range errs {
+		var e *sdk.Error
+		if errors.As(err, &e) {
+			all = append(all, e)
+		} else if err != nil {
+			return err
+		}
+	}
+	switch len(all) {
+	case 0:
+		return nil
+	case 1:
+		return all[0]
+	}
+	return all
+}

@@ -1,0 +1,123 @@
+package registry
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/davit-sh/davit/sdk"
+)
+
+// ordering is how a policy reads and compares what a tag (or the extracted part of it) says.
+type ordering[V any] struct {
+	// read returns the value, or why there is none.
+	read    func(part string) (v V, refused string)
+	compare func(a, b V) int
+	best    string // "highest"
+	worst   string // "lowest": what is chosen in descending order
+}
+
+// Orders, as in Flux: ascending order ends with the tag that is chosen.
+const (
+	ascending  = "asc"
+	descending = "desc"
+)
+
+func checkOrder(order string) error {
+	if order == "" || order == ascending || order == descending {
+		return nil
+	}
+	return &sdk.Error{
+		Summary: fmt.Sprintf("order is \"asc\" or \"desc\", not %q", order),
+		Hint:    "\"asc\" chooses the highest, \"desc\" the lowest",
+		Code:    "policy.order", Path: sdk.At("order"),
+	}
+}
+
+// rank sorts the candidates into acceptable ones, best first, and refused ones. Every tag is in exactly one of them.
+// Among tags that say the same, the current one comes first: nothing moves without a reason.
+func rank[V any](c sdk.Candidates, f *filter, o ordering[V], order, among string) sdk.Decision {
+	type entry struct {
+		tag   string
+		value V
+	}
+	var entries []entry
+	d := sdk.Decision{}
+	for _, tag := range distinct(c) {
+		part, refused := f.part(tag)
+		var v V
+		if refused == "" {
+			v, refused = o.read(part)
+		}
+		if refused != "" {
+			d.Rejected = append(d.Rejected, sdk.Rejection{Tag: tag, Reason: refused})
+			continue
+		}
+		entries = append(entries, entry{tag, v})
+	}
+	slices.SortFunc(entries, func(a, b entry) int {
+		n := o.compare(b.value, a.value)
+		if order == descending {
+			n = -n
+		}
+		return cmp.Or(n, currentFirst(c.Current, a.tag, b.tag), cmp.Compare(b.tag, a.tag))
+	})
+	for _, e := range entries {
+		d.Ranked = append(d.Ranked, e.tag)
+	}
+	word := o.best
+	if order == descending {
+		word = o.worst
+	}
+	d.Reason = reason(d, word, strings.TrimSpace(among))
+	return d
+}
+
+// distinct returns the candidates sorted, each once, the current one among them.
+func distinct(c sdk.Candidates) []string {
+	tags := slices.Clone(c.Tags)
+	slices.Sort(tags)
+	return slices.Compact(tags)
+}
+
+func currentFirst(current, a, b string) int {
+	switch current {
+	case a:
+		return -1
+	case b:
+		return 1
+	}
+	return 0
+}
+
+// reason says why the first of the ranked was chosen: "1.4.2 is the highest of 12 tags in range >=1.0.0; 3 were refused".
+func reason(d sdk.Decision, word, among string) string {
+	n, refused := len(d.Ranked), len(d.Rejected)
+	var s string
+	switch {
+	case n+refused == 0:
+		return "there are no tags to choose from"
+	case n == 0:
+		return strings.TrimSpace("there is no tag "+among) + ": " + count(refused, "tag") + " refused"
+	case n == 1:
+		s = fmt.Sprintf("%s is the only tag %s", d.Ranked[0], among)
+	default:
+		s = fmt.Sprintf("%s is the %s of %d tags %s", d.Ranked[0], word, n, among)
+	}
+	s = strings.TrimSpace(s)
+	switch refused {
+	case 0:
+		return s
+	case 1:
+		return s + "; 1 was refused"
+	}
+	return fmt.Sprintf("%s; %d were refused", s, refused)
+}
+
+func count(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
