@@ -5,226 +5,241 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"os/exec"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
-	"github.com/hashicorp/go-hclog"
 	goplugin "github.com/hashicorp/go-plugin"
-	"github.com/hashicorp/go-plugin/runner"
-	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 
 	pluginv1 "github.com/davit-sh/davit/schemas/plugin/v1"
-	"github.com/davit-sh/davit/sdk/handshake"
 )
 
-// Client is a running plugin.
+const (
+	// graceTime is how long a plugin may take to end when it is asked to.
+	graceTime = 2 * time.Second
+	// exitTime is how long a broken connection waits to hear that the plugin has ended.
+	exitTime = time.Second
+)
+
+// Client is a running plugin. Its methods may be called concurrently; their errors are of type *Error, and
+// wrap that of the context when it was the context that ended the call.
 type Client struct {
-	name     string
-	goClient *goplugin.Client
-	process  *process
-	tail     *tail
-	rpc      pluginv1.PluginClient
-	plans    *planStream
+	host   *Host
+	name   string
+	plugin *goplugin.Client
+	output *tail
+	rpc    pluginv1.PluginClient
+
+	starting    sync.Mutex
+	process     *process
+	doomed      bool // killed before there was a process
+	exitedAlone bool // at start: it ended before it was killed
+
+	stopping atomic.Bool
+	stopped  sync.Once
+	plans    plans
 }
 
-// start starts a plugin and configures it.
-func start(ctx context.Context, name string, e Executable, dir string, h *Host) (*Client, error) {
-	c := &Client{name: name, tail: &tail{}}
-	if h.options.Log != nil {
-		c.tail.log = func(line string) { h.options.Log(name, line) }
+// adopt makes p the client's process, unless the start was given up.
+func (c *Client) adopt(p *process) (*process, error) {
+	c.starting.Lock()
+	defer c.starting.Unlock()
+	if c.doomed {
+		return nil, context.Canceled
 	}
-	c.goClient = goplugin.NewClient(&goplugin.ClientConfig{
-		HandshakeConfig:  handshake.Config,
-		Plugins:          goplugin.PluginSet{handshake.Name: &grpcPlugin{}},
-		AllowedProtocols: []goplugin.Protocol{goplugin.ProtocolGRPC},
-		SkipHostEnv:      true,
-		StartTimeout:     h.options.StartTimeout,
-		Stderr:           c.tail,
-		Logger:           hclog.New(&hclog.LoggerOptions{Output: io.Discard, Level: hclog.Off}),
-		UnixSocketConfig: &goplugin.UnixSocketConfig{TempDir: dir},
-		GRPCDialOptions: []grpc.DialOption{grpc.WithDefaultCallOptions(
-			grpc.MaxCallRecvMsgSize(handshake.MaxMessage), grpc.MaxCallSendMsgSize(handshake.MaxMessage))},
-		RunnerFunc: func(_ hclog.Logger, spec *exec.Cmd, _ string) (runner.Runner, error) {
-			var err error
-			c.process, err = newProcess(name, e, spec, h.starter)
-			return c.process, err
-		},
-	})
-	if err := c.connect(ctx, h.options); err != nil {
-		c.stop()
-		return nil, c.startError(err, e, h.options.StartTimeout)
-	}
-	return c, nil
+	c.process = p
+	return p, nil
 }
 
-func (c *Client) connect(ctx context.Context, o Options) error {
-	protocol, err := c.goClient.Client()
-	if err != nil {
-		return err
-	}
-	raw, err := protocol.Dispense(handshake.Name)
-	if err != nil {
-		return err
-	}
-	c.rpc = raw.(pluginv1.PluginClient)
-	ctx, cancel := context.WithTimeout(ctx, o.StartTimeout)
-	defer cancel()
-	res, err := c.rpc.Configure(ctx, &pluginv1.ConfigureRequest{HostVersion: o.Version, CacheDir: o.CacheDir, StackDir: o.StackDir})
-	if err != nil {
-		return err
-	}
-	for _, d := range res.GetDiagnostics() {
-		if d.GetSeverity() == pluginv1.Diagnostic_SEVERITY_ERROR {
-			return fmt.Errorf("%s %s", d.GetSummary(), d.GetDetail())
-		}
-	}
-	c.plans = newPlanStream(c.rpc)
-	return nil
-}
-
-// grpcPlugin is the plugin's side as go-plugin wants it.
-type grpcPlugin struct {
-	goplugin.NetRPCUnsupportedPlugin
-}
-
-// GRPCServer implements go-plugin's GRPCPlugin. The host serves nothing.
-func (grpcPlugin) GRPCServer(*goplugin.GRPCBroker, *grpc.Server) error { return nil }
-
-// GRPCClient implements go-plugin's GRPCPlugin.
-func (grpcPlugin) GRPCClient(_ context.Context, _ *goplugin.GRPCBroker, conn *grpc.ClientConn) (any, error) {
-	return pluginv1.NewPluginClient(conn), nil
-}
-
-// startError says why a plugin did not start.
-func (c *Client) startError(err error, e Executable, timeout time.Duration) error {
-	out := &Error{Plugin: c.name, Doing: "starting " + e.Path, Output: c.tail.String(), Err: err}
-	text := err.Error()
-	switch {
-	case errors.Is(err, errChecksum):
-		out.Hint = "If you changed the plugin yourself, run davit init -upgrade; otherwise somebody else did."
-	case errors.Is(err, fs.ErrNotExist):
-		out.Problem, out.Err = "the file is not there", nil
-	case errors.Is(err, fs.ErrPermission):
-		out.Problem, out.Err = "the file is not executable for this user", nil
-	case strings.Contains(text, "timeout while waiting"):
-		out.Problem, out.Err = fmt.Sprintf("it said nothing for %s", timeout), nil
-		out.Hint = "A plugin serves as soon as it is started. Is this a davit plugin?"
-	case strings.Contains(text, "exited before"), strings.Contains(text, "Failed to read any lines"):
-		out.Problem, out.Err = "it ended before it said how to reach it", nil
-		out.Hint = "Is this a davit plugin?"
-	case strings.Contains(text, "Unrecognized remote plugin message"):
-		first, _, _ := strings.Cut(text, "\n")
-		_, got, _ := strings.Cut(first, ": ")
-		out.Problem, out.Err = fmt.Sprintf("it wrote %.60q where the handshake should be", got), nil
-		out.Hint = "A plugin must not print to standard output before it serves."
-	case strings.Contains(text, "ncompatible"):
-		out.Problem = "it speaks another version of the protocol"
-		out.Hint = "Use a release of the plugin that was made for this davit."
-	}
-	return out
-}
-
-// stop ends the plugin.
-func (c *Client) stop() {
-	if c.plans != nil {
-		c.plans.close()
-	}
-	c.goClient.Kill()
+// kill ends the process now, or prevents it.
+func (c *Client) kill() {
+	c.starting.Lock()
+	defer c.starting.Unlock()
+	c.doomed = true
 	if c.process != nil {
-		c.process.killGroup()
+		_, c.exitedAlone = c.process.ended()
+		c.process.kill()
 	}
 }
 
-// failed makes an error for people of a failed call.
-func (c *Client) failed(doing string, err error) error {
-	if err == nil {
-		return nil
-	}
-	if errors.Is(err, context.Canceled) || status.Code(err) == codes.Canceled {
-		if c.process.end() == "" {
-			return fmt.Errorf("%s: %w", doing, context.Canceled)
-		}
-	}
-	out := &Error{Plugin: c.name, Doing: doing, Err: err}
-	switch status.Code(err) {
-	case codes.Unavailable:
-		// The connection breaks a moment before the process is seen to have ended.
-		select {
-		case <-c.process.ended:
-		case <-time.After(time.Second):
-		}
-		if end := c.process.end(); end != "" {
-			out.Problem, out.Err, out.Output = "it ended ("+end+")", nil, c.tail.String()
-			out.Hint = "Nothing is lost: run the command again. If the plugin ends again, report it to its authors."
-		}
-	case codes.ResourceExhausted:
-		out.Problem, out.Err = fmt.Sprintf("a message is larger than %d MB", handshake.MaxMessage>>20), nil
-	case codes.Unimplemented:
-		out.Problem, out.Err = "it cannot do this", nil
-	default:
-		if s, ok := status.FromError(err); ok {
-			out.Err = errors.New(s.Message())
-		}
-	}
-	return out
+// supervise ends the calls and the connection of a plugin that has ended.
+func (c *Client) supervise() {
+	<-c.process.done
+	c.stop()
 }
 
-// Describe asks the plugin for its types.
+// stop ends the plugin: politely, then by force.
+func (c *Client) stop() {
+	c.stopped.Do(func() {
+		if _, ended := c.process.ended(); !ended {
+			c.stopping.Store(true)
+		}
+		force := time.AfterFunc(graceTime, c.process.kill)
+		defer force.Stop()
+		c.plugin.Kill()
+		c.process.kill()
+		<-c.process.done
+	})
+}
+
+// Describe returns the plugin's name, version and types.
 func (c *Client) Describe(ctx context.Context) (*pluginv1.DescribeResponse, error) {
+	const doing = "describing itself"
+	if err := c.check(doing, nil); err != nil {
+		return nil, err
+	}
 	r, err := c.rpc.Describe(ctx, &pluginv1.DescribeRequest{})
-	return r, c.failed("describing itself", err)
+	return r, c.failed(ctx, doing, err)
 }
 
-// Validate checks one configuration.
+// Validate checks one configuration without looking at the world.
 func (c *Client) Validate(ctx context.Context, r *pluginv1.ValidateRequest) (*pluginv1.ValidateResponse, error) {
-	out, err := c.rpc.Validate(ctx, r)
-	return out, c.failed("validating", err)
-}
-
-// Plan observes or plans one instance. Thousands of callers share one stream.
-func (c *Client) Plan(ctx context.Context, r *pluginv1.PlanRequest, onLog func(*pluginv1.Log)) (*pluginv1.PlanResult, error) {
-	res, err := c.plans.call(ctx, r, onLog)
-	return res, c.failed("planning "+r.GetAddress(), err)
+	doing := fmt.Sprintf("validating a %s %q", r.GetKind(), r.GetType())
+	if err := c.check(doing, r); err != nil {
+		return nil, err
+	}
+	res, err := c.rpc.Validate(ctx, r)
+	return res, c.failed(ctx, doing, err)
 }
 
 // Resolve looks at one tag of an image.
 func (c *Client) Resolve(ctx context.Context, r *pluginv1.ResolveRequest) (*pluginv1.ResolveResponse, error) {
-	out, err := c.rpc.Resolve(ctx, r)
-	return out, c.failed("resolving "+r.GetTag(), err)
+	doing := fmt.Sprintf("resolving tag %q of %s", r.GetTag(), r.GetAddress())
+	if err := c.check(doing, r); err != nil {
+		return nil, err
+	}
+	res, err := c.rpc.Resolve(ctx, r)
+	return res, c.failed(ctx, doing, err)
 }
 
-// Apply carries out one change. on is told of everything but the result; its error ends the call.
+// Cancel asks all running operations to end cleanly and soon.
+func (c *Client) Cancel(ctx context.Context) error {
+	const doing = "cancelling"
+	if err := c.check(doing, nil); err != nil {
+		return err
+	}
+	_, err := c.rpc.Cancel(ctx, &pluginv1.CancelRequest{})
+	return c.failed(ctx, doing, err)
+}
+
+// Apply carries one planned change out. It calls on, one call at a time, with each log line, progress, item and checkpoint in their order;
+// the plugin gets no further than a few messages ahead. An error of on ends the call and is returned as it is.
 func (c *Client) Apply(ctx context.Context, r *pluginv1.ApplyRequest, on func(*pluginv1.ApplyResponse) error) (*pluginv1.ApplyResult, error) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
 	doing := "applying " + r.GetAddress()
-	stream, err := c.rpc.Apply(ctx, r)
+	if err := c.check(doing, r); err != nil {
+		return nil, err
+	}
+	streaming, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stream, err := c.rpc.Apply(streaming, r)
 	if err != nil {
-		return nil, c.failed(doing, err)
+		return nil, c.failed(ctx, doing, err)
 	}
 	for {
 		m, err := stream.Recv()
 		if errors.Is(err, io.EOF) {
-			return nil, &Error{Plugin: c.name, Doing: doing, Problem: "it ended the call without a result: this is a defect of the plugin"}
+			return nil, c.broken(doing, "ended its answer without a result")
 		}
 		if err != nil {
-			return nil, c.failed(doing, err)
+			return nil, c.failed(ctx, doing, err)
 		}
-		if res := m.GetResult(); res != nil {
-			return res, nil
-		}
-		if err := on(m); err != nil {
-			return nil, err
+		switch m.GetBody().(type) {
+		case *pluginv1.ApplyResponse_Result:
+			return m.GetResult(), nil
+		case nil: // of a later minor version
+		default:
+			if err := on(m); err != nil {
+				return nil, err
+			}
 		}
 	}
 }
 
-// Cancel asks the plugin's running operations to end soon.
-func (c *Client) Cancel(ctx context.Context) error {
-	_, err := c.rpc.Cancel(ctx, &pluginv1.CancelRequest{})
-	return c.failed("cancelling", err)
+// check refuses calls that cannot be made.
+func (c *Client) check(doing string, r proto.Message) error {
+	if _, ended := c.process.ended(); ended {
+		return c.gone(doing)
+	}
+	if r == nil {
+		return nil
+	}
+	if size := proto.Size(r); size > c.host.limit {
+		return &Error{
+			Plugin: c.name, Doing: doing, Hint: "Split the block, or keep large content in files.",
+			Problem: fmt.Sprintf("was not asked: the request has %d bytes, and %d are the most", size, c.host.limit),
+		}
+	}
+	return nil
+}
+
+// gone says how the plugin ended.
+func (c *Client) gone(doing string) *Error {
+	if c.stopping.Load() {
+		return &Error{Plugin: c.name, Doing: doing, Problem: "was stopped, because davit is ending", Err: context.Canceled}
+	}
+	how, _ := c.process.ended()
+	e := &Error{Plugin: c.name, Doing: doing, Problem: "ended (" + how + ")", Output: c.output.last()}
+	if strings.Contains(how, "killed") {
+		e.Hint = "If nobody killed it, the machine may be short of memory."
+	}
+	return e
+}
+
+// broken says that the plugin does not keep to the protocol.
+func (c *Client) broken(doing, problem string) *Error {
+	return &Error{Plugin: c.name, Doing: doing, Problem: problem, Hint: reportIt}
+}
+
+// failed turns an error of gRPC into one for people; nil stays nil.
+func (c *Client) failed(ctx context.Context, doing string, err error) error {
+	if err == nil {
+		return nil
+	}
+	if cause := ctx.Err(); cause != nil {
+		e := &Error{Plugin: c.name, Doing: doing, Problem: "was interrupted", Err: cause}
+		if errors.Is(cause, context.DeadlineExceeded) {
+			e.Problem = "did not answer in time"
+		}
+		return e
+	}
+	var known *Error
+	if errors.As(err, &known) {
+		e := *known
+		e.Doing = doing
+		return &e
+	}
+	code := status.Code(err)
+	if code == codes.Unavailable || code == codes.Canceled || code == codes.Internal {
+		c.process.wait(ctx, exitTime)
+	}
+	if _, ended := c.process.ended(); ended || c.stopping.Load() {
+		return c.gone(doing)
+	}
+	return c.said(doing, code, err)
+}
+
+// said tells an error that a living plugin answered, or that its connection gave.
+func (c *Client) said(doing string, code codes.Code, err error) *Error {
+	e := &Error{Plugin: c.name, Doing: doing, Problem: "failed: " + printable(errorText(err)), Err: err}
+	switch {
+	case code == codes.ResourceExhausted && strings.Contains(err.Error(), "larger than max"):
+		e.Problem, e.Hint = fmt.Sprintf("sent or got a message of more than %d bytes", c.host.limit), reportIt
+	case code == codes.Unimplemented:
+		e.Problem, e.Hint = "does not know this call", "It may be older than this davit: get a newer version of the plugin."
+	case code == codes.Unavailable:
+		e.Problem, e.Output = "broke its connection off", c.output.last()
+	}
+	return e
+}
+
+// errorText is what an error says, without gRPC's own words.
+func errorText(err error) string {
+	if s, ok := status.FromError(err); ok && s.Message() != "" {
+		return s.Message()
+	}
+	return err.Error()
 }

@@ -1,180 +1,173 @@
 // Package pluginhost finds, verifies, starts, supervises and stops plugin processes.
 //
-// Each plugin is a process of its own that speaks schemas/plugin/v1 over an owner-only Unix
-// socket. It sees a short list of environment variables, starts on first use, and is gone
-// when the host is, however the host ends.
+// A plugin is a process of its own that serves the protocol of schemas/plugin/v1 over
+// gRPC on a Unix socket that only its owner can reach, after the handshake of
+// hashicorp/go-plugin. What the host promises:
+//
+//   - A plugin sees the few environment variables that it needs, not the secrets of a CI job.
+//   - It has no terminal, and a process group of its own. When it ends, for whatever reason, the
+//     rest of its group is killed; when davit ends, for whatever reason, so do its plugins.
+//   - What is started is what was verified.
+//   - A plugin that crashes, hangs, floods its output or breaks the protocol costs its own
+//     calls an error that a person understands. Other plugins do not notice.
 package pluginhost
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
-	"strconv"
-	"strings"
 	"sync"
-	"syscall"
 	"time"
+
+	"github.com/davit-sh/davit/sdk/handshake"
 )
 
-// Options says which plugins there are and what they are told.
+// startTimeout is how long a plugin may take until it is configured, unless Options say otherwise.
+const startTimeout = 10 * time.Second
+
+// Options say which plugins there are and what they are told.
 type Options struct {
-	Version            string // davit's, told to plugins
-	CacheDir, StackDir string
-	Plugins            map[string]Executable // by name
-	StartTimeout       time.Duration         // 0: ten seconds
-	Log                func(plugin, line string)
+	Version  string // davit's version, told to plugins
+	CacheDir string // told to plugins: content-addressed folders live here
+	StackDir string // told to plugins: what relative paths in a configuration are relative to
+
+	Plugins map[string]Executable // by the plugin's name
+	// Guard is a command that runs the function Guard on its standard input, usually davit itself. It outlives
+	// a davit that is killed and ends what plugins have started. Without it, only the plugins themselves
+	// end with a killed davit, and only on Linux.
+	Guard Executable
+	// Log is told each line that a plugin writes to its standard error or output. It may be
+	// called concurrently. Nil: nobody listens.
+	Log func(plugin, line string)
+	// StartTimeout bounds the start of a plugin, until it is configured; 0 means 10 s.
+	StartTimeout time.Duration
 }
 
-// Executable is how a plugin is started.
+// Executable is a program and how it is started.
 type Executable struct {
 	Path   string
 	Args   []string
-	SHA256 string   // hex; empty: not verified, for the running binary itself
-	Env    []string // names of variables that it may see besides the usual ones
+	SHA256 string   // hex; empty: not verified (the running binary itself)
+	Env    []string // names of further environment variables that it may see
 }
 
-// Host starts plugins and keeps them.
+// Host runs plugins. Its methods may be called concurrently.
 type Host struct {
 	options Options
-	starter *starter
+	limit   int // bytes of the largest message
+
+	ctx    context.Context // ends with Close
+	cancel context.CancelFunc
 
 	mu      sync.Mutex
-	dir     string
-	clients map[string]*starting
 	closed  bool
+	slots   map[string]*slot
+	closing sync.Once
+
+	setUp struct {
+		once  sync.Once
+		err   error
+		dir   *socketDir
+		spawn *spawner
+		guard *guard
+	}
 }
 
-// starting is a plugin that is being started, or has been.
-type starting struct {
-	once   sync.Once
+// slot is one plugin, started or starting.
+type slot struct {
+	ready  chan struct{} // closed when client and err are set
 	client *Client
 	err    error
 }
 
-// New makes a host. Nothing is started yet.
+// New returns a host. It starts nothing yet.
 func New(o Options) *Host {
-	if o.StartTimeout == 0 {
-		o.StartTimeout = 10 * time.Second
+	if o.Log == nil {
+		o.Log = func(string, string) {}
 	}
-	return &Host{options: o, starter: newStarter(), clients: map[string]*starting{}}
+	if o.StartTimeout <= 0 {
+		o.StartTimeout = startTimeout
+	}
+	h := &Host{options: o, limit: handshake.MaxMessage, slots: map[string]*slot{}}
+	h.ctx, h.cancel = context.WithCancel(context.Background())
+	return h
 }
 
-// Client returns the running plugin, starting it on first use. A plugin that has failed stays
-// failed: its operations fail, and nothing else does.
+// Client returns the plugin of that name, started and configured. It starts it at the first call; calls for
+// different names start in parallel. A plugin that did not start, or that ended, is not started again.
+// The error is an *Error, or that of the context.
 func (h *Host) Client(ctx context.Context, name string) (*Client, error) {
-	h.mu.Lock()
-	if h.closed {
-		h.mu.Unlock()
-		return nil, &Error{Plugin: name, Doing: "starting", Problem: "the run is over"}
-	}
-	s := h.clients[name]
-	if s == nil {
-		s = &starting{}
-		h.clients[name] = s
-	}
-	h.mu.Unlock()
-	s.once.Do(func() { s.client, s.err = h.start(ctx, name) })
-	return s.client, s.err
-}
-
-func (h *Host) start(ctx context.Context, name string) (*Client, error) {
-	e, ok := h.options.Plugins[name]
-	if !ok {
-		return nil, &Error{Plugin: name, Doing: "starting", Problem: "there is no such plugin", Hint: "Name it in required_plugins and run davit init."}
-	}
-	dir, err := h.socketDir()
+	s, err := h.slot(name)
 	if err != nil {
-		return nil, &Error{Plugin: name, Doing: "starting", Err: err}
+		return nil, err
 	}
-	return start(ctx, name, e, dir, h)
+	select {
+	case <-s.ready:
+		return s.client, s.err
+	case <-ctx.Done():
+		return nil, &Error{Plugin: name, Doing: "starting", Problem: "was not waited for", Err: context.Cause(ctx)}
+	}
 }
 
-// socketDir makes the host's folder for sockets, which only its owner may enter, and removes
-// those of hosts that were killed.
-func (h *Host) socketDir() (string, error) {
+func (h *Host) slot(name string) (*slot, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.dir != "" {
-		return h.dir, nil
+	if h.closed {
+		return nil, &Error{Plugin: name, Problem: "was not started, because davit is ending"}
 	}
-	sweep()
-	dir, err := os.MkdirTemp("", prefix()+strconv.Itoa(os.Getpid())+"-*")
-	h.dir = dir
-	return dir, err
+	if s := h.slots[name]; s != nil {
+		return s, nil
+	}
+	exe, ok := h.options.Plugins[name]
+	if !ok {
+		return nil, &Error{Plugin: name, Problem: "is not known", Hint: fmt.Sprintf("Name it in required_plugins: %s = { source = \"./path/to/it\" }.", name)}
+	}
+	s := &slot{ready: make(chan struct{})}
+	h.slots[name] = s
+	// The start belongs to all who wait for it, so it does not end with the context of one of them.
+	go func() {
+		defer close(s.ready)
+		s.client, s.err = h.start(name, exe)
+	}()
+	return s, nil
 }
 
-func prefix() string { return "davit-" + strconv.Itoa(os.Getuid()) + "-" }
-
-// sweep removes the folders of this user's hosts that are not there any more.
-func sweep() {
-	found, err := filepath.Glob(filepath.Join(os.TempDir(), prefix()+"*"))
-	if err != nil {
-		return
-	}
-	for _, dir := range found {
-		owner, _, _ := strings.Cut(strings.TrimPrefix(filepath.Base(dir), prefix()), "-")
-		pid, err := strconv.Atoi(owner)
-		info, statErr := os.Lstat(dir)
-		if err != nil || statErr != nil || !info.IsDir() || !errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) {
-			continue
+// prepare makes what all plugins share, once.
+func (h *Host) prepare() error {
+	s := &h.setUp
+	s.once.Do(func() {
+		if s.dir, s.err = newSocketDir(); s.err != nil {
+			return
 		}
-		if s, ok := info.Sys().(*syscall.Stat_t); ok && int(s.Uid) == os.Getuid() {
-			_ = os.RemoveAll(dir) // what cannot be removed now is swept by the next host
-		}
-	}
+		s.spawn = newSpawner()
+		s.guard = startGuard(h.options.Guard)
+	})
+	return s.err
 }
 
-// Close ends all plugins, gracefully first. Nothing is left running.
+// Close ends all plugins: politely at first, then by force. When it returns, nothing that the host
+// started is left, and the folder of its sockets is gone.
 func (h *Host) Close() error {
+	h.closing.Do(h.close)
+	return nil
+}
+
+func (h *Host) close() {
 	h.mu.Lock()
 	h.closed = true
-	clients, dir := h.clients, h.dir
-	h.clients = map[string]*starting{}
 	h.mu.Unlock()
+	h.cancel()
 	var wg sync.WaitGroup
-	for _, s := range clients {
-		s.once.Do(func() { s.err = &Error{Doing: "starting", Problem: "the run is over"} })
-		if s.client != nil {
-			wg.Go(s.client.stop)
-		}
+	for _, s := range h.slots { // not written to any more
+		wg.Go(func() {
+			<-s.ready
+			if s.client != nil {
+				s.client.stop()
+			}
+		})
 	}
 	wg.Wait()
-	h.starter.close()
-	if dir == "" {
-		return nil
-	}
-	return os.RemoveAll(dir)
+	h.setUp.once.Do(func() {}) // after this nothing is made any more
+	h.setUp.guard.stop()
+	h.setUp.spawn.stop()
+	h.setUp.dir.remove()
 }
-
-// Error is a failure of a plugin as a process.
-type Error struct {
-	Plugin  string
-	Doing   string // "starting", "planning build.x.y"
-	Problem string
-	Output  string // the last lines that it wrote to standard error
-	Hint    string
-	Err     error
-}
-
-func (e *Error) Error() string {
-	problem := e.Problem
-	if e.Err != nil {
-		if problem != "" {
-			problem += ": "
-		}
-		problem += e.Err.Error()
-	}
-	text := fmt.Sprintf("plugin %q, %s: %s", e.Plugin, e.Doing, problem)
-	if e.Output != "" {
-		text += "\nIts last words:\n  " + strings.ReplaceAll(e.Output, "\n", "\n  ")
-	}
-	return text
-}
-
-// Unwrap returns the cause.
-func (e *Error) Unwrap() error { return e.Err }
-
-// HintText says what to do next.
-func (e *Error) HintText() string { return e.Hint }

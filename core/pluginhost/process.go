@@ -1,243 +1,220 @@
 package pluginhost
 
 import (
+	"bufio"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"os/exec"
-	"runtime"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 )
 
-// starter starts processes from one operating-system thread that lives as long as the host:
-// the signal that a child gets at its parent's death is sent when the thread that made it ends.
-type starter struct {
-	work chan func()
-	once sync.Once
-}
+const (
+	// announceLimit is how many bytes the first line of a plugin may have.
+	announceLimit = 4096
+	// drainTime is how long the output of a plugin that has ended is read. Only what left its process
+	// group can keep it open.
+	drainTime = 300 * time.Millisecond
+)
 
-func newStarter() *starter { return &starter{work: make(chan func())} }
-
-func (s *starter) run(f func()) {
-	s.once.Do(func() {
-		go func() {
-			runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
-			for f := range s.work {
-				f()
-			}
-		}()
-	})
-	done := make(chan struct{})
-	s.work <- func() {
-		defer close(done)
-		f()
-	}
-	<-done
-}
-
-func (s *starter) close() { close(s.work) }
-
-// process is a plugin's process, as go-plugin's runner.Runner.
+// process is one run of a plugin's executable. It is the runner that go-plugin starts it by: go-plugin's own gives
+// the plugin davit's standard input, and stops reading output at a long line.
 type process struct {
-	name           string
-	cmd            *exec.Cmd
-	stdout, stderr io.ReadCloser
-	starter        *starter
-	verified       *os.File
+	cmd    *exec.Cmd
+	spawn  *spawner
+	guard  *guard
+	output *tail
+	dir    string // where its sockets must be
 
-	mu    sync.Mutex
-	ended chan struct{}
-	state string // how it ended, "exit status 2"
+	said      chan struct{} // closed when announced is set
+	announced string        // the first line of its standard output, where it says how to reach it
+	rest      *strings.Reader
+	done      chan struct{} // closed when it has ended, with its group, and its output is read
+
+	mu      sync.Mutex
+	pid     int // 0: not started
+	killed  bool
+	reaped  bool
+	pipes   [2]*os.File
+	readers sync.WaitGroup
 }
 
-// newProcess makes the process ready to start. spec has the arguments and environment that go-plugin wants.
-func newProcess(name string, e Executable, spec *exec.Cmd, s *starter) (*process, error) {
-	p := &process{name: name, starter: s, ended: make(chan struct{})}
-	cmd := exec.Command(e.Path, e.Args...) //nolint:gosec // starting plugins is what this package is for; the stack names them
-	cmd.Env = append(environment(e.Env), spec.Env...)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-	if e.SHA256 != "" {
-		f, err := verified(e)
-		if err != nil {
-			return nil, err
-		}
-		// What was checked is what is run: the file is started by its descriptor, not by its name.
-		p.verified = f
-		cmd.ExtraFiles = []*os.File{f}
-		cmd.Path = "/proc/self/fd/3"
+func newProcess(cmd *exec.Cmd, h *Host, output *tail, dir string) *process {
+	cmd.SysProcAttr = processAttributes()
+	return &process{
+		cmd: cmd, spawn: h.setUp.spawn, guard: h.setUp.guard, output: output, dir: dir,
+		said: make(chan struct{}), done: make(chan struct{}), rest: strings.NewReader(""),
 	}
-	var err error
-	if p.stdout, err = cmd.StdoutPipe(); err != nil {
-		return nil, err
-	}
-	if p.stderr, err = cmd.StderrPipe(); err != nil {
-		return nil, err
-	}
-	p.cmd = cmd
-	return p, nil
 }
 
-var errChecksum = errors.New("its checksum is not the one in the lock file")
-
-// verified opens the executable and checks its digest.
-func verified(e Executable) (*os.File, error) {
-	f, err := os.Open(e.Path)
-	if err != nil {
-		return nil, err
-	}
-	h := sha256.New()
-	if _, err := io.Copy(h, f); err != nil {
-		return nil, errors.Join(err, f.Close())
-	}
-	if got := hex.EncodeToString(h.Sum(nil)); got != e.SHA256 {
-		return nil, errors.Join(fmt.Errorf("%w: %s has sha256 %s", errChecksum, e.Path, got), f.Close())
-	}
-	return f, nil
-}
-
-func (p *process) Start(context.Context) (err error) {
-	p.starter.run(func() { err = p.cmd.Start() })
-	if p.verified != nil {
-		err = errors.Join(err, p.verified.Close())
-	}
-	return err
-}
-
-// Wait returns when the process has ended; what it has started itself is ended then as well.
-func (p *process) Wait(context.Context) error {
-	err := p.cmd.Wait()
-	p.killGroup()
+// Start implements go-plugin's runner.
+func (p *process) Start(context.Context) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.state == "" {
-		p.state = p.cmd.ProcessState.String()
-		close(p.ended)
+	if p.killed {
+		return context.Canceled
 	}
-	return err
-}
-
-func (p *process) Kill(context.Context) error {
-	p.killGroup()
+	outR, outW, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	defer outW.Close()
+	errR, errW, err := os.Pipe()
+	if err != nil {
+		_ = outR.Close()
+		return err
+	}
+	defer errW.Close()
+	p.cmd.Stdout, p.cmd.Stderr = outW, errW
+	p.spawn.do(func() { err = p.cmd.Start() })
+	if err != nil {
+		_, _ = outR.Close(), errR.Close()
+		return err
+	}
+	p.pid = p.cmd.Process.Pid
+	p.guard.add(p.pid)
+	p.pipes = [2]*os.File{outR, errR}
+	p.readers.Go(func() { p.readOutput(outR) })
+	p.readers.Go(func() { p.copyLines(errR) })
+	go p.watch()
 	return nil
 }
 
-func (p *process) killGroup() {
-	if p.cmd.Process != nil {
-		_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL) // ESRCH: all of it is gone
+// readOutput takes the first line, which is the handshake, and reads on for ever: a plugin that prints must not stop.
+func (p *process) readOutput(r io.Reader) {
+	b := bufio.NewReaderSize(r, announceLimit)
+	line, _ := b.ReadSlice('\n') // too long a line, or the end, is no handshake: judged by who waits for it
+	p.announced = strings.TrimSpace(string(line))
+	if len(line) > 0 {
+		p.rest = strings.NewReader(p.announced + "\n")
 	}
+	close(p.said)
+	p.copyLines(b)
 }
 
-// end tells how the process ended, "" while it runs.
-func (p *process) end() string {
+func (p *process) copyLines(r io.Reader) {
+	l := &lines{add: p.output.add}
+	_, _ = io.Copy(l, r)
+	l.flush()
+}
+
+// watch waits for the end of the process, ends what it left behind, and reads what it said last.
+func (p *process) watch() {
+	waitExit(p.pid)
+	p.mu.Lock()
+	if !reapsFirst {
+		p.signal()
+	}
+	_ = p.cmd.Wait() // the state is what counts
+	if reapsFirst {
+		p.signal()
+	}
+	p.reaped = true
+	p.mu.Unlock()
+	p.guard.remove(p.pid)
+	for _, r := range p.pipes {
+		_ = r.SetReadDeadline(time.Now().Add(drainTime))
+	}
+	p.readers.Wait()
+	for _, r := range p.pipes {
+		_ = r.Close()
+	}
+	close(p.done)
+}
+
+// signal kills the process group. The lock is held.
+func (p *process) signal() { _ = syscall.Kill(-p.pid, syscall.SIGKILL) }
+
+// kill ends the process and its group; before the start, it prevents it.
+func (p *process) kill() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.state
+	p.killed = true
+	if p.pid != 0 && !p.reaped {
+		p.signal()
+	}
 }
 
-func (p *process) Stdout() io.ReadCloser { return p.stdout }
+// ended tells whether the process has ended, and how: "exit status 2".
+func (p *process) ended() (string, bool) {
+	select {
+	case <-p.done:
+		return p.cmd.ProcessState.String(), true
+	default:
+		return "", false
+	}
+}
 
-func (p *process) Stderr() io.ReadCloser { return p.stderr }
+// wait waits until the process has ended: until it has, or the time is over.
+func (p *process) wait(ctx context.Context, most time.Duration) {
+	t := time.NewTimer(most)
+	defer t.Stop()
+	select {
+	case <-p.done:
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}
 
-func (p *process) Name() string { return p.name }
+// Wait implements go-plugin's runner.
+func (p *process) Wait(context.Context) error {
+	<-p.done
+	return nil
+}
 
+// Kill implements go-plugin's runner.
+func (p *process) Kill(context.Context) error {
+	p.kill()
+	return nil
+}
+
+// Stdout implements go-plugin's runner: it has the first line only.
+func (p *process) Stdout() io.ReadCloser { return io.NopCloser(firstLine{p}) }
+
+// Stderr implements go-plugin's runner. It is read here.
+func (p *process) Stderr() io.ReadCloser { return io.NopCloser(strings.NewReader("")) }
+
+// Name implements go-plugin's runner.
+func (p *process) Name() string { return p.cmd.Path }
+
+// ID implements go-plugin's runner: empty when there is nothing to stop.
 func (p *process) ID() string {
-	if p.cmd.Process == nil {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.pid == 0 {
 		return ""
 	}
-	return strconv.Itoa(p.cmd.Process.Pid)
+	return strconv.Itoa(p.pid)
 }
 
+// Diagnose implements go-plugin's runner.
 func (p *process) Diagnose(context.Context) string { return "" }
 
+// errSocket is an address that is not allowed.
+var errSocket = errors.New("socket")
+
+// PluginToHost implements go-plugin's runner.
 func (p *process) PluginToHost(network, address string) (string, string, error) {
+	if err := checkSocket(p.dir, network, address); err != nil {
+		return "", "", errors.Join(errSocket, err)
+	}
 	return network, address, nil
 }
 
+// HostToPlugin implements go-plugin's runner.
 func (p *process) HostToPlugin(network, address string) (string, string, error) {
 	return network, address, nil
 }
 
-// allowed are the variables that a plugin sees: where things are and who the user is to the
-// tools that plugins stand for. A secret of a CI job is in none of them.
-var allowed = []string{
-	"HOME", "PATH", "USER", "LOGNAME", "TMPDIR", "LANG", "TZ", "KUBECONFIG", "DOCKER_CONFIG", "DOCKER_HOST", "DOCKER_CONTEXT",
-	"BUILDKIT_HOST", "REGISTRY_AUTH_FILE", "SSH_AUTH_SOCK", "GIT_SSL_CAINFO", "SSL_CERT_FILE", "SSL_CERT_DIR",
-	"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy", "GOMEMLIMIT", "GOMAXPROCS",
-}
+type firstLine struct{ p *process }
 
-var allowedPrefixes = []string{"XDG_", "BUILDX_", "KUBERNETES_SERVICE_", "DAVIT_", "LC_"}
-
-func environment(extra []string) []string {
-	var env []string
-	for _, e := range os.Environ() {
-		name, _, _ := strings.Cut(e, "=")
-		if strings.HasPrefix(name, "DAVIT_VAR_") || name == "DAVIT_PLUGIN" {
-			continue // values of variables may be secrets, and reach plugins as arguments
-		}
-		if slices.Contains(allowed, name) || slices.Contains(extra, name) ||
-			slices.ContainsFunc(allowedPrefixes, func(p string) bool { return strings.HasPrefix(name, p) }) {
-			env = append(env, e)
-		}
-	}
-	return env
-}
-
-// tail keeps the last lines that a plugin wrote, however many it writes.
-type tail struct {
-	mu    sync.Mutex
-	lines []string
-	rest  []byte
-	log   func(line string)
-}
-
-const (
-	tailLines = 12
-	tailWidth = 400
-)
-
-func (t *tail) Write(b []byte) (int, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	for _, c := range b {
-		if c != '\n' {
-			if len(t.rest) < tailWidth {
-				t.rest = append(t.rest, c)
-			}
-			continue
-		}
-		line := strings.ToValidUTF8(string(t.rest), "\uFFFD")
-		t.rest = t.rest[:0]
-		t.lines = append(t.lines, line)
-		if len(t.lines) > tailLines {
-			t.lines = slices.Delete(t.lines, 0, len(t.lines)-tailLines)
-		}
-		if t.log != nil {
-			t.log(line)
-		}
-	}
-	return len(b), nil
-}
-
-// String returns the last lines; of a Go panic only what went wrong, not the stack.
-func (t *tail) String() string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	var out []string
-	for _, l := range t.lines {
-		if strings.HasPrefix(l, "goroutine ") || strings.HasPrefix(l, "\t") || strings.HasPrefix(l, "[signal ") {
-			break
-		}
-		if strings.TrimSpace(l) != "" {
-			out = append(out, l)
-		}
-	}
-	return strings.Join(out, "\n")
+// Read waits for the line, or the end of the output.
+func (f firstLine) Read(b []byte) (int, error) {
+	<-f.p.said
+	return f.p.rest.Read(b)
 }

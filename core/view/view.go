@@ -109,6 +109,9 @@ const longest = 400
 func fieldValue(raw json.RawMessage) string {
 	s := string(raw)
 	var text string
+	if s == "null" {
+		return s
+	}
 	if json.Unmarshal(raw, &text) == nil {
 		s = fmt.Sprintf("%q", clean(strings.ReplaceAll(text, "\n", "⏎")))
 	} else {
@@ -132,7 +135,7 @@ func after(f plan.Field, waitsFor []string) string {
 			known = "(known after " + strings.Join(waitsFor, ", ") + ")"
 		}
 		if f.Prefix != "" {
-			return fmt.Sprintf("%q", clean(f.Prefix)) + known
+			return clean(f.Prefix) + known
 		}
 		return known
 	case f.Sensitive:

@@ -1,0 +1,51 @@
+# make help lists what one can do.
+.DEFAULT_GOAL := help
+GO ?= go
+BIN := bin/davit
+TOOLS := $(GO) tool -modfile=.ci/tools/go.mod
+VERSION ?= 0.1.0-dev
+
+.PHONY: help build quickstart demo test test-short acceptance bench generate lint fmt clean setup
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## build bin/davit
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o $(BIN) ./cmd/davit
+
+quickstart: build ## a first pipeline on this machine: no cluster, no daemon
+	@DAVIT=$(CURDIR)/$(BIN) examples/quickstart/run.sh
+
+demo: build ## the whole story on real servers: push, plan, apply, drift, a bad commit, destroy
+	cd acceptance && DAVIT_DEMO=1 $(GO) test -count=1 -timeout 80m -v -run TestSmartbiz .
+
+test: ## everything: unit, command line and acceptance tests
+	$(GO) test ./...
+	cd acceptance && $(GO) test -count=1 -timeout 80m -p 1 ./...
+
+test-short: ## everything but the acceptance tests
+	$(GO) test ./...
+
+acceptance: ## the tests on real servers
+	cd acceptance && $(GO) test -count=1 -timeout 80m -p 1 ./...
+
+bench: build ## measure, side by side with peers where there are any
+	$(GO) test -run '^$$' -bench . -benchtime 1x ./core/... ./sdk/... ./state/... ./plugins/git/...
+	cd acceptance && $(GO) test -run '^$$' -bench . -benchtime 5x .
+
+generate: ## write generated code again (needs protoc)
+	$(GO) generate ./...
+
+lint: ## check the style
+	$(GO) vet ./...
+	cd acceptance && $(GO) vet ./...
+	$(TOOLS) golangci-lint run ./...
+
+fmt: ## format the code
+	gofmt -w cmd core plugins sdk schemas state acceptance
+
+setup: ## install the system packages that the test servers need (as root, on Debian)
+	acceptance/setup.sh
+
+clean: ## remove what was built here
+	rm -rf bin

@@ -1,0 +1,56 @@
+package pluginhost
+
+import (
+	"fmt"
+	"strings"
+	"unicode"
+)
+
+// Error says what a plugin did wrong, for people.
+type Error struct {
+	Plugin  string   // name
+	Doing   string   // what was being done: "planning build.oci.api"; may be empty
+	Problem string   // what the plugin did, to be read after its name: "ended (exit status 2)"
+	Output  []string // the last lines that it wrote, oldest first, if they tell about the problem
+	Hint    string   // what to do next; may be empty
+	Err     error    // the cause, for errors.Is; may be nil
+}
+
+// reportIt is the hint when it is the plugin's own defect.
+const reportIt = "This is a defect of the plugin; please report it to its authors."
+
+// Error is one sentence, followed by the plugin's last lines.
+func (e *Error) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "plugin %q %s", e.Plugin, e.Problem)
+	if e.Doing != "" {
+		b.WriteString(" while " + e.Doing)
+	}
+	switch len(e.Output) {
+	case 0:
+	case 1:
+		b.WriteString("; its last output: " + e.Output[0])
+	default:
+		b.WriteString("; its last output:\n  " + strings.Join(e.Output, "\n  "))
+	}
+	return b.String()
+}
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+// HintText returns what to do next.
+func (e *Error) HintText() string { return e.Hint }
+
+// printable makes a text that is safe to show: no control characters, which a terminal would obey, and valid UTF-8.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r == '\t':
+			return ' '
+		case unicode.IsPrint(r):
+			return r
+		}
+		return -1
+	}, strings.ToValidUTF8(s, "\uFFFD"))
+}

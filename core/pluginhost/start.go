@@ -1,0 +1,235 @@
+package pluginhost
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"github.com/hashicorp/go-hclog"
+	goplugin "github.com/hashicorp/go-plugin"
+	"github.com/hashicorp/go-plugin/runner"
+	"google.golang.org/grpc"
+
+	pluginv1 "github.com/davit-sh/davit/schemas/plugin/v1"
+	"github.com/davit-sh/davit/sdk/handshake"
+)
+
+// start starts a plugin and configures it. What it has started is gone when it returns an error.
+func (h *Host) start(name string, exe Executable) (*Client, error) {
+	named := func(e *Error) error {
+		e.Plugin = name
+		return e
+	}
+	prog, problem := openProgram(exe.Path, exe.SHA256)
+	if problem != nil {
+		return nil, named(problem)
+	}
+	defer prog.close()
+	if err := h.prepare(); err != nil {
+		return nil, named(&Error{Problem: "was not started: " + err.Error(), Err: err})
+	}
+	ctx, cancel := context.WithTimeout(h.ctx, h.options.StartTimeout)
+	defer cancel()
+	c := &Client{host: h, name: name, output: &tail{log: func(line string) { h.options.Log(name, line) }}}
+	c.plugin = h.newPlugin(c, prog, exe)
+	// go-plugin bounds only a part of the start, and takes no context: killing the process ends its wait.
+	stop := context.AfterFunc(ctx, func() { c.kill() })
+	err := c.connect(ctx, prog)
+	if !stop() && err == nil {
+		err = ctx.Err()
+	}
+	if err != nil {
+		c.kill()
+		c.plugin.Kill()
+		return nil, named(c.startProblem(ctx, exe, err))
+	}
+	go c.supervise()
+	return c, nil
+}
+
+// newPlugin sets go-plugin up. Its defaults are not davit's: see the package's promises.
+func (h *Host) newPlugin(c *Client, prog *program, exe Executable) *goplugin.Client {
+	return goplugin.NewClient(&goplugin.ClientConfig{
+		HandshakeConfig:  handshake.Config,
+		Plugins:          goplugin.PluginSet{handshake.Name: connection{}},
+		AllowedProtocols: []goplugin.Protocol{goplugin.ProtocolGRPC},
+		SkipHostEnv:      true,
+		StartTimeout:     h.options.StartTimeout,
+		UnixSocketConfig: &goplugin.UnixSocketConfig{TempDir: h.setUp.dir.path},
+		SyncStdout:       &lines{add: c.output.add},
+		SyncStderr:       &lines{add: c.output.add},
+		Logger:           hclog.New(&hclog.LoggerOptions{Level: hclog.Off, Output: io.Discard}),
+		GRPCDialOptions: []grpc.DialOption{
+			grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(h.limit), grpc.MaxCallSendMsgSize(h.limit)),
+			grpc.WithIdleTimeout(0),
+		},
+		RunnerFunc: func(_ hclog.Logger, spec *exec.Cmd, dir string) (runner.Runner, error) {
+			cmd := exec.Command(prog.exec)
+			cmd.Args = append([]string{prog.path}, exe.Args...)
+			// What go-plugin tells comes last, so that it counts.
+			cmd.Env = append(environ(os.Environ(), exe.Env), spec.Env...)
+			if err := prog.unchanged(); err != nil {
+				return nil, err
+			}
+			return c.adopt(newProcess(cmd, h, c.output, dir))
+		},
+	})
+}
+
+// connection is how go-plugin hands the connection over.
+type connection struct {
+	goplugin.NetRPCUnsupportedPlugin
+}
+
+// GRPCServer implements go-plugin's GRPCPlugin. The host serves nothing.
+func (connection) GRPCServer(*goplugin.GRPCBroker, *grpc.Server) error {
+	return errors.New("the host is not a plugin")
+}
+
+// GRPCClient implements go-plugin's GRPCPlugin.
+func (connection) GRPCClient(_ context.Context, _ *goplugin.GRPCBroker, conn *grpc.ClientConn) (any, error) {
+	return conn, nil
+}
+
+// connect starts the process, shakes hands and configures the plugin.
+func (c *Client) connect(ctx context.Context, prog *program) error {
+	client, err := c.plugin.Client()
+	if err != nil {
+		return err
+	}
+	if err := prog.unchanged(); err != nil {
+		return err
+	}
+	raw, err := client.Dispense(handshake.Name)
+	if err != nil {
+		return err
+	}
+	conn, ok := raw.(*grpc.ClientConn)
+	if !ok {
+		return fmt.Errorf("go-plugin gave a %T, not a connection", raw)
+	}
+	c.rpc = pluginv1.NewPluginClient(conn)
+	o := c.host.options
+	res, err := c.rpc.Configure(ctx, &pluginv1.ConfigureRequest{HostVersion: o.Version, CacheDir: o.CacheDir, StackDir: o.StackDir})
+	if err != nil {
+		return err
+	}
+	return configured(res.GetDiagnostics())
+}
+
+// refused is a plugin's own answer to Configure.
+type refused struct{ text, hint string }
+
+func (r *refused) Error() string { return r.text }
+
+func configured(list []*pluginv1.Diagnostic) error {
+	var texts []string
+	var hint string
+	for _, d := range list {
+		if d.GetSeverity() != pluginv1.Diagnostic_SEVERITY_ERROR {
+			continue
+		}
+		text := printable(d.GetSummary())
+		if d.GetDetail() != "" {
+			text += ": " + printable(d.GetDetail())
+		}
+		texts = append(texts, text)
+		if hint == "" {
+			hint = printable(d.GetHint())
+		}
+	}
+	if texts == nil {
+		return nil
+	}
+	return &refused{text: strings.Join(texts, "; "), hint: hint}
+}
+
+// startProblem finds out why a plugin did not start, from what it said and how it ended.
+func (c *Client) startProblem(ctx context.Context, exe Executable, err error) *Error {
+	e := &Error{Doing: "starting", Err: err}
+	var no *refused
+	switch {
+	case c.process == nil || c.process.ID() == "":
+		return notStarted(exe.Path, err)
+	case errors.Is(err, errChanged):
+		e.Doing, e.Problem, e.Hint = "", "was stopped at once: "+err.Error(), "Find out what writes to "+exe.Path+", then run davit again."
+		return e
+	case errors.As(err, &no):
+		e.Doing, e.Problem, e.Hint = "", "refused to work: "+no.text, no.hint
+		return e
+	case c.host.ctx.Err() != nil:
+		return &Error{Problem: "was not started, because davit is ending", Err: context.Canceled}
+	}
+	c.output.settle(c.process)
+	e.Output = c.output.last()
+	if ctx.Err() != nil {
+		e.Problem = fmt.Sprintf("did not answer within %s", c.host.options.StartTimeout)
+		e.Hint = "It was stopped. Start it by hand to see whether it waits for something; a loaded machine may need more time."
+		return e
+	}
+	if p, hint := announcementProblem(c.process.announced); p != "" {
+		e.Problem, e.Hint, e.Doing = p, hint, ""
+		return e
+	}
+	if errors.Is(err, errSocket) {
+		e.Problem, e.Hint, e.Doing = strings.TrimPrefix(err.Error(), errSocket.Error()+"\n"), "A plugin must make its socket in the folder that PLUGIN_UNIX_SOCKET_DIR names.", ""
+		return e
+	}
+	if c.exitedAlone {
+		e.Problem = "ended (" + c.process.cmd.ProcessState.String() + ")"
+		return e
+	}
+	e.Problem = "failed: " + printable(errorText(err))
+	return e
+}
+
+// notStarted explains why the system did not start a file that is there and executable.
+func notStarted(path string, err error) *Error {
+	e := &Error{Problem: "was not started: " + printable(err.Error()), Err: err}
+	switch {
+	case errors.Is(err, errChanged):
+		e.Hint = "Find out what writes to " + path + ", then run davit again."
+	case errors.Is(err, syscall.ENOEXEC):
+		e.Problem = "was not started: " + path + " is not a program for this machine"
+		e.Hint = "It may be built for another system or processor, or be a script without a first line such as #!/bin/sh."
+	case errors.Is(err, fs.ErrNotExist):
+		e.Problem = "was not started: " + path + " needs an interpreter or a library loader that is not here"
+		e.Hint = "See the script's first line, or build the plugin as a static binary."
+	case errors.Is(err, fs.ErrPermission):
+		e.Problem = "was not started: the system does not allow " + path + " to be run"
+		e.Hint = "See the permissions of the file and its folders, and whether the file system is mounted with noexec."
+	}
+	return e
+}
+
+// announcementProblem judges the line by which a plugin says how to reach it: core version, protocol version,
+// network, address and "grpc", separated by bars. A good one gives an empty problem.
+func announcementProblem(line string) (problem, hint string) {
+	const author = "It may not be a davit plugin; a plugin must print nothing before its handshake."
+	if line == "" {
+		return "", "" // it said nothing: the way it ended tells more
+	}
+	parts := strings.Split(line, "|")
+	core, err := strconv.Atoi(parts[0])
+	if err != nil || len(parts) < 4 {
+		return fmt.Sprintf("does not speak the plugin protocol: its first line was %q", cut(printable(line))), author
+	}
+	if core != goplugin.CoreProtocolVersion {
+		return fmt.Sprintf("shakes hands in version %d of go-plugin's way, this davit in version %d", core, goplugin.CoreProtocolVersion), "Get a version of the plugin for this davit."
+	}
+	if parts[1] != strconv.Itoa(int(handshake.Config.ProtocolVersion)) {
+		return fmt.Sprintf("speaks version %s of the plugin protocol, this davit version %d", printable(cut(parts[1])), handshake.Config.ProtocolVersion),
+			"Get a version of the plugin for this davit, or a davit for this plugin."
+	}
+	if len(parts) < 5 || parts[4] != string(goplugin.ProtocolGRPC) {
+		return "does not speak gRPC", "It may be a plugin of another program."
+	}
+	return "", ""
+}
