@@ -3,7 +3,7 @@ package main
 import (
 	"fmt"
 
-	"github.com/Masterminds/semver/v3"
+	goversion "github.com/hashicorp/go-version"
 	"github.com/hashicorp/hcl/v2"
 
 	"github.com/davit-sh/davit/core/config"
@@ -44,16 +44,15 @@ func checkVersion(stack *config.Stack) *hcl.Diagnostic {
 	if want == "" {
 		return nil
 	}
-	c, err := semver.NewConstraint(want)
+	c, err := goversion.NewConstraint(want)
 	if err != nil {
 		return diag.Errorf(stack.Settings.VersionRange, "Not a version constraint", "%q: %s.", want, err)
 	}
-	v, err := semver.NewVersion(version)
+	v, err := goversion.NewVersion(version)
 	if err != nil {
 		return diag.Plain("This davit has no version", err.Error())
 	}
-	release, _ := v.SetPrerelease("")
-	if !c.Check(&release) {
+	if !c.Check(v.Core()) {
 		return diag.Errorf(stack.Settings.VersionRange, "Another davit is needed", "The stack wants davit %s, and this is davit %s.", want, version)
 	}
 	return nil

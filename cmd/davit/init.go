@@ -10,7 +10,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/Masterminds/semver/v3"
+	goversion "github.com/hashicorp/go-version"
 	"github.com/hashicorp/hcl/v2/gohcl"
 	"github.com/hashicorp/hcl/v2/hclsimple"
 	"github.com/hashicorp/hcl/v2/hclwrite"
@@ -79,11 +79,9 @@ func (a *app) init(cmd *cobra.Command, upgrade bool) error {
 	if err != nil {
 		return err
 	}
-	types := engine.NewTypes()
-	for _, name := range sortedKeys(builtins) {
-		if err := types.Add(name, builtins[name](version).Describe()); err != nil {
-			return err
-		}
+	types, err := builtinTypes()
+	if err != nil {
+		return err
 	}
 	var lock lockFile
 	for _, name := range sortedKeys(stack.Settings.Plugins) {
@@ -137,11 +135,11 @@ func probe(cmd *cobra.Command, stack *config.Stack, p *config.RequiredPlugin, ty
 }
 
 func checkPluginVersion(p *config.RequiredPlugin, got string) error {
-	c, err := semver.NewConstraint(p.Version)
+	c, err := goversion.NewConstraint(p.Version)
 	if err != nil {
 		return fmt.Errorf("plugin %q: version %q is no constraint: %w", p.Name, p.Version, err)
 	}
-	v, err := semver.NewVersion(got)
+	v, err := goversion.NewVersion(got)
 	if err != nil {
 		return fmt.Errorf("plugin %q says that its version is %q, which is no version: %w", p.Name, got, err)
 	}

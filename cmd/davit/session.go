@@ -66,7 +66,7 @@ func (a *app) open(ctx context.Context, f *stackFlags, emit event.Sink) (*sessio
 		return nil, err
 	}
 	stack, diags := config.Load(dir)
-	if diags.HasErrors() {
+	if stack == nil || stack.Broken {
 		return nil, a.show(stack, diags)
 	}
 	s := &session{app: a, stack: stack}
@@ -78,7 +78,7 @@ func (a *app) open(ctx context.Context, f *stackFlags, emit event.Sink) (*sessio
 	values, more := eval.Variables(stack, given)
 	diags = append(diags, more...)
 	if diags.HasErrors() {
-		return nil, a.show(stack, diags)
+		return nil, a.show(stack, append(diags, checkAsWell(stack)...))
 	}
 	if s.host, err = newHost(stack); err != nil {
 		return nil, err
@@ -96,6 +96,29 @@ func (a *app) open(ctx context.Context, f *stackFlags, emit event.Sink) (*sessio
 		Stack: stack, Variables: values, Types: types, Plugins: clients{s.host}, Version: version, Emit: emit, Parallel: f.parallel,
 	}
 	return s, nil
+}
+
+// checkAsWell finds the other mistakes of a stack that has some already, so that all are shown
+// in one go. Types of plugins from outside cannot be told then, so those stacks are left alone.
+func checkAsWell(stack *config.Stack) hcl.Diagnostics {
+	if len(stack.Settings.Plugins) > 0 {
+		return nil
+	}
+	types, err := builtinTypes()
+	if err != nil {
+		return nil
+	}
+	return (&engine.Engine{Stack: stack, Types: types}).Check()
+}
+
+func builtinTypes() (*engine.Types, error) {
+	types := engine.NewTypes()
+	for _, name := range sortedKeys(builtins) {
+		if err := types.Add(name, builtins[name](version).Describe()); err != nil {
+			return nil, err
+		}
+	}
+	return types, nil
 }
 
 // clients is the plugin host as the engine sees it.
@@ -153,11 +176,9 @@ func cacheDir() (string, error) {
 
 // describe makes the catalogue of types. Built-in plugins describe themselves without being started.
 func describe(ctx context.Context, stack *config.Stack, host *pluginhost.Host) (*engine.Types, error) {
-	types := engine.NewTypes()
-	for _, name := range sortedKeys(builtins) {
-		if err := types.Add(name, builtins[name](version).Describe()); err != nil {
-			return nil, err
-		}
+	types, err := builtinTypes()
+	if err != nil {
+		return nil, err
 	}
 	for _, name := range sortedKeys(stack.Settings.Plugins) {
 		client, err := host.Client(ctx, name)

@@ -35,6 +35,7 @@ type Stack struct {
 	Blocks    map[addr.Node]*Block
 	Order     []addr.Node // of Blocks, as they stand in the files
 	Digest    string      // "sha256:..." over names and contents of the files
+	Broken    bool        // some text is no HCL, so that blocks may be missing
 }
 
 // Settings is the davit block.
@@ -153,6 +154,7 @@ func Parse(dir string, files map[string][]byte) (*Stack, hcl.Diagnostics) {
 		hash.Write(files[name])
 		if d := tooDeep(name, files[name]); d != nil {
 			diags = append(diags, d)
+			s.Broken = true
 			continue
 		}
 		f, more := hclsyntax.ParseConfig(files[name], name, hcl.InitialPos)
@@ -161,9 +163,11 @@ func Parse(dir string, files map[string][]byte) (*Stack, hcl.Diagnostics) {
 			continue
 		}
 		s.Files[name] = f
-		if !more.HasErrors() {
-			diags = append(diags, s.addFile(f.Body)...)
+		if more.HasErrors() {
+			s.Broken = true
+			continue
 		}
+		diags = append(diags, s.addFile(f.Body)...)
 	}
 	s.Digest = "sha256:" + hex.EncodeToString(hash.Sum(nil))
 	return s, diags

@@ -83,7 +83,7 @@ func (e *Engine) Apply(ctx context.Context, p *plan.Plan, opts ApplyOptions) (*e
 // fits refuses a plan that was made for another state, stack or davit.
 func (e *Engine) fits(p *plan.Plan, s *state.Snapshot) error {
 	switch {
-	case p.State.Lineage != s.Lineage:
+	case p.State.Lineage != s.Lineage && p.State.Serial > 0:
 		return &StaleError{What: "it was made against another state"}
 	case p.State.Serial != s.Serial:
 		return &StaleError{What: fmt.Sprintf("the state has moved on from serial %d to %d since it was made", p.State.Serial, s.Serial)}

@@ -56,6 +56,9 @@ func (e *Engine) emit(ev event.Event) {
 	}
 }
 
+// Check finds what is wrong with the stack as it is written, all of it in one go.
+func (e *Engine) Check() hcl.Diagnostics { return e.check() }
+
 // Validate checks the whole stack without looking at the world.
 func (e *Engine) Validate(ctx context.Context) hcl.Diagnostics {
 	diags := e.check()

@@ -34,10 +34,9 @@ type Client struct {
 	output *tail
 	rpc    pluginv1.PluginClient
 
-	starting    sync.Mutex
-	process     *process
-	doomed      bool // killed before there was a process
-	exitedAlone bool // at start: it ended before it was killed
+	starting sync.Mutex
+	process  *process
+	doomed   bool // killed before there was a process
 
 	stopping atomic.Bool
 	stopped  sync.Once
@@ -61,7 +60,6 @@ func (c *Client) kill() {
 	defer c.starting.Unlock()
 	c.doomed = true
 	if c.process != nil {
-		_, c.exitedAlone = c.process.ended()
 		c.process.kill()
 	}
 }
@@ -167,10 +165,12 @@ func (c *Client) check(doing string, r proto.Message) error {
 	if r == nil {
 		return nil
 	}
-	if size := proto.Size(r); size > c.host.limit {
+	// A request that is too large would end the stream that others wait on. Its id is still to come.
+	const idSize = 16
+	if size := proto.Size(r); size > c.host.limit-idSize {
 		return &Error{
 			Plugin: c.name, Doing: doing, Hint: "Split the block, or keep large content in files.",
-			Problem: fmt.Sprintf("was not asked: the request has %d bytes, and %d are the most", size, c.host.limit),
+			Problem: "was not asked", Detail: fmt.Sprintf("the request has %d bytes, and %d are the most", size, c.host.limit),
 		}
 	}
 	return nil
@@ -224,14 +224,14 @@ func (c *Client) failed(ctx context.Context, doing string, err error) error {
 
 // said tells an error that a living plugin answered, or that its connection gave.
 func (c *Client) said(doing string, code codes.Code, err error) *Error {
-	e := &Error{Plugin: c.name, Doing: doing, Problem: "failed: " + printable(errorText(err)), Err: err}
+	e := &Error{Plugin: c.name, Doing: doing, Problem: "failed", Detail: printable(errorText(err)), Err: err}
 	switch {
 	case code == codes.ResourceExhausted && strings.Contains(err.Error(), "larger than max"):
-		e.Problem, e.Hint = fmt.Sprintf("sent or got a message of more than %d bytes", c.host.limit), reportIt
+		e.Problem, e.Detail, e.Hint = fmt.Sprintf("sent more than %d bytes in one message", c.host.limit), "", reportIt
 	case code == codes.Unimplemented:
-		e.Problem, e.Hint = "does not know this call", "It may be older than this davit: get a newer version of the plugin."
+		e.Problem, e.Detail, e.Hint = "does not know the call", "", "It may be older than this davit: get a newer version of the plugin."
 	case code == codes.Unavailable:
-		e.Problem, e.Output = "broke its connection off", c.output.last()
+		e.Problem, e.Detail, e.Output = "broke its connection off", "", c.output.last()
 	}
 	return e
 }

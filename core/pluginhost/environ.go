@@ -16,7 +16,7 @@ var (
 	}
 	passPrefixes = []string{"XDG_", "LC_", "BUILDX_", "KUBERNETES_SERVICE_", "DAVIT_"}
 	// Values of a stack's variables may be secret, and reach a plugin only where a configuration says so. The
-	// handshake's own variable is for the plugin, not for what it starts.
+	// handshake sets its own variable itself.
 	keepPrefixes = []string{"DAVIT_VAR_", "DAVIT_PLUGIN"}
 )
 

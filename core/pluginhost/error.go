@@ -11,6 +11,7 @@ type Error struct {
 	Plugin  string   // name
 	Doing   string   // what was being done: "planning build.oci.api"; may be empty
 	Problem string   // what the plugin did, to be read after its name: "ended (exit status 2)"
+	Detail  string   // more about the problem; may be empty
 	Output  []string // the last lines that it wrote, oldest first, if they tell about the problem
 	Hint    string   // what to do next; may be empty
 	Err     error    // the cause, for errors.Is; may be nil
@@ -25,6 +26,9 @@ func (e *Error) Error() string {
 	fmt.Fprintf(&b, "plugin %q %s", e.Plugin, e.Problem)
 	if e.Doing != "" {
 		b.WriteString(" while " + e.Doing)
+	}
+	if e.Detail != "" {
+		b.WriteString(": " + e.Detail)
 	}
 	switch len(e.Output) {
 	case 0:

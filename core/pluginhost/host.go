@@ -81,9 +81,6 @@ type slot struct {
 
 // New returns a host. It starts nothing yet.
 func New(o Options) *Host {
-	if o.Log == nil {
-		o.Log = func(string, string) {}
-	}
 	if o.StartTimeout <= 0 {
 		o.StartTimeout = startTimeout
 	}

@@ -97,6 +97,16 @@ func (p *process) readOutput(r io.Reader) {
 	p.copyLines(b)
 }
 
+// announcement is the first line of its standard output, empty if there is none yet.
+func (p *process) announcement() string {
+	select {
+	case <-p.said:
+		return p.announced
+	default:
+		return ""
+	}
+}
+
 func (p *process) copyLines(r io.Reader) {
 	l := &lines{add: p.output.add}
 	_, _ = io.Copy(l, r)
@@ -105,15 +115,10 @@ func (p *process) copyLines(r io.Reader) {
 
 // watch waits for the end of the process, ends what it left behind, and reads what it said last.
 func (p *process) watch() {
-	waitExit(p.pid)
+	waitExit(p.cmd)
 	p.mu.Lock()
-	if !reapsFirst {
-		p.signal()
-	}
+	p.signal()
 	_ = p.cmd.Wait() // the state is what counts
-	if reapsFirst {
-		p.signal()
-	}
 	p.reaped = true
 	p.mu.Unlock()
 	p.guard.remove(p.pid)
@@ -150,7 +155,15 @@ func (p *process) ended() (string, bool) {
 	}
 }
 
-// wait waits until the process has ended: until it has, or the time is over.
+// alone tells whether a process that has ended did so by itself, and was not killed from here.
+func (p *process) alone() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	status, ok := p.cmd.ProcessState.Sys().(syscall.WaitStatus)
+	return !p.killed || !ok || !status.Signaled() || status.Signal() != syscall.SIGKILL
+}
+
+// wait waits until the process has ended, or the time is over.
 func (p *process) wait(ctx context.Context, most time.Duration) {
 	t := time.NewTimer(most)
 	defer t.Stop()

@@ -37,7 +37,10 @@ func (h *Host) start(name string, exe Executable) (*Client, error) {
 	}
 	ctx, cancel := context.WithTimeout(h.ctx, h.options.StartTimeout)
 	defer cancel()
-	c := &Client{host: h, name: name, output: &tail{log: func(line string) { h.options.Log(name, line) }}}
+	c := &Client{host: h, name: name, output: &tail{}}
+	if h.options.Log != nil {
+		c.output.log = func(line string) { h.options.Log(name, line) }
+	}
 	c.plugin = h.newPlugin(c, prog, exe)
 	// go-plugin bounds only a part of the start, and takes no context: killing the process ends its wait.
 	stop := context.AfterFunc(ctx, func() { c.kill() })
@@ -167,14 +170,14 @@ func (c *Client) startProblem(ctx context.Context, exe Executable, err error) *E
 	case c.host.ctx.Err() != nil:
 		return &Error{Problem: "was not started, because davit is ending", Err: context.Canceled}
 	}
-	c.output.settle(c.process)
+	c.process.wait(context.Background(), graceTime) // it was killed, if it had not ended
 	e.Output = c.output.last()
 	if ctx.Err() != nil {
 		e.Problem = fmt.Sprintf("did not answer within %s", c.host.options.StartTimeout)
 		e.Hint = "It was stopped. Start it by hand to see whether it waits for something; a loaded machine may need more time."
 		return e
 	}
-	if p, hint := announcementProblem(c.process.announced); p != "" {
+	if p, hint := announcementProblem(c.process.announcement()); p != "" {
 		e.Problem, e.Hint, e.Doing = p, hint, ""
 		return e
 	}
@@ -182,11 +185,14 @@ func (c *Client) startProblem(ctx context.Context, exe Executable, err error) *E
 		e.Problem, e.Hint, e.Doing = strings.TrimPrefix(err.Error(), errSocket.Error()+"\n"), "A plugin must make its socket in the folder that PLUGIN_UNIX_SOCKET_DIR names.", ""
 		return e
 	}
-	if c.exitedAlone {
-		e.Problem = "ended (" + c.process.cmd.ProcessState.String() + ")"
-		return e
+	switch how, ended := c.process.ended(); {
+	case ended && c.process.alone():
+		e.Problem = "ended (" + how + ")"
+	case c.process.announcement() == "":
+		e.Problem, e.Hint = "closed its standard output", "It may not be a davit plugin; a plugin must print its handshake there."
+	default:
+		e.Problem, e.Detail = "failed", printable(errorText(err))
 	}
-	e.Problem = "failed: " + printable(errorText(err))
 	return e
 }
 
@@ -219,17 +225,25 @@ func announcementProblem(line string) (problem, hint string) {
 	parts := strings.Split(line, "|")
 	core, err := strconv.Atoi(parts[0])
 	if err != nil || len(parts) < 4 {
-		return fmt.Sprintf("does not speak the plugin protocol: its first line was %q", cut(printable(line))), author
+		return fmt.Sprintf("does not speak the plugin protocol: its first line was %q", short(printable(line))), author
 	}
 	if core != goplugin.CoreProtocolVersion {
 		return fmt.Sprintf("shakes hands in version %d of go-plugin's way, this davit in version %d", core, goplugin.CoreProtocolVersion), "Get a version of the plugin for this davit."
 	}
 	if parts[1] != strconv.Itoa(int(handshake.Config.ProtocolVersion)) {
-		return fmt.Sprintf("speaks version %s of the plugin protocol, this davit version %d", printable(cut(parts[1])), handshake.Config.ProtocolVersion),
+		return fmt.Sprintf("speaks version %s of the plugin protocol, this davit version %d", short(printable(parts[1])), handshake.Config.ProtocolVersion),
 			"Get a version of the plugin for this davit, or a davit for this plugin."
 	}
 	if len(parts) < 5 || parts[4] != string(goplugin.ProtocolGRPC) {
 		return "does not speak gRPC", "It may be a plugin of another program."
 	}
 	return "", ""
+}
+
+// short is the start of a text that nobody has asked for.
+func short(s string) string {
+	if r := []rune(s); len(r) > 80 {
+		return string(r[:80]) + "..."
+	}
+	return s
 }

@@ -3,6 +3,7 @@ package pluginhost
 import (
 	"errors"
 	"os"
+	"os/exec"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -15,9 +16,9 @@ func processAttributes() *syscall.SysProcAttr {
 
 // waitExit waits until the process has ended, and leaves it to be reaped: as long as it is not, its
 // number belongs to no other process or group.
-func waitExit(pid int) {
+func waitExit(cmd *exec.Cmd) {
 	for {
-		err := unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOWAIT, nil)
+		err := unix.Waitid(unix.P_PID, cmd.Process.Pid, nil, unix.WEXITED|unix.WNOWAIT, nil)
 		if !errors.Is(err, unix.EINTR) {
 			return
 		}
@@ -32,6 +33,3 @@ func changed(info os.FileInfo) [2]int64 {
 	}
 	return [2]int64{int64(s.Ctim.Sec), int64(s.Ctim.Nsec)} //nolint:unconvert // 32 bits wide on some systems
 }
-
-// reapsFirst tells that waitExit cannot hold the number: here it can.
-const reapsFirst = false

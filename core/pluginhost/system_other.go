@@ -4,6 +4,7 @@ package pluginhost
 
 import (
 	"os"
+	"os/exec"
 	"syscall"
 )
 
@@ -12,11 +13,8 @@ func processAttributes() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true}
 }
 
-// waitExit cannot wait without reaping here; the caller's own wait follows at once.
-func waitExit(int) {}
+// waitExit waits until the process has ended. It cannot do that here without reaping it.
+func waitExit(cmd *exec.Cmd) { _ = cmd.Wait() }
 
 // changed is when the file was last changed.
 func changed(info os.FileInfo) [2]int64 { return [2]int64{info.ModTime().UnixNano()} }
-
-// reapsFirst tells that a process can only be waited for by reaping it.
-const reapsFirst = true

@@ -2,9 +2,7 @@ package pluginhost
 
 import (
 	"bytes"
-	"context"
 	"regexp"
-	"strings"
 	"sync"
 )
 
@@ -16,65 +14,74 @@ const (
 
 // tail keeps the last lines that a plugin wrote, in bounded memory, without the stack traces of Go panics.
 type tail struct {
-	log func(line string)
+	log func(line string) // nil: nobody listens
 
 	mu      sync.Mutex
-	lines   [tailLines]string
+	lines   [tailLines][]byte
 	count   int    // lines ever kept
-	panicky string // the line of the last panic
+	panicky []byte // the line of the last panic
 	inTrace bool
 }
 
-// traceLine matches what follows a panic's own line, up to the end of its stack trace.
-var traceLine = regexp.MustCompile(`^(\s.*|goroutine \d+ .*|created by .*|\[signal .*|\S+\(.*\)|exit status \d+|rax .*|r[a-z0-9]+ +0x.*|)$`)
+var (
+	panicLine = regexp.MustCompile(`^(panic|fatal error): `)
+	traceHead = regexp.MustCompile(`^goroutine \d+ .*\[.*\]:$`)
+	// traceLine is what may follow, up to the end of a stack trace: frames, places, registers.
+	traceLine = regexp.MustCompile(`^(\s.*|goroutine .*|created by .*|\[signal .*|\S+\(.*\)|exit status \d+|runtime stack:|PC=.*|[a-z0-9]+ +0x.*|)$`)
+)
 
-func (t *tail) add(raw string) {
-	line := printable(raw)
-	t.log(line)
+// add takes a line without its end.
+func (t *tail) add(line []byte) {
+	if t.log != nil {
+		t.log(printable(string(line)))
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	switch {
-	case strings.HasPrefix(line, "panic: "), strings.HasPrefix(line, "fatal error: "):
-		t.panicky, t.inTrace = cut(line), true
-	case t.inTrace && traceLine.MatchString(raw):
+	case len(line) == 0:
 		return
-	case strings.TrimSpace(line) == "":
+	case panicLine.Match(line):
+		t.panicky, t.inTrace = keepLine(t.panicky, line), true
+	case traceHead.Match(line):
+		t.inTrace = true
+		return
+	case t.inTrace && traceLine.Match(line):
 		return
 	default:
 		t.inTrace = false
 	}
-	t.lines[t.count%tailLines] = cut(line)
+	slot := &t.lines[t.count%tailLines]
+	*slot = keepLine(*slot, line)
 	t.count++
 }
 
-func cut(line string) string {
+// keepLine copies the start of a line into a buffer, which does not grow any further.
+func keepLine(buf, line []byte) []byte {
 	if len(line) <= tailWidth {
-		return line
+		return append(buf[:0], line...)
 	}
-	return strings.ToValidUTF8(line[:tailWidth], "") + "…"
+	return append(append(buf[:0], line[:tailWidth]...), "..."...)
 }
 
 // last returns the last lines, oldest first; of a plugin that ended in a panic, only what the panic said.
 func (t *tail) last() []string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.inTrace {
-		return []string{t.panicky}
+	if t.inTrace && len(t.panicky) > 0 {
+		return []string{printable(string(t.panicky))}
 	}
 	var out []string
 	for i := max(0, t.count-tailLines); i < t.count; i++ {
-		out = append(out, t.lines[i%tailLines])
+		out = append(out, printable(string(t.lines[i%tailLines])))
 	}
 	return out
 }
 
-// settle waits a moment for the last output of a process that has ended or is about to.
-func (t *tail) settle(p *process) { p.wait(context.Background(), drainTime) }
-
-// lines splits what is written to it. It never fails and never grows.
+// lines splits what is written to it. It never fails, and never grows.
 type lines struct {
+	add func(line []byte) // must not keep it
+
 	mu  sync.Mutex
-	add func(line string)
 	buf []byte
 }
 
@@ -100,7 +107,7 @@ func (l *lines) keep(b []byte) {
 }
 
 func (l *lines) end() {
-	l.add(strings.TrimSuffix(string(l.buf), "\r"))
+	l.add(bytes.TrimSuffix(l.buf, []byte{'\r'}))
 	l.buf = l.buf[:0]
 }
 

@@ -1,0 +1,83 @@
+package main
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/davit-sh/davit/plugins/registry/embedded"
+	"github.com/davit-sh/davit/sdk"
+)
+
+// The scripts run the real command with its real plugins, each a process of its own, and one
+// plugin from outside that misbehaves when it is told to.
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){
+		"davit":      main,
+		"testplugin": func() { sdk.Serve(testPlugin()) },
+		"noplugin":   func() { _, _ = os.Stdout.WriteString("hello there\n") },
+	})
+}
+
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir: filepath.Join("testdata", "script"),
+		Setup: func(e *testscript.Env) error {
+			e.Setenv("HOME", e.WorkDir)
+			e.Setenv("DAVIT_CACHE_DIR", filepath.Join(e.WorkDir, ".cache"))
+			e.Setenv("GIT_CONFIG_GLOBAL", filepath.Join(e.WorkDir, ".gitconfig"))
+			return os.WriteFile(filepath.Join(e.WorkDir, ".gitconfig"), []byte("[user]\n\tname = Script\n\temail = script@example.com\n[init]\n\tdefaultBranch = main\n"), 0o600)
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"registry": startRegistry,
+			"plugin":   linkPlugin,
+			"commit":   commit,
+			"fill":     fill,
+		},
+	})
+}
+
+// registry starts a registry and sets $REGISTRY to its host and port.
+func startRegistry(ts *testscript.TestScript, _ bool, _ []string) {
+	ctx, cancel := context.WithCancel(context.Background())
+	actual, wait, err := embedded.Serve(ctx, "127.0.0.1:0", ts.MkAbs(".registry"))
+	ts.Check(err)
+	ts.Defer(func() {
+		cancel()
+		_ = wait()
+	})
+	ts.Setenv("REGISTRY", actual)
+	ts.Setenv("DAVIT_VAR_registry", actual)
+}
+
+// plugin NAME puts an executable plugin at plugins/NAME.
+func linkPlugin(ts *testscript.TestScript, _ bool, args []string) {
+	path, err := exec.LookPath(args[0])
+	ts.Check(err)
+	ts.Check(os.MkdirAll(ts.MkAbs("plugins"), 0o750))
+	ts.Check(os.Symlink(path, ts.MkAbs(filepath.Join("plugins", args[0]))))
+}
+
+// commit FOLDER MESSAGE commits everything in a folder, making it a repository first.
+func commit(ts *testscript.TestScript, _ bool, args []string) {
+	dir := ts.MkAbs(args[0])
+	if _, err := os.Stat(filepath.Join(dir, ".git")); err != nil {
+		ts.Check(ts.Exec("git", "init", "-q", dir))
+	}
+	ts.Check(ts.Exec("git", "-C", dir, "add", "-A"))
+	ts.Check(ts.Exec("git", "-C", dir, "commit", "-q", "--allow-empty", "-m", args[1]))
+}
+
+// fill FILE KIND writes a file that is too much: "brackets" or "large".
+func fill(ts *testscript.TestScript, _ bool, args []string) {
+	text := "locals {\n  x = " + strings.Repeat("[", 10000) + strings.Repeat("]", 10000) + "\n}\n"
+	if args[1] == "large" {
+		text = "locals {\n" + strings.Repeat("  # "+strings.Repeat("x", 96)+"\n", 105000) + "  y = \n}\n"
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(text), 0o600))
+}

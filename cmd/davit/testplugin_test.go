@@ -1,0 +1,136 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/davit-sh/davit/sdk"
+)
+
+// testPlugin is a plugin whose effects are files, and whose misbehaviour is configured.
+func testPlugin() *sdk.Plugin {
+	return sdk.New("test", "1.2.0", sdk.Source("text", text{}), sdk.Application("file", file{}))
+}
+
+type textConfig struct {
+	Text string `davit:"text"`
+}
+
+type textOutputs struct {
+	sdk.SourceOutputs
+	Text string `davit:"text"`
+}
+
+// text is a source that is what it is told to be.
+type text struct{}
+
+func (text) Observe(_ context.Context, c textConfig) (textOutputs, error) {
+	sum := sha256.Sum256([]byte(c.Text))
+	o := textOutputs{Text: c.Text}
+	o.Revision = hex.EncodeToString(sum[:4])
+	return o, nil
+}
+
+type fileConfig struct {
+	Path    string            `davit:"path"`
+	Content sdk.Value[string] `davit:"content"`
+	Secret  string            `davit:"secret,optional,sensitive"`
+	Fault   string            `davit:"fault,optional" doc:"How to misbehave."`
+}
+
+type fileOutputs struct {
+	sdk.ApplicationOutputs
+	Sum sdk.Value[string] `davit:"sum"`
+}
+
+// file is an application that is one file.
+type file struct{}
+
+func path(ctx context.Context, c fileConfig) string {
+	return filepath.Join(sdk.HostOf(ctx).StackDir, c.Path)
+}
+
+func sumOf(s string) string {
+	sum := sha256.Sum256([]byte(s))
+	return hex.EncodeToString(sum[:4])
+}
+
+func (file) Plan(ctx context.Context, r sdk.PlanRequest[fileConfig, fileOutputs]) (sdk.PlanResult[fileOutputs], error) {
+	switch r.Config.Fault {
+	case "plan-error":
+		return sdk.PlanResult[fileOutputs]{}, &sdk.Error{Summary: "the disk is on fire", Detail: "All of it.", Hint: "Call the fire brigade.", Path: sdk.At("path"), Code: "test.fire"}
+	case "plan-panic":
+		panic("a bug in the plugin")
+	case "plan-crash":
+		fmt.Fprintln(os.Stderr, "fatal: the plugin gives up")
+		os.Exit(7)
+	case "plan-print":
+		fmt.Println("this line must not break the protocol")
+	}
+	res := sdk.PlanResult[fileOutputs]{Action: sdk.ActionNone, Private: []byte("pinned")}
+	if r.Destroy {
+		res.Action = sdk.ActionDelete
+		return res, nil
+	}
+	live, err := os.ReadFile(path(ctx, r.Config))
+	content, known := r.Config.Content.Get()
+	res.Outputs.Health = sdk.Known("Current")
+	res.Outputs.Items = []string{r.Config.Path}
+	res.Outputs.Sum = sdk.Unknown[string]()
+	if known {
+		res.Outputs.Sum = sdk.Known(sumOf(content))
+	}
+	field := sdk.Field{Path: "content", After: content, Unknown: !known, Prefix: r.Config.Content.Prefix()}
+	if !known {
+		field.After = nil
+	}
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		res.Action = sdk.ActionCreate
+	case err != nil:
+		return res, err
+	case known && string(live) == content:
+		return res, nil
+	default:
+		res.Action, field.Before = sdk.ActionUpdate, string(live)
+	}
+	res.Items = []sdk.Item{{Key: r.Config.Path, Kind: "file", Name: r.Config.Path, Action: res.Action, Fields: []sdk.Field{field}}}
+	return res, nil
+}
+
+func (file) Apply(ctx context.Context, r sdk.ApplyRequest[fileConfig, fileOutputs]) (sdk.Result[fileOutputs], error) {
+	sdk.Log(ctx, r.Config.Path, "writing with "+r.Config.Secret)
+	res := sdk.Result[fileOutputs]{Outputs: r.Planned, Private: []byte("done")}
+	content := r.Config.Content.OrZero()
+	res.Outputs.Sum = sdk.Known(sumOf(content))
+	switch r.Config.Fault {
+	case "apply-error":
+		return res, &sdk.Error{Summary: "it cannot be written", Hint: "Buy a larger disk."}
+	case "apply-crash":
+		if err := sdk.Save(ctx, res); err != nil {
+			return res, err
+		}
+		os.Exit(7)
+	case "apply-slow":
+		select {
+		case <-time.After(30 * time.Second):
+		case <-ctx.Done():
+			return res, ctx.Err()
+		}
+	}
+	return res, os.WriteFile(path(ctx, r.Config), []byte(content), 0o600)
+}
+
+func (file) Destroy(ctx context.Context, r sdk.DestroyRequest[fileConfig, fileOutputs]) error {
+	err := os.Remove(path(ctx, r.Config))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	return err
+}
