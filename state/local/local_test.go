@@ -1,0 +1,330 @@
+package local_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/davit-sh/davit/state"
+	"github.com/davit-sh/davit/state/local"
+	"github.com/davit-sh/davit/state/statetest"
+)
+
+// writerEnv makes the test binary a process that commits until it is killed.
+const writerEnv = "DAVIT_TEST_STATE_WRITER"
+
+func TestMain(m *testing.M) {
+	if path := os.Getenv(writerEnv); path != "" {
+		write(path)
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// write commits one record after the other, and says so when each is durable.
+func write(path string) {
+	s, err := local.Open(path)
+	if err != nil {
+		panic(err)
+	}
+	host, _ := os.Hostname()
+	l, err := s.Lock(context.Background(), state.Holder{Who: "writer@" + host})
+	if err != nil {
+		fmt.Println("error", err)
+		return
+	}
+	for i := 0; ; i++ {
+		address := fmt.Sprintf("build.oci.p%d-%d", os.Getpid(), i)
+		if _, err := l.Commit(context.Background(), state.Batch{Put: []state.Record{statetest.Record(address)}}); err != nil {
+			fmt.Println("error", err)
+			return
+		}
+		fmt.Println("done", address)
+	}
+}
+
+func store(t testing.TB, path string, options ...local.Option) *local.Store {
+	t.Helper()
+	s, err := local.Open(path, options...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func TestConformance(t *testing.T) {
+	statetest.Run(t, func(t *testing.T) func() state.Store {
+		path := filepath.Join(t.TempDir(), ".davit", "state.db")
+		return func() state.Store { return store(t, path) }
+	})
+}
+
+// A writer that is killed at any moment loses nothing that it was told is durable, and its
+// lock holds nobody up.
+func TestKilledWriter(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "state.db")
+	acknowledged := map[string]bool{}
+	const kills = 30
+	for range kills {
+		cmd := exec.Command(os.Args[0])
+		cmd.Env = append(os.Environ(), writerEnv+"="+path)
+		out, err := cmd.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		timer := time.AfterFunc(time.Duration(5+rand.IntN(60))*time.Millisecond, func() { _ = cmd.Process.Kill() })
+		for lines := bufio.NewScanner(out); lines.Scan(); {
+			what, address, _ := strings.Cut(lines.Text(), " ")
+			if what != "done" {
+				t.Fatalf("the writer said: %s", lines.Text())
+			}
+			acknowledged[address] = true
+		}
+		_ = cmd.Wait()
+		timer.Stop()
+		s, err := store(t, path).Load(t.Context())
+		if err != nil {
+			t.Fatalf("after a kill: %v", err)
+		}
+		for address := range acknowledged {
+			if s.Records[address].Address != address {
+				t.Fatalf("%s was acknowledged and is lost", address)
+			}
+		}
+	}
+	t.Logf("%d kills, %d acknowledged commits, 0 lost", kills, len(acknowledged))
+	if len(acknowledged) == 0 {
+		t.Error("no writer came as far as a commit")
+	}
+}
+
+// A process that sleeps for longer than its lease cannot write when it wakes up.
+func TestSuspendedHolder(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "state.db")
+	old, err := store(t, path, local.TTL(50*time.Millisecond)).Lock(t.Context(), state.Holder{Who: "old@elsewhere"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := old.Release(t.Context()); err != nil { // ends its heartbeat, as a suspension would
+		t.Fatal(err)
+	}
+	if _, err := old.Commit(t.Context(), state.Batch{Put: []state.Record{statetest.Record("build.oci.x")}}); !errors.Is(err, state.ErrLeaseLost) {
+		t.Errorf("a holder without a lease wrote: %v", err)
+	}
+}
+
+// The lease is kept alive by its heartbeat.
+func TestHeartbeat(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "state.db")
+	l, err := store(t, path, local.TTL(150*time.Millisecond)).Lock(t.Context(), state.Holder{Who: "a@elsewhere"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Release(context.Background()) //nolint:errcheck // the test is over
+	time.Sleep(500 * time.Millisecond)
+	var locked *state.LockedError
+	if _, err := store(t, path).Lock(t.Context(), state.Holder{}); !errors.As(err, &locked) {
+		t.Errorf("the lease expired under its heartbeat: %v", err)
+	}
+}
+
+func TestExpiredLeaseIsTakenOver(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "state.db")
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), writerEnv+"="+path)
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	bufio.NewScanner(out).Scan() // it holds the lease
+	if err := cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	var locked *state.LockedError
+	if _, err := store(t, path).Lock(t.Context(), state.Holder{}); !errors.As(err, &locked) || locked.Holder.PID != cmd.Process.Pid {
+		t.Errorf("a suspended process lost its lease before it expired: %v", err)
+	}
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait()
+	l, err := store(t, path).Lock(t.Context(), state.Holder{})
+	if err != nil {
+		t.Fatalf("the lock of a dead process of this machine: %v", err)
+	}
+	_ = l.Release(t.Context())
+}
+
+func TestBadFiles(t *testing.T) {
+	newer := func(t *testing.T, path string) {
+		db, err := bbolt.Open(path, 0o600, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer db.Close()
+		if err := db.Update(func(tx *bbolt.Tx) error {
+			b, err := tx.CreateBucket([]byte("meta"))
+			if err != nil {
+				return err
+			}
+			return b.Put([]byte("format"), binary.BigEndian.AppendUint64(nil, state.Format+1))
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write := func(content string) func(*testing.T, string) {
+		return func(t *testing.T, path string) {
+			if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for name, c := range map[string]struct {
+		make func(*testing.T, string)
+		want string
+	}{
+		"empty":   {write(""), "the file is empty"},
+		"garbage": {write(strings.Repeat("garbage ", 2000)), "no davit state, or damaged"},
+		"newer":   {newer, "use a newer davit"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "state.db")
+			c.make(t, path)
+			before, _ := os.ReadFile(path)
+			_, err := store(t, path).Load(t.Context())
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("Load: %v, want %q", err, c.want)
+			}
+			if name != "empty" {
+				if _, err := store(t, path).Lock(t.Context(), state.Holder{}); err == nil {
+					t.Error("Lock took a file that Load refuses")
+				}
+			}
+			if after, _ := os.ReadFile(path); !bytes.Equal(before, after) {
+				t.Error("the file was changed")
+			}
+		})
+	}
+}
+
+// One damaged record is named, and the rest is usable.
+func TestDamagedRecord(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "state.db")
+	l, err := store(t, path).Lock(t.Context(), state.Holder{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.Commit(t.Context(), state.Batch{Put: []state.Record{statetest.Record("build.oci.good"), statetest.Record("build.oci.bad")}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Release(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b = bytes.ReplaceAll(b, []byte(`"address":"build.oci.bad"`), []byte(`"address":"build.oci.BAD"`))
+	if err := os.WriteFile(path, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s, err := store(t, path).Load(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(s.Records) != 1 || len(s.Damaged) != 1 || s.Damaged[0] != "build.oci.bad" {
+		t.Errorf("records %v, damaged %v", s.Records, s.Damaged)
+	}
+}
+
+// A full disk is an error that says so, and what was there before stays.
+func TestFullDisk(t *testing.T) {
+	dir := t.TempDir()
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=256k"); err != nil {
+		limitFileSize(t)
+	} else {
+		defer syscall.Unmount(dir, 0) //nolint:errcheck // the test is over
+	}
+	path := filepath.Join(dir, "state.db")
+	l, err := store(t, path).Lock(t.Context(), state.Holder{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	durable := 0
+	for i := 0; ; i++ {
+		r := statetest.Record("build.oci.r" + strconv.Itoa(i))
+		r.Private = bytes.Repeat([]byte{1}, 8<<10)
+		if _, err = l.Commit(t.Context(), state.Batch{Put: []state.Record{r}}); err != nil {
+			break
+		}
+		durable++
+	}
+	if !errors.Is(err, syscall.ENOSPC) && !errors.Is(err, syscall.EFBIG) {
+		t.Errorf("the error of a full disk is: %v", err)
+	}
+	s, err := store(t, path).Load(t.Context())
+	if err != nil || len(s.Records) != durable {
+		t.Errorf("%d records of %d are left: %v", len(s.Records), durable, err)
+	}
+}
+
+// limitFileSize makes files end early where no file system can be mounted.
+func limitFileSize(t *testing.T) {
+	t.Helper()
+	var old syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_FSIZE, &old); err != nil {
+		t.Fatal(err)
+	}
+	limited := old
+	limited.Cur = 256 << 10
+	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &limited); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = syscall.Setrlimit(syscall.RLIMIT_FSIZE, &old) })
+}
+
+func BenchmarkCommit(b *testing.B) {
+	l, err := store(b, filepath.Join(b.TempDir(), "state.db")).Lock(b.Context(), state.Holder{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	g := state.Group(l)
+	b.Run("one at a time", func(b *testing.B) {
+		for i := 0; b.Loop(); i++ {
+			if _, err := g.Commit(b.Context(), state.Batch{Put: []state.Record{statetest.Record("build.oci.r" + strconv.Itoa(i))}}); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("by 64 at once", func(b *testing.B) {
+		b.SetParallelism(32)
+		b.RunParallel(func(p *testing.PB) {
+			for i := 0; p.Next(); i++ {
+				if _, err := g.Commit(b.Context(), state.Batch{Put: []state.Record{statetest.Record("build.oci.s" + strconv.Itoa(i))}}); err != nil {
+					b.Error(err)
+					return
+				}
+			}
+		})
+	})
+}
