@@ -2,6 +2,7 @@ package pluginhost
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 	"unicode"
 )
@@ -46,8 +47,12 @@ func (e *Error) Unwrap() error { return e.Err }
 // HintText returns what to do next.
 func (e *Error) HintText() string { return e.Hint }
 
-// printable makes a text that is safe to show: no control characters, which a terminal would obey, and valid UTF-8.
+// escape matches what a terminal obeys: colours, moves.
+var escape = regexp.MustCompile(`\x1b\[[0-9;:<=>?]*[ -/]*[@-~]`)
+
+// printable makes a text that is safe to show: no control characters, and valid UTF-8.
 func printable(s string) string {
+	s = escape.ReplaceAllLiteralString(s, "")
 	return strings.Map(func(r rune) rune {
 		switch {
 		case r == '\t':

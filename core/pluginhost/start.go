@@ -64,7 +64,7 @@ func (h *Host) newPlugin(c *Client, prog *program, exe Executable) *goplugin.Cli
 		Plugins:          goplugin.PluginSet{handshake.Name: connection{}},
 		AllowedProtocols: []goplugin.Protocol{goplugin.ProtocolGRPC},
 		SkipHostEnv:      true,
-		StartTimeout:     h.options.StartTimeout,
+		StartTimeout:     2 * h.options.StartTimeout, // the context comes first, and knows the reason
 		UnixSocketConfig: &goplugin.UnixSocketConfig{TempDir: h.setUp.dir.path},
 		SyncStdout:       &lines{add: c.output.add},
 		SyncStderr:       &lines{add: c.output.add},

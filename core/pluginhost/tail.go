@@ -24,6 +24,8 @@ type tail struct {
 }
 
 var (
+	// chatter is what go-plugin's own logger says in a plugin that does not silence it.
+	chatter   = regexp.MustCompile(`^\{"@level":"(debug|trace)"`)
 	panicLine = regexp.MustCompile(`^(panic|fatal error): `)
 	traceHead = regexp.MustCompile(`^goroutine \d+ .*\[.*\]:$`)
 	// traceLine is what may follow, up to the end of a stack trace: frames, places, registers.
@@ -38,7 +40,7 @@ func (t *tail) add(line []byte) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	switch {
-	case len(line) == 0:
+	case len(line) == 0, chatter.Match(line):
 		return
 	case panicLine.Match(line):
 		t.panicky, t.inTrace = keepLine(t.panicky, line), true

@@ -3,7 +3,6 @@ package view
 import (
 	"fmt"
 	"html"
-	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -72,36 +71,25 @@ func fit(sections []section, footer string, limit int) string {
 		}
 		return n
 	}
-	order := make([]int, len(sections))
-	for i := range order {
-		order[i] = i
-	}
-	slices.SortStableFunc(order, func(a, b int) int {
-		if d := sections[b].rank - sections[a].rank; d != 0 {
-			return d
-		}
-		return b - a
-	})
 	left := 0
 	total := size()
-	for _, shorten := range []bool{true, false} {
-		for _, i := range order {
-			if total < limit || sections[i].rank == 0 {
-				break
+	for rank := highestRank(sections); rank > 0; rank-- {
+		for _, shorten := range []bool{true, false} {
+			for i := len(sections) - 1; i >= 0 && total >= limit; i-- {
+				s := &sections[i]
+				with := ""
+				if shorten {
+					with = s.short
+				}
+				if s.rank != rank || len(with) >= len(s.text) {
+					continue
+				}
+				if s.text != s.short || s.short == "" {
+					left++
+				}
+				total += len(with) - len(s.text)
+				s.text = with
 			}
-			s := &sections[i]
-			with := ""
-			if shorten {
-				with = s.short
-			}
-			if s.text == with || len(with) >= len(s.text) {
-				continue
-			}
-			if s.text != s.short {
-				left++
-			}
-			total += len(with) - len(s.text)
-			s.text = with
 		}
 	}
 	var b strings.Builder
@@ -113,6 +101,14 @@ func fit(sections []section, footer string, limit int) string {
 	}
 	b.WriteString(footer)
 	return b.String()
+}
+
+func highestRank(sections []section) int {
+	most := 0
+	for _, s := range sections {
+		most = max(most, s.rank)
+	}
+	return most
 }
 
 // code makes text harmless between backquotes.
