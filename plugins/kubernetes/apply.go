@@ -187,12 +187,21 @@ func joined(findings []error) error {
 func (w *applying) one(ctx context.Context, o render.Object) error {
 	ref := cluster.RefOf(o.Unstructured)
 	live, err := w.settled(ctx, ref)
+	if o.Added && cluster.Forbidden(err) {
+		return nil // as planned: it is there, and nobody's business here
+	}
 	if err != nil {
 		return w.planning.explain(err, "read", o)
 	}
 	known := w.inventory.find(ref)
-	if o.Added && live != nil && known == nil && live.GetAnnotations()[render.Annotation] != w.address {
-		return nil // the namespace is there and somebody else's
+	if o.Added && known == nil {
+		ours, err := w.ensure(ctx, o, live)
+		if err != nil {
+			return w.planning.explain(err, "create", o)
+		}
+		if !ours {
+			return nil
+		}
 	}
 	if live != nil && w.config.ForceConflicts {
 		if live, err = w.takeOver(ctx, live); err != nil {
@@ -213,6 +222,21 @@ func (w *applying) one(ctx context.Context, o render.Object) error {
 	w.mu.Unlock()
 	sdk.ItemStatus(ctx, key(ref), "applied", did(live, applied))
 	return nil
+}
+
+// ensure makes the namespace of create_namespace unless it is there, and tells whether it
+// is this application's: several applications may make the same one at the same time.
+func (w *applying) ensure(ctx context.Context, o render.Object, live *unstructured.Unstructured) (ours bool, err error) {
+	if live == nil {
+		made, err := w.cluster.Create(ctx, o.Unstructured)
+		if made || err != nil {
+			return made, err
+		}
+		if live, err = w.cluster.Get(ctx, cluster.RefOf(o.Unstructured)); err != nil || live == nil {
+			return false, err
+		}
+	}
+	return live.GetAnnotations()[render.Annotation] == w.address, nil
 }
 
 func did(live, applied *unstructured.Unstructured) string {
@@ -244,8 +268,28 @@ func (w *applying) gone(ctx context.Context, ref cluster.Ref, live *unstructured
 	return r.waitGone(timed, deletion{Object: entryOf(ref), UID: live.GetUID()})
 }
 
-// takeOver makes davit the manager of fields that people's tools manage, so that applying removes those that the manifest does not have.
+// takeOver makes davit the manager of fields that people's tools manage, so that applying
+// removes those that the manifest does not have. It returns the object as it is then.
 func (w *applying) takeOver(ctx context.Context, live *unstructured.Unstructured) (*unstructured.Unstructured, error) {
+	ref := cluster.RefOf(live)
+	for attempt := 0; ; attempt++ {
+		patch, err := takeOverPatch(live)
+		if err != nil || patch == nil {
+			return live, err
+		}
+		patched, err := w.cluster.Patch(ctx, ref, patch)
+		if err == nil || attempt == 5 {
+			return patched, err
+		}
+		// Controllers write into objects at any time. What they wrote must not be undone.
+		if live, err = w.cluster.Get(ctx, ref); err != nil || live == nil {
+			return live, err
+		}
+	}
+}
+
+// takeOverPatch is nil when nobody's tools manage fields of the object.
+func takeOverPatch(live *unstructured.Unstructured) ([]byte, error) {
 	var managers []ssa.FieldManager
 	for _, name := range diff.HandTools() {
 		managers = append(managers,
@@ -254,18 +298,13 @@ func (w *applying) takeOver(ctx context.Context, live *unstructured.Unstructured
 	}
 	patches, err := ssa.PatchReplaceFieldsManagers(live, managers, diff.Manager)
 	if err != nil || len(patches) == 0 {
-		return live, err
+		return nil, err
 	}
-	// The fields must still be as they were read.
 	guarded := []any{map[string]any{"op": "test", "path": "/metadata/resourceVersion", "value": live.GetResourceVersion()}}
 	for _, p := range patches {
 		guarded = append(guarded, p)
 	}
-	body, err := json.Marshal(guarded)
-	if err != nil {
-		return nil, err
-	}
-	return w.cluster.Patch(ctx, cluster.RefOf(live), body)
+	return json.Marshal(guarded)
 }
 
 // apply applies an object, again while the cluster is not ready for it, and makes it anew where that is allowed and needed.
@@ -332,8 +371,6 @@ func (w *applying) waitOptions(ctx context.Context) rollout.Options {
 				word = "healthy"
 			case "Failed":
 				word = "failed"
-			default:
-				sdk.Log(ctx, t.Ref.Short(), h.Message)
 			}
 			sdk.ItemStatus(ctx, t.Key, word, h.Message)
 		},

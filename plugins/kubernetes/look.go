@@ -82,7 +82,11 @@ func (p *planning) compare(ctx context.Context, s *seen) error {
 	group, inner := errgroup.WithContext(ctx)
 	group.Go(func() (err error) {
 		s.live, err = p.cluster.Get(inner, s.ref)
-		if err != nil {
+		switch {
+		case err != nil && s.Added && cluster.Forbidden(err):
+			s.leave = true // who may not look at namespaces works in one that is there
+			return nil
+		case err != nil:
 			return p.explain(err, "read", s.Object)
 		}
 		return nil
@@ -91,25 +95,22 @@ func (p *planning) compare(ctx context.Context, s *seen) error {
 		after, refused = p.cluster.Apply(inner, s.Unstructured, cluster.ApplyOptions{DryRun: true, Force: p.config.ForceConflicts})
 		return nil
 	})
-	if err := group.Wait(); err != nil {
+	if err := group.Wait(); err != nil || s.leave {
 		return err
 	}
 	if s.live != nil && s.live.GetDeletionTimestamp() != nil {
 		s.live, s.pending = nil, "being deleted now; made again when it is gone"
 	}
-	if s.Added && s.live != nil && p.inventory.find(s.ref) == nil && !p.plannedNamespace(s.Name()) {
+	if s.Added && s.live != nil && p.inventory.find(s.ref) == nil && s.live.GetAnnotations()[render.Annotation] != p.address {
 		s.leave = true
 		return nil
 	}
 	if refused != nil {
 		return p.refused(ctx, s, refused)
 	}
-	p.changes(s, after)
+	p.changes(ctx, s, after)
 	return nil
 }
-
-// Name is the object's name.
-func (s *seen) Name() string { return s.ref.Name }
 
 // refused decides what a refused dry run means.
 func (p *planning) refused(ctx context.Context, s *seen, refused error) error {
@@ -118,7 +119,9 @@ func (p *planning) refused(ctx context.Context, s *seen, refused error) error {
 	case errors.As(refused, &unknown) && (p.set.Defines(s.ref.GroupKind()) || custom(s.ref.Group)):
 		s.pending = "the cluster does not have this kind yet, so it did not check the object"
 	case cluster.MissingNamespace(refused):
-		s.pending = "its namespace is not there yet"
+		if !p.set.Makes(s.ref.Namespace) {
+			s.pending = "its namespace is not there yet, and not made here"
+		}
 		if err := p.tryElsewhere(ctx, s); err != nil {
 			return err
 		}
@@ -135,13 +138,21 @@ func (p *planning) refused(ctx context.Context, s *seen, refused error) error {
 	return nil
 }
 
-// tryElsewhere lets the server check an object whose namespace is not there yet, in a
-// namespace that is always there and under a name of its own. Only what is wrong with the object itself counts.
+// trialName keeps the names of trials apart from those of objects.
+const trialName = "davit-check-"
+
+// trial lets the server make the object as if there was none, under a name of its own.
+func (p *planning) trial(ctx context.Context, s *seen, namespace string) (*unstructured.Unstructured, error) {
+	u := s.DeepCopy()
+	u.SetNamespace(namespace)
+	u.SetName(trialName + s.ref.Name)
+	return p.cluster.Apply(ctx, u, cluster.ApplyOptions{DryRun: true, Force: true})
+}
+
+// tryElsewhere lets the server check an object whose namespace is not there yet in a
+// namespace that always is. Only what is wrong with the object itself counts.
 func (p *planning) tryElsewhere(ctx context.Context, s *seen) error {
-	trial := s.DeepCopy()
-	trial.SetNamespace("default")
-	trial.SetName("davit-check-" + s.ref.Name)
-	if _, err := p.cluster.Apply(ctx, trial, cluster.ApplyOptions{DryRun: true, Force: true}); cluster.Malformed(err) {
+	if _, err := p.trial(ctx, s, "default"); cluster.Malformed(err) {
 		return p.explain(err, "apply", s.Object)
 	}
 	return nil
@@ -164,16 +175,20 @@ func (p *planning) diffOptions(o render.Object) diff.Options {
 }
 
 // changes compares the live object with what the server would make of it.
-func (p *planning) changes(s *seen, after *unstructured.Unstructured) {
+func (p *planning) changes(ctx context.Context, s *seen, after *unstructured.Unstructured) {
 	options := p.diffOptions(s.Object)
 	if s.live == nil {
 		// What the server adds by itself is of no interest in a new object.
 		s.changes = diff.Compare(nil, s.Object.Object, options)
 		return
 	}
-	taken := false
-	if p.config.ForceConflicts {
-		after, taken = diff.WithoutHandMade(s.live, after)
+	taken := p.config.ForceConflicts && diff.HandMade(s.live)
+	if taken {
+		fresh, err := p.trial(ctx, s, s.ref.Namespace)
+		if err != nil {
+			fresh = nil // defaults are shown as absent then
+		}
+		after = diff.WithoutHandMade(s.live, after, fresh)
 	}
 	s.changes = diff.Compare(s.live.Object, after.Object, options)
 	s.claims = taken || !bytes.Equal(diff.OwnFields(s.live), diff.OwnFields(after))
@@ -225,7 +240,8 @@ func overlapList(live, shape []any) []any {
 // explain turns a server's error into one that names the object and its file, without a Secret's values.
 func (p *planning) explain(err error, doing string, o render.Object) error {
 	e := p.cluster.Explain(err, doing, fmt.Sprintf("%s (%s)", render.Short(o.Unstructured), o.File))
-	redact := redactor([]render.Object{o})
+	hide := redactor([]render.Object{o})
+	redact := func(text string) string { return hide(strings.ReplaceAll(text, trialName, "")) }
 	e.Summary, e.Detail = redact(e.Summary), redact(e.Detail)
 	if e.Detail == "" && e.Err != nil {
 		e.Detail = redact(e.Err.Error())

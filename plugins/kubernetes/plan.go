@@ -19,9 +19,8 @@ import (
 
 // planned is what a plan pins for its apply.
 type planned struct {
-	Digest     string     `json:"digest"`               // of the rendered objects, without images and secrets
-	Deletes    []deletion `json:"deletes,omitempty"`    // in this order
-	Namespaces []string   `json:"namespaces,omitempty"` // that create_namespace makes
+	Digest  string     `json:"digest"`            // of the rendered objects, without images and secrets
+	Deletes []deletion `json:"deletes,omitempty"` // in this order
 }
 
 // deletion is one object to delete, and which one of its name.
@@ -56,12 +55,11 @@ func (a *Application) begin(ctx context.Context, address string, config Config, 
 			return nil, fmt.Errorf("the application's part of the plan cannot be read: %w", err)
 		}
 	}
+	if config.Namespace == "" {
+		config.Namespace = "default"
+	}
 	p.set, err = config.Render(ctx, address, scope(p.cluster))
 	return p, err
-}
-
-func (p *planning) plannedNamespace(name string) bool {
-	return p.before != nil && slices.Contains(p.before.Namespaces, name)
 }
 
 // Plan compares the rendered folder with the cluster.
@@ -104,9 +102,6 @@ func (p *planning) result(ctx context.Context, prior *sdk.Record[Config, Outputs
 		s := &all[i]
 		if s.leave {
 			continue
-		}
-		if s.Added && (s.live == nil || p.plannedNamespace(s.ref.Name)) {
-			pins.Namespaces = append(pins.Namespaces, s.ref.Name)
 		}
 		if item, reasons := p.item(s); item != nil {
 			result.Items = append(result.Items, *item)

@@ -19,7 +19,7 @@ type Config struct {
 	Context        string       `davit:"context,optional" doc:"Context of the kubeconfig. Default: its current one."`
 	Wait           bool         `davit:"wait,optional" default:"true" doc:"Wait until all objects are healthy."`
 	Timeout        sdk.Duration `davit:"timeout,optional" default:"5m" doc:"How long to wait for health and for deletions."`
-	Prune          bool         `davit:"prune,optional" default:"true" doc:"Delete objects that are not in the folder any more."`
+	Prune          bool         `davit:"prune,optional" default:"true" doc:"Delete objects that are not in the folder any more. To keep one: the annotation davit.sh/prune: disabled."`
 	ForceConflicts bool         `davit:"force_conflicts,optional" default:"true" doc:"Take over fields that others have changed."`
 	Force          bool         `davit:"force,optional" default:"false" doc:"Delete and make anew objects whose changed fields cannot be changed in place. For one object: the annotation davit.sh/force: enabled."`
 }

@@ -113,7 +113,10 @@ func (r *removal) run(ctx context.Context, all []deletion) error {
 		if err := group.Wait(); err != nil {
 			return err
 		}
-		all = all[same:]
+		if all = all[same:]; len(all) > 0 && context.Cause(ctx) == errTimeout {
+			return &sdk.Error{Summary: fmt.Sprintf("not everything was deleted in %s", r.timeout), Code: "kubernetes.deletion",
+				Detail: fmt.Sprintf("The next one is %s.", all[0].Object.ref().Short()), Hint: "Apply again, or raise timeout."}
+		}
 	}
 	return nil
 }
@@ -171,12 +174,28 @@ func (r *removal) waitGone(ctx context.Context, d deletion) error {
 			return ctx.Err()
 		}
 		e := &sdk.Error{Summary: fmt.Sprintf("%s was not gone after %s", ref.Short(), r.timeout), Code: "kubernetes.deletion"}
-		if live != nil && len(live.GetFinalizers()) > 0 {
-			e.Detail = "It waits for its finalizers: " + strings.Join(live.GetFinalizers(), ", ") + "."
-			e.Hint = "What handles them may not be running any more."
+		if live != nil {
+			e.Detail = strings.Join(stuck(live), "\n")
+			e.Hint = "What handles its finalizers may not be running any more. Apply again when the cause is mended, or raise timeout."
 		}
 		return e
 	}
+}
+
+// stuck says what a deletion waits for.
+func stuck(live *unstructured.Unstructured) []string {
+	var lines []string
+	if finalizers := live.GetFinalizers(); len(finalizers) > 0 {
+		lines = append(lines, "It waits for its finalizers: "+strings.Join(finalizers, ", ")+".")
+	}
+	conditions, _, _ := unstructured.NestedSlice(live.Object, "status", "conditions")
+	for _, c := range conditions {
+		m, _ := c.(map[string]any)
+		if kind, _ := m["type"].(string); strings.HasPrefix(kind, "Namespace") && m["status"] == "True" {
+			lines = append(lines, fmt.Sprint(m["message"]))
+		}
+	}
+	return lines
 }
 
 // leftovers are kinds that are looked for before a namespace is deleted that davit made for

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/davit-sh/davit/plugins/internal/build"
 	registry "github.com/davit-sh/davit/plugins/internal/oci"
 	"github.com/davit-sh/davit/sdk"
 	"github.com/google/go-containerregistry/pkg/name"
@@ -40,11 +41,11 @@ func openBase(ctx context.Context, c Config, digest string) (baseImages, error) 
 	}
 	ref, err := c.baseReference()
 	if err != nil {
-		return baseImages{}, at(err, "base")
+		return baseImages{}, build.At(err, "base")
 	}
 	desc, err := registry.Get(ctx, ref.Context(), digest)
 	if err != nil {
-		return baseImages{}, at(err, "base")
+		return baseImages{}, build.At(err, "base")
 	}
 	return baseImages{desc: desc, what: c.Base}, nil
 }

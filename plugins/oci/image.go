@@ -32,7 +32,7 @@ const cacheBelow = 64 << 20
 var epoch = time.Unix(0, 0).UTC()
 
 // index builds the images of all platforms.
-func (in *inputs) index(ctx context.Context, c Config) (v1.ImageIndex, error) {
+func (in *inputs) index(ctx context.Context, c Config, label registry.Label) (v1.ImageIndex, error) {
 	base, err := openBase(ctx, c, in.base)
 	if err != nil {
 		return nil, err
@@ -54,9 +54,7 @@ func (in *inputs) index(ctx context.Context, c Config) (v1.ImageIndex, error) {
 		adds = append(adds, mutate.IndexAddendum{Add: img, Descriptor: v1.Descriptor{Platform: platform}})
 	}
 	index := mutate.IndexMediaType(empty.Index, types.OCIImageIndex)
-	return registry.Annotate(mutate.AppendManifests(index, adds...), registry.Label{
-		Key: in.key, Tag: c.Tag, Revision: c.Source.Revision, Created: sourceTime(c),
-	})
+	return registry.Annotate(mutate.AppendManifests(index, adds...), label)
 }
 
 func (in *inputs) image(ctx context.Context, c Config, base baseImages, platform string, made map[string]v1.Layer) (v1.Image, error) {

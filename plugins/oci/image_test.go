@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/davit-sh/davit/plugins/internal/build"
 	registry "github.com/davit-sh/davit/plugins/internal/oci"
 	"github.com/davit-sh/davit/sdk"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -321,10 +322,10 @@ func TestAMovedBaseIsBuiltAgainAndAReviewedOneIsPinned(t *testing.T) {
 	if p.Action != sdk.ActionBuild || len(p.Reasons) != 1 || !strings.Contains(p.Reasons[0], "the base image "+w.config.Base+" moved from sha256:") {
 		t.Fatalf("%s %q", p.Action, p.Reasons)
 	}
-	reviewed := decodeRecord(p.Private).Base
+	reviewed := build.Decode(p.Private, format).Bases[w.config.Base]
 
 	w.pushBase(types.OCIManifestSchema1, "linux/amd64", "linux/arm64")
-	again, err := build{}.Plan(w.ctx(), planRequest{Config: w.config, Prior: w.prior, Private: p.Private})
+	again, err := builder{}.Plan(w.ctx(), planRequest{Config: w.config, Prior: w.prior, Private: p.Private})
 	if err != nil || again.Outputs.Key != p.Outputs.Key {
 		t.Errorf("planned again at apply: %v, %v", again.Outputs.Key, err)
 	}
@@ -389,7 +390,7 @@ func TestSourcesThatCannotBePacked(t *testing.T) {
 
 func TestOfVeryManyFilesAPlanKeepsOneHashAFolder(t *testing.T) {
 	files := map[string]string{}
-	for i := range maxFiles + 1 {
+	for i := range build.MaxFiles + 1 {
 		files[fmt.Sprintf("d%d/f%d", i%50, i)] = "x"
 	}
 	w := newWorld(t, files)

@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/davit-sh/davit/plugins/internal/build"
 	registry "github.com/davit-sh/davit/plugins/internal/oci"
 	"github.com/davit-sh/davit/sdk"
 	"github.com/davit-sh/davit/sdk/tree"
@@ -101,7 +102,7 @@ func (in *inputs) selectFiles(c Config) error {
 		}
 		made, err := newLayer(l, matched)
 		if err != nil {
-			return at(err, "layer", i)
+			return build.At(err, "layer", i)
 		}
 		in.layers = append(in.layers, made)
 		in.files = append(in.files, matched...)
@@ -151,14 +152,14 @@ func baseDigest(ctx context.Context, c Config, pinned string) (string, error) {
 	}
 	ref, err := c.baseReference()
 	if err != nil {
-		return "", at(err, "base")
+		return "", build.At(err, "base")
 	}
 	if pinned != "" {
 		return pinned, nil
 	}
 	digest, err := registry.Digest(ctx, ref)
 	if err != nil {
-		return "", at(err, "base")
+		return "", build.At(err, "base")
 	}
 	return digest, nil
 }

@@ -8,7 +8,7 @@ import "github.com/davit-sh/davit/sdk"
 // Plugin returns the plugin.
 func Plugin(version string) *sdk.Plugin {
 	return sdk.New("oci", version,
-		sdk.Build("oci", build{}, sdk.Description(
+		sdk.Build("oci", builder{}, sdk.Description(
 			"Packs files of a source as layers of an image, on a base image or on nothing, for several platforms and "+
 				"without a daemon. It is built again only when its files, settings or base change.")),
 	)
@@ -56,4 +56,4 @@ type Outputs struct {
 	sdk.BuildOutputs
 }
 
-type build struct{}
+type builder struct{}

@@ -100,7 +100,7 @@ func (w *world) commit(revision, time, tag string) {
 func (w *world) ctx() context.Context { return w.call.Context(w.t.Context()) }
 
 func (w *world) tryPlan() (planResult, error) {
-	return build{}.Plan(w.ctx(), planRequest{Address: "build.oci.app", Config: w.config, Prior: w.prior})
+	return builder{}.Plan(w.ctx(), planRequest{Address: "build.oci.app", Config: w.config, Prior: w.prior})
 }
 
 func (w *world) plan() planResult {
@@ -113,7 +113,7 @@ func (w *world) plan() planResult {
 }
 
 func (w *world) tryApply(p planResult) (result, error) {
-	return build{}.Apply(w.ctx(), applyRequest{
+	return builder{}.Apply(w.ctx(), applyRequest{
 		Operation: "op", Address: "build.oci.app", Action: p.Action, Config: w.config, Prior: w.prior, Planned: p.Outputs, Private: p.Private,
 	})
 }

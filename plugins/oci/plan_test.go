@@ -287,7 +287,7 @@ func TestDestroyLeavesTheImagesUnlessTold(t *testing.T) {
 		w := newWorld(t, map[string]string{"main.py": "print(1)"})
 		w.config.DeleteOnDestroy = wish
 		pushed := w.apply()
-		p, err := build{}.Plan(w.ctx(), planRequest{Config: w.config, Prior: w.prior, Destroy: true})
+		p, err := builder{}.Plan(w.ctx(), planRequest{Config: w.config, Prior: w.prior, Destroy: true})
 		if err != nil || p.Action != sdk.ActionDelete || len(p.Items) != 1 {
 			t.Fatalf("%+v, %v", p, err)
 		}
@@ -295,7 +295,7 @@ func TestDestroyLeavesTheImagesUnlessTold(t *testing.T) {
 			t.Errorf("delete_on_destroy %v: %+v", wish, p.Items[0])
 		}
 		for range 2 { // again: it is gone already
-			if err := (build{}).Destroy(w.ctx(), destroyRequest{Config: w.config, Prior: *w.prior, Private: p.Private}); err != nil {
+			if err := (builder{}).Destroy(w.ctx(), destroyRequest{Config: w.config, Prior: *w.prior, Private: p.Private}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -317,7 +317,7 @@ func TestDestroyLeavesATagThatHoldsAnotherImage(t *testing.T) {
 	mine := *w.prior
 	w.write(map[string]string{"main.py": "print(2)"})
 	theirs := w.apply()
-	if err := (build{}).Destroy(w.ctx(), destroyRequest{Config: w.config, Prior: mine}); err != nil {
+	if err := (builder{}).Destroy(w.ctx(), destroyRequest{Config: w.config, Prior: mine}); err != nil {
 		t.Fatal(err)
 	}
 	if w.digestOf("1.0.1") != theirs.Digest.OrZero() {

@@ -22,7 +22,7 @@ var (
 )
 
 // Validate checks the configuration without looking at files or registries.
-func (build) Validate(_ context.Context, c Config) error {
+func (builder) Validate(_ context.Context, c Config) error {
 	var all sdk.Errors
 	add := func(err error, path ...any) {
 		if err == nil {

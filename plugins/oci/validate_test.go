@@ -41,7 +41,7 @@ env A=B
 workdir
 `
 	var all sdk.Errors
-	if err := (build{}).Validate(t.Context(), c); !errors.As(err, &all) {
+	if err := (builder{}).Validate(t.Context(), c); !errors.As(err, &all) {
 		t.Fatal(err)
 	}
 	var got strings.Builder
@@ -57,7 +57,7 @@ workdir
 }
 
 func TestABuildNeedsLittle(t *testing.T) {
-	if err := (build{}).Validate(t.Context(), Config{Repository: "registry.example.com/app", Tag: "1.0.0"}); err != nil {
+	if err := (builder{}).Validate(t.Context(), Config{Repository: "registry.example.com/app", Tag: "1.0.0"}); err != nil {
 		t.Error(err)
 	}
 }
@@ -69,7 +69,7 @@ func TestThePluginHasAWholeSchema(t *testing.T) {
 }
 
 func TestDavitsOwnTagsAreNotForPeople(t *testing.T) {
-	err := build{}.Validate(t.Context(), Config{Tag: "davit-" + strings.Repeat("a", 40)})
+	err := builder{}.Validate(t.Context(), Config{Tag: "davit-" + strings.Repeat("a", 40)})
 	if err == nil || !strings.Contains(err.Error(), "davit's own") {
 		t.Error(err)
 	}

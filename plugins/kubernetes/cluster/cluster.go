@@ -217,6 +217,18 @@ func (c *Cluster) Apply(ctx context.Context, u *unstructured.Unstructured, o App
 	return c.patch(ctx, RefOf(u), types.ApplyPatchType, body, options)
 }
 
+// Create makes an object that is not there. It returns false when it is there already.
+func (c *Cluster) Create(ctx context.Context, u *unstructured.Unstructured) (bool, error) {
+	err := c.resource(ctx, RefOf(u), func(ctx context.Context, r dynamic.ResourceInterface) error {
+		_, err := r.Create(ctx, u, metav1.CreateOptions{FieldManager: diff.Manager})
+		return err
+	})
+	if apierrors.IsAlreadyExists(err) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
 // Patch sends a JSON patch.
 func (c *Cluster) Patch(ctx context.Context, ref Ref, patch []byte) (*unstructured.Unstructured, error) {
 	return c.patch(ctx, ref, types.JSONPatchType, patch, metav1.PatchOptions{FieldManager: diff.Manager})

@@ -55,11 +55,14 @@ func Passing(err error) bool {
 		apierrors.IsInternalError(err) && strings.Contains(err.Error(), "failed calling webhook")
 }
 
+// Forbidden tells whether the server does not allow a request to this user.
+func Forbidden(err error) bool { return apierrors.IsForbidden(err) && denied.MatchString(err.Error()) }
+
 // Malformed tells whether the server objects to what is in an object, wherever it is.
 func Malformed(err error) bool {
 	for _, cause := range causesOf(err) {
-		if strings.HasPrefix(cause.Field, "metadata.name") {
-			return false
+		if cause.Field == "metadata.name" && strings.Contains(cause.Message, "must be no more than") {
+			return false // a trial's name is longer than the object's
 		}
 	}
 	return apierrors.IsInvalid(err) || apierrors.IsBadRequest(err) || err != nil && typedPatch.MatchString(err.Error())
@@ -156,7 +159,7 @@ func (c *Cluster) explainStatus(e *sdk.Error, err error, status *metav1.Status, 
 		e.Summary, e.Code = fmt.Sprintf("%s cannot be changed in place", what), "kubernetes.immutable"
 		e.Detail = "These fields cannot be changed once the object exists: " + strings.Join(Immutable(err), ", ") + "."
 		e.Hint = "To delete it and make it anew, give it the annotation davit.sh/force: enabled, or set force = true in the block."
-	case apierrors.IsInvalid(err) || apierrors.IsBadRequest(err) || strings.Contains(message, "typed patch object"):
+	case apierrors.IsInvalid(err) || apierrors.IsBadRequest(err) || typedPatch.MatchString(message):
 		e.Summary, e.Code = fmt.Sprintf("the cluster rejects %s", what), "kubernetes.invalid"
 		e.Detail = invalid(status)
 	}
@@ -166,7 +169,7 @@ func resourceIn(resource, group, namespace string) string {
 	if group != "" {
 		resource += "." + group
 	}
-	if namespace != "" {
+	if namespace != "" && resource != "namespaces" {
 		resource += fmt.Sprintf(" in namespace %q", namespace)
 	}
 	return resource
@@ -183,7 +186,9 @@ func conflicts(status *metav1.Status) string {
 	return strings.Join(lines, "\n")
 }
 
-var typedPatch = regexp.MustCompile(`failed to create typed patch object \([^)]*\): `)
+// What the server says before it comes to the point when an object does not have its kind's form.
+var typedPatch = regexp.MustCompile(`failed to create typed patch object \([^)]*\): |` +
+	`failed to convert new object \([^)]*\) to proper version: unable to convert unstructured object to [^:]*: (error decoding from json: )?`)
 
 // invalid is the server's objection without the object's name, one line a field.
 func invalid(status *metav1.Status) string {

@@ -206,10 +206,10 @@ spec:
 
 func TestWithoutHandMade(t *testing.T) {
 	u := &unstructured.Unstructured{Object: object(t, live)}
-	result, taken := diff.WithoutHandMade(u, u)
-	if !taken {
+	if !diff.HandMade(u) {
 		t.Fatal("kubectl-edit was not noticed")
 	}
+	result := diff.WithoutHandMade(u, u, nil)
 	got := lines(diff.Compare(u.Object, result.Object, diff.Options{}))
 	want := []string{
 		`metadata.labels.by-hand: "x" -> -`,
@@ -221,7 +221,14 @@ func TestWithoutHandMade(t *testing.T) {
 	if !slices.Equal(got, want) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
-	if _, taken := diff.WithoutHandMade(&unstructured.Unstructured{Object: map[string]any{}}, u); taken {
+	t.Run("what has a default goes back to it", func(t *testing.T) {
+		fresh := &unstructured.Unstructured{Object: map[string]any{"spec": map[string]any{"replicas": int64(1)}}}
+		changes := lines(diff.Compare(u.Object, diff.WithoutHandMade(u, u, fresh).Object, diff.Options{}))
+		if !slices.Contains(changes, `spec.replicas: 5 -> 1`) {
+			t.Errorf("got\n%s", strings.Join(changes, "\n"))
+		}
+	})
+	if diff.HandMade(&unstructured.Unstructured{Object: map[string]any{}}) {
 		t.Error("an object without managers has hand-made fields")
 	}
 }

@@ -59,17 +59,20 @@ func OwnFields(u *unstructured.Unstructured) []byte {
 	return nil
 }
 
+// HandMade tells whether people's tools own fields of the object.
+func HandMade(live *unstructured.Unstructured) bool {
+	return slices.ContainsFunc(live.GetManagedFields(), ByHand)
+}
+
 // WithoutHandMade returns a copy of after, the object as the server would make it of
-// davit's, without the fields that only people's tools own in the live object. taken says whether there are any such managers.
-func WithoutHandMade(live, after *unstructured.Unstructured) (result *unstructured.Unstructured, taken bool) {
+// davit's, in which the fields that only people's tools own in the live object are as in
+// fresh, the object as the server would make it if there was none: gone or at their defaults. fresh may be nil.
+func WithoutHandMade(live, after, fresh *unstructured.Unstructured) *unstructured.Unstructured {
 	hand, others := fieldpath.NewSet(), fieldpath.NewSet()
 	for _, entry := range live.GetManagedFields() {
 		if ByHand(entry) {
-			hand, taken = hand.Union(setOf(entry)), true
+			hand = hand.Union(setOf(entry))
 		}
-	}
-	if !taken {
-		return after, false
 	}
 	for _, entry := range after.GetManagedFields() {
 		if !ByHand(entry) {
@@ -80,13 +83,18 @@ func WithoutHandMade(live, after *unstructured.Unstructured) (result *unstructur
 	hand.Difference(others).Iterate(func(p fieldpath.Path) { paths = append(paths, p.Copy()) })
 	// Whole items go first: without its fields, an item is not found any more.
 	slices.SortStableFunc(paths, func(a, b fieldpath.Path) int { return len(a) - len(b) })
-	result = after.DeepCopy()
+	result := after.DeepCopy()
 	for _, path := range paths {
-		if !ownedBelow(others, path) {
-			remove(result.Object, path)
+		if ownedBelow(others, path) {
+			continue
 		}
+		var standard any
+		if fresh != nil {
+			standard = get(fresh.Object, path)
+		}
+		reset(result.Object, path, standard)
 	}
-	return result, true
+	return result
 }
 
 func setOf(entry metav1.ManagedFieldsEntry) *fieldpath.Set {
@@ -156,32 +164,51 @@ func keyHas(key value.FieldList, name string, want any) bool {
 	return true
 }
 
-// remove takes the value at path out of v.
-func remove(v any, path fieldpath.Path) {
+// get returns the value at path in v, nil when there is none.
+func get(v any, path fieldpath.Path) any {
 	if len(path) == 0 {
-		return
+		return v
 	}
+	switch v := v.(type) {
+	case map[string]any:
+		if path[0].FieldName != nil {
+			return get(v[*path[0].FieldName], path[1:])
+		}
+	case []any:
+		if i := slices.IndexFunc(v, func(item any) bool { return isItem(path[0], item) }); i >= 0 {
+			return get(v[i], path[1:])
+		}
+	}
+	return nil
+}
+
+// reset puts a value in the place of that at path in v, or takes it out if the new one is nil.
+func reset(v any, path fieldpath.Path, standard any) {
 	m, ok := v.(map[string]any)
-	if !ok || path[0].FieldName == nil {
+	if !ok || len(path) == 0 || path[0].FieldName == nil {
 		return
 	}
 	name := *path[0].FieldName
 	if len(path) == 1 {
+		if standard != nil {
+			m[name] = standard
+			return
+		}
 		delete(m, name)
 		return
 	}
 	list, isList := m[name].([]any)
 	if !isList {
-		remove(m[name], path[1:])
+		reset(m[name], path[1:], standard)
 		return
 	}
 	i := slices.IndexFunc(list, func(item any) bool { return isItem(path[1], item) })
 	switch {
 	case i < 0:
-	case len(path) == 2:
+	case len(path) > 2:
+		reset(list[i], path[2:], standard)
+	case standard == nil:
 		m[name] = slices.Delete(slices.Clone(list), i, i+1)
-	default:
-		remove(list[i], path[2:])
 	}
 }
 

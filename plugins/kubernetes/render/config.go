@@ -15,7 +15,7 @@ type Config struct {
 	Source          sdk.SourceRef                `davit:"source" doc:"Where the manifests are: a source block."`
 	Path            string                       `davit:"path,optional" default:"." doc:"Folder in the source: plain YAML or JSON files, a kustomization, or a Helm chart."`
 	Recursive       bool                         `davit:"recursive,optional" default:"false" doc:"Read the sub-folders of a folder of plain files, too."`
-	Namespace       string                       `davit:"namespace,optional" doc:"Namespace of the objects that name none."`
+	Namespace       string                       `davit:"namespace,optional" doc:"Namespace of the objects that name none. On a cluster, without it: default."`
 	CreateNamespace bool                         `davit:"create_namespace,optional" default:"true" doc:"Create the namespace if it is not there."`
 	Labels          map[string]string            `davit:"labels,optional" doc:"Labels for every object."`
 	Images          map[string]sdk.Value[string] `davit:"images,optional" doc:"Images to run: the image as the manifests name it, without tag or digest, to the reference to use."`

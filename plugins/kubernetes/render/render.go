@@ -24,7 +24,7 @@ const Annotation = "davit.sh/application"
 type Options struct {
 	Path            string // folder in the tree; "" or "." is its root
 	Recursive       bool   // plain YAML: sub-folders too
-	Namespace       string // of namespaced objects that name none
+	Namespace       string // of namespaced objects that name none; empty: they keep none
 	CreateNamespace bool   // add the Namespace object unless the folder has it
 	Application     string // address for Annotation; none when empty
 	Labels          map[string]string
@@ -50,7 +50,8 @@ type Set struct {
 	// Unknown holds the placeholders that stand for images known after apply only, and
 	// what is known of the start of each.
 	Unknown map[string]string
-	// Digest is over the objects with the images as the folder has them and without any value of a Secret.
+	// Digest is over the objects as the folder has them, without any value of a Secret, and
+	// over what the options change in them, without the images. It does not depend on what a cluster knows.
 	Digest string
 }
 
@@ -71,6 +72,7 @@ func Render(ctx context.Context, tree fs.FS, o Options) (*Set, error) {
 		}
 	}
 	objects = addNamespace(objects, o)
+	set := &Set{Digest: o.digest(objects)}
 	if err := setScope(ctx, objects, o); err != nil {
 		return nil, err
 	}
@@ -82,7 +84,7 @@ func Render(ctx context.Context, tree fs.FS, o Options) (*Set, error) {
 		setMetadata(object, o)
 	}
 	slices.SortStableFunc(objects, func(a, b Object) int { return strings.Compare(Key(a.Unstructured), Key(b.Unstructured)) })
-	set := &Set{Objects: objects, Digest: Digest(objects)}
+	set.Objects = objects
 	set.Unknown, err = setImages(objects, o.Images)
 	return set, err
 }

@@ -66,20 +66,20 @@ spec: {group: acme.io, scope: Cluster, names: {kind: Zone, plural: zones}, versi
 			files: map[string]string{"d/a.yaml": cm("a"), "d/b.yml": cm("b"), "d/c.json": `{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"c"}}`,
 				"d/readme.md": "no", "d/.hidden.yaml": cm("hidden"), "d/sub/e.yaml": cm("e"), "other.yaml": cm("other")},
 			options: render.Options{Path: "d"},
-			want:    []string{"v1/ConfigMap/default/a", "v1/ConfigMap/default/b", "v1/ConfigMap/default/c"},
+			want:    []string{"v1/ConfigMap/a", "v1/ConfigMap/b", "v1/ConfigMap/c"},
 		},
 		"recursive: its sub-folders, too, but no hidden ones": {
 			files:   map[string]string{"d/a.yaml": cm("a"), "d/sub/e.yaml": cm("e"), "d/.git/x.yaml": cm("x")},
 			options: render.Options{Path: "d/", Recursive: true},
-			want:    []string{"v1/ConfigMap/default/a", "v1/ConfigMap/default/e"},
+			want:    []string{"v1/ConfigMap/a", "v1/ConfigMap/e"},
 		},
 		"several documents, empty ones, comments, a byte order mark": {
 			files: map[string]string{"a.yaml": "\xef\xbb\xbf# first\n---\n" + cm("a") + "---\n\n# nothing\n--- # comment\n" + cm("b") + "---\n"},
-			want:  []string{"v1/ConfigMap/default/a", "v1/ConfigMap/default/b"},
+			want:  []string{"v1/ConfigMap/a", "v1/ConfigMap/b"},
 		},
 		"lists are flattened": {
 			files: map[string]string{"a.yaml": "apiVersion: v1\nkind: List\nitems:\n- {apiVersion: v1, kind: ConfigMap, metadata: {name: a}}\n- {apiVersion: v1, kind: ConfigMapList, items: [{apiVersion: v1, kind: ConfigMap, metadata: {name: b}}]}\n"},
-			want:  []string{"v1/ConfigMap/default/a", "v1/ConfigMap/default/b"},
+			want:  []string{"v1/ConfigMap/a", "v1/ConfigMap/b"},
 		},
 		"the namespace goes to namespaced objects that have none": {
 			files: map[string]string{"a.yaml": cm("a") + "---\n" + strings.Replace(cm("b"), "name: b", "name: b, namespace: other", 1) +
@@ -108,7 +108,7 @@ spec: {group: acme.io, scope: Cluster, names: {kind: Zone, plural: zones}, versi
 				"overlays/prod/not-mentioned.yml": cm("not-mentioned"),
 			},
 			options: render.Options{Path: "overlays/prod"},
-			want:    []string{"v1/ConfigMap/default/prod-a", "v1/ConfigMap/default/prod-g"},
+			want:    []string{"v1/ConfigMap/prod-a", "v1/ConfigMap/prod-g"},
 		},
 		"a Helm chart, without its tests": {
 			files: map[string]string{
@@ -159,7 +159,7 @@ func TestRenderErrors(t *testing.T) {
 		"a path that leaves the tree":  {files: map[string]string{"a.yaml": cm("a")}, options: render.Options{Path: "../x"}, want: []string{"leads out of the source"}},
 		"an absolute path":             {files: map[string]string{"a.yaml": cm("a")}, options: render.Options{Path: "/etc"}, want: []string{"leads out of the source"}},
 		"the same object in two files": {files: map[string]string{"a.yaml": cm("x"), "b.yaml": "# b\n" + cm("x")}, want: []string{"ConfigMap/x is defined twice", "a.yaml:1", "b.yaml:2"}},
-		"the same object in two versions": {files: map[string]string{"a.yaml": "apiVersion: batch/v1\nkind: CronJob\nmetadata: {name: x}\n---\napiVersion: batch/v1beta1\nkind: CronJob\nmetadata: {name: x, namespace: default}\n"},
+		"the same object in two versions": {files: map[string]string{"a.yaml": "apiVersion: batch/v1\nkind: CronJob\nmetadata: {name: x}\n---\napiVersion: batch/v1beta1\nkind: CronJob\nmetadata: {name: x}\n"},
 			want: []string{"CronJob/x is defined twice"}},
 		"an image that nothing runs": {files: map[string]string{"a.yaml": deployment}, options: render.Options{Images: map[string]sdk.Value[string]{"acme/apo": sdk.Known("x:1")}},
 			want: []string{`no container runs "acme/apo"`, `Did you mean "acme/api"?`}},

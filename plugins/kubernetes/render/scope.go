@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"maps"
+	"slices"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -43,8 +44,6 @@ func setScope(ctx context.Context, objects []Object, o Options) error {
 			x.SetNamespace("")
 		case x.GetNamespace() == "" && o.Namespace != "":
 			x.SetNamespace(o.Namespace)
-		case x.GetNamespace() == "":
-			x.SetNamespace("default")
 		}
 	}
 	return nil
@@ -85,6 +84,13 @@ func definedScopes(objects []Object) map[schema.GroupKind]bool {
 func (s *Set) Defines(gk schema.GroupKind) bool {
 	_, found := definedScopes(s.Objects)[gk]
 	return found
+}
+
+// Makes tells whether a Namespace of this name is among the objects.
+func (s *Set) Makes(namespace string) bool {
+	return slices.ContainsFunc(s.Objects, func(o Object) bool {
+		return o.GetKind() == "Namespace" && o.GetAPIVersion() == "v1" && o.GetName() == namespace
+	})
 }
 
 func setMetadata(x Object, o Options) {
@@ -148,6 +154,14 @@ func Digest(objects []Object) string {
 		sum.Write(text)
 		sum.Write([]byte{0})
 	}
+	return "sha256:" + hex.EncodeToString(sum.Sum(nil))
+}
+
+// digest is that of a Set.
+func (o Options) digest(objects []Object) string {
+	sum := sha256.New()
+	text, _ := json.Marshal([]any{Digest(objects), o.Namespace, o.Labels, o.Application})
+	sum.Write(text)
 	return "sha256:" + hex.EncodeToString(sum.Sum(nil))
 }
 

@@ -51,6 +51,16 @@ func (w *waiting) ask(ctx context.Context, u *unstructured.Unstructured) problem
 	return worst
 }
 
+// observed tells whether the controller has seen the object as it is now. Before that, its pods are those of the version before.
+func observed(u *unstructured.Unstructured) bool {
+	generation, reported, _ := unstructured.NestedInt64(u.Object, "status", "observedGeneration")
+	switch u.GetKind() {
+	case "Deployment", "StatefulSet", "DaemonSet", "ReplicaSet":
+		return reported && generation >= u.GetGeneration()
+	}
+	return true
+}
+
 func (w *waiting) pods(ctx context.Context, u *unstructured.Unstructured) []unstructured.Unstructured {
 	labels, _, _ := unstructured.NestedStringMap(u.Object, "spec", "selector", "matchLabels")
 	if len(labels) == 0 {

@@ -115,54 +115,58 @@ func TestWait(t *testing.T) {
 		return "apiVersion: batch/v1\nkind: Job\nmetadata: {name: j, generation: 1}\nspec: {selector: {matchLabels: {app: web}}}\nstatus: {startTime: x, active: 1, conditions: [" + conditions + "]}\n"
 	}
 	tests := map[string]struct {
-		cluster fake
+		cluster *fake
 		timeout time.Duration
 		health  string
 		reports []string // in this order
 		err     []string // all in the error
 	}{
 		"a rollout that goes well": {
-			cluster: fake{looks: []string{deployment(0, 3, ""), deployment(2, 2, ""), deployment(3, 3, "")}}, health: "Current",
+			cluster: &fake{looks: []string{deployment(0, 3, ""), deployment(2, 2, ""), deployment(3, 3, "")}}, health: "Current",
 			reports: []string{"0 of 3 updated replicas are available", "2 of 3 updated replicas are available", "3 of 3 updated replicas are available"},
 		},
 		"an object that is not there yet": {
-			cluster: fake{looks: []string{"", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n"}}, health: "Current", reports: []string{"not found"},
+			cluster: &fake{looks: []string{"", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n"}}, health: "Current", reports: []string{"not found"},
 		},
 		"an image that the registry does not have": {
-			cluster: fake{looks: []string{deployment(1, 0, "")}, sets: sets, pods: pod("new", pull("ImagePullBackOff", "Back-off pulling image: ErrImagePull: reg/api:2: not found"))},
+			cluster: &fake{looks: []string{deployment(1, 0, "")}, sets: sets, pods: pod("new", pull("ImagePullBackOff", "Back-off pulling image: ErrImagePull: reg/api:2: not found"))},
 			health:  "Failed", reports: []string{"container api: image reg/api:2: ImagePullBackOff"}, err: []string{"Deployment/web did not become healthy", "reg/api:2: not found"},
 		},
 		"a registry that is down may come back": {
-			cluster: fake{looks: []string{deployment(1, 0, ""), deployment(3, 3, "")}, sets: sets, pods: pod("new", pull("ErrImagePull", "dial tcp: connection refused"))},
+			cluster: &fake{looks: []string{deployment(1, 0, ""), deployment(3, 3, "")}, sets: sets, pods: pod("new", pull("ErrImagePull", "dial tcp: connection refused"))},
 			health:  "Current", reports: []string{"connection refused", "3 of 3"},
 		},
 		"a container that crashes again and again, with its log": {
-			cluster: fake{looks: []string{deployment(1, 0, "")}, sets: sets, pods: pod("new", crash(3)), log: "%s/%s previous=%t: cannot open database with hunter2\n"},
+			cluster: &fake{looks: []string{deployment(1, 0, "")}, sets: sets, pods: pod("new", crash(3)), log: "%s/%s previous=%t: cannot open database with hunter2\n"},
 			health:  "Failed", err: []string{"crashed 3 times: exit code 3", "web-new/api previous=true: cannot open database with (sensitive)"},
 		},
 		"the pods of the version before do not count": {
-			cluster: fake{looks: []string{deployment(1, 0, ""), deployment(1, 0, ""), deployment(3, 3, "")}, sets: sets, pods: pod("old", crash(9)) + "---\n" + pod("new", "{name: api, state: {running: {}}}")},
+			cluster: &fake{looks: []string{deployment(1, 0, ""), deployment(1, 0, ""), deployment(3, 3, "")}, sets: sets, pods: pod("old", crash(9)) + "---\n" + pod("new", "{name: api, state: {running: {}}}")},
 			health:  "Current",
 		},
 		"a crash or two while things come up": {
-			cluster: fake{looks: []string{deployment(1, 0, ""), deployment(3, 3, "")}, sets: sets, pods: pod("new", crash(1))}, health: "Current", reports: []string{"crashed 1 times"},
+			cluster: &fake{looks: []string{deployment(1, 0, ""), deployment(3, 3, "")}, sets: sets, pods: pod("new", crash(1))}, health: "Current", reports: []string{"crashed 1 times"},
+		},
+		"the failing pods of a version that is being replaced": {
+			cluster: &fake{looks: []string{strings.Replace(deployment(1, 0, ""), "observedGeneration: 2", "observedGeneration: 1", 1), deployment(3, 3, "")}, sets: sets, pods: pod("new", crash(9))},
+			health:  "Current",
 		},
 		"a progress deadline that has passed": {
-			cluster: fake{looks: []string{deployment(1, 0, `, {type: Progressing, status: "False", reason: ProgressDeadlineExceeded, message: it took too long}`)}},
+			cluster: &fake{looks: []string{deployment(1, 0, `, {type: Progressing, status: "False", reason: ProgressDeadlineExceeded, message: it took too long}`)}},
 			health:  "Failed", err: []string{"Deployment/web did not become healthy"},
 		},
 		"pods that may not be listed": {
-			cluster: fake{looks: []string{deployment(1, 0, ""), deployment(3, 3, "")}, listErr: errors.New("forbidden")}, health: "Current",
+			cluster: &fake{looks: []string{deployment(1, 0, ""), deployment(3, 3, "")}, listErr: errors.New("forbidden")}, health: "Current",
 		},
 		"no time left": {
-			cluster: fake{looks: []string{deployment(1, 0, "")}}, timeout: time.Millisecond,
-			health: "InProgress", err: []string{"did not become healthy in 1ms", "0 of 3 updated replicas are available (InProgress)"},
+			cluster: &fake{looks: []string{deployment(1, 0, "")}}, timeout: time.Second,
+			health: "InProgress", err: []string{"did not become healthy in 1s", "0 of 3 updated replicas are available (InProgress)"},
 		},
 		"a job is healthy when it is complete, not when it runs": {
-			cluster: fake{looks: []string{job(""), job(`{type: Complete, status: "True"}`)}}, health: "Current", reports: []string{"running: 1 active"},
+			cluster: &fake{looks: []string{job(""), job(`{type: Complete, status: "True"}`)}}, health: "Current", reports: []string{"running: 1 active"},
 		},
 		"a job that failed": {
-			cluster: fake{looks: []string{job(`{type: Failed, status: "True"}`)}, pods: pod("x", "{name: c, state: {terminated: {exitCode: 1}}}"), log: "%s %s %t: no such table\n"},
+			cluster: &fake{looks: []string{job(`{type: Failed, status: "True"}`)}, pods: pod("x", "{name: c, state: {terminated: {exitCode: 1}}}"), log: "%s %s %t: no such table\n"},
 			health:  "Failed", err: []string{"exit code 1", "no such table"},
 		},
 	}
@@ -173,7 +177,7 @@ func TestWait(t *testing.T) {
 			}
 			kind := read(test.cluster.looks[len(test.cluster.looks)-1])
 			var reports []string
-			health, err := rollout.Wait(t.Context(), &test.cluster, []rollout.Target{{Ref: cluster.RefOf(kind), Key: "k"}}, rollout.Options{
+			health, err := rollout.Wait(t.Context(), test.cluster, []rollout.Target{{Ref: cluster.RefOf(kind), Key: "k"}}, rollout.Options{
 				Timeout: test.timeout, Redact: func(s string) string { return strings.ReplaceAll(s, "hunter2", "(sensitive)") },
 				Report: func(_ rollout.Target, h rollout.Health) { reports = append(reports, h.Message) },
 			})

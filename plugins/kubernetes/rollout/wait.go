@@ -32,7 +32,7 @@ type Target struct {
 // Options say how to wait.
 type Options struct {
 	Timeout time.Duration
-	Report  func(t Target, h Health) // called when a target's state has changed
+	Report  func(t Target, h Health) // called when a target's state has changed; not for one that is healthy at first sight
 	Redact  func(string) string      // takes secrets out of logs and messages
 }
 
@@ -61,7 +61,7 @@ func Wait(ctx context.Context, r Reader, targets []Target, o Options) (status.St
 			if err != nil {
 				return status.UnknownStatus, err
 			}
-			return Worst(w.states()), w.failed(ctx, fmt.Sprintf("did not become healthy in %s", o.Timeout))
+			return Worst(w.states()), w.failed(ctx, fmt.Sprintf("did not become healthy in %s", o.Timeout.Round(time.Second)))
 		}
 		select {
 		case <-ctx.Done():
@@ -106,7 +106,7 @@ func (w *waiting) look(ctx context.Context) (hopeless bool, err error) {
 			continue
 		}
 		open = append(open, t)
-		if (askPods || h.Status == status.FailedStatus) && objects[i] != nil {
+		if (askPods || h.Status == status.FailedStatus) && objects[i] != nil && observed(objects[i]) {
 			w.why[t.Key] = w.ask(ctx, objects[i])
 		}
 		if p := w.why[t.Key]; p.text != "" {
@@ -122,10 +122,11 @@ func (w *waiting) look(ctx context.Context) (hopeless bool, err error) {
 
 func (w *waiting) report(t Target, h Health) {
 	h.Message = w.options.Redact(h.Message)
-	if w.last[t.Key] == h {
+	last, seen := w.last[t.Key]
+	w.last[t.Key] = h
+	if seen && last == h || !seen && h.Status == status.CurrentStatus {
 		return
 	}
-	w.last[t.Key] = h
 	w.options.Report(t, h)
 }
 

@@ -1,4 +1,4 @@
-package oci
+package build
 
 import (
 	"crypto/sha256"
@@ -10,48 +10,55 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/davit-sh/davit/sdk"
+	"github.com/davit-sh/davit/sdk/tree"
 )
 
 const (
-	// maxFiles is how many files a record names one by one; of more it keeps one hash for each folder.
-	maxFiles = 2000
+	// MaxFiles is how many files a record names one by one; of more it keeps one hash for each folder.
+	MaxFiles = 2000
 	maxNamed = 5 // files that a reason names
 )
 
-// record is what a build remembers of its inputs: enough to say what changed, and the base that was reviewed. It holds
+// Record is what a build remembers of its inputs: enough to say what changed, and the bases that were reviewed. It holds
 // hashes only, no values. It is the Private of plans and results.
-type record struct {
+type Record struct {
 	Format   int               `json:"format"`
 	Files    map[string]string `json:"files,omitempty"`
 	Folders  map[string]string `json:"folders,omitempty"`
 	Settings map[string]string `json:"settings"`
-	Layers   string            `json:"layers"`
-	Base     string            `json:"base,omitempty"` // digest
-	Time     time.Time         `json:"time,omitzero"`  // of the source
+	Layout   string            `json:"layers,omitempty"` // where files go
+	Bases    map[string]string `json:"bases,omitempty"`  // digests of the base images, by reference
+	Time     time.Time         `json:"time,omitzero"`    // of the source
 	// Relabels is the digest of the older index that is pushed again under a new tag.
 	Relabels string `json:"relabels,omitempty"`
 	// Finished says that the key tag is in the registry too.
 	Finished bool `json:"finished,omitempty"`
 }
 
-func newRecord(c Config, in *inputs) *record {
-	r := &record{Format: format, Settings: map[string]string{}, Base: in.base, Time: sourceTime(c)}
-	for name, value := range c.settings() {
+// Inputs are what a build is made of, as far as a record tells them apart.
+type Inputs struct {
+	Format   int // of the key: another one means that the same inputs give other images
+	Files    []tree.Entry
+	Settings map[string]any    // by name; what is not set is left out
+	Layout   string            // where files go, in any form
+	Bases    map[string]string // digests by reference
+}
+
+func newRecord(in Inputs, source sdk.SourceRef) *Record {
+	r := &Record{Format: in.Format, Settings: map[string]string{}, Bases: in.Bases, Time: sourceTime(source)}
+	for name, value := range in.Settings {
 		r.Settings[name] = short(fmt.Sprintf("%q", value))
 	}
-	var mapping strings.Builder
-	for _, l := range in.layers {
-		for _, f := range l.files {
-			fmt.Fprintf(&mapping, "%q %q %o %q\n", f.Path, f.name, f.mode, l.platforms)
-		}
-		mapping.WriteString("\n")
+	if in.Layout != "" {
+		r.Layout = short(in.Layout)
 	}
-	r.Layers = short(mapping.String())
 	files := map[string]string{}
-	for _, f := range in.files {
+	for _, f := range in.Files {
 		files[f.Path] = short(fmt.Sprintf("%s %o %s", f.Digest, f.Mode, f.Link))
 	}
-	if len(files) <= maxFiles {
+	if len(files) <= MaxFiles {
 		r.Files = files
 	} else {
 		r.Folders = byFolder(files)
@@ -70,7 +77,7 @@ func byFolder(files map[string]string) map[string]string {
 			}
 			fmt.Fprintf(parts[dir], "%q %s\n", p, files[p])
 		}
-		if len(parts) > maxFiles && depth > 1 {
+		if len(parts) > MaxFiles && depth > 1 {
 			continue
 		}
 		folders := map[string]string{}
@@ -89,7 +96,7 @@ func short(s string) string {
 	return hex.EncodeToString(sum[:8])
 }
 
-func (r *record) encode() []byte {
+func (r *Record) encode() []byte {
 	raw, err := json.Marshal(r)
 	if err != nil { // a struct of strings and maps of strings: it cannot fail
 		return nil
@@ -97,9 +104,9 @@ func (r *record) encode() []byte {
 	return raw
 }
 
-// decodeRecord reads a record, nil if there is none or another davit wrote it.
-func decodeRecord(raw []byte) *record {
-	var r record
+// Decode reads a record, nil if there is none or another davit wrote it.
+func Decode(raw []byte, format int) *Record {
+	var r Record
 	if len(raw) == 0 || json.Unmarshal(raw, &r) != nil || r.Format != format {
 		return nil
 	}
@@ -107,7 +114,7 @@ func decodeRecord(raw []byte) *record {
 }
 
 // changes says what is different from the inputs before, for people.
-func (r *record) changes(before *record, base string) []string {
+func (r *Record) changes(before *Record) []string {
 	if before == nil {
 		return nil
 	}
@@ -123,13 +130,10 @@ func (r *record) changes(before *record, base string) []string {
 		reasons = append(reasons, "files changed")
 	}
 	reasons = append(reasons, settingChanges(before.Settings, r.Settings)...)
-	if before.Layers != r.Layers && len(reasons) == 0 {
+	if before.Layout != r.Layout && len(reasons) == 0 {
 		reasons = append(reasons, "files go to other places in the image")
 	}
-	if before.Base != r.Base {
-		reasons = append(reasons, baseChange(base, before.Base, r.Base))
-	}
-	return reasons
+	return append(reasons, baseChanges(before.Bases, r.Bases)...)
 }
 
 func settingChanges(before, now map[string]string) []string {
@@ -148,14 +152,20 @@ func settingChanges(before, now map[string]string) []string {
 	return reasons
 }
 
-func baseChange(base, before, now string) string {
-	switch {
-	case before == "":
-		return "it has the base image " + base + " now"
-	case now == "":
-		return "it has no base image any more"
+func baseChanges(before, now map[string]string) []string {
+	var reasons []string
+	for _, d := range differences(before, now) {
+		base, how, _ := strings.Cut(d, " ")
+		switch how {
+		case "(new)":
+			reasons = append(reasons, "it has the base image "+base+" now")
+		case "(gone)":
+			reasons = append(reasons, "it has not the base image "+base+" any more")
+		default:
+			reasons = append(reasons, fmt.Sprintf("the base image %s moved from %s to %s", base, abbreviate(before[base]), abbreviate(now[base])))
+		}
 	}
-	return fmt.Sprintf("the base image %s moved from %s to %s", base, abbreviate(before), abbreviate(now))
+	return reasons
 }
 
 // abbreviate shows the start of a digest.
@@ -196,8 +206,8 @@ func some(named []string) string {
 }
 
 // sourceTime is when the source's revision was made. Zero when it does not say.
-func sourceTime(c Config) time.Time {
-	t, err := time.Parse(time.RFC3339, c.Source.Time)
+func sourceTime(source sdk.SourceRef) time.Time {
+	t, err := time.Parse(time.RFC3339, source.Time)
 	if err != nil {
 		return time.Time{}
 	}

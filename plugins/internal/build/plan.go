@@ -1,0 +1,282 @@
+// Package build is what the plugins that build images share: whether there is something to build,
+// why, under which tag, and how what was built is found again by its content key.
+package build
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	registry "github.com/davit-sh/davit/plugins/internal/oci"
+	"github.com/davit-sh/davit/sdk"
+	"github.com/google/go-containerregistry/pkg/name"
+)
+
+// Wish is what a configuration asks for.
+type Wish struct {
+	Repository, Tag     string
+	Insecure, Overwrite bool
+	Source              sdk.SourceRef
+	Key                 string   // content key, "sha256:<hex>"
+	Platforms           []string // sorted
+	Inputs              Inputs
+	Unmatched           []string                     // triggers that match nothing
+	Describe            func(platform string) string // a note for people
+}
+
+// Prior is what state has of a build.
+type Prior struct {
+	Outputs sdk.BuildOutputs
+	Private []byte
+}
+
+// Result is a plan of a build.
+type Result = sdk.PlanResult[sdk.BuildOutputs]
+
+// planning is one call of Plan.
+type planning struct {
+	Wish
+	repo   name.Repository
+	prior  *Prior
+	now    *Record
+	before *Record // of the prior result; nil when it has none
+}
+
+// Plan says whether there is something to build: not if the same inputs were built before, here or on another machine.
+// prior is nil when state knows nothing of it.
+func Plan(ctx context.Context, w Wish, prior *Prior) (Result, error) {
+	p := planning{Wish: w, prior: prior, now: newRecord(w.Inputs, w.Source)}
+	var err error
+	if p.repo, err = registry.Repository(w.Repository, w.Insecure); err != nil {
+		return Result{}, At(err, "repository")
+	}
+	if prior != nil {
+		p.before = Decode(prior.Private, w.Inputs.Format)
+	}
+	return p.plan(ctx)
+}
+
+func (p *planning) plan(ctx context.Context) (Result, error) {
+	reasons := p.why()
+	if p.unmoved() {
+		there, err := p.stillThere(ctx)
+		if err != nil {
+			return Result{}, err
+		}
+		if there {
+			return Result{Action: sdk.ActionNone, Outputs: p.prior.Outputs, Private: p.prior.Private}, nil
+		}
+		reasons = []string{fmt.Sprintf("%s:%s is not in the registry any more as it was pushed", p.Repository, p.prior.Outputs.Tag)}
+	}
+	found, err := p.find(ctx)
+	if err != nil {
+		return Result{}, err
+	}
+	if found == nil {
+		return p.build(ctx, reasons)
+	}
+	if p.isReturn(found) {
+		return p.relabel(ctx, found)
+	}
+	return p.adopt(ctx, found)
+}
+
+// unmoved tells whether the prior result is of the same inputs and in the same place.
+func (p *planning) unmoved() bool {
+	return p.before != nil && p.before.Finished &&
+		p.prior.Outputs.Key == p.Key && p.prior.Outputs.Repository == p.Repository
+}
+
+// stillThere tells whether the registry has the prior result under its tag.
+func (p *planning) stillThere(ctx context.Context) (bool, error) {
+	digest, err := registry.Digest(ctx, p.repo.Tag(p.prior.Outputs.Tag))
+	if registry.IsNotFound(err) {
+		return false, nil
+	}
+	return err == nil && digest == p.prior.Outputs.Digest.OrZero(), err
+}
+
+// find looks for a pushed build with the same key: by its key tag, or under the tag that an apply pushed
+// before it was cut off and could not set the key tag.
+func (p *planning) find(ctx context.Context) (*registry.Found, error) {
+	found, err := registry.Find(ctx, p.repo, p.Key)
+	if err != nil || (found != nil && found.Tag != "") {
+		return found, err
+	}
+	tags := []string{p.Tag}
+	if p.prior != nil && p.prior.Outputs.Key == p.Key {
+		tags = append(tags, p.prior.Outputs.Tag)
+	}
+	for _, tag := range tags {
+		found, err = registry.Look(ctx, p.repo, tag)
+		if err != nil {
+			return nil, err
+		}
+		if found != nil && found.Key == p.Key {
+			found.Tag = tag
+			return found, nil
+		}
+	}
+	return nil, nil
+}
+
+// isReturn tells whether the content went back to what an older build holds: a revert. Under
+// the old tag, a policy that looks for the newest would go on choosing the version that was reverted.
+func (p *planning) isReturn(found *registry.Found) bool {
+	return p.before != nil && p.prior.Outputs.Key != p.Key && p.prior.Outputs.Repository == p.Repository &&
+		found.Tag != p.Tag && !found.Created.IsZero() && found.Created.Before(p.before.Time)
+}
+
+func (p *planning) relabel(ctx context.Context, found *registry.Found) (Result, error) {
+	if err := p.checkTag(ctx); err != nil {
+		return Result{}, err
+	}
+	index, err := registry.Relabel(ctx, p.repo, found.Digest, p.label())
+	if err != nil {
+		return Result{}, err
+	}
+	digest, err := index.Digest()
+	if err != nil {
+		return Result{}, fmt.Errorf("computing the digest of an index: %w", err)
+	}
+	p.now.Relabels = found.Digest
+	return Result{
+		Action: sdk.ActionAdopt,
+		Reasons: []string{fmt.Sprintf("the content went back to that of %s, which is older than %s: its images are pushed again as %s, without building",
+			found.Tag, p.prior.Outputs.Tag, p.Tag)},
+		Items:   p.items(sdk.ActionAdopt),
+		Outputs: p.outputs(p.Tag, digest.String(), p.Source.Revision, found.Platforms),
+		Private: p.now.encode(),
+	}, nil
+}
+
+func (p *planning) label() registry.Label {
+	return registry.Label{Key: p.Key, Tag: p.Tag, Revision: p.Source.Revision, Created: sourceTime(p.Source)}
+}
+
+func (p *planning) adopt(ctx context.Context, found *registry.Found) (Result, error) {
+	reasons := []string{"already pushed as " + found.Tag + " by this content key"}
+	there, err := registry.Look(ctx, p.repo, found.Tag)
+	switch {
+	case err != nil:
+		return Result{}, err
+	case there == nil:
+		reasons = append(reasons, "its tag "+found.Tag+" is gone and is put back")
+	case there.Digest != found.Digest:
+		if !p.Overwrite {
+			return Result{}, movedTag(p.Repository, found.Tag)
+		}
+		reasons = append(reasons, "its tag "+found.Tag+" was moved and is put back")
+	}
+	return Result{
+		Action: sdk.ActionAdopt, Reasons: reasons, Items: p.items(sdk.ActionAdopt),
+		Outputs: p.outputs(found.Tag, found.Digest, found.Revision, found.Platforms),
+		Private: p.now.encode(),
+	}, nil
+}
+
+func movedTag(repository, tag string) error {
+	return &sdk.Error{
+		Summary: fmt.Sprintf("tag %s of %s does not hold the build any more that was pushed under it", tag, repository),
+		Detail:  "The same content was built before and pushed under this tag. Since then the tag was moved to another image.",
+		Hint:    "set overwrite = true to move it back, or delete the tag",
+		Code:    "registry.tag_taken", Path: sdk.At("tag"),
+	}
+}
+
+func (p *planning) build(ctx context.Context, reasons []string) (Result, error) {
+	if err := p.checkTag(ctx); err != nil {
+		return Result{}, err
+	}
+	if len(p.Unmatched) > 0 {
+		reasons = append(reasons, "no file matches the trigger "+strings.Join(p.Unmatched, ", "))
+	}
+	return Result{
+		Action: sdk.ActionBuild, Reasons: reasons, Items: p.items(sdk.ActionBuild),
+		Outputs: p.outputs(p.Tag, "", p.Source.Revision, p.Platforms),
+		Private: p.now.encode(),
+	}, nil
+}
+
+// checkTag refuses to move a tag, unless that is wanted.
+func (p *planning) checkTag(ctx context.Context) error {
+	if p.Overwrite {
+		return nil
+	}
+	_, err := registry.TagFree(ctx, p.repo, p.Tag, p.Key)
+	return err
+}
+
+// why says why the inputs are others than before.
+func (p *planning) why() []string {
+	if p.prior == nil {
+		return []string{"first build"}
+	}
+	was := p.prior.Outputs
+	var reasons []string
+	if was.Repository != p.Repository {
+		reasons = append(reasons, fmt.Sprintf("the repository is %s, not %s any more", p.Repository, was.Repository))
+	}
+	if !slices.Equal(was.Platforms, p.Platforms) {
+		reasons = append(reasons, fmt.Sprintf("platforms changed from %s to %s", strings.Join(was.Platforms, ", "), strings.Join(p.Platforms, ", ")))
+	}
+	reasons = append(reasons, p.now.changes(p.before)...)
+	switch {
+	case len(reasons) > 0:
+		return reasons
+	case p.before != nil && !p.before.Finished:
+		return []string{"the last build was not finished"}
+	}
+	return []string{"the inputs changed"}
+}
+
+// outputs are the outputs as they will be; an empty digest is not known yet.
+func (p *planning) outputs(tag, digest, revision string, platforms []string) sdk.BuildOutputs {
+	o := newOutputs(p.Repository, tag, digest, p.Key, revision, platforms)
+	if digest == "" {
+		o.Digest = sdk.UnknownPrefix("sha256:")
+		o.Ref = sdk.UnknownPrefix(p.Repository + ":" + tag + "@sha256:")
+	}
+	return o
+}
+
+func newOutputs(repository, tag, digest, key, revision string, platforms []string) sdk.BuildOutputs {
+	return sdk.BuildOutputs{
+		Repository: repository, Tag: tag, Key: key, Revision: revision, Platforms: platforms,
+		Digest: sdk.Known(digest), Ref: sdk.Known(repository + ":" + tag + "@" + digest),
+	}
+}
+
+func (p *planning) items(action sdk.Action) []sdk.Item {
+	var items []sdk.Item
+	for _, platform := range p.Platforms {
+		item := sdk.Item{Key: platform, Kind: "platform", Name: platform, Action: action}
+		if action == sdk.ActionBuild {
+			item.Note = p.Describe(platform)
+		}
+		items = append(items, item)
+	}
+	return items
+}
+
+// PlanDestroy says what destroying a build does to what was pushed.
+func PlanDestroy(was sdk.BuildOutputs, deleteTag bool) Result {
+	what := was.Repository + ":" + was.Tag
+	item := sdk.Item{Key: what, Kind: "tag", Name: what, Action: sdk.ActionDelete}
+	if !deleteTag {
+		item.Action = sdk.ActionNone
+		item.Note = "stays in the registry, where others may run it (delete_on_destroy is not set)"
+	}
+	return Result{Action: sdk.ActionDelete, Items: []sdk.Item{item}}
+}
+
+// At puts the place in the configuration in front of an error's own.
+func At(err error, path ...any) error {
+	var e *sdk.Error
+	if errors.As(err, &e) {
+		e.Path = append(append([]any{}, path...), e.Path...)
+	}
+	return err
+}
