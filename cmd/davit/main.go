@@ -4,6 +4,7 @@ package main
 import (
 	"os"
 
+	"github.com/davit-sh/davit/plugins/buildx"
 	"github.com/davit-sh/davit/plugins/git"
 	"github.com/davit-sh/davit/plugins/kubernetes"
 	"github.com/davit-sh/davit/plugins/oci"
@@ -16,6 +17,7 @@ var version = "0.1.0-dev"
 
 // builtins are the plugins that are part of this binary, started as processes of their own.
 var builtins = map[string]func(version string) *sdk.Plugin{
+	"buildx":     buildx.Plugin,
 	"git":        git.Plugin,
 	"kubernetes": kubernetes.Plugin,
 	"oci":        oci.Plugin,

@@ -1,0 +1,163 @@
+// Package buildx is the built-in plugin "buildx": it builds images for several platforms from
+// a Dockerfile, with a BuildKit daemon that it talks to itself, or with a builder of docker buildx.
+package buildx
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/davit-sh/davit/plugins/internal/build"
+	registry "github.com/davit-sh/davit/plugins/internal/oci"
+	"github.com/davit-sh/davit/sdk"
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+)
+
+// Plugin returns the plugin.
+func Plugin(version string) *sdk.Plugin {
+	return sdk.New("buildx", version,
+		sdk.Build("buildx", builder{}, sdk.Description(
+			"Builds an image for several platforms from a Dockerfile and pushes it. It is built again only when its trigger files, "+
+				"Dockerfile, settings or base images change.")))
+}
+
+// Config is the configuration of build "buildx".
+type Config struct {
+	Source     sdk.SourceRef `davit:"source" doc:"Where the files come from."`
+	Context    string        `davit:"context,optional" default:"." doc:"Folder in the source that is the build context. All of it is sent but for what its .dockerignore names."`
+	Dockerfile string        `davit:"dockerfile,optional" default:"Dockerfile" doc:"The Dockerfile, relative to the context."`
+	Triggers   []string      `davit:"triggers,optional" doc:"Patterns of files, relative to the context, that cause a build when they change; the Dockerfile and .dockerignore always do. Default: all of the context. A file that no pattern names causes no build, though the Dockerfile may copy it."`
+
+	Platforms  []string `davit:"platforms,optional" doc:"Platforms as os/architecture[/variant]. Default: linux/amd64 and linux/arm64."`
+	Repository string   `davit:"repository" doc:"Where to push, without a tag."`
+	Tag        string   `davit:"tag" doc:"Tag to push under. It is no reason to build: what was built before keeps its tag."`
+	Insecure   bool     `davit:"insecure,optional" doc:"Allow plain HTTP to a registry on another machine."`
+	Overwrite  bool     `davit:"overwrite,optional" doc:"Allow to move a tag that holds another image."`
+
+	Args    map[string]string `davit:"args,optional" doc:"Build arguments. They are readable by all who can pull the image: no secrets."`
+	Target  string            `davit:"target,optional" doc:"Stage to build. Default: the last one."`
+	Labels  map[string]string `davit:"labels,optional" doc:"Labels of the image."`
+	Secrets map[string]string `davit:"secrets,optional" doc:"Files with secrets for RUN --mount=type=secret, by id. Only the id takes part in the content key."`
+
+	Address string       `davit:"address,optional" doc:"Address of a BuildKit daemon: unix:///run/buildkit/buildkitd.sock, tcp://host:1234. Default: the environment variable BUILDKIT_HOST."`
+	Builder string       `davit:"builder,optional" doc:"Name of a docker buildx builder to use instead of a daemon's address."`
+	Timeout sdk.Duration `davit:"timeout,optional" default:"30m" doc:"How long a build may take."`
+
+	DeleteOnDestroy bool `davit:"delete_on_destroy,optional" doc:"Delete the pushed tag when the build is destroyed. Else images stay in the registry, where others may run them."`
+}
+
+// Outputs are the outputs of build "buildx".
+type Outputs struct {
+	sdk.BuildOutputs
+}
+
+type (
+	planRequest    = sdk.PlanRequest[Config, Outputs]
+	planResult     = sdk.PlanResult[Outputs]
+	applyRequest   = sdk.ApplyRequest[Config, Outputs]
+	destroyRequest = sdk.DestroyRequest[Config, Outputs]
+	result         = sdk.Result[Outputs]
+)
+
+type builder struct{}
+
+// Plan says whether there is something to build: not if the same inputs were built before, here or on another machine.
+func (b builder) Plan(ctx context.Context, r planRequest) (planResult, error) {
+	if r.Destroy {
+		var was Outputs
+		if r.Prior != nil {
+			was = r.Prior.Outputs
+		}
+		return planned(build.PlanDestroy(was.BuildOutputs, r.Config.DeleteOnDestroy)), nil
+	}
+	if err := b.Validate(ctx, r.Config); err != nil {
+		return planResult{}, err
+	}
+	var pinned map[string]string
+	if reviewed := build.Decode(r.Private, format); reviewed != nil {
+		pinned = reviewed.Bases
+	}
+	in, err := gather(ctx, r.Config, pinned)
+	if err != nil {
+		return planResult{}, err
+	}
+	var prior *build.Prior
+	if r.Prior != nil {
+		prior = &build.Prior{Outputs: r.Prior.Outputs.BuildOutputs, Private: r.Prior.Private}
+	}
+	res, err := build.Plan(ctx, build.Wish{
+		Repository: r.Config.Repository, Tag: r.Config.Tag, Insecure: r.Config.Insecure, Overwrite: r.Config.Overwrite,
+		Source: r.Config.Source, Key: in.key, Platforms: r.Config.platforms(), Unmatched: in.unmatched,
+		Describe: func(string) string { return "" },
+		Inputs:   build.Inputs{Format: format, Files: in.files, Settings: r.Config.settings(), Bases: in.bases},
+	}, prior)
+	return planned(res), err
+}
+
+func planned(r build.Result) planResult {
+	return planResult{Action: r.Action, Reasons: r.Reasons, Items: r.Items, Outputs: Outputs{r.Outputs}, Private: r.Private}
+}
+
+// Apply builds and pushes what was planned, or takes over what is pushed already.
+func (builder) Apply(ctx context.Context, r applyRequest) (result, error) {
+	res, err := build.Apply(ctx, build.Order{
+		Action: r.Action, Planned: r.Planned.BuildOutputs, Private: r.Private, Format: format,
+		Repository: r.Config.Repository, Insecure: r.Config.Insecure, Overwrite: r.Config.Overwrite,
+		Save: func(o sdk.BuildOutputs, private []byte) error {
+			return sdk.Save(ctx, result{Outputs: Outputs{o}, Private: private})
+		},
+		Make: func(ctx context.Context, repo name.Repository, reviewed *build.Record, label registry.Label) (v1.ImageIndex, error) {
+			return makeIndex(ctx, r, repo, reviewed, label)
+		},
+	})
+	return result{Outputs: Outputs{res.Outputs}, Private: res.Private}, err
+}
+
+// makeIndex has BuildKit push the images by their digest, and labels the index of them.
+func makeIndex(ctx context.Context, r applyRequest, repo name.Repository, reviewed *build.Record, label registry.Label) (v1.ImageIndex, error) {
+	in, err := gather(ctx, r.Config, reviewed.Bases)
+	if err != nil {
+		return nil, err
+	}
+	if in.key != r.Planned.Key {
+		return nil, &sdk.Error{Summary: "the files or settings are not those of the plan any more", Hint: "plan again", Code: "buildx.stale"}
+	}
+	ctx, cancel := context.WithTimeout(ctx, r.Config.Timeout.Duration())
+	defer cancel()
+	job := &job{Config: r.Config, in: in, repo: repo, progress: newProgress(ctx)}
+	var digest string
+	if r.Config.Builder != "" {
+		digest, err = job.withBuilder(ctx)
+	} else {
+		digest, err = job.withDaemon(ctx)
+	}
+	if err != nil {
+		return nil, job.progress.failure(ctx, err)
+	}
+	desc, err := registry.Get(ctx, repo, digest)
+	if err != nil {
+		return nil, err
+	}
+	if desc.MediaType.IsIndex() {
+		return registry.Relabel(ctx, repo, digest, label)
+	}
+	// BuildKit makes no index for one platform.
+	image, err := desc.Image()
+	if err != nil {
+		return nil, fmt.Errorf("reading what was built: %w", err)
+	}
+	platform, err := v1.ParsePlatform(r.Config.platforms()[0])
+	if err != nil {
+		return nil, fmt.Errorf("reading the platform: %w", err)
+	}
+	index := mutate.AppendManifests(mutate.IndexMediaType(empty.Index, types.OCIImageIndex), mutate.IndexAddendum{Add: image, Descriptor: v1.Descriptor{Platform: platform}})
+	return registry.Annotate(index, label)
+}
+
+// Destroy leaves the images in the registry unless delete_on_destroy is set.
+func (builder) Destroy(ctx context.Context, r destroyRequest) error {
+	return build.Destroy(ctx, r.Prior.Outputs.BuildOutputs, r.Config.Insecure, r.Config.DeleteOnDestroy)
+}
