@@ -12,7 +12,7 @@ type calls struct {
 	item       func(key, status, message string)
 	addItem    func(Item)
 	checkpoint func(outputs any, private []byte) error
-	prior      any // *Record[C, O] or nil
+	prior      any // *O or nil
 	pinned     any // *O or nil
 	host       Host
 }

@@ -18,6 +18,9 @@ type Error struct {
 
 // Error returns the summary and the cause.
 func (e *Error) Error() string {
+	if e == nil { // one that was wrapped by mistake
+		return "<nil>"
+	}
 	if e.Err != nil && e.Detail == "" {
 		return e.Summary + ": " + e.Err.Error()
 	}
@@ -28,7 +31,12 @@ func (e *Error) Error() string {
 }
 
 // Unwrap returns the cause.
-func (e *Error) Unwrap() error { return e.Err }
+func (e *Error) Unwrap() error {
+	if e == nil {
+		return nil
+	}
+	return e.Err
+}
 
 // Errorf makes an Error at a path of the configuration.
 func Errorf(path []any, format string, args ...any) *Error {

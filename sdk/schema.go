@@ -1,21 +1,22 @@
 package sdk
 
 import (
+	"errors"
 	"fmt"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/zclconf/go-cty/cty"
-	ctyjson "github.com/zclconf/go-cty/cty/json"
-
-	pluginv1 "github.com/davit-sh/davit/schemas/plugin/v1"
 )
 
 // field is one tagged field of a struct.
 type field struct {
 	name       string
 	index      []int
+	step       cty.PathStep
 	codec      codec
 	optional   bool
 	sensitive  bool
@@ -27,12 +28,20 @@ type field struct {
 
 // object is the codec of a struct.
 type object struct {
-	goType reflect.Type
-	fields []field
-	t      cty.Type
+	form
+	goType  reflect.Type
+	fields  []field
+	unknown cty.Value // an object of which no attribute is known
 }
 
-func (o *object) typ() cty.Type { return o.t }
+// place is where a struct stands, which decides what its tags may say.
+type place int
+
+const (
+	inConfig  place = iota // a type's configuration, and nested blocks
+	inOutputs              // a type's outputs
+	inObject               // the value of an attribute
+)
 
 func (o *object) decode(d *decoder, v cty.Value, into reflect.Value, path cty.Path) {
 	if !d.plainly(v, path) {
@@ -40,14 +49,15 @@ func (o *object) decode(d *decoder, v cty.Value, into reflect.Value, path cty.Pa
 	}
 	for i := range o.fields {
 		f := &o.fields[i]
-		x := cty.NullVal(f.codec.typ().WithoutOptionalAttributesDeep())
-		if v.Type().HasAttribute(f.name) {
-			x = v.GetAttr(f.name)
-		}
+		x := v.GetAttr(f.name)
 		if f.fallback != cty.NilVal && x.IsKnown() && x.IsNull() {
 			x = f.fallback
 		}
-		f.codec.decode(d, x, into.FieldByIndex(f.index), append(path, cty.GetAttrStep{Name: f.name}))
+		before := len(d.errs)
+		f.codec.decode(d, x, into.FieldByIndex(f.index), append(path, f.step))
+		if f.sensitive && len(d.errs) > before { // the messages have the value in them
+			d.errs = append(d.errs[:before], Errorf(stepsOf(append(path, f.step)), "this value is not of the form that it should have"))
+		}
 	}
 }
 
@@ -64,61 +74,85 @@ func (o *object) encode(v reflect.Value) (cty.Value, error) {
 	return cty.ObjectVal(attrs), nil
 }
 
-// newObject compiles a struct. A field without a davit tag is not part of it.
-func newObject(t reflect.Type) (*object, error) {
+// compiler makes codecs of types.
+type compiler struct {
+	open []reflect.Type // the structs that are being compiled
+}
+
+// object compiles a struct. A field without a davit tag is not part of it.
+func (c *compiler) object(t reflect.Type, at place) (*object, error) {
 	if t.Kind() != reflect.Struct {
 		return nil, fmt.Errorf("%s is not a struct", t)
 	}
+	if slices.Contains(c.open, t) {
+		return nil, fmt.Errorf("%s holds itself: a schema has an end", t)
+	}
+	c.open = append(c.open, t)
+	defer func() { c.open = c.open[:len(c.open)-1] }()
 	o := &object{goType: t}
-	if err := o.addFields(t, nil); err != nil {
+	if err := c.addFields(o, t, nil, at); err != nil {
 		return nil, err
 	}
-	types := map[string]cty.Type{}
+	types, unknown := map[string]cty.Type{}, map[string]cty.Value{}
 	var optional []string
 	for _, f := range o.fields {
 		if _, twice := types[f.name]; twice {
 			return nil, fmt.Errorf("%s has two fields named %q", t, f.name)
 		}
 		types[f.name] = f.codec.typ()
+		unknown[f.name] = cty.UnknownVal(f.codec.null().Type())
 		if f.optional {
 			optional = append(optional, f.name)
 		}
 	}
-	o.t = cty.ObjectWithOptionalAttrs(types, optional)
+	if at == inObject && len(types) == 0 {
+		return nil, fmt.Errorf("%s has no fields with a davit tag", t)
+	}
+	o.form, o.unknown = formOf(cty.ObjectWithOptionalAttrs(types, optional)), cty.ObjectVal(unknown)
 	return o, nil
 }
 
-func (o *object) addFields(t reflect.Type, index []int) error {
+func (c *compiler) addFields(o *object, t reflect.Type, index []int, at place) error {
 	for i := range t.NumField() {
 		sf := t.Field(i)
-		at := append(slices.Clone(index), i)
-		if sf.Anonymous && sf.Type.Kind() == reflect.Struct && sf.Tag.Get("davit") == "" {
-			if err := o.addFields(sf.Type, at); err != nil {
-				return err
+		index := append(slices.Clone(index), i)
+		tag := sf.Tag.Get("davit")
+		if sf.Anonymous && tag == "" {
+			switch {
+			case sf.Type.Kind() == reflect.Struct:
+				if err := c.addFields(o, sf.Type, index, at); err != nil {
+					return err
+				}
+			case sf.Type.Kind() == reflect.Pointer:
+				return fmt.Errorf("%s embeds a pointer: embed %s itself", t, sf.Type.Elem())
 			}
 			continue
 		}
-		tag := sf.Tag.Get("davit")
 		if tag == "" || tag == "-" {
 			continue
 		}
 		if !sf.IsExported() {
 			return fmt.Errorf("%s.%s has a davit tag and is not exported", t, sf.Name)
 		}
-		f, err := newField(sf, tag)
+		f, err := c.field(sf, tag, at)
 		if err != nil {
 			return fmt.Errorf("%s.%s: %w", t, sf.Name, err)
 		}
-		f.index = at
+		f.index = index
 		o.fields = append(o.fields, f)
 	}
 	return nil
 }
 
-func newField(sf reflect.StructField, tag string) (field, error) {
+var reName = regexp.MustCompile(`^[a-z][a-z0-9_]*$`)
+
+func (c *compiler) field(sf reflect.StructField, tag string, at place) (field, error) {
 	name, options, _ := strings.Cut(tag, ",")
-	f := field{name: name, doc: sf.Tag.Get("doc"), deprecated: sf.Tag.Get("deprecated")}
-	for _, o := range strings.Split(options, ",") {
+	f := field{name: name, step: cty.GetAttrStep{Name: name}, doc: sf.Tag.Get("doc"), deprecated: sf.Tag.Get("deprecated")}
+	if !reName.MatchString(name) {
+		return f, fmt.Errorf("%q is not a name: use lower-case letters, digits and _", name)
+	}
+	for o := range strings.SplitSeq(options, ",") {
 		switch o {
 		case "":
 		case "optional":
@@ -126,26 +160,48 @@ func newField(sf reflect.StructField, tag string) (field, error) {
 		case "sensitive":
 			f.sensitive = true
 		case "block":
-			f.block = true
-			f.optional = true
+			f.block, f.optional = true, true
 		default:
 			return f, fmt.Errorf("unknown option %q in the davit tag", o)
 		}
 	}
-	var err error
-	if f.codec, err = newCodec(sf.Type); err != nil {
+	if err := f.fits(at); err != nil {
 		return f, err
 	}
-	if text, ok := sf.Tag.Lookup("default"); ok {
+	inside := inObject
+	if f.block {
+		inside = inConfig
+	}
+	var err error
+	if f.codec, err = c.codec(sf.Type, inside); err != nil {
+		return f, err
+	}
+	text, ok := sf.Tag.Lookup("default")
+	switch {
+	case f.block && structOf(f.codec) == nil:
+		return f, errors.New("a block is a pointer to a struct, or a slice of structs")
+	case f.block && ok:
+		return f, errors.New("a block has no default; its attributes may have")
+	case ok:
 		f.optional = true
-		if f.fallback, err = parseDefault(text, f.codec.typ()); err != nil {
-			return f, err
-		}
+		f.fallback, err = parseDefault(text, f.codec, sf.Type)
 	}
-	if f.block && structOf(f.codec) == nil {
-		return f, fmt.Errorf("a block is a pointer to a struct, or a slice of structs")
+	return f, err
+}
+
+// fits tells whether what the tag says can be said there: in an object it would be lost.
+func (f *field) fits(at place) error {
+	switch {
+	case f.block && at != inConfig:
+		return errors.New("a block can only be in a configuration or in another block")
+	case f.block && f.sensitive:
+		return errors.New("a block cannot be sensitive; its attributes can")
+	case f.sensitive && at == inObject:
+		return errors.New("only an attribute of a block can be sensitive, not one of an object; make the whole attribute sensitive, or the object a block")
+	case f.deprecated != "" && at == inObject:
+		return errors.New("only an attribute of a block can be deprecated, not one of an object")
 	}
-	return f, nil
+	return nil
 }
 
 // structOf is the struct behind a block field.
@@ -161,89 +217,64 @@ func structOf(c codec) *object {
 	return nil
 }
 
-func newCodec(t reflect.Type) (codec, error) {
-	if _, ok := reflect.New(t).Interface().(anyValue); ok {
-		inner, err := newCodec(reflect.New(t).Interface().(anyValue).elem())
-		return value{inner}, err
+func (c *compiler) codec(t reflect.Type, at place) (codec, error) {
+	if v, ok := reflect.New(t).Interface().(anyValue); ok {
+		inner := v.elem()
+		if _, twice := reflect.New(inner).Interface().(anyValue); twice || inner.Kind() == reflect.Pointer {
+			return nil, fmt.Errorf("%s: a Value can be null by itself; it holds no pointer and no other Value", t)
+		}
+		in, err := c.codec(inner, at)
+		if err != nil {
+			return nil, err
+		}
+		return newValueCodec(in), nil
+	}
+	switch t {
+	case reflect.TypeFor[Duration]():
+		return duration{formOf(cty.String)}, nil
+	case reflect.TypeFor[time.Duration]():
+		return nil, errors.New("use sdk.Duration instead of time.Duration")
+	case reflect.TypeFor[time.Time]():
+		return nil, errors.New("use a string in the form of RFC 3339 instead of time.Time")
 	}
 	switch t.Kind() {
 	case reflect.String:
-		return scalar{cty.String}, nil
+		return text{formOf(cty.String)}, nil
 	case reflect.Bool:
-		return scalar{cty.Bool}, nil
+		return boolean{formOf(cty.Bool)}, nil
 	case reflect.Int, reflect.Int64:
-		if t == reflect.TypeFor[Duration]() {
-			return scalar{cty.String}, nil
-		}
-		return scalar{cty.Number}, nil
+		return integer{formOf(cty.Number)}, nil
 	case reflect.Float64:
-		return scalar{cty.Number}, nil
+		return float{formOf(cty.Number)}, nil
 	case reflect.Struct:
-		return newObject(t)
-	case reflect.Pointer:
-		inner, err := newCodec(t.Elem())
-		return pointer{inner}, err
-	case reflect.Slice:
-		inner, err := newCodec(t.Elem())
-		return list{inner}, err
-	case reflect.Map:
-		if t.Key().Kind() != reflect.String {
-			return nil, fmt.Errorf("a map needs string keys, not %s", t.Key())
+		o, err := c.object(t, at)
+		if err != nil {
+			return nil, err
 		}
-		inner, err := newCodec(t.Elem())
-		return mapping{inner}, err
+		return o, nil
+	case reflect.Pointer, reflect.Slice, reflect.Map:
+		return c.container(t, at)
 	}
 	return nil, fmt.Errorf("the type %s has no place in a configuration", t)
 }
 
-// describe turns the struct into the protocol's form.
-func (o *object) describe() (*pluginv1.Block, error) {
-	b := &pluginv1.Block{}
-	for _, f := range o.fields {
-		if f.block {
-			inner, err := structOf(f.codec).describe()
-			if err != nil {
-				return nil, err
-			}
-			nesting := pluginv1.NestedBlock_NESTING_SINGLE
-			if _, many := f.codec.(list); many {
-				nesting = pluginv1.NestedBlock_NESTING_LIST
-			}
-			b.Blocks = append(b.Blocks, &pluginv1.NestedBlock{Name: f.name, Nesting: nesting, Block: inner, Description: f.doc})
-			continue
-		}
-		t, err := ctyjson.MarshalType(f.codec.typ())
-		if err != nil {
-			return nil, err
-		}
-		a := &pluginv1.Attribute{Name: f.name, Type: t, Required: !f.optional, Sensitive: f.sensitive, Description: f.doc, Deprecated: f.deprecated}
-		if f.fallback != cty.NilVal {
-			j, err := ctyjson.Marshal(f.fallback, f.fallback.Type())
-			if err != nil {
-				return nil, err
-			}
-			a.Default = &pluginv1.Value{Encoding: &pluginv1.Value_Json{Json: j}}
-		}
-		b.Attributes = append(b.Attributes, a)
+func (c *compiler) container(t reflect.Type, at place) (codec, error) {
+	if t.Kind() == reflect.Map && t.Key().Kind() != reflect.String {
+		return nil, fmt.Errorf("a map needs string keys, not %s", t.Key())
 	}
-	return b, nil
-}
-
-// unknown returns an object of which nothing is known.
-func (o *object) unknown() cty.Value {
-	attrs := make(map[string]cty.Value, len(o.fields))
-	for _, f := range o.fields {
-		attrs[f.name] = cty.UnknownVal(f.codec.typ().WithoutOptionalAttributesDeep())
+	inner, err := c.codec(t.Elem(), at)
+	if err != nil {
+		return nil, err
 	}
-	return cty.ObjectVal(attrs)
-}
-
-// has tells whether the struct has the named fields, and names one that is missing.
-func (o *object) lacks(names ...string) string {
-	for _, n := range names {
-		if !slices.ContainsFunc(o.fields, func(f field) bool { return f.name == n }) {
-			return n
-		}
+	switch t.Kind() {
+	case reflect.Slice:
+		return list{formOf(cty.List(inner.typ())), inner, cty.ListValEmpty(inner.null().Type())}, nil
+	case reflect.Map:
+		return mapping{formOf(cty.Map(inner.typ())), inner, cty.MapValEmpty(inner.null().Type())}, nil
 	}
-	return ""
+	switch inner.(type) {
+	case pointer, value, list, mapping:
+		return nil, fmt.Errorf("%s: a pointer points to a struct, a string, a number or a bool", t)
+	}
+	return pointer{formOf(inner.typ()), inner}, nil
 }

@@ -16,11 +16,16 @@
 //
 // Field types: string, bool, int, int64, float64, Duration, structs (objects), slices
 // (lists), map[string]T, pointers (null is nil), Value[T]. An attribute is required
-// unless it says optional, or has a default.
+// unless it says optional, or has a default. Embedded structs are part of the struct that
+// embeds them; a field without a davit tag is the plugin's own.
 //
 // A field that is not a Value is always known when a method sees it: while a plan has
 // an unknown for such a field, the sdk answers for the plugin that the instance is
 // planned at apply. Put Value where a plan can say something useful without it.
+//
+// A method reports what is wrong by returning an error: an *Error or Errors says where in the
+// configuration and what to do next, and may be wrapped or joined; a warning leaves the result
+// as it is. A panic becomes an error of its instance and stops nothing else.
 //
 // main is one line:
 //
@@ -29,19 +34,53 @@ package sdk
 
 import (
 	"context"
+	"fmt"
+	"regexp"
 	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	pluginv1 "github.com/davit-sh/davit/schemas/plugin/v1"
 )
 
 // Plugin is a named, versioned set of types.
 type Plugin struct {
 	name, version string
-	types         []Type
+	types         map[typeKey]*typeInfo
+	description   *pluginv1.DescribeResponse
 }
+
+type typeKey struct{ kind, name string }
 
 // New makes a plugin. It panics when a type's structs cannot be turned into a schema or
 // lack an output that its kind promises: both are mistakes of the author's that the first run shows.
 func New(name, version string, types ...Type) *Plugin {
-	return &Plugin{name: name, version: version, types: types}
+	p := &Plugin{name: name, version: version, types: map[typeKey]*typeInfo{}}
+	p.description = &pluginv1.DescribeResponse{Name: name, Version: version}
+	if !rePluginName.MatchString(name) {
+		panic(fmt.Sprintf("%q is not a name of a plugin: use lower-case letters, digits, - and _", name))
+	}
+	for _, t := range types {
+		info := t.compiled()
+		key := typeKey{info.kind, info.name}
+		if p.types[key] != nil {
+			panic(fmt.Sprintf("plugin %s has two types %s %q", name, info.kind, info.name))
+		}
+		p.types[key] = info
+		d, err := info.describe()
+		if err != nil {
+			panic(fmt.Sprintf("%s %q: %v", info.kind, info.name, err))
+		}
+		p.description.Types = append(p.description.Types, d)
+	}
+	return p
+}
+
+var rePluginName = regexp.MustCompile(`^[a-z][a-z0-9_-]*$`)
+
+// Describe returns what the plugin tells of itself. The caller may change it.
+func (p *Plugin) Describe() *pluginv1.DescribeResponse {
+	return proto.CloneOf(p.description)
 }
 
 // Observer reads something without side effects. It is the whole of a source.
@@ -105,7 +144,8 @@ type Managed[C, O any] interface {
 }
 
 // Validator is implemented by a type (of any kind) that checks its configuration without looking at the world.
-// Return Errors for several findings at once.
+// Return Errors for several findings at once. It is asked when everything that is not a Value
+// is known: by "davit validate" if possible, and again before each Plan, Observe and Decide.
 type Validator[C any] interface {
 	Validate(ctx context.Context, config C) error
 }

@@ -4,10 +4,7 @@ import (
 	"context"
 	"fmt"
 	"reflect"
-
-	"github.com/zclconf/go-cty/cty"
-
-	pluginv1 "github.com/davit-sh/davit/schemas/plugin/v1"
+	"slices"
 )
 
 // Type is one type of a plugin, made by Source, Image, Policy, Build or Application.
@@ -40,7 +37,7 @@ type typeInfo struct {
 	plan            func(ctx context.Context, c *planCall) error
 	resolve         func(ctx context.Context, config reflect.Value, tag string) (Resolved, error)
 	apply           func(ctx context.Context, c *applyCall) error
-	prior, pinned   func(v reflect.Value) any
+	pointer         func(outputs reflect.Value) any // *O, for Prior and Pinned
 }
 
 func (t *typeInfo) Kind() string { return t.kind }
@@ -83,52 +80,92 @@ type applyCall struct {
 	resultPrivate []byte
 }
 
-// required are the outputs that every type of a kind has.
-var required = map[string][]string{
-	"source":      {"revision", "tree", "time"},
-	"image":       {"repository", "tags"},
-	"build":       {"repository", "tag", "digest", "ref", "key", "platforms"},
-	"application": {"revision", "health", "items"},
+// promised are the outputs that every type of a kind has, in the form that they have there.
+var promised = map[string]struct {
+	names []string
+	form  reflect.Type
+}{
+	"source":      {[]string{"revision", "tree", "time"}, reflect.TypeFor[SourceOutputs]()},
+	"image":       {[]string{"repository", "tags"}, reflect.TypeFor[ImageOutputs]()},
+	"build":       {[]string{"repository", "tag", "digest", "ref", "key", "platforms"}, reflect.TypeFor[BuildOutputs]()},
+	"application": {[]string{"revision", "health", "items"}, reflect.TypeFor[ApplicationOutputs]()},
 }
 
-// reserved are the arguments that davit adds to a kind's types.
-var reserved = map[string][]string{"image": {"builds"}, "policy": {"image", "allow_older"}}
+// reserved are the arguments that davit adds to blocks: to all of them under "", and to those of a kind.
+var reserved = map[string][]string{
+	"":       {"address", "for_each", "count", "depends_on", "lifecycle", "precondition", "postcondition"},
+	"image":  {"builds"},
+	"policy": {"image", "allow_older"},
+}
 
 func compile[C, O any](kind, name string, impl any, options []Option) *typeInfo {
 	t := &typeInfo{kind: kind, name: name}
 	for _, o := range options {
 		o(t)
 	}
-	var err error
-	if t.config, err = newObject(reflect.TypeFor[C]()); err != nil {
-		panic(fmt.Sprintf("%s %q: configuration: %v", kind, name, err))
-	}
-	if t.outputs, err = newObject(reflect.TypeFor[O]()); err != nil {
-		panic(fmt.Sprintf("%s %q: outputs: %v", kind, name, err))
-	}
-	for _, r := range append([]string{"address", "for_each", "count", "depends_on", "lifecycle"}, reserved[kind]...) {
-		if t.config.lacks(r) == "" || t.outputs.lacks(r) == "" {
-			panic(fmt.Sprintf("%s %q: %q is davit's own", kind, name, r))
-		}
-	}
-	if missing := t.outputs.lacks(required[kind]...); missing != "" {
-		panic(fmt.Sprintf("%s %q: its outputs lack %q, which every %s has", kind, name, missing, kind))
+	if err := t.compile(reflect.TypeFor[C](), reflect.TypeFor[O]()); err != nil {
+		panic(fmt.Sprintf("%s %q: %v", kind, name, err))
 	}
 	if v, ok := impl.(Validator[C]); ok {
-		t.validate = func(ctx context.Context, c reflect.Value) error { return v.Validate(ctx, c.Interface().(C)) }
+		t.validate = func(ctx context.Context, c reflect.Value) error { return v.Validate(ctx, typed[C](c)) }
 	}
-	t.prior = func(v reflect.Value) any {
-		o := v.Interface().(O)
+	t.pointer = func(v reflect.Value) any {
+		o := typed[O](v)
 		return &o
 	}
-	t.pinned = t.prior
 	return t
+}
+
+// compile makes the codecs, and checks what the kind promises.
+func (t *typeInfo) compile(config, outputs reflect.Type) error {
+	if !reName.MatchString(t.name) {
+		return fmt.Errorf("%q is not a name: use lower-case letters, digits and _", t.name)
+	}
+	var err error
+	if t.config, err = new(compiler).object(config, inConfig); err != nil {
+		return fmt.Errorf("configuration: %w", err)
+	}
+	if t.outputs, err = new(compiler).object(outputs, inOutputs); err != nil {
+		return fmt.Errorf("outputs: %w", err)
+	}
+	for _, name := range slices.Concat(reserved[""], reserved[t.kind]) {
+		if t.config.field(name) != nil {
+			return fmt.Errorf("configuration: %q is davit's own", name)
+		}
+	}
+	for _, name := range slices.Concat([]string{"address"}, reserved[t.kind]) {
+		if t.outputs.field(name) != nil {
+			return fmt.Errorf("outputs: %q is davit's own", name)
+		}
+	}
+	return t.keepsPromise()
+}
+
+func (t *typeInfo) keepsPromise() error {
+	promise, ok := promised[t.kind]
+	if !ok {
+		return nil
+	}
+	want, err := new(compiler).object(promise.form, inOutputs)
+	if err != nil {
+		return err
+	}
+	for _, name := range promise.names {
+		f := t.outputs.field(name)
+		if f == nil {
+			return fmt.Errorf("its outputs lack %q, which every %s has: embed sdk.%s", name, t.kind, promise.form.Name())
+		}
+		if w := want.field(name).codec.typ(); !f.codec.typ().Equals(w) {
+			return fmt.Errorf("its output %q is %s and must be %s: embed sdk.%s", name, f.codec.typ().FriendlyName(), w.FriendlyName(), promise.form.Name())
+		}
+	}
+	return nil
 }
 
 func observer[C, O any](t *typeInfo, s Observer[C, O]) {
 	t.plan = func(ctx context.Context, c *planCall) error {
-		out, err := s.Observe(ctx, c.config.Interface().(C))
-		c.result.Action, c.outputs = ActionNone, reflect.ValueOf(out)
+		out, err := s.Observe(ctx, typed[C](c.config))
+		c.result.Action, c.outputs = ActionNone, reflect.ValueOf(&out).Elem()
 		return err
 	}
 }
@@ -145,7 +182,7 @@ func Image[C, O any](name string, i ImageObserver[C, O], options ...Option) Type
 	t := compile[C, O]("image", name, i, options)
 	observer(t, Observer[C, O](i))
 	t.resolve = func(ctx context.Context, c reflect.Value, tag string) (Resolved, error) {
-		return i.Resolve(ctx, c.Interface().(C), tag)
+		return i.Resolve(ctx, typed[C](c), tag)
 	}
 	return t
 }
@@ -168,7 +205,7 @@ type rejection struct {
 func Policy[C any](name string, p Decider[C], options ...Option) Type {
 	t := compile[C, policyOutputs]("policy", name, p, options)
 	t.plan = func(ctx context.Context, c *planCall) error {
-		d, err := p.Decide(ctx, c.config.Interface().(C), c.candidates)
+		d, err := p.Decide(ctx, typed[C](c.config), c.candidates)
 		c.result.Action, c.answer = ActionNone, &d
 		return err
 	}
@@ -192,7 +229,7 @@ func managed[C, O any](kind, name string, m Managed[C, O], options []Option) Typ
 			Address: c.address, Config: typed[C](c.config), Prior: typedRecord[C, O](c.prior), Destroy: c.destroy, Private: c.private,
 		})
 		c.result = PlanResult[any]{Action: res.Action, Reasons: res.Reasons, Items: res.Items, Images: res.Images, Private: res.Private}
-		c.outputs = reflect.ValueOf(res.Outputs)
+		c.outputs = reflect.ValueOf(&res.Outputs).Elem()
 		return err
 	}
 	t.apply = func(ctx context.Context, c *applyCall) error {
@@ -209,18 +246,20 @@ func managed[C, O any](kind, name string, m Managed[C, O], options []Option) Typ
 			r.Checkpoint = &Result[O]{Outputs: typed[O](c.checkpoint.outputs), Private: c.checkpoint.private}
 		}
 		res, err := m.Apply(ctx, r)
-		c.outputs, c.resultPrivate = reflect.ValueOf(res.Outputs), res.Private
+		c.outputs, c.resultPrivate = reflect.ValueOf(&res.Outputs).Elem(), res.Private
 		return err
 	}
 	return t
 }
 
+// typed is a T that a codec has made; no value is the zero T.
 func typed[T any](v reflect.Value) T {
+	var zero T
 	if !v.IsValid() {
-		var zero T
 		return zero
 	}
-	return v.Interface().(T)
+	p, _ := v.Addr().Interface().(*T)
+	return *p
 }
 
 func typedRecord[C, O any](r *record) *Record[C, O] {
@@ -228,31 +267,4 @@ func typedRecord[C, O any](r *record) *Record[C, O] {
 		return nil
 	}
 	return &Record[C, O]{Config: typed[C](r.config), Outputs: typed[O](r.outputs), Private: r.private}
-}
-
-// fresh returns a new zero struct of an object's type.
-func (o *object) fresh() reflect.Value { return reflect.New(o.goType).Elem() }
-
-// wireType is the type of an object on the wire.
-func (o *object) wireType() cty.Type { return o.t.WithoutOptionalAttributesDeep() }
-
-// Describe returns what the plugin tells of itself.
-func (p *Plugin) Describe() *pluginv1.DescribeResponse {
-	out := &pluginv1.DescribeResponse{Name: p.name, Version: p.version}
-	for _, t := range p.types {
-		out.Types = append(out.Types, p.describe(t.compiled()))
-	}
-	return out
-}
-
-func (p *Plugin) describe(t *typeInfo) *pluginv1.Type {
-	config, err := t.config.describe()
-	if err != nil {
-		panic(fmt.Sprintf("%s %q: %v", t.kind, t.name, err)) // New has seen the same structs
-	}
-	outputs, err := t.outputs.describe()
-	if err != nil {
-		panic(fmt.Sprintf("%s %q: %v", t.kind, t.name, err))
-	}
-	return &pluginv1.Type{Kind: t.kind, Name: t.name, Description: t.description, Config: config, Outputs: outputs, CannotRecover: t.cannotRecover}
 }

@@ -13,6 +13,7 @@ const (
 	valueNull valueState = iota
 	valueKnown
 	valueUnknown
+	valueUnknownOrNull // only davit makes these: a plugin that hands one on promises nothing
 )
 
 // Known returns a known value.
@@ -33,7 +34,7 @@ func (v Value[T]) Get() (T, bool) { return v.v, v.state == valueKnown }
 func (v Value[T]) OrZero() T { return v.v }
 
 // IsUnknown tells whether the value is known only after apply.
-func (v Value[T]) IsUnknown() bool { return v.state == valueUnknown }
+func (v Value[T]) IsUnknown() bool { return v.state == valueUnknown || v.state == valueUnknownOrNull }
 
 // IsNull tells whether there is no value.
 func (v Value[T]) IsNull() bool { return v.state == valueNull }

@@ -8,11 +8,11 @@ import (
 	"github.com/zclconf/go-cty/cty"
 	"github.com/zclconf/go-cty/cty/convert"
 	ctyjson "github.com/zclconf/go-cty/cty/json"
-	"github.com/zclconf/go-cty/cty/msgpack"
 
 	"github.com/davit-sh/davit/core/diag"
 	"github.com/davit-sh/davit/core/plan"
 	pluginv1 "github.com/davit-sh/davit/schemas/plugin/v1"
+	"github.com/davit-sh/davit/sdk/wire"
 )
 
 // Schema is the form of a block's body: what a plugin described, made ready for decoding.
@@ -195,22 +195,9 @@ func (n *Nested) decode(name string, content *hcl.BodyContent, ctx *hcl.EvalCont
 }
 
 // EncodeValue encodes a value for a plugin. The value must not be marked.
-func EncodeValue(v cty.Value) (*pluginv1.Value, error) {
-	b, err := msgpack.Marshal(v, v.Type())
-	if err != nil {
-		return nil, err
-	}
-	return &pluginv1.Value{Encoding: &pluginv1.Value_Msgpack{Msgpack: b}}, nil
-}
+func EncodeValue(v cty.Value) (*pluginv1.Value, error) { return wire.Encode(v, v.Type()) }
 
 // DecodeValue decodes a plugin's value as a type. No value is a null.
 func DecodeValue(v *pluginv1.Value, t cty.Type) (cty.Value, error) {
-	t = t.WithoutOptionalAttributesDeep()
-	switch e := v.GetEncoding().(type) {
-	case *pluginv1.Value_Msgpack:
-		return msgpack.Unmarshal(e.Msgpack, t)
-	case *pluginv1.Value_Json:
-		return ctyjson.Unmarshal(e.Json, t)
-	}
-	return cty.NullVal(t), nil
+	return wire.Decode(v, t.WithoutOptionalAttributesDeep())
 }

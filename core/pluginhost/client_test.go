@@ -39,6 +39,18 @@ func TestThousandsOfPlansShareOneStream(t *testing.T) {
 	}
 }
 
+// hang starts a Plan that is never answered, and returns when the plugin has it.
+func hang(t *testing.T, ctx context.Context, c *Client, address string) <-chan error { //nolint:revive // t first, as everywhere
+	t.Helper()
+	ended, there := make(chan error, 1), make(chan struct{})
+	go func() {
+		_, err := c.Plan(ctx, &pluginv1.PlanRequest{Address: address}, func(*pluginv1.Log) { close(there) })
+		ended <- err
+	}()
+	<-there
+	return ended
+}
+
 func TestLogLinesComeBeforeTheResult(t *testing.T) {
 	c := goodClient(t, nil)
 	var got []string
@@ -57,14 +69,9 @@ func TestLogLinesComeBeforeTheResult(t *testing.T) {
 func TestAHangingPlanEndsWithItsContextAndOthersGoOn(t *testing.T) {
 	c := goodClient(t, nil)
 	ctx, cancel := context.WithCancel(context.Background())
-	hanging := make(chan error)
-	go func() {
-		_, err := c.Plan(ctx, &pluginv1.PlanRequest{Address: "hang:"}, nil)
-		hanging <- err
-	}()
+	hanging := hang(t, ctx, c, "hang:")
 	slow := make(chan string)
 	go func() { slow <- planned(t, c, "slow:300") }()
-	planned(t, c, "say:x")
 	cancel()
 	if err := <-hanging; !errors.Is(err, context.Canceled) {
 		t.Error(err)
@@ -117,14 +124,7 @@ func TestAMixedUpPluginFailsItsPlansAndLivesOn(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			waiting := make(chan error)
-			ready := make(chan struct{}, 1)
-			go func() {
-				_, err := c.Plan(context.Background(), &pluginv1.PlanRequest{Address: "hang:"}, nil)
-				waiting <- err
-			}()
-			ready <- struct{}{}
-			planned(t, c, "slow:50")
+			waiting := hang(t, context.Background(), c, "hang:")
 			// The first of two answers may have come in time.
 			_, err = c.Plan(context.Background(), &pluginv1.PlanRequest{Address: address}, nil)
 			if err != nil || address != "twice:" {
@@ -167,18 +167,15 @@ func TestARequestAboveTheLimitHurtsNobodyElse(t *testing.T) {
 
 func TestACrashWhilePlanning(t *testing.T) {
 	c := goodClient(t, nil)
-	var wg sync.WaitGroup
+	var others []<-chan error
 	for i := range 50 {
-		wg.Go(func() {
-			address := "hang:" + strconv.Itoa(i)
-			_, err := c.Plan(context.Background(), &pluginv1.PlanRequest{Address: address}, nil)
-			problem(t, err, `plugin "good" ended (exit status 3) while planning `+address, "its last output:\n  first\n  second red")
-		})
+		others = append(others, hang(t, context.Background(), c, "hang:"+strconv.Itoa(i)))
 	}
-	planned(t, c, "slow:50")
 	_, err := c.Plan(context.Background(), &pluginv1.PlanRequest{Address: "exit:3"}, nil)
 	problem(t, err, `plugin "good" ended (exit status 3) while planning exit:3`)
-	wg.Wait()
+	for i, o := range others {
+		problem(t, <-o, `plugin "good" ended (exit status 3) while planning hang:`+strconv.Itoa(i), "its last output:\n  first\n  second red")
+	}
 	// It stays dead, and says so at once, whatever is asked.
 	_, err = c.Describe(context.Background())
 	problem(t, err, "ended (exit status 3) while describing itself")
@@ -234,7 +231,7 @@ func TestAFloodOfOutputCostsNoMemory(t *testing.T) {
 		t.Errorf("%d MB were allocated", grown>>20)
 	}
 	_, err := c.Plan(context.Background(), &pluginv1.PlanRequest{Address: "exit:1"}, nil)
-	if e := problem(t, err, "ended (exit status 1)", "www..."); len(e.Output) > 20 || len(err.Error()) > 8000 {
+	if e := problem(t, err, "ended (exit status 1)", "zzz...", "www..."); len(e.Output) > 20 || len(err.Error()) > 8000 {
 		t.Errorf("the error has %d bytes", len(err.Error()))
 	}
 }
@@ -308,12 +305,8 @@ func TestAHangingApplyEndsWithItsContext(t *testing.T) {
 
 func TestCloseEndsWhatIsRunning(t *testing.T) {
 	c := goodClient(t, nil)
-	ended := make(chan error, 2)
-	go func() {
-		_, err := c.Plan(context.Background(), &pluginv1.PlanRequest{Address: "hang:"}, nil)
-		ended <- err
-	}()
-	applying := make(chan struct{})
+	planning := hang(t, context.Background(), c, "hang:")
+	ended, applying := make(chan error, 1), make(chan struct{})
 	go func() {
 		_, err := c.Apply(context.Background(), &pluginv1.ApplyRequest{Address: "hang:"}, func(m *pluginv1.ApplyResponse) error {
 			if m.GetCheckpoint() != nil {
@@ -323,13 +316,12 @@ func TestCloseEndsWhatIsRunning(t *testing.T) {
 		})
 		ended <- err
 	}()
-	planned(t, c, "slow:50")
 	<-applying
 	if err := c.host.Close(); err != nil {
 		t.Error(err)
 	}
-	for range 2 {
-		problem(t, <-ended, "was stopped, because davit is ending")
+	for _, e := range []<-chan error{planning, ended} {
+		problem(t, <-e, "was stopped, because davit is ending")
 	}
 }
 

@@ -209,6 +209,7 @@ func (f *fake) plan(id uint64, what, arg string, send func(*pluginv1.PlanRespons
 		answer(id, "")
 		log(id, "too late")
 	case "hang":
+		log(id, "hanging")
 	case "slow":
 		time.Sleep(time.Duration(n) * time.Millisecond)
 		answer(id, arg)
@@ -242,7 +243,7 @@ func (f *fake) tell(what, arg string) string {
 		fmt.Fprintln(f.stdout, "hello from the real one")
 		fmt.Fprintln(f.stdout, strings.Repeat("y", 1<<20))
 	case "flood":
-		line := strings.Repeat(strings.Repeat("z", 99)+"\n", 10_000)
+		line := strings.Repeat(strings.Repeat("z", 999)+"\n", 1000)
 		for range n { // 1 MB each
 			fmt.Fprint(stderr, line)
 		}

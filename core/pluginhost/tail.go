@@ -24,9 +24,6 @@ type tail struct {
 }
 
 var (
-	// chatter is what go-plugin's own logger says in a plugin that does not silence it.
-	chatter   = regexp.MustCompile(`^\{"@level":"(debug|trace)"`)
-	panicLine = regexp.MustCompile(`^(panic|fatal error): `)
 	traceHead = regexp.MustCompile(`^goroutine \d+ .*\[.*\]:$`)
 	// traceLine is what may follow, up to the end of a stack trace: frames, places, registers.
 	traceLine = regexp.MustCompile(`^(\s.*|goroutine .*|created by .*|\[signal .*|\S+\(.*\)|exit status \d+|runtime stack:|PC=.*|[a-z0-9]+ +0x.*|)$`)
@@ -40,11 +37,12 @@ func (t *tail) add(line []byte) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	switch {
-	case len(line) == 0, chatter.Match(line):
+	// The second is what go-plugin's own logger says in a plugin that does not silence it.
+	case len(line) == 0, starts(line, `{"@level":"debug"`, `{"@level":"trace"`):
 		return
-	case panicLine.Match(line):
+	case starts(line, "panic: ", "fatal error: "):
 		t.panicky, t.inTrace = keepLine(t.panicky, line), true
-	case traceHead.Match(line):
+	case starts(line, "goroutine ") && traceHead.Match(line):
 		t.inTrace = true
 		return
 	case t.inTrace && traceLine.Match(line):
@@ -55,6 +53,15 @@ func (t *tail) add(line []byte) {
 	slot := &t.lines[t.count%tailLines]
 	*slot = keepLine(*slot, line)
 	t.count++
+}
+
+func starts(line []byte, with ...string) bool {
+	for _, w := range with {
+		if bytes.HasPrefix(line, []byte(w)) {
+			return true
+		}
+	}
+	return false
 }
 
 // keepLine copies the start of a line into a buffer, which does not grow any further.

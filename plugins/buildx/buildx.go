@@ -42,9 +42,9 @@ type Config struct {
 	Labels  map[string]string `davit:"labels,optional" doc:"Labels of the image."`
 	Secrets map[string]string `davit:"secrets,optional" doc:"Files with secrets for RUN --mount=type=secret, by id. Only the id takes part in the content key."`
 
-	Address string       `davit:"address,optional" doc:"Address of a BuildKit daemon: unix:///run/buildkit/buildkitd.sock, tcp://host:1234. Default: the environment variable BUILDKIT_HOST."`
-	Builder string       `davit:"builder,optional" doc:"Name of a docker buildx builder to use instead of a daemon's address."`
-	Timeout sdk.Duration `davit:"timeout,optional" default:"30m" doc:"How long a build may take."`
+	BuildKit string       `davit:"buildkit,optional" doc:"Address of a BuildKit daemon: unix:///run/buildkit/buildkitd.sock, tcp://host:1234. Default: the environment variable BUILDKIT_HOST."`
+	Builder  string       `davit:"builder,optional" doc:"Name of a docker buildx builder to use instead of a daemon's address."`
+	Timeout  sdk.Duration `davit:"timeout,optional" default:"30m" doc:"How long a build may take."`
 
 	DeleteOnDestroy bool `davit:"delete_on_destroy,optional" doc:"Delete the pushed tag when the build is destroyed. Else images stay in the registry, where others may run them."`
 }

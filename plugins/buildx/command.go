@@ -106,7 +106,7 @@ func buildxCommand() ([]string, error) {
 		return []string{plugin}, nil
 	}
 	return nil, &sdk.Error{Summary: "there is no docker command on this machine", Path: sdk.At("builder"), Code: "buildx.no_docker",
-		Hint: "install docker with buildx, or use address, which needs neither"}
+		Hint: "install docker with buildx, or use buildkit, which needs neither"}
 }
 
 // copyContext writes the context with the modes that Git has: the cache keeps files read-only.

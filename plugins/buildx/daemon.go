@@ -39,11 +39,11 @@ func (j *job) withDaemon(ctx context.Context) (string, error) {
 	}
 	c, err := client.New(ctx, address)
 	if err != nil {
-		return "", &sdk.Error{Summary: "the address of the BuildKit daemon cannot be used", Path: sdk.At("address"), Code: "buildx.address", Err: err}
+		return "", &sdk.Error{Summary: "the address of the BuildKit daemon cannot be used", Path: sdk.At("buildkit"), Code: "buildx.address", Err: err}
 	}
 	defer c.Close()
 	if _, err := c.Info(ctx); err != nil {
-		return "", &sdk.Error{Summary: "the BuildKit daemon at " + address + " cannot be reached", Path: sdk.At("address"), Code: "buildx.unreachable",
+		return "", &sdk.Error{Summary: "the BuildKit daemon at " + address + " cannot be reached", Path: sdk.At("buildkit"), Code: "buildx.unreachable",
 			Hint: "check that it runs and that this user may use it", Err: err}
 	}
 	opt, err := j.solveOpt()

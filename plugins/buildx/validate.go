@@ -49,8 +49,8 @@ func (builder) Validate(_ context.Context, c Config) error {
 			add(fmt.Errorf("%q is not a pattern of file names", p), "triggers", i)
 		}
 	}
-	if c.Address != "" && c.Builder != "" {
-		add(errors.New("give either address or builder: they are two ways to the same thing"), "builder")
+	if c.BuildKit != "" && c.Builder != "" {
+		add(errors.New("give either buildkit or builder: they are two ways to the same thing"), "builder")
 	}
 	if len(all) > 0 {
 		return all
@@ -60,12 +60,12 @@ func (builder) Validate(_ context.Context, c Config) error {
 
 // address is where the daemon is.
 func (c Config) address() (string, error) {
-	if c.Address != "" {
-		return c.Address, nil
+	if c.BuildKit != "" {
+		return c.BuildKit, nil
 	}
 	if host := os.Getenv("BUILDKIT_HOST"); host != "" {
 		return host, nil
 	}
-	return "", &sdk.Error{Summary: "there is nothing to build with", Path: sdk.At("address"), Code: "buildx.no_builder",
-		Hint: "set address to a BuildKit daemon, or builder to the name of a docker buildx builder, or BUILDKIT_HOST in the environment"}
+	return "", &sdk.Error{Summary: "there is nothing to build with", Path: sdk.At("buildkit"), Code: "buildx.no_builder",
+		Hint: "set buildkit to a BuildKit daemon, or builder to the name of a docker buildx builder, or BUILDKIT_HOST in the environment"}
 }

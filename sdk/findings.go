@@ -1,0 +1,173 @@
+package sdk
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"github.com/zclconf/go-cty/cty"
+
+	pluginv1 "github.com/davit-sh/davit/schemas/plugin/v1"
+)
+
+const codeCancelled = "cancelled"
+
+// findings are the findings in an error, in order: every *Error that was returned, joined or wrapped,
+// and everything else as it reads. An error without any finding, such as empty Errors, is none.
+func findings(err error) Errors {
+	switch e := err.(type) { //nolint:errorlint // this is what unwraps
+	case nil:
+		return nil
+	case *Error:
+		if e == nil {
+			return nil
+		}
+		return Errors{e.complete()}
+	case Errors:
+		var all Errors
+		for _, x := range e {
+			all = append(all, findings(x)...)
+		}
+		return all
+	case interface{ Unwrap() []error }:
+		if all := joined(err, e.Unwrap()); len(all) > 0 {
+			return all
+		}
+	case interface{ Unwrap() error }:
+		if all := around(err, e.Unwrap()); len(all) > 0 {
+			return all
+		}
+	}
+	if errors.Is(err, context.Canceled) {
+		return Errors{{Summary: "stopped before it was done", Code: codeCancelled}}
+	}
+	return Errors{plain(err.Error())}
+}
+
+// complete adds what is told of an Error besides its own fields.
+func (e *Error) complete() *Error {
+	x := *e
+	if x.Detail == "" && x.Err != nil {
+		x.Detail = x.Err.Error()
+	}
+	if x.Code == "" && errors.Is(x.Err, context.Canceled) {
+		x.Code = codeCancelled
+	}
+	return &x
+}
+
+// plain is a finding of an error that has only its text. A summary has one line.
+func plain(message string) *Error {
+	first, more, _ := strings.Cut(strings.TrimSpace(message), "\n")
+	if more == "" {
+		return &Error{Summary: first}
+	}
+	return &Error{Summary: first, Detail: more}
+}
+
+func holdsFinding(err error) bool {
+	var one *Error
+	var many Errors
+	return err != nil && (errors.As(err, &one) || errors.As(err, &many))
+}
+
+// around are the findings of a wrapped error, none if it wraps another kind of error. What was wrapped
+// around them says what was being done.
+func around(err, inner error) Errors {
+	if !holdsFinding(inner) {
+		return nil
+	}
+	all := findings(inner)
+	before, ok := strings.CutSuffix(err.Error(), inner.Error())
+	if !ok {
+		return all
+	}
+	for i, e := range all {
+		x := *e
+		x.Summary = before + x.Summary
+		all[i] = &x
+	}
+	return all
+}
+
+// joined are the findings of several errors: of all of them if they are simply joined, else of those that
+// were made as findings.
+func joined(err error, list []error) Errors {
+	texts := make([]string, len(list))
+	for i, e := range list {
+		texts[i] = e.Error()
+	}
+	simply := err.Error() == strings.Join(texts, "\n")
+	var all Errors
+	for _, e := range list {
+		if simply || holdsFinding(e) {
+			all = append(all, findings(e)...)
+		}
+	}
+	return all
+}
+
+// failed tells whether one of the findings is an error.
+func (e Errors) failed() bool {
+	for _, x := range e {
+		if !x.Warning {
+			return true
+		}
+	}
+	return false
+}
+
+// diagnostics are findings in the protocol's form. config is what their paths lead into, nil if that is not known.
+func diagnostics(list Errors, config *object) []*pluginv1.Diagnostic {
+	var out []*pluginv1.Diagnostic
+	for _, e := range list {
+		d := &pluginv1.Diagnostic{
+			Severity: pluginv1.Diagnostic_SEVERITY_ERROR, Summary: utf8(e.Summary), Detail: utf8(e.Detail), Code: utf8(e.Code), Hint: utf8(e.Hint),
+			Path: protoPath(e.Path, config),
+		}
+		if e.Warning {
+			d.Severity = pluginv1.Diagnostic_SEVERITY_WARNING
+		}
+		out = append(out, d)
+	}
+	return out
+}
+
+// protoPath tells attributes from keys by the type that the path leads through.
+func protoPath(path []any, config *object) []*pluginv1.PathStep {
+	t := cty.NilType
+	if config != nil {
+		t = config.t
+	}
+	var steps []*pluginv1.PathStep
+	for i, step := range path {
+		switch step := step.(type) {
+		case int:
+			steps = append(steps, &pluginv1.PathStep{Step: &pluginv1.PathStep_Index{Index: int64(step)}})
+		case string:
+			if i == 0 || t != cty.NilType && t.IsObjectType() {
+				steps = append(steps, &pluginv1.PathStep{Step: &pluginv1.PathStep_Attribute{Attribute: utf8(step)}})
+			} else {
+				steps = append(steps, &pluginv1.PathStep{Step: &pluginv1.PathStep_Key{Key: utf8(step)}})
+			}
+		default:
+			return steps // no step that there is; what came before is still right
+		}
+		t = below(t, step)
+	}
+	return steps
+}
+
+// below is the type of what a step leads to, NilType if there is no such thing.
+func below(t cty.Type, step any) cty.Type {
+	name, _ := step.(string)
+	switch {
+	case t == cty.NilType:
+		return t
+	case t.IsObjectType() && t.HasAttribute(name):
+		return t.AttributeType(name)
+	case t.IsListType() || t.IsMapType():
+		return t.ElementType()
+	}
+	return cty.NilType
+}

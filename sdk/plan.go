@@ -1,0 +1,226 @@
+package sdk
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+
+	"github.com/zclconf/go-cty/cty"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/status"
+
+	pluginv1 "github.com/davit-sh/davit/schemas/plugin/v1"
+	"github.com/davit-sh/davit/sdk/wire"
+)
+
+// atOnce is how many instances of one Plan stream are worked on at once.
+const atOnce = 64
+
+// Plan answers each request of the stream, several at a time.
+func (s *server) Plan(stream grpc.BidiStreamingServer[pluginv1.PlanRequest, pluginv1.PlanResponse]) error {
+	var sending sync.Mutex
+	send := func(r *pluginv1.PlanResponse) {
+		sending.Lock()
+		defer sending.Unlock()
+		_ = stream.Send(r) // an error means that nobody listens any more; Recv says so too
+	}
+	slots := make(chan struct{}, atOnce)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	for {
+		r, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		slots <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			p := &planning{server: s, req: r, send: send}
+			p.answer(stream.Context())
+		})
+	}
+}
+
+// planning is one request of a Plan stream.
+type planning struct {
+	*server
+	req  *pluginv1.PlanRequest
+	typ  *typeInfo
+	send func(*pluginv1.PlanResponse)
+
+	mu    sync.Mutex
+	over  bool // a goroutine that a method has left behind is not listened to
+	items []Item
+}
+
+func (p *planning) answer(ctx context.Context) {
+	var res *pluginv1.PlanResult
+	found := guard(p.req.GetAddress(), func() (err error) {
+		res, err = p.plan(ctx)
+		return err
+	})
+	if res == nil || found.failed() {
+		res = &pluginv1.PlanResult{}
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.over = true
+	var config *object
+	if p.typ != nil {
+		config = p.typ.config
+	}
+	res.Diagnostics = diagnostics(found, config)
+	if err := tooLarge(res); err != nil {
+		res = &pluginv1.PlanResult{Diagnostics: diagnostics(findings(err), nil)}
+	}
+	p.send(&pluginv1.PlanResponse{Id: p.req.GetId(), Body: &pluginv1.PlanResponse_Result{Result: res}})
+}
+
+// plan asks the plugin's method. With warnings, there is a result besides the error.
+func (p *planning) plan(ctx context.Context) (*pluginv1.PlanResult, error) {
+	t, err := p.typeOf(p.req.GetKind(), p.req.GetType())
+	if err != nil {
+		return nil, errors.New(status.Convert(err).Message())
+	}
+	p.typ = t
+	c, unknown, err := p.read()
+	if err != nil {
+		return nil, err
+	}
+	if len(unknown) > 0 {
+		return t.deferred(c, unknown)
+	}
+	told, err := p.tell(c)
+	if err != nil {
+		return nil, err
+	}
+	ctx = with(ctx, told)
+	var warnings Errors
+	if t.validate != nil && !c.destroy {
+		if warnings = findings(t.validate(ctx, c.config)); warnings.failed() {
+			return nil, warnings
+		}
+	}
+	warnings = append(warnings, findings(t.plan(ctx, c))...)
+	if warnings.failed() {
+		return nil, warnings
+	}
+	p.mu.Lock()
+	c.result.Items = append(c.result.Items, p.items...)
+	p.mu.Unlock()
+	res, err := t.protoResult(c)
+	if err != nil {
+		return nil, err
+	}
+	return res, warnings
+}
+
+// read decodes the request.
+func (p *planning) read() (*planCall, []cty.Path, error) {
+	r := p.req
+	config, unknown, err := p.typ.config.readConfig(r.GetConfig())
+	if err != nil {
+		return nil, nil, err
+	}
+	c := &planCall{
+		address: r.GetAddress(), config: config, destroy: r.GetDestroy(), private: r.GetPlannedPrivate(),
+		candidates: Candidates{Tags: r.GetCandidates().GetTags(), Current: r.GetCandidates().GetCurrent()},
+	}
+	if c.prior, err = p.typ.readRecord(r.GetPrior()); err != nil {
+		return nil, nil, err
+	}
+	// A deletion goes by what was made.
+	if c.prior != nil && (r.GetConfig() == nil || c.destroy && len(unknown) > 0) {
+		c.config, unknown = c.prior.config, nil
+	}
+	return c, unknown, nil
+}
+
+// tell makes what the method finds in its context.
+func (p *planning) tell(c *planCall) (*calls, error) {
+	told := p.calls()
+	told.log = p.log
+	told.addItem = func(i Item) {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.items = append(p.items, i)
+	}
+	if c.prior != nil {
+		told.prior = p.typ.pointer(c.prior.outputs)
+	}
+	if p.req.GetPinned() != nil {
+		pinned, _, err := p.typ.outputs.read(p.req.GetPinned())
+		if err != nil {
+			return nil, fmt.Errorf("the pinned outputs: %w", err)
+		}
+		told.pinned = p.typ.pointer(pinned)
+	}
+	return told, nil
+}
+
+func (p *planning) log(stream, text string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.over {
+		return
+	}
+	l := &pluginv1.Log{Stream: line(stream), Line: line(text)}
+	p.send(&pluginv1.PlanResponse{Id: p.req.GetId(), Body: &pluginv1.PlanResponse_Log{Log: l}})
+}
+
+// deferred answers for a plugin whose plain fields are not all known yet.
+func (t *typeInfo) deferred(c *planCall, unknown []cty.Path) (*pluginv1.PlanResult, error) {
+	action := ActionNone
+	switch {
+	case t.apply != nil && c.prior == nil:
+		action = ActionCreate
+	case t.apply != nil:
+		action = ActionUpdate
+	}
+	outputs, err := wire.Encode(t.outputs.unknown, t.outputs.nothing.Type())
+	if err != nil {
+		return nil, err
+	}
+	return &pluginv1.PlanResult{Action: protoActions[action], Reasons: []string{"planned at apply: " + notKnown(unknown)}, Outputs: outputs}, nil
+}
+
+// notKnown says what is not known yet: "tag is not known yet".
+func notKnown(unknown []cty.Path) string {
+	names := make([]string, len(unknown))
+	for i, p := range unknown {
+		names[i] = pathText(p)
+	}
+	if len(names) == 1 {
+		return names[0] + " is not known yet"
+	}
+	return strings.Join(names, ", ") + " are not known yet"
+}
+
+func pathText(p cty.Path) string {
+	var b strings.Builder
+	for i, s := range p {
+		switch s := s.(type) {
+		case cty.GetAttrStep:
+			if i > 0 {
+				b.WriteByte('.')
+			}
+			b.WriteString(s.Name)
+		case cty.IndexStep:
+			fmt.Fprintf(&b, "[%s]", keyText(s.Key))
+		}
+	}
+	return b.String()
+}
+
+func keyText(k cty.Value) string {
+	if k.Type() == cty.String {
+		return fmt.Sprintf("%q", k.AsString())
+	}
+	return k.AsBigFloat().Text('f', 0)
+}

@@ -1,0 +1,68 @@
+package sdk
+
+import (
+	"fmt"
+	"reflect"
+
+	"github.com/zclconf/go-cty/cty"
+
+	pluginv1 "github.com/davit-sh/davit/schemas/plugin/v1"
+	"github.com/davit-sh/davit/sdk/wire"
+)
+
+// read decodes a value from the wire into a new struct. No value is the zero struct. What the
+// struct cannot hold is left zero, and the decoder tells it.
+func (o *object) read(v *pluginv1.Value) (reflect.Value, *decoder, error) {
+	into, d := reflect.New(o.goType).Elem(), &decoder{}
+	if v == nil {
+		return into, d, nil
+	}
+	c, err := wire.Decode(v, o.nothing.Type())
+	if err != nil {
+		return into, d, fmt.Errorf("davit sent a value that does not fit the schema: %w", err)
+	}
+	o.decode(d, c, into, nil)
+	return into, d, nil
+}
+
+// write encodes a struct for the wire. The zero reflect.Value is the zero struct.
+func (o *object) write(v reflect.Value) (*pluginv1.Value, error) {
+	if !v.IsValid() {
+		v = reflect.New(o.goType).Elem()
+	}
+	if v.Type() != o.goType {
+		return nil, fmt.Errorf("the plugin answered with a %s where the type has a %s", v.Type(), o.goType)
+	}
+	c, err := o.encode(v)
+	if err != nil {
+		return nil, fmt.Errorf("the plugin answered with outputs that cannot be sent: %w", err)
+	}
+	return wire.Encode(c, o.nothing.Type())
+}
+
+// readConfig reads a configuration, and the attributes that are not known though they are no Values.
+func (o *object) readConfig(v *pluginv1.Value) (reflect.Value, []cty.Path, error) {
+	config, d, err := o.read(v)
+	if err == nil {
+		err = d.err()
+	}
+	return config, d.unknown, err
+}
+
+// readRecord reads what state has of an instance, nil if it has nothing. A record that an older plugin
+// made may not be in the form of today; what does not fit is left zero, so that the instance can
+// still be mended or deleted.
+func (t *typeInfo) readRecord(r *pluginv1.Record) (*record, error) {
+	if r == nil {
+		return nil, nil
+	}
+	config, _, err := t.config.read(r.GetConfig())
+	if err != nil {
+		return nil, fmt.Errorf("the configuration in state: %w", err)
+	}
+	outputs, _, err := t.outputs.read(r.GetOutputs())
+	if err != nil {
+		return nil, fmt.Errorf("the outputs in state: %w", err)
+	}
+	return &record{config: config, outputs: outputs, private: r.GetPrivate()}, nil
+}
