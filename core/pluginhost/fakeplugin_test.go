@@ -154,6 +154,7 @@ func (f *fake) Validate(ctx context.Context, r *pluginv1.ValidateRequest) (*plug
 	switch r.GetType() {
 	case "hang":
 		<-ctx.Done()
+		time.Sleep(time.Hour) // it knows the caller's deadline, and does not care
 	case "error":
 		return nil, errors.New("the type is \x1b[31mnot\x1b[0m here")
 	}

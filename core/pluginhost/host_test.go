@@ -115,7 +115,7 @@ func TestABadStartSaysWhatIsWrong(t *testing.T) {
 		says []string
 		hint string
 	}{
-		{"exits", []string{`plugin "exits" ended (exit status 3) while starting`, "its last output: no licence found"}, ""},
+		{"exits", []string{`plugin "exits" ended (exit status 3) while starting`, "its last output:", "no licence found"}, ""},
 		{"panics", []string{"ended (exit status 2)", "its last output: panic: assignment to entry in nil map"}, ""},
 		{"closes", []string{"closed its standard output"}, "not be a davit plugin"},
 		{"garbage", []string{`its first line was "Welcome to plugin 1.0!"`}, "not be a davit plugin"},

@@ -3,7 +3,6 @@ package pluginhost
 import (
 	"bufio"
 	"context"
-	"errors"
 	"io"
 	"os"
 	"os/exec"
@@ -208,13 +207,10 @@ func (p *process) ID() string {
 // Diagnose implements go-plugin's runner.
 func (p *process) Diagnose(context.Context) string { return "" }
 
-// errSocket is an address that is not allowed.
-var errSocket = errors.New("socket")
-
 // PluginToHost implements go-plugin's runner.
 func (p *process) PluginToHost(network, address string) (string, string, error) {
 	if err := checkSocket(p.dir, network, address); err != nil {
-		return "", "", errors.Join(errSocket, err)
+		return "", "", err
 	}
 	return network, address, nil
 }

@@ -99,21 +99,30 @@ func (d *socketDir) remove() {
 	_ = d.lock.Close()
 }
 
+// socketError is an address that is not allowed, to be read after the plugin's name.
+type socketError struct{ problem string }
+
+func (e *socketError) Error() string { return e.problem }
+
+func badSocket(format string, args ...any) error {
+	return &socketError{fmt.Sprintf(format, args...)}
+}
+
 // checkSocket makes sure that an address that a plugin told is a socket in its folder: a
 // plugin must not send davit to some other server.
 func checkSocket(dir, network, address string) error {
 	if network != "unix" {
-		return fmt.Errorf("serves on %s %q, not on a Unix socket", printable(network), printable(address))
+		return badSocket("serves on %s %q, not on a Unix socket", printable(network), printable(address))
 	}
 	if filepath.Dir(filepath.Clean(address)) != dir {
-		return fmt.Errorf("serves on %q, outside of the folder %q that it was told", printable(address), dir)
+		return badSocket("serves on %q, outside of the folder %q that it was told", printable(address), dir)
 	}
 	info, err := os.Lstat(address)
 	if err != nil {
-		return fmt.Errorf("said that it serves on %q, where nothing is", printable(address))
+		return badSocket("said that it serves on %q, where nothing is", printable(address))
 	}
 	if info.Mode().Type() != os.ModeSocket {
-		return fmt.Errorf("serves on %q, which is not a socket", printable(address))
+		return badSocket("serves on %q, which is not a socket", printable(address))
 	}
 	return nil
 }

@@ -158,7 +158,10 @@ func configured(list []*pluginv1.Diagnostic) error {
 func (c *Client) startProblem(ctx context.Context, exe Executable, err error) *Error {
 	e := &Error{Doing: "starting", Err: err}
 	var no *refused
+	var socket *socketError
 	switch {
+	case c.host.ctx.Err() != nil:
+		return &Error{Problem: "was not started, because davit is ending", Err: context.Canceled}
 	case c.process == nil || c.process.ID() == "":
 		return notStarted(exe.Path, err)
 	case errors.Is(err, errChanged):
@@ -167,8 +170,6 @@ func (c *Client) startProblem(ctx context.Context, exe Executable, err error) *E
 	case errors.As(err, &no):
 		e.Doing, e.Problem, e.Hint = "", "refused to work: "+no.text, no.hint
 		return e
-	case c.host.ctx.Err() != nil:
-		return &Error{Problem: "was not started, because davit is ending", Err: context.Canceled}
 	}
 	c.process.wait(context.Background(), graceTime) // it was killed, if it had not ended
 	e.Output = c.output.last()
@@ -181,8 +182,8 @@ func (c *Client) startProblem(ctx context.Context, exe Executable, err error) *E
 		e.Problem, e.Hint, e.Doing = p, hint, ""
 		return e
 	}
-	if errors.Is(err, errSocket) {
-		e.Problem, e.Hint, e.Doing = strings.TrimPrefix(err.Error(), errSocket.Error()+"\n"), "A plugin must make its socket in the folder that PLUGIN_UNIX_SOCKET_DIR names.", ""
+	if errors.As(err, &socket) {
+		e.Problem, e.Hint, e.Doing = socket.problem, "A plugin must make its socket in the folder that PLUGIN_UNIX_SOCKET_DIR names.", ""
 		return e
 	}
 	switch how, ended := c.process.ended(); {

@@ -125,17 +125,10 @@ func makeIndex(ctx context.Context, r applyRequest, repo name.Repository, review
 	if in.key != r.Planned.Key {
 		return nil, &sdk.Error{Summary: "the files or settings are not those of the plan any more", Hint: "plan again", Code: "buildx.stale"}
 	}
-	ctx, cancel := context.WithTimeout(ctx, r.Config.Timeout.Duration())
-	defer cancel()
 	job := &job{Config: r.Config, in: in, repo: repo, progress: newProgress(ctx)}
-	var digest string
-	if r.Config.Builder != "" {
-		digest, err = job.withBuilder(ctx)
-	} else {
-		digest, err = job.withDaemon(ctx)
-	}
+	digest, err := job.run(ctx)
 	if err != nil {
-		return nil, job.progress.failure(ctx, err)
+		return nil, err
 	}
 	desc, err := registry.Get(ctx, repo, digest)
 	if err != nil {
@@ -155,6 +148,21 @@ func makeIndex(ctx context.Context, r applyRequest, repo name.Repository, review
 	}
 	index := mutate.AppendManifests(mutate.IndexMediaType(empty.Index, types.OCIImageIndex), mutate.IndexAddendum{Add: image, Descriptor: v1.Descriptor{Platform: platform}})
 	return registry.Annotate(index, label)
+}
+
+// run builds one way or the other and returns the digest of what was pushed.
+func (j *job) run(ctx context.Context) (digest string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, j.Timeout.Duration())
+	defer cancel()
+	if j.Builder != "" {
+		digest, err = j.withBuilder(ctx)
+	} else {
+		digest, err = j.withDaemon(ctx)
+	}
+	if err != nil {
+		return "", j.progress.failure(ctx, err)
+	}
+	return digest, nil
 }
 
 // Destroy leaves the images in the registry unless delete_on_destroy is set.

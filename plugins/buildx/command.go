@@ -129,7 +129,7 @@ func copyContext(j *job, to string) error {
 		if err := os.WriteFile(path, b, fileMode(e.Mode)); err != nil {
 			return err
 		}
-		if err := os.Chtimes(path, time.Unix(0, 0), time.Unix(0, 0)); err != nil {
+		if err := os.Chtimes(path, modTime(e), modTime(e)); err != nil {
 			return err
 		}
 	}

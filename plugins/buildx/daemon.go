@@ -2,9 +2,13 @@ package buildx
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/binary"
 	"io"
 	"io/fs"
+	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/davit-sh/davit/plugins/internal/build"
 	registry "github.com/davit-sh/davit/plugins/internal/oci"
@@ -167,14 +171,28 @@ func contextFS(t *tree.Tree) (fsutil.FS, error) {
 	if err != nil {
 		return nil, err
 	}
-	return fsutil.NewFilterFS(dir, &fsutil.FilterOpt{Map: func(_ string, s *fstypes.Stat) fsutil.MapResult {
+	entries := make(map[string]tree.Entry, len(t.Entries()))
+	for _, e := range t.Entries() {
+		entries[e.Path] = e
+	}
+	return fsutil.NewFilterFS(dir, &fsutil.FilterOpt{Map: func(path string, s *fstypes.Stat) fsutil.MapResult {
 		s.Uid, s.Gid, s.ModTime = 0, 0, 0
-		mode := fs.FileMode(s.Mode)
-		if mode.IsRegular() {
-			s.Mode = uint32(fileMode(mode))
+		if e, ok := entries[filepath.ToSlash(path)]; ok {
+			s.ModTime = modTime(e).UnixNano()
+			if e.Link == "" {
+				s.Mode = uint32(fileMode(e.Mode))
+			}
 		}
 		return fsutil.MapResultKeep
 	}})
+}
+
+// modTime is made of a file's content. BuildKit takes a file of the same size and time for the same
+// file and does not look into it; in the image, all times are set to one.
+func modTime(e tree.Entry) time.Time {
+	sum := sha256.Sum256([]byte(e.Digest))
+	const century = 100 * 365 * 24 * int64(time.Hour)
+	return time.Unix(0, int64(binary.BigEndian.Uint64(sum[:])>>1)%century) //nolint:gosec // it fits after the shift
 }
 
 func fileMode(mode fs.FileMode) fs.FileMode {

@@ -41,7 +41,7 @@ func Needs() []host.Need { return []host.Need{host.Apt, host.Dpkg, host.Busybox}
 
 // generation is part of the cache's key: count it up when an image changes in
 // a way that its spec does not show.
-const generation = 1
+const generation = 2
 
 type platform struct {
 	debian string // Debian's name of the architecture
@@ -115,6 +115,10 @@ func build(ctx context.Context, dir string) (err error) {
 	if err != nil {
 		return err
 	}
+	compiled, err := compilePython(ctx, work, debs)
+	if err != nil {
+		return err
+	}
 	images, err := layout.Write(dir, empty.Index)
 	if err != nil {
 		return err
@@ -123,7 +127,7 @@ func build(ctx context.Context, dir string) (err error) {
 		var index v1.ImageIndex = mutate.IndexMediaType(empty.Index, types.OCIImageIndex)
 		for _, p := range platforms {
 			file := filepath.Join(work, fmt.Sprintf("%d-%s.tar", i, p.debian))
-			if err := writeLayer(ctx, file, debs[p.debian], s.Packages, applets); err != nil {
+			if err := writeLayer(ctx, file, debs[p.debian], s.Packages, applets, compiled); err != nil {
 				return fmt.Errorf("%s for %s: %w", s.Ref, p.oci, err)
 			}
 			img, err := image(file, s.Config, p.oci)
@@ -167,7 +171,7 @@ func image(layerFile string, config v1.Config, p v1.Platform) (v1.Image, error) 
 }
 
 // Push uploads images of a layout that Build made to a registry (host:port).
-func Push(ctx context.Context, dir, registry string, refs []string, opts ...remote.Option) error {
+func Push(ctx context.Context, dir, registry string, refs ...string) error {
 	images, err := layout.ImageIndexFromPath(dir)
 	if err != nil {
 		return fmt.Errorf("read the base images: %w", err)
@@ -176,7 +180,7 @@ func Push(ctx context.Context, dir, registry string, refs []string, opts ...remo
 	if err != nil {
 		return fmt.Errorf("read the base images: %w", err)
 	}
-	opts = append([]remote.Option{remote.WithContext(ctx), remote.WithJobs(8)}, opts...)
+	opts := []remote.Option{remote.WithContext(ctx), remote.WithJobs(8)}
 	for _, desc := range manifest.Manifests {
 		ref := desc.Annotations[refAnnotation]
 		if !slices.Contains(refs, ref) {

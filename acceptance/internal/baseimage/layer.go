@@ -9,13 +9,14 @@ import (
 	"os"
 	"os/exec"
 	"path"
+	"path/filepath"
 	"regexp"
 	"time"
 )
 
 // dropped are the paths of packages that no container of the lab reads.
 var dropped = regexp.MustCompile(`^(` +
-	`usr/share/(doc|man|lintian|locale|bug|doc-base|gcc|applications|pixmaps|binfmts)(/|$)` +
+	`usr/share/(initramfs-tools|doc|man|lintian|locale|bug|doc-base|gcc|applications|pixmaps|binfmts)(/|$)` +
 	`|usr/lib/[^/]+/gconv/` +
 	`|usr/lib/python3\.11/(idlelib|lib2to3|tkinter|turtledemo|ensurepip|pydoc_data|test|config-[^/]*|turtle\.py)(/|$)` +
 	`|usr/lib/python3\.11/.*/tests?/` +
@@ -26,18 +27,19 @@ var epoch = time.Unix(0, 0)
 
 // rootfs writes a layer; what was written first stays.
 type rootfs struct {
-	tw   *tar.Writer
-	seen map[string]bool
+	tw       *tar.Writer
+	seen     map[string]bool
+	compiled string // folder that compilePython made
 }
 
 // writeLayer writes the file system of an image as an uncompressed tar file.
-func writeLayer(ctx context.Context, file string, files map[string]string, packages, applets []string) (err error) {
+func writeLayer(ctx context.Context, file string, files map[string]string, packages, applets []string, compiled string) (err error) {
 	f, err := os.Create(file)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	r := rootfs{tw: tar.NewWriter(f), seen: map[string]bool{}}
+	r := rootfs{tw: tar.NewWriter(f), seen: map[string]bool{}, compiled: compiled}
 	if err := r.skeleton(); err != nil {
 		return err
 	}
@@ -137,6 +139,15 @@ func (r rootfs) copy(tr *tar.Reader) error {
 			header.Linkname = path.Clean(header.Linkname)
 		}
 		header.Uname, header.Gname, header.Format = "", "", tar.FormatUnknown
+		if header.Typeflag == tar.TypeReg && path.Ext(header.Name) == ".py" {
+			if pyc, err := os.ReadFile(filepath.Join(r.compiled, header.Name+"c")); err == nil {
+				header.Name, header.Size = header.Name+"c", int64(len(pyc))
+				if err := r.add(header, pyc); err != nil {
+					return err
+				}
+				continue
+			}
+		}
 		r.seen[header.Name] = true
 		if err := r.tw.WriteHeader(header); err != nil {
 			return err

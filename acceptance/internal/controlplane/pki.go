@@ -80,13 +80,13 @@ func (a *authority) issue(name, user, group string) error {
 }
 
 func writePair(dir, name string, key *ecdsa.PrivateKey, cert []byte) error {
-	pkcs8, err := x509.MarshalPKCS8PrivateKey(key)
+	private, err := x509.MarshalECPrivateKey(key) // the one form that Kubernetes reads for tokens too
 	if err != nil {
 		return fmt.Errorf("make a key for %s: %w", name, err)
 	}
 	return errors.Join(
 		writePEM(filepath.Join(dir, name+".crt"), "CERTIFICATE", cert),
-		writePEM(filepath.Join(dir, name+".key"), "PRIVATE KEY", pkcs8),
+		writePEM(filepath.Join(dir, name+".key"), "EC PRIVATE KEY", private),
 	)
 }
 

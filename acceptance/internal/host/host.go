@@ -4,14 +4,15 @@ package host
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/davit-sh/davit/acceptance/internal/cache"
@@ -96,23 +97,26 @@ func missing(needs []Need) []string {
 }
 
 // FreePorts returns n different loopback TCP ports that nobody listens on.
+// They lie below the range that the kernel takes ports of outgoing connections
+// from, so that none is gone before a server listens on it.
 func FreePorts(n int) ([]int, error) {
+	const first, last = 20000, 32000
 	var ports []int
-	var listeners []net.Listener
-	var errs []error
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			errs = append(errs, fmt.Errorf("find a free port: %w", err))
-			break
+	for range 1000 {
+		if len(ports) == n {
+			return ports, nil
 		}
-		listeners = append(listeners, l)
-		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
+		port := first + rand.IntN(last-first) //nolint:gosec // not a secret
+		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+		if err != nil || slices.Contains(ports, port) {
+			continue
+		}
+		if err := l.Close(); err != nil {
+			return nil, fmt.Errorf("find a free port: %w", err)
+		}
+		ports = append(ports, port)
 	}
-	for _, l := range listeners {
-		errs = append(errs, l.Close())
-	}
-	return ports, errors.Join(errs...)
+	return nil, fmt.Errorf("found no %d free ports between %d and %d", n, first, last)
 }
 
 func lastLines(text []byte, n int) string {

@@ -34,8 +34,8 @@ func binary(ctx context.Context, progress io.Writer, root string, s Server) (str
 	if err != nil {
 		return "", err
 	}
-	entry := fmt.Sprintf("servers/%s-%s/%s", r.module, key, s)
-	return cache.Once(entry, func(path string) error {
+	entry := fmt.Sprintf("servers/%s-%s", s, key)
+	dir, err := cache.Once(entry, func(dir string) error {
 		building.Lock()
 		defer building.Unlock()
 		if err := host.Ensure(ctx, progress, filepath.Join(root, "setup.sh"), r.needs()...); err != nil {
@@ -43,12 +43,13 @@ func binary(ctx context.Context, progress io.Writer, root string, s Server) (str
 		}
 		_, _ = fmt.Fprintf(progress, "lab: building %s (once; a cold build takes minutes)\n", s)
 		start := time.Now()
-		if err := r.build(ctx, moduleDir, path); err != nil {
+		if err := r.build(ctx, moduleDir, filepath.Join(dir, string(s))); err != nil {
 			return err
 		}
 		_, _ = fmt.Fprintf(progress, "lab: built %s in %s\n", s, time.Since(start).Round(time.Second))
 		return nil
 	})
+	return filepath.Join(dir, string(s)), err
 }
 
 // key digests all that a binary depends on.
@@ -65,7 +66,7 @@ func (r recipe) key(ctx context.Context, moduleDir string) (string, error) {
 		}
 		h.Write(text)
 	}
-	_, _ = fmt.Fprintf(h, "%q %+v %s %s/%s", r.args("", "."), r, version, runtime.GOOS, runtime.GOARCH)
+	_, _ = fmt.Fprintf(h, "%q %+v %s %s/%s", r.args("", "", "."), r, version, runtime.GOOS, runtime.GOARCH)
 	return hex.EncodeToString(h.Sum(nil))[:16], nil
 }
 
@@ -85,10 +86,10 @@ func goVersion(ctx context.Context, moduleDir string) (string, error) {
 }
 
 // args are those of go build.
-func (r recipe) args(out, pkg string) []string {
+func (r recipe) args(ldflags, out, pkg string) []string {
 	return []string{
 		"build", "-trimpath", "-buildvcs=false",
-		"-tags", r.tags, "-ldflags", strings.TrimSpace("-s -w " + r.ldflags), "-o", out, pkg,
+		"-tags", r.tags, "-ldflags", strings.TrimSpace("-s -w " + ldflags), "-o", out, pkg,
 	}
 }
 
@@ -97,8 +98,12 @@ func (r recipe) build(ctx context.Context, moduleDir, out string) error {
 	if r.cgo {
 		env = []string{"CGO_ENABLED=1"}
 	}
+	ldflags, err := r.filledLdflags(ctx, moduleDir)
+	if err != nil {
+		return err
+	}
 	if r.generate == nil {
-		_, err := goCommand(ctx, moduleDir, env, r.args(out, r.pkg)...)
+		_, err := goCommand(ctx, moduleDir, env, r.args(ldflags, out, r.pkg)...)
 		return err
 	}
 	source, err := r.writableCopy(ctx, moduleDir)
@@ -110,8 +115,25 @@ func (r recipe) build(ctx context.Context, moduleDir, out string) error {
 	if _, err := goCommand(ctx, source, nil, generate...); err != nil {
 		return err
 	}
-	_, err = goCommand(ctx, source, env, r.args(out, ".")...)
+	_, err = goCommand(ctx, source, env, r.args(ldflags, out, ".")...)
 	return err
+}
+
+// filledLdflags tells the server its own version, as a release would.
+func (r recipe) filledLdflags(ctx context.Context, moduleDir string) (string, error) {
+	if r.version == "" {
+		return r.ldflags, nil
+	}
+	out, err := goCommand(ctx, moduleDir, nil, "list", "-m", "-f", "{{.Version}}", r.version)
+	if err != nil {
+		return "", err
+	}
+	version := strings.TrimPrefix(strings.TrimSpace(string(out)), "v")
+	parts := strings.SplitN(version, ".", 3)
+	if len(parts) != 3 {
+		return "", fmt.Errorf("%s has the version %q, not one of three parts", r.version, version)
+	}
+	return strings.NewReplacer("VERSION", version, "MAJOR", parts[0], "MINOR", parts[1]).Replace(r.ldflags), nil
 }
 
 // writableCopy copies the module r.pkg out of the read-only module cache. It is

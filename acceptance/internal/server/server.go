@@ -46,7 +46,8 @@ func All() []Server {
 type recipe struct {
 	module  string // folder below acceptance/servers
 	pkg     string // main package
-	ldflags string // added to -s -w
+	version string // module whose version ldflags speaks of
+	ldflags string // added to -s -w, with VERSION (no leading v), MAJOR and MINOR filled in
 	tags    string
 	cgo     bool
 	// generate, when set, builds from a writable copy of the module pkg after
@@ -54,20 +55,30 @@ type recipe struct {
 	generate []string
 }
 
-const kubernetesVersion = "-X k8s.io/component-base/version.gitVersion=v1.36.3" +
-	" -X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=36"
+const kubernetesVersion = "-X k8s.io/component-base/version.gitVersion=vVERSION" +
+	" -X k8s.io/component-base/version.gitMajor=MAJOR -X k8s.io/component-base/version.gitMinor=MINOR"
 
 func kubernetes(pkg string) recipe {
-	return recipe{module: "kubernetes", pkg: pkg, ldflags: kubernetesVersion}
+	return recipe{module: "kubernetes", pkg: pkg, version: "k8s.io/kubernetes", ldflags: kubernetesVersion}
+}
+
+// versioned is the recipe of cmd/NAME in a module that keeps its version in a
+// variable of the package version.
+func versioned(family, module, name, variable string) recipe {
+	return recipe{
+		module: family, pkg: module + "/cmd/" + name,
+		version: module, ldflags: "-X " + module + "/version." + variable + "=vVERSION",
+	}
 }
 
 var recipes = map[Server]recipe{
-	Registry:  {module: "registry", pkg: "github.com/distribution/distribution/v3/cmd/registry"},
-	Buildkitd: {module: "buildkit", pkg: "github.com/moby/buildkit/cmd/buildkitd"},
-	Buildctl:  {module: "buildkit", pkg: "github.com/moby/buildkit/cmd/buildctl"},
-	Buildx:    {module: "buildkit", pkg: "github.com/docker/buildx/cmd/buildx"},
+	Registry:  versioned("registry", "github.com/distribution/distribution/v3", "registry", "version"),
+	Buildkitd: versioned("buildkit", "github.com/moby/buildkit", "buildkitd", "Version"),
+	Buildctl:  versioned("buildkit", "github.com/moby/buildkit", "buildctl", "Version"),
+	Buildx:    versioned("buildkit", "github.com/docker/buildx", "buildx", "Version"),
 	Gitea: {
 		module: "gitea", pkg: "code.gitea.io/gitea", cgo: true,
+		version: "code.gitea.io/gitea", ldflags: "-X main.Version=VERSION",
 		tags:     "bindata sqlite sqlite_unlock_notify",
 		generate: []string{"./modules/migration", "./modules/public", "./modules/options", "./modules/templates"},
 	},
