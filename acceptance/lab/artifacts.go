@@ -26,7 +26,7 @@ type artifacts struct {
 }
 
 // Build puts everything into the cache that Start would otherwise build when it
-// is first needed.
+// is first needed. Unlike Start it works for any user.
 func Build(ctx context.Context, progress io.Writer) error {
 	_, err := prepare(ctx, Options{
 		Registry: true, Gitea: true, BuildKit: true, Kubernetes: true, BaseImages: true,
@@ -50,16 +50,10 @@ func prepare(ctx context.Context, opts Options) (*artifacts, error) {
 		servers = append(servers, server.Gitea)
 	}
 	if opts.BuildKit {
-		if err := host.RequireRoot("BuildKit"); err != nil {
-			return nil, err
-		}
 		needs = append(needs, host.Runc, host.Qemu, host.Binfmt, host.Mount, host.Docker)
 		servers = append(servers, server.Buildkitd, server.Buildctl, server.Buildx)
 	}
 	if opts.Kubernetes {
-		if err := host.RequireRoot("the Kubernetes node"); err != nil {
-			return nil, err
-		}
 		needs = append(needs, node.Needs()...)
 		servers = append(servers, controlplane.Binaries()...)
 		servers = append(servers, server.Kubelet, server.Kubectl)

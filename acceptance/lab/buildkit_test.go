@@ -14,7 +14,7 @@ import (
 const allPlatforms = "linux/amd64,linux/arm64,linux/arm/v7"
 
 func TestBuildctlBuildsThreePlatforms(t *testing.T) {
-	image := l.Registry.Image("by-buildctl:1")
+	image := l.Registry.Image(fresh("by-buildctl") + ":1")
 	dir := dockerfile(t)
 	must(t, dir, "buildctl", "build",
 		"--frontend", "dockerfile.v0", "--opt", "platform="+allPlatforms,
@@ -24,14 +24,14 @@ func TestBuildctlBuildsThreePlatforms(t *testing.T) {
 }
 
 func TestBuildxBuildsThreePlatforms(t *testing.T) {
-	image := l.Registry.Image("by-buildx:1")
+	image := l.Registry.Image(fresh("by-buildx") + ":1")
 	must(t, dockerfile(t), "docker", "buildx", "build",
 		"--builder", l.BuildKit.Builder, "--platform", allPlatforms, "--push", "--tag", image, ".")
 	wantPlatforms(t, image)
 }
 
 func TestBuildPushesWithThePassword(t *testing.T) {
-	image := l.AuthRegistry.Image("by-buildx:1")
+	image := l.AuthRegistry.Image(fresh("by-buildx") + ":1")
 	must(t, dockerfile(t), "docker", "buildx", "build", "--push", "--tag", image, ".")
 }
 

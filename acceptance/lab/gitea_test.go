@@ -8,7 +8,8 @@ import (
 )
 
 func TestGiteaTakesPushesWithToken(t *testing.T) {
-	repo, err := l.Gitea.CreateRepository(t.Context(), "by-token")
+	name := fresh("by-token")
+	repo, err := l.Gitea.CreateRepository(t.Context(), name)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -21,13 +22,13 @@ func TestGiteaTakesPushesWithToken(t *testing.T) {
 	if out := git(t, work, nil, "ls-remote", repo.TokenURL, "refs/heads/main"); !strings.HasPrefix(out, head) {
 		t.Errorf("main is at %s, want %s", out, head)
 	}
-	if _, _, err := l.Gitea.Client.GetRepo(l.Gitea.User, "by-token"); err != nil {
+	if _, _, err := l.Gitea.Client.GetRepo(l.Gitea.User, name); err != nil {
 		t.Errorf("the API does not know the repository: %v", err)
 	}
 }
 
 func TestGiteaTakesPushesWithDeployKey(t *testing.T) {
-	repo, err := l.Gitea.CreateRepository(t.Context(), "by-key")
+	repo, err := l.Gitea.CreateRepository(t.Context(), fresh("by-key"))
 	if err != nil {
 		t.Fatal(err)
 	}

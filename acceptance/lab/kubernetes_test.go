@@ -60,7 +60,7 @@ func TestKubernetesTellsOfAnImageThatIsNotThere(t *testing.T) {
 // is left to the end of the lab.
 func kubectlNamespace(t *testing.T) string {
 	t.Helper()
-	name := strings.ToLower(t.Name())
+	name := fresh("test")
 	must(t, "", "kubectl", "create", "namespace", name)
 	must(t, "", "kubectl", "-n", name, "wait", "serviceaccount/default", "--for=create", "--timeout=30s")
 	return name

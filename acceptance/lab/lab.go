@@ -30,6 +30,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/davit-sh/davit/acceptance/internal/host"
 	"github.com/davit-sh/davit/acceptance/internal/workspace"
 )
 
@@ -73,6 +74,11 @@ func Start(ctx context.Context, opts Options) (*Lab, error) {
 	}
 	opts.BaseImages = opts.BaseImages || opts.Kubernetes
 	opts.Registry = opts.Registry || opts.BaseImages
+	if opts.BuildKit || opts.Kubernetes {
+		if err := host.RequireRoot(); err != nil {
+			return nil, fmt.Errorf("lab: %w", err)
+		}
+	}
 	made, err := prepare(ctx, opts)
 	if err != nil {
 		return nil, fmt.Errorf("lab: %w", err)

@@ -1,7 +1,9 @@
 package lab_test
 
 import (
+	"crypto/rand"
 	"os"
+	"strings"
 	"testing"
 
 	"github.com/davit-sh/davit/acceptance/lab"
@@ -14,3 +16,6 @@ func TestMain(m *testing.M) {
 		Registry: true, AuthRegistry: true, Gitea: true, BuildKit: true, Kubernetes: true,
 	}))
 }
+
+// fresh is a name that no other run of a test has used.
+func fresh(name string) string { return name + "-" + strings.ToLower(rand.Text()[:6]) }

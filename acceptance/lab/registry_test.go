@@ -18,7 +18,7 @@ import (
 )
 
 func TestRegistryTakesListsAndDeletesTags(t *testing.T) {
-	repo := repository(t, l.Registry, "lists")
+	repo := repository(t, l.Registry, fresh("lists"))
 	img, err := random.Image(1000, 1)
 	if err != nil {
 		t.Fatal(err)
@@ -48,7 +48,7 @@ func TestRegistryTakesListsAndDeletesTags(t *testing.T) {
 
 func TestAuthRegistryWantsThePassword(t *testing.T) {
 	r := l.AuthRegistry
-	tag := repository(t, r, "secret").Tag("1")
+	tag := repository(t, r, fresh("secret")).Tag("1")
 	err := remote.Write(tag, empty.Image)
 	var refused *transport.Error
 	if !errors.As(err, &refused) || refused.StatusCode != http.StatusUnauthorized {

@@ -2,10 +2,12 @@ package main
 
 import (
 	"fmt"
+	"os"
 
 	"github.com/spf13/cobra"
 
 	"github.com/davit-sh/davit/core/diag"
+	"github.com/davit-sh/davit/core/pluginhost"
 	"github.com/davit-sh/davit/sdk"
 )
 
@@ -21,6 +23,10 @@ func (a *app) pluginCmd() *cobra.Command {
 			sdk.Serve(plugin(version))
 			return nil
 		},
+	})
+	cmd.AddCommand(&cobra.Command{
+		Use: "guard", Short: "End the plugins' children when davit is killed; davit starts it by itself", Args: cobra.NoArgs,
+		Run: func(*cobra.Command, []string) { pluginhost.Guard(os.Stdin) },
 	})
 	return cmd
 }

@@ -153,7 +153,8 @@ func newHost(stack *config.Stack) (*pluginhost.Host, error) {
 		}
 		plugins[name] = pluginhost.Executable{Path: absolute(stack.Dir, p.Source), SHA256: l.SHA256, Env: p.Env}
 	}
-	return pluginhost.New(pluginhost.Options{Version: version, CacheDir: cache, StackDir: stack.Dir, Plugins: plugins}), nil
+	return pluginhost.New(pluginhost.Options{Version: version, CacheDir: cache, StackDir: stack.Dir, Plugins: plugins,
+		Guard: pluginhost.Executable{Path: self, Args: []string{"plugin", "guard"}}}), nil
 }
 
 func absolute(dir, path string) string {

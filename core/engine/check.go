@@ -41,22 +41,22 @@ func (e *Engine) check() hcl.Diagnostics {
 			exprs = append(exprs, b.Count)
 		}
 		for _, x := range exprs {
-			diags = append(diags, e.checkRefs(eval.References(x), b)...)
+			diags = append(diags, e.checkRefs(eval.References(x))...)
 		}
 		for _, d := range b.DependsOn {
-			diags = append(diags, e.checkRefs([]eval.Ref{eval.RefOf(d)}, b)...)
+			diags = append(diags, e.checkRefs([]eval.Ref{eval.RefOf(d)})...)
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(e.Stack.Locals)) {
-		diags = append(diags, e.checkRefs(eval.References(e.Stack.Locals[name].Expr), nil)...)
+		diags = append(diags, e.checkRefs(eval.References(e.Stack.Locals[name].Expr))...)
 	}
 	for _, name := range slices.Sorted(maps.Keys(e.Stack.Outputs)) {
-		diags = append(diags, e.checkRefs(eval.References(e.Stack.Outputs[name].Expr), nil)...)
+		diags = append(diags, e.checkRefs(eval.References(e.Stack.Outputs[name].Expr))...)
 	}
 	return append(diags, e.checkCycles()...)
 }
 
-func (e *Engine) checkRefs(refs []eval.Ref, in *config.Block) hcl.Diagnostics {
+func (e *Engine) checkRefs(refs []eval.Ref) hcl.Diagnostics {
 	var diags hcl.Diagnostics
 	unknown := func(r eval.Ref, what, suggestion string) {
 		diags = append(diags, diag.Errorf(r.Range, "Reference to something that is not there", "There is no %s.%s", what, suggestion))
@@ -120,8 +120,8 @@ func (e *Engine) suggestNode(n addr.Node) string {
 	return diag.DidYouMean(n.String(), all)
 }
 
-// nodeRefs are the references of a block, its meta-arguments and the locals that it uses.
-func (e *Engine) nodeRefs(scope *eval.Scope, b *config.Block) (own, expansion []eval.Ref) {
+// nodeRefs are the references of a block's arguments and meta-arguments, as they are written.
+func (e *Engine) nodeRefs(b *config.Block) (own, expansion []eval.Ref) {
 	if t := e.Types.of(b.Addr); t != nil {
 		exprs, _ := t.config.Expressions(b.Body)
 		for _, x := range exprs {
@@ -142,7 +142,6 @@ func (e *Engine) nodeRefs(scope *eval.Scope, b *config.Block) (own, expansion []
 
 // checkCycles finds blocks, and locals, that depend on themselves.
 func (e *Engine) checkCycles() hcl.Diagnostics {
-	scope := eval.NewScope(e.Stack, nil, nil)
 	var ids []string
 	deps := map[string][]string{}
 	ranges := map[string]hcl.Range{}
@@ -160,7 +159,7 @@ func (e *Engine) checkCycles() hcl.Diagnostics {
 	}
 	for _, n := range e.Stack.Order {
 		b := e.Stack.Blocks[n]
-		own, expansion := e.nodeRefs(scope, b)
+		own, expansion := e.nodeRefs(b)
 		add(n.String(), b.Range, append(own, expansion...))
 	}
 	for _, name := range slices.Sorted(maps.Keys(e.Stack.Locals)) {

@@ -17,7 +17,7 @@ func consistent(reviewed, now *plan.Change) error {
 	if now.Action == plan.None {
 		return nil // somebody else has done it, or what was unknown changes nothing
 	}
-	if reviewed.Action != now.Action && !(reviewed.Action == plan.Build && now.Action == plan.Adopt) {
+	if reviewed.Action != now.Action && (reviewed.Action != plan.Build || now.Action != plan.Adopt) {
 		return &StaleError{What: fmt.Sprintf("%s was to be %s and would now be %s", reviewed.Address, past(reviewed.Action), past(now.Action))}
 	}
 	before := map[string]*plan.Item{}

@@ -74,7 +74,7 @@ func newRun(e *Engine, snapshot *state.Snapshot) *run {
 	r.scope = eval.NewScope(e.Stack, e.Variables, r)
 	for _, n := range e.Stack.Order {
 		b := e.Stack.Blocks[n]
-		own, expansion := e.nodeRefs(r.scope, b)
+		own, expansion := e.nodeRefs(b)
 		r.nodes[n] = &node{
 			block: b, typ: e.Types.of(n), ctxRefs: own,
 			refs: r.scope.Blocks(own), expansion: r.scope.Blocks(expansion),

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 	"sync"
 
@@ -52,12 +53,9 @@ func (s *secrets) add(text string) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, old := range s.list {
-		if old == text {
-			return
-		}
+	if !slices.Contains(s.list, text) {
+		s.list = append(s.list, text)
 	}
-	s.list = append(s.list, text)
 }
 
 // mask replaces secrets in a text.

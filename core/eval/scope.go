@@ -4,6 +4,7 @@
 package eval
 
 import (
+	"maps"
 	"sync"
 
 	"github.com/hashicorp/hcl/v2"
@@ -133,9 +134,7 @@ func (s *Scope) Context(refs []Ref, each Each) (*hcl.EvalContext, hcl.Diagnostic
 		}
 	}
 	vars["local"] = cty.ObjectVal(locals)
-	for kind, v := range blocks.objects() {
-		vars[kind] = v
-	}
+	maps.Copy(vars, blocks.objects())
 	return &hcl.EvalContext{Variables: vars, Functions: s.functions}, diags
 }
 

@@ -76,10 +76,10 @@ func deletions(p *plan.Plan) []string {
 			list = append(list, line)
 		}
 		for _, i := range c.Items {
-			switch {
-			case i.Action == plan.Delete:
+			switch i.Action {
+			case plan.Delete:
 				list = append(list, fmt.Sprintf("%s %s of %s", clean(i.Kind), clean(i.Name), clean(c.Address)))
-			case i.Action == plan.Replace:
+			case plan.Replace:
 				list = append(list, fmt.Sprintf("%s %s of %s (replaced)", clean(i.Kind), clean(i.Name), clean(c.Address)))
 			}
 		}

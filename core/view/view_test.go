@@ -244,7 +244,7 @@ func TestEventsFitTheirSchema(t *testing.T) {
 	sink := view.JSONEvents(&b)
 	sink(event.Event{Time: time.Now(), Type: event.Item, Address: "a.b.c", Item: "x", Status: "applied"})
 	sink(event.Event{Time: time.Now(), Type: event.Summary, Result: &event.Result{Done: []event.Outcome{{Address: "a.b.c", Action: "build"}}, Failed: []event.Outcome{}, NotStarted: []event.Outcome{}}})
-	for _, line := range strings.Split(strings.TrimSpace(b.String()), "\n") {
+	for line := range strings.SplitSeq(strings.TrimSpace(b.String()), "\n") {
 		valid(t, schemas.Event, []byte(line))
 	}
 }

@@ -4,6 +4,7 @@ package host
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -78,11 +79,11 @@ func Ensure(ctx context.Context, progress io.Writer, setup string, needs ...Need
 }
 
 // RequireRoot tells people who are not root how to run what needs it.
-func RequireRoot(what string) error {
+func RequireRoot() error {
 	if os.Geteuid() == 0 {
 		return nil
 	}
-	return fmt.Errorf("%s runs containers and needs root: run the same command with sudo -E", what)
+	return errors.New("BuildKit and Kubernetes run containers, which needs root: run the same command with sudo -E")
 }
 
 func missing(needs []Need) []string {
