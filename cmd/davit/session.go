@@ -24,11 +24,12 @@ import (
 	"github.com/davit-sh/davit/state/local"
 )
 
-// stackFlags are the flags of every verb that looks at a stack.
+// stackFlags are the flags of every verb that looks at a stack, and whether it changes something.
 type stackFlags struct {
 	vars, varFiles []string
 	lockTimeout    time.Duration
 	parallel       int
+	guard          bool
 }
 
 func (f *stackFlags) add(cmd *cobra.Command) {
@@ -37,6 +38,7 @@ func (f *stackFlags) add(cmd *cobra.Command) {
 }
 
 func (f *stackFlags) addLock(cmd *cobra.Command) {
+	f.guard = true
 	cmd.Flags().DurationVar(&f.lockTimeout, "lock-timeout", 0, "how long to wait for the lock on the state")
 	cmd.Flags().IntVar(&f.parallel, "parallelism", 0, "how many operations run at once (10)")
 }
@@ -80,7 +82,7 @@ func (a *app) open(ctx context.Context, f *stackFlags, emit event.Sink) (*sessio
 	if diags.HasErrors() {
 		return nil, a.show(stack, append(diags, checkAsWell(stack)...))
 	}
-	if s.host, err = newHost(stack); err != nil {
+	if s.host, err = newHost(stack, f.guard); err != nil {
 		return nil, err
 	}
 	types, err := describe(ctx, stack, s.host)
@@ -129,7 +131,9 @@ func (c clients) Client(ctx context.Context, name string) (engine.Client, error)
 	return c.host.Client(ctx, name)
 }
 
-func newHost(stack *config.Stack) (*pluginhost.Host, error) {
+// newHost makes the host of the stack's plugins. With guard, the plugins' own children end with a
+// davit that is killed: only who applies starts some.
+func newHost(stack *config.Stack, guard bool) (*pluginhost.Host, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
@@ -153,8 +157,11 @@ func newHost(stack *config.Stack) (*pluginhost.Host, error) {
 		}
 		plugins[name] = pluginhost.Executable{Path: absolute(stack.Dir, p.Source), SHA256: l.SHA256, Env: p.Env}
 	}
-	return pluginhost.New(pluginhost.Options{Version: version, CacheDir: cache, StackDir: stack.Dir, Plugins: plugins,
-		Guard: pluginhost.Executable{Path: self, Args: []string{"plugin", "guard"}}}), nil
+	options := pluginhost.Options{Version: version, CacheDir: cache, StackDir: stack.Dir, Plugins: plugins}
+	if guard {
+		options.Guard = pluginhost.Executable{Path: self, Args: []string{"plugin", "guard"}}
+	}
+	return pluginhost.New(options), nil
 }
 
 func absolute(dir, path string) string {
