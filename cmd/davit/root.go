@@ -59,6 +59,10 @@ func run(args []string, in io.Reader, out, errw io.Writer) int {
 	if err := root.ExecuteContext(a.hard); err != nil {
 		if !errors.Is(err, errShown) {
 			fmt.Fprintf(errw, "Error: %s\n", err)
+			var hinted interface{ HintText() string }
+			if errors.As(err, &hinted) && hinted.HintText() != "" {
+				fmt.Fprintf(errw, "\n%s\n", hinted.HintText())
+			}
 		}
 		if a.code == exitOK {
 			a.code = exitError

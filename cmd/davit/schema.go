@@ -39,7 +39,7 @@ func writeReference(w io.Writer, d *pluginv1.DescribeResponse) {
 			fmt.Fprint(w, "- `image`: a whole image, **required**. What to choose from.\n- `allow_older`: bool, optional, default `false`. Let the choice go backwards when the chosen tag was withdrawn.\n")
 		}
 		fmt.Fprint(w, "\n### Outputs\n\n")
-		writeBlock(w, t.GetOutputs(), "")
+		writeBlock(w, optional(t.GetOutputs()), "")
 	}
 }
 
@@ -61,6 +61,15 @@ func writeBlock(w io.Writer, b *pluginv1.Block, indent string) {
 		fmt.Fprintf(w, "%s- block `%s`, %s. %s\n", indent, n.GetName(), many, n.GetDescription())
 		writeBlock(w, n.GetBlock(), indent+"  ")
 	}
+}
+
+// optional is a block of which nothing has to be given: outputs are there by themselves.
+func optional(b *pluginv1.Block) *pluginv1.Block {
+	out := &pluginv1.Block{}
+	for _, a := range b.GetAttributes() {
+		out.Attributes = append(out.Attributes, &pluginv1.Attribute{Name: a.GetName(), Type: a.GetType(), Sensitive: a.GetSensitive(), Description: a.GetDescription()})
+	}
+	return out
 }
 
 func notes(a *pluginv1.Attribute) []string {
