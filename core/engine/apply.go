@@ -348,32 +348,13 @@ func (a *applying) call(ctx context.Context, in *instance, op *state.Operation, 
 	if err != nil {
 		return nil, hcl.Diagnostics{a.failure(in, op.Action, err)}
 	}
-	stop := a.heartbeat(op)
+	stop := a.heartbeat(event.Event{Address: op.Address, Action: op.Action, Operation: op.ID})
 	defer stop()
 	res, err := client.Apply(ctx, req, func(m *pluginv1.ApplyResponse) error { return a.told(in, op, m) })
 	if err != nil {
 		return nil, hcl.Diagnostics{a.failure(in, op.Action, err)}
 	}
 	return res, a.diagnostics(in, res.GetDiagnostics())
-}
-
-// heartbeat tells every ten seconds that an operation still runs.
-func (a *applying) heartbeat(op *state.Operation) (stop func()) {
-	done := make(chan struct{})
-	started := time.Now()
-	go func() {
-		tick := time.NewTicker(10 * time.Second)
-		defer tick.Stop()
-		for {
-			select {
-			case <-done:
-				return
-			case <-tick.C:
-				a.emit(event.Event{Type: event.Heartbeat, Address: op.Address, Action: op.Action, Operation: op.ID, ElapsedMS: time.Since(started).Milliseconds()})
-			}
-		}
-	}()
-	return func() { close(done) }
 }
 
 // told deals with what a plugin tells while it works.

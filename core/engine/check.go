@@ -24,6 +24,7 @@ func convertTo(v cty.Value, t cty.Type) (cty.Value, error) { return convert.Conv
 // check finds what is wrong with the stack as it is written, all of it in one go.
 func (e *Engine) check() hcl.Diagnostics {
 	var diags hcl.Diagnostics
+	scope := eval.NewScope(e.Stack, nil, nil)
 	for _, n := range e.Stack.Order {
 		b := e.Stack.Blocks[n]
 		t := e.Types.of(n)
@@ -46,6 +47,9 @@ func (e *Engine) check() hcl.Diagnostics {
 		for _, d := range b.DependsOn {
 			diags = append(diags, e.checkRefs([]eval.Ref{eval.RefOf(d)})...)
 		}
+		if !more.HasErrors() {
+			diags = append(diags, e.checkLiterals(scope, b, t)...)
+		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(e.Stack.Locals)) {
 		diags = append(diags, e.checkRefs(eval.References(e.Stack.Locals[name].Expr))...)
@@ -54,6 +58,16 @@ func (e *Engine) check() hcl.Diagnostics {
 		diags = append(diags, e.checkRefs(eval.References(e.Stack.Outputs[name].Expr))...)
 	}
 	return append(diags, e.checkCycles()...)
+}
+
+// checkLiterals finds values of a wrong type where they are written out, without any reference.
+func (e *Engine) checkLiterals(scope *eval.Scope, b *config.Block, t *blockType) hcl.Diagnostics {
+	ctx, diags := scope.Context(nil, eval.Each{})
+	for _, d := range t.config.CheckLiterals(b.Body, ctx) {
+		d.EvalContext = nil
+		diags = append(diags, d)
+	}
+	return diags
 }
 
 func (e *Engine) checkRefs(refs []eval.Ref) hcl.Diagnostics {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/zclconf/go-cty/cty"
@@ -170,6 +171,37 @@ func markSensitive(v cty.Value, s *eval.Schema) cty.Value {
 	return cty.ObjectVal(attrs)
 }
 
+// planTimeout is when a plugin that neither answers nor fails is given up: no look at the world takes so long.
+const planTimeout = 20 * time.Minute
+
+var errPlanTimeout = fmt.Errorf("the plugin did not answer within %s", planTimeout)
+
+// heartbeat tells every ten seconds that something still runs.
+func (r *run) heartbeat(ev event.Event) (stop func()) {
+	done := make(chan struct{})
+	started := time.Now()
+	ev.Type = event.Heartbeat
+	timer := time.AfterFunc(heartbeatEvery, func() {
+		tick := time.NewTicker(heartbeatEvery)
+		defer tick.Stop()
+		for {
+			ev.ElapsedMS = time.Since(started).Milliseconds()
+			r.emit(ev)
+			select {
+			case <-done:
+				return
+			case <-tick.C:
+			}
+		}
+	})
+	return func() {
+		timer.Stop()
+		close(done)
+	}
+}
+
+const heartbeatEvery = 10 * time.Second
+
 // call asks a plugin to observe or plan an instance and decodes the outputs.
 func (r *run) call(ctx context.Context, in *instance, req *pluginv1.PlanRequest, cfg cty.Value) (*pluginv1.PlanResult, cty.Value, hcl.Diagnostics) {
 	t := in.node.typ
@@ -185,9 +217,16 @@ func (r *run) call(ctx context.Context, in *instance, req *pluginv1.PlanRequest,
 	if err != nil {
 		return nil, cty.NilVal, hcl.Diagnostics{r.failure(in, "planning", err)}
 	}
+	ctx, cancel := context.WithTimeoutCause(ctx, planTimeout, errPlanTimeout)
+	defer cancel()
+	stop := r.heartbeat(event.Event{Address: req.Address})
+	defer stop()
 	res, err := client.Plan(ctx, req, func(l *pluginv1.Log) {
 		r.emit(event.Event{Type: event.Log, Address: req.Address, Stream: l.GetStream(), Message: r.secrets.mask(l.GetLine())})
 	})
+	if cause := context.Cause(ctx); err != nil && errors.Is(cause, errPlanTimeout) {
+		err = cause
+	}
 	if err != nil {
 		return nil, cty.NilVal, hcl.Diagnostics{r.failure(in, "planning", err)}
 	}

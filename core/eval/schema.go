@@ -113,6 +113,23 @@ func (s *Schema) Expressions(body hcl.Body) ([]hcl.Expression, hcl.Diagnostics) 
 	return list, diags
 }
 
+// CheckLiterals evaluates those arguments of a body that refer to nothing, and returns what is wrong with them.
+func (s *Schema) CheckLiterals(body hcl.Body, ctx *hcl.EvalContext) hcl.Diagnostics {
+	content, _ := body.Content(s.body)
+	var diags hcl.Diagnostics
+	for name, a := range content.Attributes {
+		if attr := s.Attributes[name]; attr != nil && len(a.Expr.Variables()) == 0 {
+			_, more := attr.decode(a, ctx)
+			diags = append(diags, more...)
+		}
+	}
+	for _, b := range content.Blocks {
+		diags = append(diags, s.Blocks[b.Type].CheckLiterals(b.Body, ctx)...)
+	}
+	slices.SortFunc(diags, func(a, b *hcl.Diagnostic) int { return a.Subject.Start.Byte - b.Subject.Start.Byte })
+	return diags
+}
+
 // Decode evaluates a body. Attributes that are absent or null get their default.
 func (s *Schema) Decode(body hcl.Body, ctx *hcl.EvalContext) (cty.Value, hcl.Diagnostics) {
 	content, diags := body.Content(s.body)

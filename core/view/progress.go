@@ -60,7 +60,11 @@ func progressLine(p palette, e event.Event, verbose bool) string {
 		}
 		return line
 	case event.Heartbeat:
-		return head + p.faint(fmt.Sprintf("still %s after %s", working[e.Action], elapsed(e.ElapsedMS)))
+		doing := working[e.Action]
+		if doing == "" {
+			doing = "planning"
+		}
+		return head + p.faint(fmt.Sprintf("still %s after %s", doing, elapsed(e.ElapsedMS)))
 	case event.OperationDone:
 		return head + p.action(action, finished[e.Action]) + " in " + elapsed(e.ElapsedMS)
 	case event.OperationFailed:
