@@ -86,7 +86,7 @@ func (s *smartbiz) kubectl(args ...string) string {
 func (s *smartbiz) release() string {
 	s.t.Helper()
 	ips := strings.Fields(s.kubectl("get", "pods", "-l", "app=api", "--field-selector=status.phase=Running", "-o",
-		`jsonpath={range .items[?(@.metadata.deletionTimestamp=="")]}{end}{range .items[*]}{.metadata.deletionTimestamp}|{.status.podIP}{"\n"}{end}`))
+		`jsonpath={range .items[*]}{.metadata.deletionTimestamp}|{.status.podIP}{"\n"}{end}`))
 	found := ""
 	for _, line := range ips {
 		deleted, ip, _ := strings.Cut(line, "|")

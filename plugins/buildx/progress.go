@@ -27,6 +27,7 @@ type progress struct {
 
 type step struct {
 	stream, name string
+	quiet        bool // BuildKit's own doings: what it loads before the first step
 	started      bool
 	rest         string
 	lines        []string
@@ -51,6 +52,7 @@ func (p *progress) status(s *client.SolveStatus) {
 			if p.failed == nil {
 				p.failed = st
 			}
+		case st.quiet:
 		case v.Cached && !st.started:
 			st.started = true
 			p.log(st.stream, st.name+" (cached)")
@@ -72,6 +74,7 @@ func (p *progress) step(v *client.Vertex) *step {
 		st = &step{stream: "buildkit", name: v.Name}
 		if m := stepName.FindStringSubmatch(v.Name); m != nil {
 			st.stream, st.name = m[1], m[2]
+			st.quiet = strings.HasPrefix(m[1], "internal") || strings.HasPrefix(m[1], "context ")
 		}
 		p.steps[v.Digest] = st
 	}
