@@ -1,6 +1,7 @@
 package sdk
 
 import (
+	"maps"
 	"math"
 	"reflect"
 	"strings"
@@ -69,9 +70,7 @@ func decodeInto[T any](t testing.TB, attrs map[string]cty.Value) (T, *decoder) {
 	for i := range o.fields {
 		full[o.fields[i].name] = o.fields[i].codec.null()
 	}
-	for name, v := range attrs {
-		full[name] = v
-	}
+	maps.Copy(full, attrs)
 	v, err := wire.Encode(cty.ObjectVal(full), o.null().Type())
 	if err != nil {
 		t.Fatal(err)

@@ -38,7 +38,7 @@ func newValueCodec(inner codec) value {
 }
 
 func (c value) decode(d *decoder, v cty.Value, into reflect.Value, path cty.Path) {
-	x, _ := into.Addr().Interface().(anyValue)
+	x, _ := reflect.TypeAssert[anyValue](into.Addr())
 	switch {
 	case !v.IsKnown():
 		x.set(unknownState(v), prefixOf(v))
@@ -74,7 +74,7 @@ func (c value) encode(v reflect.Value) (cty.Value, error) {
 		at.Set(v)
 		v = at
 	}
-	a, _ := v.Addr().Interface().(anyValue)
+	a, _ := reflect.TypeAssert[anyValue](v.Addr())
 	x, state, prefix := a.get()
 	switch {
 	case state == valueNull:

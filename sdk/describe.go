@@ -100,16 +100,6 @@ func (f *field) describe() (*pluginv1.Attribute, error) {
 	return a, nil
 }
 
-// lacks returns the first of the names that the struct has no field for, "" if it has all.
-func (o *object) lacks(names ...string) string {
-	for _, n := range names {
-		if o.field(n) == nil {
-			return n
-		}
-	}
-	return ""
-}
-
 func (o *object) field(name string) *field {
 	if i := slices.IndexFunc(o.fields, func(f field) bool { return f.name == name }); i >= 0 {
 		return &o.fields[i]

@@ -62,7 +62,7 @@ func (large) Observe(_ context.Context, c largeConfig) (o sdk.SourceOutputs, err
 func start(t *testing.T) (client pluginv1.PluginClient, sockets string, output func() string) {
 	t.Helper()
 	// A socket's path has about a hundred bytes at most, fewer than a test's own folder may need.
-	sockets, err := os.MkdirTemp("", "davit")
+	sockets, err := os.MkdirTemp("", "davit") //nolint:usetesting // see above
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -218,9 +218,9 @@ func structOf(c codec) *object {
 }
 
 func (c *compiler) codec(t reflect.Type, at place) (codec, error) {
-	if v, ok := reflect.New(t).Interface().(anyValue); ok {
+	if v, ok := reflect.TypeAssert[anyValue](reflect.New(t)); ok {
 		inner := v.elem()
-		if _, twice := reflect.New(inner).Interface().(anyValue); twice || inner.Kind() == reflect.Pointer {
+		if _, twice := reflect.TypeAssert[anyValue](reflect.New(inner)); twice || inner.Kind() == reflect.Pointer {
 			return nil, fmt.Errorf("%s: a Value can be null by itself; it holds no pointer and no other Value", t)
 		}
 		in, err := c.codec(inner, at)

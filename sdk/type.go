@@ -258,7 +258,7 @@ func typed[T any](v reflect.Value) T {
 	if !v.IsValid() {
 		return zero
 	}
-	p, _ := v.Addr().Interface().(*T)
+	p, _ := reflect.TypeAssert[*T](v.Addr())
 	return *p
 }
 

@@ -206,8 +206,7 @@ func (c *Client) failed(ctx context.Context, doing string, err error) error {
 		}
 		return e
 	}
-	var known *Error
-	if errors.As(err, &known) {
+	if known, ok := errors.AsType[*Error](err); ok {
 		e := *known
 		e.Doing = doing
 		return &e

@@ -58,7 +58,7 @@ func fakePlugin(mode string) {
 	case "panics":
 		var m map[string]int
 		fmt.Fprintln(os.Stderr, "starting up")
-		m["x"] = 1
+		m["x"] = 1 //nolint:staticcheck // it is meant to panic
 	case "closes":
 		_ = os.Stdout.Close()
 		time.Sleep(time.Hour)

@@ -158,7 +158,6 @@ func configured(list []*pluginv1.Diagnostic) error {
 func (c *Client) startProblem(ctx context.Context, exe Executable, err error) *Error {
 	e := &Error{Doing: "starting", Err: err}
 	var no *refused
-	var socket *socketError
 	switch {
 	case c.host.ctx.Err() != nil:
 		return &Error{Problem: "was not started, because davit is ending", Err: context.Canceled}
@@ -182,7 +181,7 @@ func (c *Client) startProblem(ctx context.Context, exe Executable, err error) *E
 		e.Problem, e.Hint, e.Doing = p, hint, ""
 		return e
 	}
-	if errors.As(err, &socket) {
+	if socket, ok := errors.AsType[*socketError](err); ok {
 		e.Problem, e.Hint, e.Doing = socket.problem, "A plugin must make its socket in the folder that PLUGIN_UNIX_SOCKET_DIR names.", ""
 		return e
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"io"
 	"io/fs"
+	"maps"
 	"path/filepath"
 	"strings"
 	"time"
@@ -127,9 +128,7 @@ func (j *job) export() map[string]string {
 // labels are those of the images. The content key is one of them: equal keys are equal images.
 func (j *job) labels() map[string]string {
 	labels := map[string]string{registry.AnnotationKey: j.in.key}
-	for name, value := range j.Labels {
-		labels[name] = value
-	}
+	maps.Copy(labels, j.Labels)
 	return labels
 }
 

@@ -167,7 +167,7 @@ func (c *claims) set(address, server string, objects []render.Object) (other str
 		mine.objects[key] = true
 		for at, theirs := range c.byAddress {
 			if at != address && theirs.server == server && theirs.objects[key] {
-				return at, &objects[i]
+				return at, &objects[i] //nolint:gosec // i is of this very slice
 			}
 		}
 	}

@@ -191,13 +191,13 @@ func (w *applying) one(ctx context.Context, o render.Object) error {
 		return nil // as planned: it is there, and nobody's business here
 	}
 	if err != nil {
-		return w.planning.explain(err, "read", o)
+		return w.explain(err, "read", o)
 	}
 	known := w.inventory.find(ref)
 	if o.Added && known == nil {
 		ours, err := w.ensure(ctx, o, live)
 		if err != nil {
-			return w.planning.explain(err, "create", o)
+			return w.explain(err, "create", o)
 		}
 		if !ours {
 			return nil
@@ -205,13 +205,13 @@ func (w *applying) one(ctx context.Context, o render.Object) error {
 	}
 	if live != nil && w.config.ForceConflicts {
 		if live, err = w.takeOver(ctx, live); err != nil {
-			return w.planning.explain(err, "take over the fields of", o)
+			return w.explain(err, "take over the fields of", o)
 		}
 	}
 	applied, err := w.apply(ctx, o, live)
 	if err != nil {
 		sdk.ItemStatus(ctx, key(ref), "failed", "")
-		return w.planning.explain(err, "apply", o)
+		return w.explain(err, "apply", o)
 	}
 	e := entryOf(ref)
 	e.UID, e.Hash, e.Added = applied.GetUID(), render.Digest([]render.Object{o}), o.Added
@@ -335,8 +335,7 @@ func (w *applying) apply(ctx context.Context, o render.Object, live *unstructure
 
 // worthWaiting tells errors that pass by themselves. A missing kind passes only if a definition for it was just applied.
 func (w *applying) worthWaiting(err error) bool {
-	var unknown *cluster.UnknownKindError
-	if errors.As(err, &unknown) {
+	if unknown, ok := errors.AsType[*cluster.UnknownKindError](err); ok {
 		return w.set.Defines(unknown.GroupKind())
 	}
 	return cluster.Passing(err)

@@ -52,8 +52,7 @@ func (p *planning) look(ctx context.Context) ([]seen, error) {
 	}
 	var errs sdk.Errors
 	for _, err := range findings {
-		var e *sdk.Error
-		if errors.As(err, &e) {
+		if e, ok := errors.AsType[*sdk.Error](err); ok {
 			errs = append(errs, e)
 		}
 	}
@@ -65,8 +64,7 @@ func (p *planning) look(ctx context.Context) ([]seen, error) {
 
 // fatal picks the errors that all other objects would have as well.
 func fatal(err error) error {
-	var e *sdk.Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*sdk.Error](err); ok {
 		switch e.Code {
 		case "kubernetes.unreachable", "kubernetes.unauthorized", "kubernetes.certificate", "kubernetes.cancelled":
 			return e

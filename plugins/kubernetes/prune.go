@@ -2,6 +2,7 @@ package kubernetes
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -113,7 +114,7 @@ func (r *removal) run(ctx context.Context, all []deletion) error {
 		if err := group.Wait(); err != nil {
 			return err
 		}
-		if all = all[same:]; len(all) > 0 && context.Cause(ctx) == errTimeout {
+		if all = all[same:]; len(all) > 0 && errors.Is(context.Cause(ctx), errTimeout) {
 			return &sdk.Error{Summary: fmt.Sprintf("not everything was deleted in %s", r.timeout), Code: "kubernetes.deletion",
 				Detail: fmt.Sprintf("The next one is %s.", all[0].Object.ref().Short()), Hint: "Apply again, or raise timeout."}
 		}
@@ -170,7 +171,7 @@ func (r *removal) waitGone(ctx context.Context, d deletion) error {
 			continue
 		case <-ctx.Done():
 		}
-		if context.Cause(ctx) != errTimeout {
+		if !errors.Is(context.Cause(ctx), errTimeout) {
 			return ctx.Err()
 		}
 		e := &sdk.Error{Summary: fmt.Sprintf("%s was not gone after %s", ref.Short(), r.timeout), Code: "kubernetes.deletion"}

@@ -99,7 +99,8 @@ func (in *inputs) configure(f *v1.ConfigFile, c Config, platform string) *v1.Con
 	p, _ := v1.ParsePlatform(platform)
 	f.OS, f.Architecture, f.Variant = p.OS, p.Architecture, p.Variant
 	f.Created = v1.Time{Time: epoch}
-	f.Container, f.DockerVersion = "", ""
+	f.Container = ""
+	f.DockerVersion = "" //nolint:staticcheck // deprecated, and still in what bases have
 	if len(c.Entrypoint) > 0 {
 		// The base's arguments were for the base's entrypoint.
 		f.Config.Entrypoint, f.Config.Cmd = c.Entrypoint, nil

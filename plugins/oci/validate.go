@@ -29,8 +29,7 @@ func (builder) Validate(_ context.Context, c Config) error {
 			return
 		}
 		e := &sdk.Error{Summary: err.Error()}
-		var known *sdk.Error
-		if errors.As(err, &known) {
+		if known, ok := errors.AsType[*sdk.Error](err); ok {
 			e = known
 		}
 		if e.Path == nil {

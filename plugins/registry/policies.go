@@ -134,8 +134,7 @@ func (digestPolicy) Decide(_ context.Context, c digestConfig, candidates sdk.Can
 func findings(errs ...error) error {
 	var all sdk.Errors
 	for _, err := range errs {
-		var e *sdk.Error
-		if errors.As(err, &e) {
+		if e, ok := errors.AsType[*sdk.Error](err); ok {
 			all = append(all, e)
 		} else if err != nil {
 			return err

@@ -274,8 +274,7 @@ func PlanDestroy(was sdk.BuildOutputs, deleteTag bool) Result {
 
 // At puts the place in the configuration in front of an error's own.
 func At(err error, path ...any) error {
-	var e *sdk.Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*sdk.Error](err); ok {
 		e.Path = append(append([]any{}, path...), e.Path...)
 	}
 	return err

@@ -26,8 +26,7 @@ func Diagnose(err error, doing, what string) *sdk.Error {
 	if err == nil {
 		return nil
 	}
-	var done *sdk.Error
-	if errors.As(err, &done) {
+	if done, ok := errors.AsType[*sdk.Error](err); ok {
 		return done
 	}
 	host := hostOf(what)

@@ -194,8 +194,7 @@ func mayPass(err error) bool {
 
 // restartUpload tells whether ggcr should begin a layer's upload again.
 func restartUpload(err error) bool {
-	var answered *transport.Error
-	if errors.As(err, &answered) {
+	if answered, ok := errors.AsType[*transport.Error](err); ok {
 		return answered.Request != nil && answered.Request.Method == http.MethodPatch && passes(answered.StatusCode)
 	}
 	var tried triedError

@@ -6,6 +6,7 @@ package cluster
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -189,7 +190,7 @@ func (c *Cluster) Get(ctx context.Context, ref Ref) (*unstructured.Unstructured,
 		u, err = r.Get(ctx, ref.Name, metav1.GetOptions{})
 		return err
 	})
-	if _, unknown := err.(*UnknownKindError); unknown || apierrors.IsNotFound(err) {
+	if _, unknown := errors.AsType[*UnknownKindError](err); unknown {
 		return nil, nil
 	}
 	if err != nil {
@@ -254,7 +255,7 @@ func (c *Cluster) Delete(ctx context.Context, ref Ref, uid types.UID) error {
 	err := c.resource(ctx, ref, func(ctx context.Context, r dynamic.ResourceInterface) error {
 		return r.Delete(ctx, ref.Name, options)
 	})
-	if _, unknown := err.(*UnknownKindError); unknown || apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
+	if _, unknown := errors.AsType[*UnknownKindError](err); unknown {
 		return nil
 	}
 	return err

@@ -94,8 +94,7 @@ func causes(s *metav1.Status) []metav1.StatusCause {
 // Explain turns an error into one for people. doing is what was tried ("apply"), what is the
 // object and its file ("Deployment/web from deploy/web.yaml:1").
 func (c *Cluster) Explain(err error, doing, what string) *sdk.Error {
-	var known *sdk.Error
-	if errors.As(err, &known) {
+	if known, ok := errors.AsType[*sdk.Error](err); ok {
 		return known
 	}
 	e := &sdk.Error{Summary: fmt.Sprintf("cannot %s %s", doing, what), Err: err, Code: "kubernetes.failed"}

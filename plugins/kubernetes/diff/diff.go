@@ -235,11 +235,11 @@ func names(items []any, key []string) bool {
 				return false
 			}
 		}
-		if name := nameOf(m, key); seen[name] {
+		name := nameOf(m, key)
+		if seen[name] {
 			return false
-		} else {
-			seen[name] = true
 		}
+		seen[name] = true
 	}
 	return true
 }

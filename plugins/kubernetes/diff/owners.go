@@ -100,7 +100,7 @@ func WithoutHandMade(live, after, fresh *unstructured.Unstructured) *unstructure
 func setOf(entry metav1.ManagedFieldsEntry) *fieldpath.Set {
 	set := fieldpath.NewSet()
 	if entry.FieldsV1 != nil {
-		if err := set.FromJSON(bytes.NewReader(entry.FieldsV1.Raw)); err != nil {
+		if err := set.FromJSON(entry.FieldsV1.GetRawReader()); err != nil {
 			return fieldpath.NewSet()
 		}
 	}

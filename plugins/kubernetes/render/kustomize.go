@@ -127,16 +127,16 @@ func checkKustomization(tree fs.FS, file string, data []byte) error {
 
 // localEntries must be there: Kustomize clones what is not.
 func localEntries(k *types.Kustomization) []string {
-	return join(k.Resources, k.Bases, k.Components)
+	return join(k.Resources, k.Bases, k.Components) //nolint:staticcheck // deprecated fields must not be a way out either
 }
 
 // files are loaded by name: Kustomize fetches those that are URLs.
 func files(k *types.Kustomization) []string {
 	all := join(k.Crds, k.Configurations)
-	for _, p := range k.PatchesStrategicMerge {
+	for _, p := range k.PatchesStrategicMerge { //nolint:staticcheck // deprecated fields must not be a way out either
 		all = append(all, string(p))
 	}
-	for _, p := range append(append([]types.Patch{}, k.Patches...), k.PatchesJson6902...) {
+	for _, p := range append(append([]types.Patch{}, k.Patches...), k.PatchesJson6902...) { //nolint:staticcheck // deprecated fields must not be a way out either
 		all = append(all, p.Path)
 	}
 	for _, r := range k.Replacements {

@@ -185,14 +185,12 @@ func TestRenderErrors(t *testing.T) {
 // everything is all that an error shows.
 func everything(err error) string {
 	text := err.Error()
-	var many sdk.Errors
-	if errors.As(err, &many) {
+	if many, ok := errors.AsType[sdk.Errors](err); ok {
 		for _, e := range many {
 			text += " " + e.Summary + " " + e.Detail + " " + e.Hint
 		}
 	}
-	var one *sdk.Error
-	if errors.As(err, &one) {
+	if one, ok := errors.AsType[*sdk.Error](err); ok {
 		text += " " + one.Detail + " " + one.Hint
 	}
 	return text

@@ -35,8 +35,7 @@ func loadFiles(tree fs.FS, dir string, recursive bool) ([]Object, error) {
 			return nil
 		}
 		found, err := loadFile(tree, name)
-		var problems sdk.Errors
-		if errors.As(err, &problems) {
+		if problems, ok := errors.AsType[sdk.Errors](err); ok {
 			errs = append(errs, problems...)
 			return nil
 		}
@@ -231,8 +230,7 @@ func syntaxError(name string, d document, err error) *sdk.Error {
 		line = d.line + n - 1
 		_, message, _ = strings.Cut(message, m[0]+": ")
 	}
-	var syntax *json.SyntaxError
-	if errors.As(err, &syntax) {
+	if syntax, ok := errors.AsType[*json.SyntaxError](err); ok {
 		line = d.line + bytes.Count(d.text[:min(int(syntax.Offset), len(d.text))], []byte("\n"))
 	}
 	finding := &sdk.Error{Summary: fmt.Sprintf("%s:%d cannot be read", name, line), Detail: withoutValues(message), Code: "kubernetes.yaml", Path: sdk.At("path")}

@@ -60,10 +60,10 @@ func (f *fake) List(_ context.Context, gvk schema.GroupVersionKind, _, labels st
 		return nil, f.listErr
 	}
 	var found []unstructured.Unstructured
-	for _, doc := range strings.Split(text, "---\n") {
+	for doc := range strings.SplitSeq(text, "---\n") {
 		u := read(doc)
 		matches := true
-		for _, want := range strings.Split(labels, ",") {
+		for want := range strings.SplitSeq(labels, ",") {
 			k, v, _ := strings.Cut(want, "=")
 			matches = matches && u.GetLabels()[k] == v
 		}

@@ -190,8 +190,7 @@ type refusal struct {
 func (e *refusal) Error() string { return e.message }
 
 func fail(w http.ResponseWriter, err error) {
-	var e *refusal
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*refusal](err); ok {
 		refuse(w, e.status, e.code, e.message)
 		return
 	}
