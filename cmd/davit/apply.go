@@ -109,6 +109,9 @@ func (a *app) apply(f *applyFlags, mode plan.Mode, reviewed *plan.Plan) error {
 	if result != nil && !f.asJSON {
 		view.Result(a.out, result, view.Options{Color: a.color(a.out)})
 	}
+	if f.asJSON {
+		emitDiagnostics(emit, diags)
+	}
 	if err := a.show(s.stack, diags); err != nil {
 		return err
 	}

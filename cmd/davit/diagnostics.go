@@ -2,12 +2,14 @@ package main
 
 import (
 	"fmt"
+	"time"
 
 	goversion "github.com/hashicorp/go-version"
 	"github.com/hashicorp/hcl/v2"
 
 	"github.com/davit-sh/davit/core/config"
 	"github.com/davit-sh/davit/core/diag"
+	"github.com/davit-sh/davit/core/event"
 )
 
 // show prints diagnostics with the lines that they speak of. It returns an error that ends the command.
@@ -36,6 +38,21 @@ func (a *app) show(stack *config.Stack, diags hcl.Diagnostics) error {
 		return errShown
 	}
 	return nil
+}
+
+// emitDiagnostics tells diagnostics as events.
+func emitDiagnostics(emit event.Sink, diags hcl.Diagnostics) {
+	for _, d := range diags {
+		info := diag.InfoOf(d)
+		e := &event.Diagnostic{Severity: "error", Summary: d.Summary, Detail: d.Detail, Address: info.Address, Hint: info.Hint, Code: info.Code}
+		if d.Severity == hcl.DiagWarning {
+			e.Severity = "warning"
+		}
+		if d.Subject != nil {
+			e.File, e.Line = d.Subject.Filename, d.Subject.Start.Line
+		}
+		emit(event.Event{Time: time.Now().UTC(), Type: event.Diagnostics, Address: info.Address, Diagnostic: e})
+	}
 }
 
 // checkVersion checks required_version.
