@@ -23,7 +23,7 @@ func Serve(p *Plugin) {
 	}
 	goplugin.Serve(&goplugin.ServeConfig{
 		HandshakeConfig: handshake.Config,
-		Plugins:         goplugin.PluginSet{handshake.Name: &grpcPlugin{plugin: p}},
+		Plugins:         goplugin.PluginSet{handshake.Name: &grpcPlugin{plugin: p, stderr: os.Stderr}},
 		GRPCServer: func(options []grpc.ServerOption) *grpc.Server {
 			return grpc.NewServer(append(options, grpc.MaxRecvMsgSize(handshake.MaxMessage), grpc.MaxSendMsgSize(handshake.MaxMessage))...)
 		},
@@ -35,11 +35,12 @@ func Serve(p *Plugin) {
 type grpcPlugin struct {
 	goplugin.NetRPCUnsupportedPlugin
 	plugin *Plugin
+	stderr *os.File
 }
 
 // GRPCServer implements go-plugin's GRPCPlugin.
 func (g *grpcPlugin) GRPCServer(_ *goplugin.GRPCBroker, s *grpc.Server) error {
-	pluginv1.RegisterPluginServer(s, g.plugin.Server())
+	pluginv1.RegisterPluginServer(s, &server{plugin: g.plugin, running: map[*operation]struct{}{}, stderr: g.stderr})
 	return nil
 }
 

@@ -21,6 +21,7 @@ type server struct {
 	mu      sync.Mutex
 	host    Host
 	running map[*operation]struct{}
+	stderr  *os.File // the real one; nil in tests
 }
 
 // operation is a running Apply.
@@ -41,6 +42,10 @@ func (s *server) Describe(context.Context, *pluginv1.DescribeRequest) (*pluginv1
 func (s *server) Configure(_ context.Context, r *pluginv1.ConfigureRequest) (*pluginv1.ConfigureResponse, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.stderr != nil {
+		// go-plugin has put a pipe in its place, and what is written there just before the end would be lost.
+		os.Stderr = s.stderr
+	}
 	s.host = Host{Version: r.GetHostVersion(), CacheDir: r.GetCacheDir(), StackDir: r.GetStackDir()}
 	return &pluginv1.ConfigureResponse{}, nil
 }

@@ -199,12 +199,8 @@ func (c *Client) failed(ctx context.Context, doing string, err error) error {
 	if err == nil {
 		return nil
 	}
-	if cause := ctx.Err(); cause != nil {
-		e := &Error{Plugin: c.name, Doing: doing, Problem: "was interrupted", Err: cause}
-		if errors.Is(cause, context.DeadlineExceeded) {
-			e.Problem = "did not answer in time"
-		}
-		return e
+	if ctx.Err() != nil {
+		return c.interrupted(ctx, doing)
 	}
 	if known, ok := errors.AsType[*Error](err); ok {
 		e := *known
@@ -215,10 +211,26 @@ func (c *Client) failed(ctx context.Context, doing string, err error) error {
 	if code == codes.Unavailable || code == codes.Canceled || code == codes.Internal {
 		c.process.wait(ctx, exitTime)
 	}
+	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) <= 0 {
+		// The plugin knows the deadline as well, and may notice a moment earlier that it has passed.
+		<-ctx.Done()
+	}
+	if ctx.Err() != nil {
+		return c.interrupted(ctx, doing)
+	}
 	if _, ended := c.process.ended(); ended || c.stopping.Load() {
 		return c.gone(doing)
 	}
 	return c.said(doing, code, err)
+}
+
+// interrupted says that the caller did not wait any longer.
+func (c *Client) interrupted(ctx context.Context, doing string) *Error {
+	e := &Error{Plugin: c.name, Doing: doing, Problem: "was interrupted", Err: ctx.Err()}
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		e.Problem = "did not answer in time"
+	}
+	return e
 }
 
 // said tells an error that a living plugin answered, or that its connection gave.
