@@ -190,7 +190,7 @@ func (c *Cluster) Get(ctx context.Context, ref Ref) (*unstructured.Unstructured,
 		u, err = r.Get(ctx, ref.Name, metav1.GetOptions{})
 		return err
 	})
-	if _, unknown := errors.AsType[*UnknownKindError](err); unknown {
+	if _, unknown := errors.AsType[*UnknownKindError](err); unknown || apierrors.IsNotFound(err) {
 		return nil, nil
 	}
 	if err != nil {
@@ -255,7 +255,7 @@ func (c *Cluster) Delete(ctx context.Context, ref Ref, uid types.UID) error {
 	err := c.resource(ctx, ref, func(ctx context.Context, r dynamic.ResourceInterface) error {
 		return r.Delete(ctx, ref.Name, options)
 	})
-	if _, unknown := errors.AsType[*UnknownKindError](err); unknown {
+	if _, unknown := errors.AsType[*UnknownKindError](err); unknown || apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
 		return nil
 	}
 	return err
