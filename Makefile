@@ -34,7 +34,10 @@ bench: build ## measure, side by side with peers where there are any
 	cd acceptance && $(GO) test -run '^$$' -bench . -benchtime 5x .
 
 generate: ## write generated code again (needs protoc)
-	$(GO) generate ./...
+	$(GO) build -modfile=.ci/tools/go.mod -o bin/ google.golang.org/protobuf/cmd/protoc-gen-go google.golang.org/grpc/cmd/protoc-gen-go-grpc
+	PATH=$(CURDIR)/bin:$$PATH protoc -I . --go_out=. --go_opt=paths=source_relative \
+		--go-grpc_out=. --go-grpc_opt=paths=source_relative schemas/plugin/v1/plugin.proto
+	$(GO) test ./cmd/davit -run TestReferencePagesAreUpToDate -update
 
 lint: ## check the style
 	$(GO) vet ./...
