@@ -18,7 +18,7 @@ var allowed = map[string][]string{
 	"plugins":    {"plugins", "sdk", "schemas"},
 	"sdk":        {"sdk", "schemas"},
 	"state":      {"state"},
-	"schemas":    {},
+	"schemas":    {"schemas"},
 	"examples":   {},
 	"acceptance": {"acceptance"},
 }

@@ -2,13 +2,12 @@ package main
 
 import (
 	"errors"
-	"os"
 
 	"github.com/spf13/cobra"
 
-	"github.com/davit-sh/davit/core/config"
 	"github.com/davit-sh/davit/core/plan"
 	"github.com/davit-sh/davit/core/view"
+	"github.com/davit-sh/davit/state"
 )
 
 func (a *app) showCmd() *cobra.Command {
@@ -36,28 +35,13 @@ func (a *app) showCmd() *cobra.Command {
 }
 
 func (a *app) showState(cmd *cobra.Command, asJSON bool) error {
-	dir, err := os.Getwd()
-	if err != nil {
-		return err
-	}
-	stack, diags := config.Load(dir)
-	if diags.HasErrors() {
-		return a.show(stack, diags)
-	}
-	store, err := a.openState(stack)
-	if err != nil {
-		return err
-	}
-	defer store.Close()
-	snapshot, err := store.Load(cmd.Context())
-	if err != nil {
-		return err
-	}
-	if asJSON {
-		return writeJSON(a.out, snapshot)
-	}
-	for _, address := range sortedKeys(snapshot.Records) {
-		view.StateShow(a.out, snapshot.Records[address], view.Options{Color: a.color(a.out)})
-	}
-	return nil
+	return a.withState(cmd.Context(), func(_ state.Store, s *state.Snapshot) error {
+		if asJSON {
+			return writeJSON(a.out, s)
+		}
+		for _, address := range sortedKeys(s.Records) {
+			view.StateShow(a.out, s.Records[address], view.Options{Color: a.color(a.out)})
+		}
+		return nil
+	})
 }

@@ -2,6 +2,7 @@ package buildx
 
 import (
 	"context"
+	"crypto/pbkdf2"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -13,6 +14,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/containerd/platforms"
 	"github.com/davit-sh/davit/plugins/internal/build"
 	registry "github.com/davit-sh/davit/plugins/internal/oci"
 	"github.com/davit-sh/davit/sdk"
@@ -24,11 +26,13 @@ const format = 1
 
 // inputs is all that decides over the images.
 type inputs struct {
-	tree      *tree.Tree
-	files     []tree.Entry      // trigger files, the Dockerfile and its .dockerignore
-	bases     map[string]string // digests of base images, by the reference as the Dockerfile means it
-	unmatched []string          // triggers that match nothing
-	key       string
+	tree       *tree.Tree        // the build context
+	files      []tree.Entry      // trigger files, the Dockerfile and its .dockerignore, sorted
+	dockerfile string            // digest of its text, which may be behind a link
+	bases      map[string]string // digests of base images, by names such as "python:3.11"
+	settings   map[string]any
+	unmatched  []string // triggers that match nothing
+	key        string
 }
 
 // gather reads what the configuration names. pinned are the base digests of a reviewed plan;
@@ -39,74 +43,68 @@ func gather(ctx context.Context, c Config, pinned map[string]string) (*inputs, e
 		return nil, fmt.Errorf("opening the files of %s: %w", c.Source.Address, err)
 	}
 	if root, err = root.Sub(c.Context); err != nil {
-		return nil, &sdk.Error{Summary: "the context is not a folder of the source", Path: sdk.At("context"), Err: err}
+		return nil, &sdk.Error{Summary: "the context is not a folder of the source", Path: sdk.At("context"), Code: "buildx.context", Err: err}
 	}
-	in := &inputs{tree: root}
+	in := &inputs{tree: root, bases: map[string]string{}}
 	text, err := root.ReadFile(c.Dockerfile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, noDockerfile(root, c)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("reading the Dockerfile: %w", err)
+		return nil, &sdk.Error{Summary: "the Dockerfile cannot be read", Path: sdk.At("dockerfile"), Code: "buildx.dockerfile", Err: err}
 	}
-	if err := in.selectFiles(c); err != nil {
+	in.dockerfile = hash(text)
+	if in.files, in.unmatched, err = selectFiles(root, c); err != nil {
 		return nil, err
 	}
-	references, err := bases(text, c)
+	names, err := bases(text, c)
 	if err != nil {
 		return nil, err
 	}
-	in.bases = map[string]string{}
-	for _, ref := range references {
-		if in.bases[ref], err = baseDigest(ctx, ref, pinned[ref], c); err != nil {
+	for _, name := range names {
+		if in.bases[name], err = baseDigest(ctx, name, pinned[name], c); err != nil {
 			return nil, err
 		}
+	}
+	if in.settings, err = c.settings(); err != nil {
+		return nil, err
 	}
 	in.key, err = in.computeKey(c)
 	return in, err
 }
 
+// noDockerfile suggests the file that was likely meant.
 func noDockerfile(root *tree.Tree, c Config) error {
-	hint := "set dockerfile to where it is, relative to the context"
+	hint, best := "set dockerfile to where it is, relative to the context", 0
 	for _, e := range root.Entries() {
-		if strings.Contains(strings.ToLower(path.Base(e.Path)), "dockerfile") {
-			hint = fmt.Sprintf("there is %s: set dockerfile = %q", e.Path, e.Path)
-			break
+		score, base := 0, strings.ToLower(path.Base(e.Path))
+		switch {
+		case base == strings.ToLower(path.Base(c.Dockerfile)):
+			score = 3
+		case strings.HasSuffix(base, ".dockerignore"):
+		case strings.Contains(base, "dockerfile"):
+			score = 2
+		case strings.Contains(base, "containerfile"):
+			score = 1
+		}
+		if score > best {
+			hint, best = fmt.Sprintf("there is %s: set dockerfile = %q", e.Path, e.Path), score
 		}
 	}
 	return &sdk.Error{Summary: fmt.Sprintf("there is no %s in the context %s", c.Dockerfile, c.Context), Path: sdk.At("dockerfile"), Hint: hint, Code: "buildx.no_dockerfile"}
 }
 
-func (in *inputs) selectFiles(c Config) error {
-	in.files = slices.Clone(in.tree.Entries())
-	if len(c.Triggers) == 0 {
-		return nil
-	}
-	var err error
-	if in.files, in.unmatched, err = in.tree.Match(c.Triggers...); err != nil {
-		return fmt.Errorf("matching triggers: %w", err)
-	}
-	always, _, err := in.tree.Match(c.Dockerfile, c.Dockerfile+".dockerignore", ".dockerignore")
-	if err != nil {
-		return fmt.Errorf("matching the Dockerfile: %w", err)
-	}
-	in.files = append(in.files, always...)
-	slices.SortFunc(in.files, func(a, b tree.Entry) int { return strings.Compare(a.Path, b.Path) })
-	in.files = slices.CompactFunc(in.files, func(a, b tree.Entry) bool { return a.Path == b.Path })
-	return nil
-}
-
-func baseDigest(ctx context.Context, reference, pinned string, c Config) (string, error) {
+func baseDigest(ctx context.Context, name, pinned string, c Config) (string, error) {
 	if pinned != "" {
 		return pinned, nil
 	}
-	ref, err := registry.Parse(reference, c.Insecure)
+	ref, err := registry.Parse(name, c.Insecure)
 	if err != nil {
 		return "", build.At(err, "dockerfile")
 	}
 	digest, err := registry.Digest(ctx, ref)
 	if err != nil {
-		return "", build.At(err, "dockerfile")
+		return "", fmt.Errorf("the base image %s: %w", name, build.At(err, "dockerfile"))
 	}
 	return digest, nil
 }
@@ -114,43 +112,85 @@ func baseDigest(ctx context.Context, reference, pinned string, c Config) (string
 // computeKey hashes what decides over the images; the repository and the tag do not.
 func (in *inputs) computeKey(c Config) (string, error) {
 	raw, err := json.Marshal(map[string]any{
-		"type": "buildx", "format": format, "files": tree.Digest(in.files), "settings": c.settings(),
+		"type": "buildx", "format": format, "files": tree.Digest(in.files), "dockerfile": in.dockerfile, "settings": in.settings,
 		"platforms": c.platforms(), "bases": in.bases,
 	})
 	if err != nil {
 		return "", fmt.Errorf("computing the content key: %w", err)
 	}
-	sum := sha256.Sum256(raw)
-	return "sha256:" + hex.EncodeToString(sum[:]), nil
+	return hash(raw), nil
+}
+
+func hash(b []byte) string {
+	sum := sha256.Sum256(b)
+	return "sha256:" + hex.EncodeToString(sum[:])
 }
 
 // settings are the settings that a person wrote, by name. What is empty is left out.
-func (c Config) settings() map[string]any {
+func (c Config) settings() (map[string]any, error) {
 	s := map[string]any{}
-	for name, v := range map[string]map[string]string{"labels": c.Labels} {
-		if len(v) > 0 {
-			s[name] = v
-		}
+	if len(c.Labels) > 0 {
+		s["labels"] = c.Labels
 	}
 	for name, v := range c.Args {
 		s["build argument "+name] = v
 	}
+	for name, v := range c.SensitiveArgs {
+		print, err := fingerprint(name, v)
+		if err != nil {
+			return nil, err
+		}
+		s["build argument "+name] = print
+	}
 	if c.Target != "" {
 		s["target"] = c.Target
 	}
-	if c.Dockerfile != "Dockerfile" {
+	if c.Dockerfile != defaultDockerfile {
 		s["dockerfile"] = c.Dockerfile
 	}
 	if len(c.Secrets) > 0 {
 		s["secrets"] = slices.Sorted(maps.Keys(c.Secrets))
 	}
-	return s
+	return s, nil
 }
 
-// platforms returns the platforms, sorted: their order means nothing.
+// rounds make it slow to guess a short secret from its fingerprint (some 20 ms each).
+const rounds = 100_000
+
+// fingerprint tells a sensitive value from others without holding it. The content key is public and made of it.
+func fingerprint(name, value string) (string, error) {
+	key, err := pbkdf2.Key(sha256.New, value, []byte("davit buildx "+name), rounds, 16)
+	if err != nil {
+		return "", fmt.Errorf("fingerprinting the build argument %s: %w", name, err)
+	}
+	return "pbkdf2:" + hex.EncodeToString(key), nil
+}
+
+// buildArgs are all build arguments.
+func (c Config) buildArgs() map[string]string {
+	all := map[string]string{}
+	maps.Copy(all, c.Args)
+	maps.Copy(all, c.SensitiveArgs)
+	return all
+}
+
+// platforms returns the platforms in their usual form ("linux/arm" is "linux/arm/v7"), sorted: their order means nothing.
 func (c Config) platforms() []string {
 	if len(c.Platforms) == 0 {
 		return []string{"linux/amd64", "linux/arm64"}
 	}
-	return slices.Sorted(slices.Values(c.Platforms))
+	var out []string
+	for _, p := range c.Platforms {
+		out = append(out, normalPlatform(p))
+	}
+	slices.Sort(out)
+	return out
+}
+
+func normalPlatform(p string) string {
+	parsed, err := platforms.Parse(p)
+	if err != nil {
+		return p
+	}
+	return platforms.FormatAll(platforms.Normalize(parsed))
 }

@@ -1,0 +1,172 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/hashicorp/hcl/v2"
+	"github.com/zclconf/go-cty/cty"
+
+	"github.com/davit-sh/davit/core/eval"
+	"github.com/davit-sh/davit/core/event"
+	"github.com/davit-sh/davit/core/plan"
+	pluginv1 "github.com/davit-sh/davit/schemas/plugin/v1"
+	"github.com/davit-sh/davit/state"
+)
+
+// operate runs one operation: intent, work, result.
+func (a *applying) operate(ctx context.Context, c *plan.Change, in *instance) hcl.Diagnostics {
+	t := in.node.typ
+	if plain, _ := in.config.UnmarkDeep(); !t.pluginConfig(plain).IsWhollyKnown() {
+		return hcl.Diagnostics{in.errorf("it cannot be applied", "Some of its arguments are still unknown, though all that they depend on is done.")}
+	}
+	prior, _, err := a.prior(in.addr, t)
+	if err != nil {
+		return hcl.Diagnostics{a.failure(in, "applying", err)}
+	}
+	config, err := stored(t.pluginConfig(in.config))
+	if err != nil {
+		return hcl.Diagnostics{a.failure(in, "applying", err)}
+	}
+	op := state.Operation{
+		ID: uuid.NewString(), Address: c.Address, Kind: c.Kind, Type: c.Type, Plugin: c.Plugin, Action: string(c.Action),
+		Begun: time.Now().UTC(), PlanHash: a.plan.Digest, Config: config, Private: c.Private, DependsOn: a.managedUpstream(in),
+	}
+	req := &pluginv1.ApplyRequest{
+		Operation: op.ID, Address: op.Address, Kind: op.Kind, Type: op.Type, Action: protoAction(c.Action),
+		Prior: prior, PlannedPrivate: c.Private,
+	}
+	plain, _ := in.config.UnmarkDeep()
+	if req.Config, err = eval.EncodeValue(t.pluginConfig(plain)); err != nil {
+		return hcl.Diagnostics{a.failure(in, "applying", err)}
+	}
+	if planned, err := c.After.Cty(); err == nil {
+		if req.Planned, err = eval.EncodeValue(fit(planned, t.outputType)); err != nil {
+			return hcl.Diagnostics{a.failure(in, "applying", err)}
+		}
+	}
+	res, diags := a.call(ctx, in, &op, req)
+	rec := state.Record{
+		Address: op.Address, Kind: op.Kind, Type: op.Type, Plugin: op.Plugin, Status: state.StatusOK, Config: config,
+		DependsOn: op.DependsOn, Updated: time.Now().UTC(),
+	}
+	if diags.HasErrors() {
+		return append(diags, a.endFailed(in, &op, rec, res)...)
+	}
+	outputs, err := a.decodeOutputs(t, res.GetOutputs())
+	if err == nil && !outputs.IsWhollyKnown() {
+		err = fmt.Errorf("plugin %q answered with outputs that are still unknown after apply: this is a defect of the plugin", t.plugin)
+	}
+	if err != nil {
+		return append(diags, append(hcl.Diagnostics{a.failure(in, "applying", err)}, a.endFailed(in, &op, rec, res)...)...)
+	}
+	in.value = t.value(in.addr, in.config, outputs)
+	if rec.Outputs, err = stored(outputs); err != nil {
+		return append(diags, a.failure(in, "applying", err))
+	}
+	rec.Private = res.GetPrivate()
+	batch := state.Batch{Put: append([]state.Record{rec}, a.observed(in)...), End: []string{op.ID}}
+	if err := a.commit(batch); err != nil {
+		return append(diags, a.failure(in, "writing its result to state", err))
+	}
+	return diags
+}
+
+// commit writes to state even when the run is being stopped: what has happened must be kept.
+func (a *applying) commit(b state.Batch) error {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	_, err := a.lease.Commit(ctx, b)
+	return err
+}
+
+// call commits the intent and runs the operation in the plugin.
+func (a *applying) call(ctx context.Context, in *instance, op *state.Operation, req *pluginv1.ApplyRequest) (*pluginv1.ApplyResult, hcl.Diagnostics) {
+	if err := a.commit(state.Batch{Begin: []state.Operation{*op}}); err != nil {
+		return nil, hcl.Diagnostics{a.failure(in, "writing its intent to state", err)}
+	}
+	a.emit(event.Event{Type: event.OperationStart, Address: op.Address, Action: op.Action, Operation: op.ID})
+	client, err := a.Plugins.Client(ctx, op.Plugin)
+	if err != nil {
+		return nil, hcl.Diagnostics{a.failure(in, op.Action, err)}
+	}
+	stop := a.heartbeat(event.Event{Address: op.Address, Action: op.Action, Operation: op.ID})
+	defer stop()
+	res, err := client.Apply(ctx, req, func(m *pluginv1.ApplyResponse) error { return a.told(in, op, m) })
+	if err != nil {
+		return nil, hcl.Diagnostics{a.failure(in, op.Action, err)}
+	}
+	return res, a.diagnostics(in, res.GetDiagnostics())
+}
+
+// told deals with what a plugin tells while it works.
+func (a *applying) told(in *instance, op *state.Operation, m *pluginv1.ApplyResponse) error {
+	ev := event.Event{Address: op.Address, Operation: op.ID}
+	switch b := m.GetBody().(type) {
+	case *pluginv1.ApplyResponse_Log:
+		ev.Type, ev.Stream, ev.Message = event.Log, b.Log.GetStream(), a.secrets.mask(b.Log.GetLine())
+	case *pluginv1.ApplyResponse_Progress:
+		ev.Type, ev.Message, ev.Done, ev.Total = event.Progress, a.secrets.mask(b.Progress.GetMessage()), b.Progress.GetDone(), b.Progress.GetTotal()
+	case *pluginv1.ApplyResponse_Item:
+		ev.Type, ev.Item, ev.Status, ev.Message = event.Item, b.Item.GetKey(), b.Item.GetStatus(), a.secrets.mask(b.Item.GetMessage())
+	case *pluginv1.ApplyResponse_Checkpoint:
+		outputs, err := a.partOutputs(in, b.Checkpoint.GetOutputs())
+		if err != nil {
+			return err
+		}
+		op.Checkpoint = checkpointOf(outputs, b.Checkpoint.GetPrivate())
+		return a.commit(state.Batch{Begin: []state.Operation{*op}})
+	default:
+		return nil
+	}
+	a.emit(ev)
+	return nil
+}
+
+// partOutputs reads outputs of a result so far: what is not known yet becomes null.
+func (a *applying) partOutputs(in *instance, v *pluginv1.Value) (json.RawMessage, error) {
+	if v == nil {
+		return nil, nil
+	}
+	outputs, err := a.decodeOutputs(in.node.typ, v)
+	if err != nil {
+		return nil, err
+	}
+	known, err := cty.Transform(outputs, func(_ cty.Path, v cty.Value) (cty.Value, error) {
+		if !v.IsKnown() {
+			return cty.NullVal(v.Type()), nil
+		}
+		return v, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return stored(known)
+}
+
+// endFailed keeps what exists of an operation that failed.
+func (a *applying) endFailed(in *instance, op *state.Operation, rec state.Record, res *pluginv1.ApplyResult) hcl.Diagnostics {
+	part := op.Checkpoint
+	if res.GetOutputs() != nil {
+		if outputs, err := a.partOutputs(in, res.GetOutputs()); err == nil {
+			part = checkpointOf(outputs, res.GetPrivate())
+		}
+	}
+	b := state.Batch{End: []string{op.ID}}
+	if part != nil {
+		rec.Status, rec.Outputs, rec.Private = state.StatusPartial, part.Outputs, part.Private
+		b.Put = []state.Record{rec}
+	}
+	if res == nil && part == nil {
+		// The plugin died or the run was cut off: what it did is not known. The operation stays open and the
+		// next run looks.
+		return nil
+	}
+	if err := a.commit(b); err != nil {
+		return hcl.Diagnostics{a.failure(in, "writing its result to state", err)}
+	}
+	return nil
+}
