@@ -360,6 +360,16 @@ func storedValue(b json.RawMessage) (cty.Value, error) {
 	return v.Cty()
 }
 
+// overInstances tells whether for_each is a whole block: then each instance is made of the one
+// with its key, and needs no other.
+func (n *node) overInstances() bool {
+	if n.block == nil || n.block.ForEach == nil || len(n.expansion) != 1 {
+		return false
+	}
+	t, diags := hcl.AbsTraversalForExpr(n.block.ForEach)
+	return !diags.HasErrors() && len(t) == 3 && n.expansion[0].Key == nil
+}
+
 // dependencies finds the instances that in depends on, each once, in the order of the references.
 func (r *run) dependencies(n *node, each eval.Each) ([]addr.Instance, hcl.Diagnostics) {
 	var deps []addr.Instance
@@ -371,7 +381,12 @@ func (r *run) dependencies(n *node, each eval.Each) ([]addr.Instance, hcl.Diagno
 			deps = append(deps, i)
 		}
 	}
-	for _, ref := range append(slices.Clone(n.expansion), n.refs...) {
+	same := n.overInstances()
+	for i, ref := range append(slices.Clone(n.expansion), n.refs...) {
+		if one := (addr.Instance{Node: ref.Node, Key: each.Key}); same && i < len(n.expansion) && r.instance(one) != nil {
+			add(one)
+			continue
+		}
 		keys, expanded := r.Keys(ref.Node)
 		if !expanded {
 			add(addr.Instance{Node: ref.Node})

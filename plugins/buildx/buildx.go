@@ -3,8 +3,10 @@
 package buildx
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"path"
 
 	"github.com/davit-sh/davit/plugins/internal/build"
 	registry "github.com/davit-sh/davit/plugins/internal/oci"
@@ -24,12 +26,14 @@ func Plugin(version string) *sdk.Plugin {
 				"Dockerfile, settings or base images change.")))
 }
 
+const defaultDockerfile = "Dockerfile"
+
 // Config is the configuration of build "buildx".
 type Config struct {
 	Source     sdk.SourceRef `davit:"source" doc:"Where the files come from."`
 	Context    string        `davit:"context,optional" default:"." doc:"Folder in the source that is the build context. All of it is sent but for what its .dockerignore names."`
 	Dockerfile string        `davit:"dockerfile,optional" default:"Dockerfile" doc:"The Dockerfile, relative to the context."`
-	Triggers   []string      `davit:"triggers,optional" doc:"Patterns of files, relative to the context, that cause a build when they change; the Dockerfile and .dockerignore always do. Default: all of the context. A file that no pattern names causes no build, though the Dockerfile may copy it."`
+	Triggers   []string      `davit:"triggers,optional" doc:"Patterns of files, relative to the context, that cause a build when they change; the Dockerfile and .dockerignore always do. Default: all of the context but for what .dockerignore names. A file that no pattern names causes no build, though the Dockerfile may copy it."`
 
 	Platforms  []string `davit:"platforms,optional" doc:"Platforms as os/architecture[/variant]. Default: linux/amd64 and linux/arm64."`
 	Repository string   `davit:"repository" doc:"Where to push, without a tag."`
@@ -37,16 +41,33 @@ type Config struct {
 	Insecure   bool     `davit:"insecure,optional" doc:"Allow plain HTTP to a registry on another machine."`
 	Overwrite  bool     `davit:"overwrite,optional" doc:"Allow to move a tag that holds another image."`
 
-	Args    map[string]string `davit:"args,optional" doc:"Build arguments. They are readable by all who can pull the image: no secrets."`
-	Target  string            `davit:"target,optional" doc:"Stage to build. Default: the last one."`
-	Labels  map[string]string `davit:"labels,optional" doc:"Labels of the image."`
-	Secrets map[string]string `davit:"secrets,optional" doc:"Files with secrets for RUN --mount=type=secret, by id. Only the id takes part in the content key."`
+	Args          map[string]string `davit:"args,optional" doc:"Build arguments. They are readable by all who can pull the image: no secrets."`
+	SensitiveArgs map[string]string `davit:"sensitive_args,optional,sensitive" doc:"Build arguments that are neither shown nor stored; a change of one is still seen. The image may hold them all the same: what only a step needs is better in secrets."`
+	Target        string            `davit:"target,optional" doc:"Stage to build. Default: the last one."`
+	Labels        map[string]string `davit:"labels,optional" doc:"Labels of the image."`
+	Secrets       map[string]string `davit:"secrets,optional" doc:"Secrets for RUN --mount=type=secret, by id: a file, relative to the stack, or env:NAME for an environment variable that the plugin sees. Only the id takes part in the content key."`
 
 	BuildKit string       `davit:"buildkit,optional" doc:"Address of a BuildKit daemon: unix:///run/buildkit/buildkitd.sock, tcp://host:1234. Default: the environment variable BUILDKIT_HOST."`
+	TLS      *TLS         `davit:"tls,block" doc:"Certificates for a daemon at tcp://."`
 	Builder  string       `davit:"builder,optional" doc:"Name of a docker buildx builder to use instead of a daemon's address."`
+	Cache    *Cache       `davit:"cache,block" doc:"Keeps BuildKit's cache in a registry, for builders that forget theirs."`
 	Timeout  sdk.Duration `davit:"timeout,optional" default:"30m" doc:"How long a build may take."`
 
 	DeleteOnDestroy bool `davit:"delete_on_destroy,optional" doc:"Delete the pushed tag when the build is destroyed. Else images stay in the registry, where others may run them."`
+}
+
+// TLS is how a daemon is trusted and trusts.
+type TLS struct {
+	CA         string `davit:"ca,optional" doc:"File with the authority that signed the daemon's certificate, relative to the stack. Default: the system's."`
+	Cert       string `davit:"cert,optional" doc:"File with the certificate to show, relative to the stack."`
+	Key        string `davit:"key,optional" doc:"File with its key, relative to the stack."`
+	ServerName string `davit:"server_name,optional" doc:"Name in the daemon's certificate. Default: the host of its address."`
+}
+
+// Cache is where BuildKit's cache is kept.
+type Cache struct {
+	Ref  string `davit:"ref" doc:"Image reference that holds the cache: registry.example.com/team/app:cache."`
+	Mode string `davit:"mode,optional" default:"max" doc:"What is kept: max, all steps; min, those of the image only."`
 }
 
 // Outputs are the outputs of build "buildx".
@@ -76,6 +97,7 @@ func (b builder) Plan(ctx context.Context, r planRequest) (planResult, error) {
 	if err := b.Validate(ctx, r.Config); err != nil {
 		return planResult{}, err
 	}
+	r.Config = r.Config.clean()
 	var pinned map[string]string
 	if reviewed := build.Decode(r.Private, format); reviewed != nil {
 		pinned = reviewed.Bases
@@ -92,7 +114,7 @@ func (b builder) Plan(ctx context.Context, r planRequest) (planResult, error) {
 		Repository: r.Config.Repository, Tag: r.Config.Tag, Insecure: r.Config.Insecure, Overwrite: r.Config.Overwrite,
 		Source: r.Config.Source, Key: in.key, Platforms: r.Config.platforms(), Unmatched: in.unmatched,
 		Describe: func(string) string { return "" },
-		Inputs:   build.Inputs{Format: format, Files: in.files, Settings: r.Config.settings(), Bases: in.bases},
+		Inputs:   build.Inputs{Format: format, Files: in.files, Settings: in.settings, Bases: in.bases},
 	}, prior)
 	return planned(res), err
 }
@@ -103,6 +125,7 @@ func planned(r build.Result) planResult {
 
 // Apply builds and pushes what was planned, or takes over what is pushed already.
 func (builder) Apply(ctx context.Context, r applyRequest) (result, error) {
+	r.Config = r.Config.clean()
 	res, err := build.Apply(ctx, build.Order{
 		Action: r.Action, Planned: r.Planned.BuildOutputs, Private: r.Private, Format: format,
 		Repository: r.Config.Repository, Insecure: r.Config.Insecure, Overwrite: r.Config.Overwrite,
@@ -116,6 +139,12 @@ func (builder) Apply(ctx context.Context, r applyRequest) (result, error) {
 	return result{Outputs: Outputs{res.Outputs}, Private: res.Private}, err
 }
 
+// clean writes paths in one form.
+func (c Config) clean() Config {
+	c.Context, c.Dockerfile = path.Clean(c.Context), path.Clean(cmp.Or(c.Dockerfile, defaultDockerfile))
+	return c
+}
+
 // makeIndex has BuildKit push the images by their digest, and labels the index of them.
 func makeIndex(ctx context.Context, r applyRequest, repo name.Repository, reviewed *build.Record, label registry.Label) (v1.ImageIndex, error) {
 	in, err := gather(ctx, r.Config, reviewed.Bases)
@@ -125,7 +154,11 @@ func makeIndex(ctx context.Context, r applyRequest, repo name.Repository, review
 	if in.key != r.Planned.Key {
 		return nil, &sdk.Error{Summary: "the files or settings are not those of the plan any more", Hint: "plan again", Code: "buildx.stale"}
 	}
-	job := &job{Config: r.Config, in: in, repo: repo, progress: newProgress(ctx)}
+	secrets, err := r.Config.readSecrets(ctx)
+	if err != nil {
+		return nil, err
+	}
+	job := &job{Config: r.Config, in: in, repo: repo, secrets: secrets, stack: sdk.HostOf(ctx).StackDir, progress: newProgress(ctx, secrets, r.Config)}
 	digest, err := job.run(ctx)
 	if err != nil {
 		return nil, err
@@ -148,21 +181,6 @@ func makeIndex(ctx context.Context, r applyRequest, repo name.Repository, review
 	}
 	index := mutate.AppendManifests(mutate.IndexMediaType(empty.Index, types.OCIImageIndex), mutate.IndexAddendum{Add: image, Descriptor: v1.Descriptor{Platform: platform}})
 	return registry.Annotate(index, label)
-}
-
-// run builds one way or the other and returns the digest of what was pushed.
-func (j *job) run(ctx context.Context) (digest string, err error) {
-	ctx, cancel := context.WithTimeout(ctx, j.Timeout.Duration())
-	defer cancel()
-	if j.Builder != "" {
-		digest, err = j.withBuilder(ctx)
-	} else {
-		digest, err = j.withDaemon(ctx)
-	}
-	if err != nil {
-		return "", j.progress.failure(ctx, err)
-	}
-	return digest, nil
 }
 
 // Destroy leaves the images in the registry unless delete_on_destroy is set.

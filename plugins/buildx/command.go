@@ -1,23 +1,21 @@
 package buildx
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/davit-sh/davit/sdk"
 	"github.com/docker/cli/cli/config"
-	"github.com/moby/buildkit/client"
 )
 
 // withBuilder builds with docker buildx and returns the digest of what was pushed.
@@ -31,109 +29,147 @@ func (j *job) withBuilder(ctx context.Context) (string, error) {
 		return "", err
 	}
 	defer os.RemoveAll(dir)
-	if err := copyContext(j, filepath.Join(dir, "context")); err != nil {
-		return "", err
+	w := workFolder{dir}
+	if err := j.prepare(w); err != nil {
+		return "", fmt.Errorf("preparing the build in %s: %w", dir, err)
 	}
-	metadata := filepath.Join(dir, "metadata.json")
-	args, err := j.arguments(filepath.Join(dir, "context"), metadata)
-	if err != nil {
-		return "", err
-	}
-	cmd := exec.CommandContext(ctx, command[0], append(command[1:], args...)...) //nolint:gosec // docker buildx, as configured
-	cmd.Env = append(os.Environ(), "SOURCE_DATE_EPOCH=0", "BUILDX_METADATA_PROVENANCE=disabled", "BUILDX_NO_DEFAULT_ATTESTATIONS=1")
-	for name, value := range j.Args {
-		cmd.Env = append(cmd.Env, name+"="+value)
-	}
+	cmd := exec.CommandContext(ctx, command[0], append(command[1:], j.arguments(w)...)...) //nolint:gosec // docker buildx, as configured
+	cmd.Env = j.environment(w)
+	output := &rawJSON{progress: j.progress}
+	cmd.Stderr = output
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = 5 * time.Second
-	endWithParent(cmd)
-	stderr, err := cmd.StderrPipe()
-	if err != nil {
-		return "", err
-	}
-	if err := cmd.Start(); err != nil {
-		return "", fmt.Errorf("starting docker buildx: %w", err)
-	}
-	plain := j.progress.readJSON(stderr)
-	if err := cmd.Wait(); err != nil {
+	if err := runHere(cmd); err != nil {
 		if ctx.Err() != nil {
 			return "", ctx.Err()
 		}
-		return "", errors.New(strings.TrimPrefix(strings.TrimSpace(strings.Join(plain, "\n")), "ERROR: "))
+		return "", j.explain(output, err)
 	}
-	return metadataDigest(metadata)
+	return metadataDigest(w.metadata())
 }
 
-// arguments are those of docker buildx. Values of build arguments travel in the environment: arguments of
-// processes are for everybody to read.
-func (j *job) arguments(context, metadata string) ([]string, error) {
-	args := []string{"build", "--builder", j.Builder, "--platform", strings.Join(j.platforms(), ","), "--progress", "rawjson",
-		"--metadata-file", metadata, "--provenance=false", "--sbom=false", "--file", filepath.Join(context, filepath.FromSlash(j.Dockerfile))}
-	export := []string{"type=image"}
-	for _, k := range slices.Sorted(maps.Keys(j.export())) {
-		export = append(export, k+"="+j.export()[k])
+// workFolder is a folder for one run of docker buildx.
+type workFolder struct{ dir string }
+
+func (w workFolder) context() string  { return filepath.Join(w.dir, "context") }
+func (w workFolder) policy() string   { return filepath.Join(w.dir, "policy.json") }
+func (w workFolder) metadata() string { return filepath.Join(w.dir, "metadata.json") }
+
+// prepare writes what docker buildx reads.
+func (j *job) prepare(w workFolder) error {
+	if err := copyContext(j.in.tree, w.context()); err != nil {
+		return err
 	}
-	args = append(args, "--output", strings.Join(export, ","))
+	policy, err := json.Marshal(j.pins())
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(w.policy(), policy, 0o600)
+}
+
+// runHere runs a command from one thread: Linux ends a child with the thread that has started it.
+func runHere(cmd *exec.Cmd) error {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	endWithParent(cmd)
+	return cmd.Run()
+}
+
+// arguments are those of docker buildx. Everybody on the machine can read them, so that sensitive values are not among them.
+func (j *job) arguments(w workFolder) []string {
+	args := []string{
+		"build", "--builder", j.Builder, "--platform", strings.Join(j.platforms(), ","), "--progress", "rawjson",
+		"--metadata-file", w.metadata(), "--provenance=false", "--sbom=false",
+		"--file", filepath.Join(w.context(), filepath.FromSlash(j.Dockerfile)), "--output", options("image", j.export()),
+	}
 	if j.Target != "" {
 		args = append(args, "--target", j.Target)
 	}
-	for _, name := range slices.Sorted(maps.Keys(j.Args)) {
-		args = append(args, "--build-arg", name)
+	plain := map[string]string{epochArg: j.epochOf()}
+	maps.Copy(plain, j.Args)
+	for _, name := range slices.Sorted(maps.Keys(plain)) {
+		args = append(args, "--build-arg", name+"="+plain[name])
 	}
-	for _, name := range slices.Sorted(maps.Keys(j.labels())) {
-		args = append(args, "--label", name+"="+j.labels()[name])
+	for _, name := range slices.Sorted(maps.Keys(j.SensitiveArgs)) {
+		args = append(args, "--build-arg", name) // its value is in the environment
 	}
-	for _, id := range slices.Sorted(maps.Keys(j.Secrets)) {
-		args = append(args, "--secret", "id="+id+",src="+j.Secrets[id])
+	labels := j.labels()
+	for _, name := range slices.Sorted(maps.Keys(labels)) {
+		args = append(args, "--label", name+"="+labels[name])
 	}
-	pins, err := j.pins()
-	if err != nil {
-		return nil, err
+	for _, s := range j.secrets {
+		from := "src=" + s.file
+		if s.env != "" {
+			from = "env=" + s.env
+		}
+		args = append(args, "--secret", quoteCSV("id="+s.id)+","+quoteCSV(from))
 	}
-	for _, name := range slices.Sorted(maps.Keys(pins)) {
-		args = append(args, "--build-context", name+"="+pins[name])
+	if j.Cache != nil {
+		args = append(args, "--cache-from", options("registry", j.cacheFrom()), "--cache-to", options("registry", j.cacheTo()))
 	}
-	return append(args, context), nil
+	return append(args, w.context())
 }
 
-// buildxCommand finds docker buildx, or buildx itself where there is no docker.
+func (j *job) environment(w workFolder) []string {
+	// A time in the environment is another way to give the build argument.
+	env := slices.DeleteFunc(os.Environ(), func(e string) bool { return strings.HasPrefix(e, epochArg+"=") })
+	env = append(env, "BUILDX_METADATA_PROVENANCE=disabled", "BUILDX_METADATA_WARNINGS=0", "BUILDX_NO_DEFAULT_ATTESTATIONS=1",
+		"EXPERIMENTAL_BUILDKIT_SOURCE_POLICY="+w.policy())
+	for name, value := range j.SensitiveArgs {
+		env = append(env, name+"="+value)
+	}
+	return env
+}
+
+// options writes a type and its attributes as docker buildx reads them.
+func options(kind string, attrs map[string]string) string {
+	fields := []string{"type=" + kind}
+	for _, k := range slices.Sorted(maps.Keys(attrs)) {
+		fields = append(fields, quoteCSV(k+"="+attrs[k]))
+	}
+	return strings.Join(fields, ",")
+}
+
+// quoteCSV keeps a field that has commas or quotes in one piece.
+func quoteCSV(field string) string {
+	if !strings.ContainsAny(field, ",\"\n") {
+		return field
+	}
+	return `"` + strings.ReplaceAll(field, `"`, `""`) + `"`
+}
+
+// buildxCommand finds docker buildx, or buildx itself where there is no docker. DAVIT_BUILDX names another one.
 func buildxCommand() ([]string, error) {
+	if command := os.Getenv("DAVIT_BUILDX"); command != "" {
+		return []string{command}, nil
+	}
 	if docker, err := exec.LookPath("docker"); err == nil {
 		return []string{docker, "buildx"}, nil
 	}
-	plugin := filepath.Join(config.Dir(), "cli-plugins", "docker-buildx")
-	if _, err := os.Stat(plugin); err == nil {
-		return []string{plugin}, nil
+	for _, name := range []string{filepath.Join(config.Dir(), "cli-plugins", "docker-buildx"), "docker-buildx", "buildx"} {
+		if path, err := exec.LookPath(name); err == nil {
+			return []string{path}, nil
+		}
 	}
 	return nil, &sdk.Error{Summary: "there is no docker command on this machine", Path: sdk.At("builder"), Code: "buildx.no_docker",
 		Hint: "install docker with buildx, or use buildkit, which needs neither"}
 }
 
-// copyContext writes the context with the modes that Git has: the cache keeps files read-only.
-func copyContext(j *job, to string) error {
-	for _, e := range j.in.tree.Entries() {
-		path := filepath.Join(to, filepath.FromSlash(e.Path))
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil { //nolint:gosec // as a checkout has it
-			return err
-		}
-		if e.Link != "" {
-			if err := os.Symlink(e.Link, path); err != nil {
-				return err
-			}
-			continue
-		}
-		b, err := j.in.tree.ReadFile(e.Path)
-		if err != nil {
-			return err
-		}
-		if err := os.WriteFile(path, b, fileMode(e.Mode)); err != nil {
-			return err
-		}
-		if err := os.Chtimes(path, modTime(e), modTime(e)); err != nil {
-			return err
-		}
+// explain turns what docker buildx says for itself into an error.
+func (j *job) explain(output *rawJSON, err error) error {
+	output.end()
+	text, said := output.message()
+	switch {
+	case !said:
+		return fmt.Errorf("docker buildx failed without saying why: %w", err)
+	case strings.Contains(text, "no builder ") && strings.Contains(text, " found"):
+		return &sdk.Error{Summary: fmt.Sprintf("there is no docker buildx builder %q", j.Builder), Detail: text, Path: sdk.At("builder"), Code: "buildx.no_builder",
+			Hint: "docker buildx ls lists them; docker buildx create --name " + j.Builder + " makes one"}
+	case strings.Contains(text, "is not a docker command") || strings.Contains(text, "unknown command: docker buildx"):
+		return &sdk.Error{Summary: "docker has no buildx on this machine", Path: sdk.At("builder"), Code: "buildx.no_docker",
+			Hint: "install the docker-buildx plugin, or use buildkit, which needs neither"}
 	}
-	return nil
+	return errors.New(text)
 }
 
 func metadataDigest(file string) (string, error) {
@@ -144,26 +180,11 @@ func metadataDigest(file string) (string, error) {
 	var m struct {
 		Digest string `json:"containerimage.digest"`
 	}
-	if err := json.Unmarshal(b, &m); err != nil || m.Digest == "" {
-		return "", fmt.Errorf("docker buildx did not say what it has built: %w", err)
+	if err := json.Unmarshal(b, &m); err != nil {
+		return "", fmt.Errorf("reading what docker buildx has built: %w", err)
+	}
+	if m.Digest == "" {
+		return "", errors.New("docker buildx did not say what it has built")
 	}
 	return m.Digest, nil
-}
-
-// readJSON reads progress as docker buildx writes it, and returns the lines that are none.
-func (p *progress) readJSON(r io.Reader) (plain []string) {
-	lines := bufio.NewScanner(r)
-	lines.Buffer(nil, 16<<20)
-	for lines.Scan() {
-		var s client.SolveStatus
-		if err := json.Unmarshal(lines.Bytes(), &s); err == nil && lines.Bytes()[0] == '{' {
-			p.status(&s)
-			continue
-		}
-		if text := strings.TrimSpace(lines.Text()); text != "" && len(plain) < 50 {
-			plain = append(plain, text)
-		}
-	}
-	_, _ = io.Copy(io.Discard, r) // so that the command is not held up by a line that is too long
-	return plain
 }

@@ -2,55 +2,35 @@ package buildx
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/binary"
+	"errors"
 	"io"
-	"io/fs"
-	"maps"
-	"path/filepath"
+	"net/url"
+	"os"
 	"strings"
 	"time"
 
-	"github.com/davit-sh/davit/plugins/internal/build"
-	registry "github.com/davit-sh/davit/plugins/internal/oci"
 	"github.com/davit-sh/davit/sdk"
-	"github.com/davit-sh/davit/sdk/tree"
-	"github.com/distribution/reference"
 	"github.com/docker/cli/cli/config"
-	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/moby/buildkit/client"
 	"github.com/moby/buildkit/exporter/containerimage/exptypes"
 	"github.com/moby/buildkit/session"
 	"github.com/moby/buildkit/session/auth/authprovider"
+	buildkitsecrets "github.com/moby/buildkit/session/secrets"
 	"github.com/moby/buildkit/session/secrets/secretsprovider"
 	"github.com/tonistiigi/fsutil"
-	fstypes "github.com/tonistiigi/fsutil/types"
 	"golang.org/x/sync/errgroup"
 )
 
-// job is one build that is carried out.
-type job struct {
-	Config
-	in       *inputs
-	repo     name.Repository
-	progress *progress
-}
+// firstAnswer is how long a daemon may take to answer at all.
+const firstAnswer = 20 * time.Second
 
 // withDaemon builds with a BuildKit daemon and returns the digest of what was pushed.
 func (j *job) withDaemon(ctx context.Context) (string, error) {
-	address, err := j.address()
+	c, err := j.connect(ctx)
 	if err != nil {
 		return "", err
 	}
-	c, err := client.New(ctx, address)
-	if err != nil {
-		return "", &sdk.Error{Summary: "the address of the BuildKit daemon cannot be used", Path: sdk.At("buildkit"), Code: "buildx.address", Err: err}
-	}
 	defer c.Close()
-	if _, err := c.Info(ctx); err != nil {
-		return "", &sdk.Error{Summary: "the BuildKit daemon at " + address + " cannot be reached", Path: sdk.At("buildkit"), Code: "buildx.unreachable",
-			Hint: "check that it runs and that this user may use it", Err: err}
-	}
 	opt, err := j.solveOpt()
 	if err != nil {
 		return "", err
@@ -63,7 +43,9 @@ func (j *job) withDaemon(ctx context.Context) (string, error) {
 		if err != nil {
 			return err
 		}
-		digest = res.ExporterResponse[exptypes.ExporterImageDigestKey]
+		if digest = res.ExporterResponse[exptypes.ExporterImageDigestKey]; digest == "" {
+			return errors.New("the daemon did not say what it has built")
+		}
 		return nil
 	})
 	g.Go(func() error {
@@ -75,128 +57,115 @@ func (j *job) withDaemon(ctx context.Context) (string, error) {
 	return digest, g.Wait()
 }
 
+// connect reaches the daemon, or says that it cannot be reached: what is sent to it later has no time limit of its own.
+func (j *job) connect(ctx context.Context) (*client.Client, error) {
+	address, err := j.address()
+	if err != nil {
+		return nil, err
+	}
+	c, err := client.New(ctx, address, j.trust(address)...)
+	if err != nil {
+		return nil, &sdk.Error{Summary: "the address of the BuildKit daemon cannot be used", Path: sdk.At("buildkit"), Code: "buildx.address", Err: err}
+	}
+	asking, cancel := context.WithTimeout(ctx, firstAnswer)
+	defer cancel()
+	if _, err := c.Info(asking); err != nil {
+		_ = c.Close()
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		return nil, &sdk.Error{Summary: "the BuildKit daemon at " + address + " cannot be reached", Path: sdk.At("buildkit"), Code: "buildx.unreachable",
+			Hint: "check that it runs, that this user may use it, and the tls block if it wants certificates", Detail: err.Error()}
+	}
+	return c, nil
+}
+
+// trust is how the daemon is trusted and trusts, as the tls block says.
+func (j *job) trust(address string) []client.ClientOpt {
+	if j.TLS == nil {
+		return nil
+	}
+	server := j.TLS.ServerName
+	if u, err := url.Parse(address); server == "" && err == nil {
+		server = u.Hostname()
+	}
+	opts := []client.ClientOpt{client.WithServerConfigSystem(server)}
+	if j.TLS.CA != "" {
+		opts = []client.ClientOpt{client.WithServerConfig(server, absolute(j.stack, j.TLS.CA))}
+	}
+	if j.TLS.Cert != "" {
+		opts = append(opts, client.WithCredentials(absolute(j.stack, j.TLS.Cert), absolute(j.stack, j.TLS.Key)))
+	}
+	return opts
+}
+
 func (j *job) solveOpt() (*client.SolveOpt, error) {
 	context, err := contextFS(j.in.tree)
 	if err != nil {
 		return nil, err
 	}
-	secrets, err := j.secrets()
-	if err != nil {
-		return nil, err
-	}
 	attrs := map[string]string{
-		"filename": j.Dockerfile, "platform": strings.Join(j.platforms(), ","), "build-arg:SOURCE_DATE_EPOCH": "0",
+		"filename": j.Dockerfile, "platform": strings.Join(j.platforms(), ","), "build-arg:" + epochArg: j.epochOf(),
 	}
 	if j.Target != "" {
 		attrs["target"] = j.Target
 	}
-	for name, value := range j.Args {
+	for name, value := range j.buildArgs() {
 		attrs["build-arg:"+name] = value
 	}
 	for name, value := range j.labels() {
 		attrs["label:"+name] = value
 	}
-	pins, err := j.pins()
-	if err != nil {
-		return nil, err
-	}
-	for name, to := range pins {
-		attrs["context:"+name] = to
-	}
-	docker := config.LoadDefaultConfigFile(io.Discard)
-	return &client.SolveOpt{
-		Frontend: "dockerfile.v0", FrontendAttrs: attrs,
+	opt := &client.SolveOpt{
+		Frontend: "dockerfile.v0", FrontendAttrs: attrs, SourcePolicy: j.pins(),
 		LocalMounts: map[string]fsutil.FS{"context": context, "dockerfile": context},
 		Exports:     []client.ExportEntry{{Type: client.ExporterImage, Attrs: j.export()}},
-		Session: append([]session.Attachable{authprovider.NewDockerAuthProvider(authprovider.DockerAuthProviderConfig{
-			AuthConfigProvider: authprovider.LoadAuthConfig(docker),
-		})}, secrets...),
-	}, nil
+		// The daemon keeps the files of each build, to be sent only what changed.
+		SharedKey: "davit " + j.repo.Name() + " " + j.Context,
+		Session:   []session.Attachable{j.credentials(), j.secretProvider()},
+	}
+	if j.Cache != nil {
+		opt.CacheImports = []client.CacheOptionsEntry{{Type: "registry", Attrs: j.cacheFrom()}}
+		opt.CacheExports = []client.CacheOptionsEntry{{Type: "registry", Attrs: j.cacheTo()}}
+	}
+	return opt, nil
 }
 
-// export says how the result is pushed: by its digest, so that no tag moves before all of it is there.
-func (j *job) export() map[string]string {
-	attrs := map[string]string{
-		"name": j.repo.Name(), "push": "true", "push-by-digest": "true", "oci-mediatypes": "true", "rewrite-timestamp": "true",
-	}
-	if j.repo.Scheme() == "http" {
-		attrs["registry.insecure"] = "true"
-	}
-	return attrs
+// credentials answers the daemon's questions for logins: it has none of its own.
+func (j *job) credentials() session.Attachable {
+	return authprovider.NewDockerAuthProvider(authprovider.DockerAuthProviderConfig{
+		AuthConfigProvider: authprovider.LoadAuthConfig(config.LoadDefaultConfigFile(io.Discard)),
+	})
 }
 
-// labels are those of the images. The content key is one of them: equal keys are equal images.
-func (j *job) labels() map[string]string {
-	labels := map[string]string{registry.AnnotationKey: j.in.key}
-	maps.Copy(labels, j.Labels)
-	return labels
+func (j *job) secretProvider() session.Attachable {
+	values := secretStore{}
+	for _, s := range j.secrets {
+		values[s.id] = s.value
+	}
+	return secretsprovider.NewSecretProvider(values)
 }
 
-// pins makes the build use the base images that the key was computed over, under the names that BuildKit looks for.
-func (j *job) pins() (map[string]string, error) {
-	pins := map[string]string{}
-	for base, digest := range j.in.bases {
-		named, err := reference.ParseNormalizedNamed(base)
-		if err != nil {
-			return nil, build.At(&sdk.Error{Summary: base + " is not the name of an image", Err: err}, "dockerfile")
-		}
-		if _, pinned := named.(reference.Digested); pinned {
-			continue // the Dockerfile says which one it wants
-		}
-		key := strings.TrimSuffix(reference.FamiliarString(named), ":latest")
-		pins[key] = "docker-image://" + reference.TagNameOnly(named).String() + "@" + digest
+// secretStore hands out the secrets that were read.
+type secretStore map[string][]byte
+
+// GetSecret implements secrets.SecretStore.
+func (s secretStore) GetSecret(_ context.Context, id string) ([]byte, error) {
+	v, ok := s[id]
+	if !ok {
+		return nil, buildkitsecrets.ErrNotFound
 	}
-	return pins, nil
+	return v, nil
 }
 
-func (j *job) secrets() ([]session.Attachable, error) {
-	if len(j.Secrets) == 0 {
-		return nil, nil
+// address is where the daemon is.
+func (c Config) address() (string, error) {
+	if c.BuildKit != "" {
+		return c.BuildKit, nil
 	}
-	var sources []secretsprovider.Source
-	for id, file := range j.Secrets {
-		sources = append(sources, secretsprovider.Source{ID: id, FilePath: file})
+	if host := os.Getenv("BUILDKIT_HOST"); host != "" {
+		return host, nil
 	}
-	store, err := secretsprovider.NewStore(sources)
-	if err != nil {
-		return nil, &sdk.Error{Summary: "a secret cannot be read", Path: sdk.At("secrets"), Code: "buildx.secret", Err: err}
-	}
-	return []session.Attachable{secretsprovider.NewSecretProvider(store)}, nil
-}
-
-// contextFS is the build context as Git has it: the cache keeps files read-only.
-func contextFS(t *tree.Tree) (fsutil.FS, error) {
-	dir, err := fsutil.NewFS(t.Path())
-	if err != nil {
-		return nil, err
-	}
-	entries := make(map[string]tree.Entry, len(t.Entries()))
-	for _, e := range t.Entries() {
-		entries[e.Path] = e
-	}
-	return fsutil.NewFilterFS(dir, &fsutil.FilterOpt{Map: func(path string, s *fstypes.Stat) fsutil.MapResult {
-		s.Uid, s.Gid, s.ModTime = 0, 0, 0
-		if e, ok := entries[filepath.ToSlash(path)]; ok {
-			s.ModTime = modTime(e).UnixNano()
-			if e.Link == "" {
-				s.Mode = uint32(fileMode(e.Mode))
-			}
-		}
-		return fsutil.MapResultKeep
-	}})
-}
-
-// modTime is made of a file's content. BuildKit takes a file of the same size and time for the same
-// file and does not look into it; in the image, all times are set to one.
-func modTime(e tree.Entry) time.Time {
-	sum := sha256.Sum256([]byte(e.Digest))
-	const century = 100 * 365 * 24 * int64(time.Hour)
-	return time.Unix(0, int64(binary.BigEndian.Uint64(sum[:])>>1)%century) //nolint:gosec // it fits after the shift
-}
-
-func fileMode(mode fs.FileMode) fs.FileMode {
-	if mode&0o100 != 0 {
-		return 0o755
-	}
-	return 0o644
+	return "", &sdk.Error{Summary: "there is nothing to build with", Path: sdk.At("buildkit"), Code: "buildx.no_builder",
+		Hint: "set buildkit to a BuildKit daemon, or builder to the name of a docker buildx builder, or BUILDKIT_HOST in the environment"}
 }

@@ -4,8 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
+	"io/fs"
+	"maps"
+	"net/url"
+	"path"
+	"regexp"
 	"slices"
+	"strings"
 
 	"github.com/bmatcuk/doublestar/v4"
 	"github.com/containerd/platforms"
@@ -13,59 +18,139 @@ import (
 	"github.com/davit-sh/davit/sdk"
 )
 
+// checks are findings so far.
+type checks struct{ all sdk.Errors }
+
+func (k *checks) add(err error, path ...any) {
+	if err == nil {
+		return
+	}
+	var known *sdk.Error
+	if !errors.As(err, &known) {
+		known = &sdk.Error{Summary: err.Error()}
+	}
+	if known.Path == nil {
+		known.Path = path
+	}
+	k.all = append(k.all, known)
+}
+
 // Validate checks the configuration without looking at files or registries.
 func (builder) Validate(_ context.Context, c Config) error {
-	var all sdk.Errors
-	add := func(err error, path ...any) {
-		if err == nil {
-			return
-		}
-		var known *sdk.Error
-		if !errors.As(err, &known) {
-			known = &sdk.Error{Summary: err.Error()}
-		}
-		if known.Path == nil {
-			known.Path = path
-		}
-		all = append(all, known)
-	}
+	var k checks
 	_, err := registry.Repository(c.Repository, c.Insecure)
-	add(err, "repository")
+	k.add(err, "repository")
 	if registry.IsKeyTag(c.Tag) {
-		add(errors.New("tags like this one are davit's own"), "tag")
+		k.add(errors.New("tags like this one are davit's own"), "tag")
 	} else {
-		add(registry.CheckTag(c.Tag), "tag")
-	}
-	for i, p := range c.Platforms {
-		if _, err := platforms.Parse(p); err != nil {
-			add(fmt.Errorf(`%q is not a platform such as "linux/arm64" or "linux/arm/v7"`, p), "platforms", i)
-		}
-		if slices.Contains(c.Platforms[:i], p) {
-			add(fmt.Errorf("the platform %q is listed twice", p), "platforms", i)
-		}
+		k.add(registry.CheckTag(c.Tag), "tag")
 	}
 	for i, p := range c.Triggers {
 		if p == "" || !doublestar.ValidatePattern(p) {
-			add(fmt.Errorf("%q is not a pattern of file names", p), "triggers", i)
+			k.add(fmt.Errorf("%q is not a pattern of file names", p), "triggers", i)
 		}
 	}
-	if c.BuildKit != "" && c.Builder != "" {
-		add(errors.New("give either buildkit or builder: they are two ways to the same thing"), "builder")
+	if c.Dockerfile != "" && !fs.ValidPath(path.Clean(c.Dockerfile)) {
+		k.add(errors.New("the Dockerfile is named relative to the context, and is inside of it"), "dockerfile")
 	}
-	if len(all) > 0 {
-		return all
+	if c.Timeout.Duration() <= 0 {
+		k.add(errors.New("a timeout is more than nothing"), "timeout")
+	}
+	k.platforms(c)
+	k.arguments(c)
+	k.builder(c)
+	if c.Cache != nil {
+		k.cache(c)
+	}
+	if len(k.all) > 0 {
+		return k.all
 	}
 	return nil
 }
 
-// address is where the daemon is.
-func (c Config) address() (string, error) {
+func (k *checks) platforms(c Config) {
+	seen := map[string]bool{}
+	for i, p := range c.Platforms {
+		parsed, err := platforms.Parse(p)
+		if err != nil || parsed.OS == "" || parsed.Architecture == "" || !strings.Contains(p, "/") {
+			k.add(fmt.Errorf(`%q is not a platform such as "linux/arm64" or "linux/arm/v7"`, p), "platforms", i)
+			continue
+		}
+		if n := normalPlatform(p); seen[n] {
+			k.add(fmt.Errorf("the platform %q is listed twice", n), "platforms", i)
+		} else {
+			seen[n] = true
+		}
+	}
+}
+
+var (
+	reName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+	// reCommand are environment variables that docker, or what it is made of, goes by.
+	reCommand = regexp.MustCompile(`^(?i:(PATH|HOME|USER|TMPDIR|KUBECONFIG|SOURCE_DATE_EPOCH|(HTTP|HTTPS|NO|ALL|FTP)_PROXY)$|(DOCKER|BUILDX|BUILDKIT|EXPERIMENTAL|OTEL|LD|DYLD|GO|GRPC|SSL|SSH|XDG|DAVIT|AWS|AZURE|GOOGLE)_|GODEBUG$)`)
+)
+
+const ownLabels = "sh.davit."
+
+func (k *checks) arguments(c Config) {
+	for _, name := range slices.Sorted(maps.Keys(c.buildArgs())) {
+		_, sensitive := c.SensitiveArgs[name]
+		_, plain := c.Args[name]
+		attribute := "args"
+		if sensitive {
+			attribute = "sensitive_args"
+		}
+		switch {
+		case !reName.MatchString(name):
+			k.add(fmt.Errorf("%q is not the name of a build argument", name), attribute)
+		case sensitive && plain:
+			k.add(fmt.Errorf("the build argument %s is also in args", name), attribute)
+		case sensitive && c.Builder != "" && reCommand.MatchString(name):
+			k.add(fmt.Errorf("with builder, the sensitive build argument %s would be taken for a setting of docker's own: give it another name", name), attribute)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.Labels)) {
+		if name == "" || strings.HasPrefix(name, ownLabels) || strings.ContainsAny(name, "=\n") {
+			k.add(fmt.Errorf("%q is not a label to be set here: %s* are davit's own", name, ownLabels), "labels")
+		}
+	}
+	for _, id := range slices.Sorted(maps.Keys(c.Secrets)) {
+		if id == "" || c.Secrets[id] == "" || c.Secrets[id] == "env:" {
+			k.add(&sdk.Error{Summary: "a secret has an id and a file, or env: and the name of an environment variable"}, "secrets", id)
+		}
+	}
+}
+
+func (k *checks) builder(c Config) {
+	if c.BuildKit != "" && c.Builder != "" {
+		k.add(errors.New("give either buildkit or builder: they are two ways to the same thing"), "builder")
+	}
+	if strings.HasPrefix(c.Builder, "-") {
+		k.add(fmt.Errorf("%q is not the name of a builder", c.Builder), "builder")
+	}
+	scheme := ""
 	if c.BuildKit != "" {
-		return c.BuildKit, nil
+		u, err := url.Parse(c.BuildKit)
+		if err != nil || (u.Scheme != "unix" || u.Path == "") && (u.Scheme != "tcp" || u.Port() == "") {
+			k.add(errors.New("an address of a BuildKit daemon is unix:///path/of/socket or tcp://host:port"), "buildkit")
+			return
+		}
+		scheme = u.Scheme
 	}
-	if host := os.Getenv("BUILDKIT_HOST"); host != "" {
-		return host, nil
+	switch {
+	case c.TLS == nil:
+	case c.Builder != "" || scheme == "unix":
+		k.add(errors.New("certificates are for a daemon at tcp:// only"), "tls")
+	case (c.TLS.Cert == "") != (c.TLS.Key == ""):
+		k.add(errors.New("cert and key go together"), "tls")
 	}
-	return "", &sdk.Error{Summary: "there is nothing to build with", Path: sdk.At("buildkit"), Code: "buildx.no_builder",
-		Hint: "set buildkit to a BuildKit daemon, or builder to the name of a docker buildx builder, or BUILDKIT_HOST in the environment"}
+}
+
+func (k *checks) cache(c Config) {
+	if _, err := registry.Parse(c.Cache.Ref, c.Insecure); err != nil {
+		k.add(err, "cache", "ref")
+	}
+	if c.Cache.Mode != "min" && c.Cache.Mode != "max" {
+		k.add(fmt.Errorf(`%q is not "min" or "max"`, c.Cache.Mode), "cache", "mode")
+	}
 }

@@ -120,50 +120,24 @@ func (r *Record) changes(before *Record) []string {
 	}
 	var reasons []string
 	if (r.Files == nil) == (before.Files == nil) {
-		if named := differences(before.Files, r.Files); len(named) > 0 {
-			reasons = append(reasons, "files changed: "+some(named))
+		if changed := differences(before.Files, r.Files); len(changed) > 0 {
+			reasons = append(reasons, "files changed: "+some(changed))
 		}
-		if named := differences(before.Folders, r.Folders); len(named) > 0 {
-			reasons = append(reasons, "files changed in "+some(named))
+		if changed := differences(before.Folders, r.Folders); len(changed) > 0 {
+			reasons = append(reasons, "files changed in "+some(changed))
 		}
 	} else {
 		reasons = append(reasons, "files changed")
 	}
-	reasons = append(reasons, settingChanges(before.Settings, r.Settings)...)
+	for _, d := range differences(before.Settings, r.Settings) {
+		reasons = append(reasons, d.say("%s was set", "%s is not set any more", "%s changed"))
+	}
 	if before.Layout != r.Layout && len(reasons) == 0 {
 		reasons = append(reasons, "files go to other places in the image")
 	}
-	return append(reasons, baseChanges(before.Bases, r.Bases)...)
-}
-
-func settingChanges(before, now map[string]string) []string {
-	var reasons []string
-	for _, d := range differences(before, now) {
-		name, how, _ := strings.Cut(d, " ")
-		switch how {
-		case "(new)":
-			reasons = append(reasons, name+" was set")
-		case "(gone)":
-			reasons = append(reasons, name+" is not set any more")
-		default:
-			reasons = append(reasons, name+" changed")
-		}
-	}
-	return reasons
-}
-
-func baseChanges(before, now map[string]string) []string {
-	var reasons []string
-	for _, d := range differences(before, now) {
-		base, how, _ := strings.Cut(d, " ")
-		switch how {
-		case "(new)":
-			reasons = append(reasons, "it has the base image "+base+" now")
-		case "(gone)":
-			reasons = append(reasons, "it has not the base image "+base+" any more")
-		default:
-			reasons = append(reasons, fmt.Sprintf("the base image %s moved from %s to %s", base, abbreviate(before[base]), abbreviate(now[base])))
-		}
+	for _, d := range differences(before.Bases, r.Bases) {
+		moved := fmt.Sprintf("the base image %%s moved from %s to %s", abbreviate(before.Bases[d.key]), abbreviate(r.Bases[d.key]))
+		reasons = append(reasons, d.say("it has the base image %s now", "it has not the base image %s any more", moved))
 	}
 	return reasons
 }
@@ -174,35 +148,53 @@ func abbreviate(digest string) string {
 	return algorithm + ":" + hex[:min(12, len(hex))]
 }
 
-// differences names the keys with other values, sorted; those that are new or gone say so.
-func differences(before, now map[string]string) []string {
-	all := map[string]bool{}
-	for _, m := range []map[string]string{before, now} {
-		for k := range m {
-			all[k] = true
-		}
-	}
-	var named []string
-	for _, k := range slices.Sorted(maps.Keys(all)) {
-		was, had := before[k]
-		is, has := now[k]
-		switch {
-		case !had:
-			named = append(named, k+" (new)")
-		case !has:
-			named = append(named, k+" (gone)")
-		case was != is:
-			named = append(named, k)
-		}
-	}
-	return named
+// difference is a key with another value than before.
+type difference struct {
+	key      string
+	had, has bool
 }
 
-func some(named []string) string {
-	if len(named) <= maxNamed {
-		return strings.Join(named, ", ")
+// say says it in one of three ways, with the key for %s.
+func (d difference) say(isNew, isGone, changed string) string {
+	format := changed
+	switch {
+	case !d.had:
+		format = isNew
+	case !d.has:
+		format = isGone
 	}
-	return fmt.Sprintf("%s and %d more", strings.Join(named[:maxNamed], ", "), len(named)-maxNamed)
+	return fmt.Sprintf(format, d.key)
+}
+
+// differences are the keys with other values, sorted.
+func differences(before, now map[string]string) []difference {
+	all := maps.Clone(before)
+	if all == nil {
+		all = map[string]string{}
+	}
+	maps.Copy(all, now)
+	var found []difference
+	for _, key := range slices.Sorted(maps.Keys(all)) {
+		was, had := before[key]
+		is, has := now[key]
+		if had != has || was != is {
+			found = append(found, difference{key, had, has})
+		}
+	}
+	return found
+}
+
+// some names the first few.
+func some(changed []difference) string {
+	var names []string
+	for _, d := range changed[:min(maxNamed, len(changed))] {
+		names = append(names, d.say("%s (new)", "%s (gone)", "%s"))
+	}
+	text := strings.Join(names, ", ")
+	if more := len(changed) - len(names); more > 0 {
+		text += fmt.Sprintf(" and %d more", more)
+	}
+	return text
 }
 
 // sourceTime is when the source's revision was made. Zero when it does not say.

@@ -1,0 +1,397 @@
+package engine_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/davit-sh/davit/core/eval"
+	"github.com/davit-sh/davit/core/event"
+	"github.com/davit-sh/davit/core/plan"
+	pluginv1 "github.com/davit-sh/davit/schemas/plugin/v1"
+	"github.com/davit-sh/davit/state"
+)
+
+const chain = `
+source "s" "repo" {}
+build "b" "api" {
+  source     = source.s.repo
+  repository = "reg/api"
+  tag        = "v${source.s.repo.revision}"
+}
+image "i" "api" {
+  repository = "reg/api"
+  builds     = [build.b.api]
+}
+policy "p" "api" { image = image.i.api }
+application "a" "api" {
+  name    = "api"
+  content = policy.p.api.ref
+}
+output "ref" { value = policy.p.api.ref }
+`
+
+// One plan shows the whole chain: the build's tag is chosen before it is built, what depends on its
+// digest is unknown with all that is known of it, and says what it waits for.
+func TestThePlanShowsTheWholeChain(t *testing.T) {
+	f := newFixture(t)
+	p := f.plan(chain)
+	if got, want := actions(p), "build.b.api: build\napplication.a.api: create"; got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+	policy := p.Observations[2]
+	if !strings.Contains(string(policy.Outputs.Value), `"tag":"vr1"`) || policy.Outputs.Prefixes["ref"] != "reg/api:vr1@sha256:" {
+		t.Errorf("the policy says %s, known so far %v", policy.Outputs.Value, policy.Outputs.Prefixes)
+	}
+	app := p.Changes[1]
+	if field := app.Items[0].Fields[0]; !field.Unknown || field.Prefix != "reg/api:vr1@sha256:" {
+		t.Errorf("the field is %+v", field)
+	}
+	if !slices.Equal(app.WaitsFor, []string{"build.b.api"}) {
+		t.Errorf("it waits for %v", app.WaitsFor)
+	}
+	f.apply(chain)
+	if got, want := f.world.things["api"], "reg/api:vr1@"+f.world.tags["vr1"]; got != want {
+		t.Errorf("what runs is %q, want %q", got, want)
+	}
+	if again := f.plan(chain); !again.Empty() {
+		t.Errorf("the second plan is\n%s", actions(again))
+	}
+}
+
+// A policy says when what runs is gone from the registry; it goes back only when it is told to.
+func TestAPolicyDoesNotGoBackwards(t *testing.T) {
+	const stack = `
+image "i" "x" { repository = "r" }
+policy "p" "x" {
+  image = image.i.x
+}
+application "a" "x" {
+  name    = "x"
+  content = policy.p.x.tag
+}
+`
+	f := newFixture(t)
+	f.world.tags = map[string]string{"v1": sum("1"), "v2": sum("2"), "x9": sum("9")}
+	f.apply(stack)
+	if f.world.things["x"] != "v2" {
+		t.Fatalf("it chose %q", f.world.things["x"])
+	}
+	delete(f.world.tags, "v2")
+	_, diags := f.tryPlan(stack, plan.ModeApply)
+	wantDiags(t, diags, "v2 was chosen before and is not in the registry any more, and the next best is the older v1")
+	f.apply(strings.Replace(stack, "image = image.i.x\n}", "image = image.i.x\n  allow_older = true\n}", 1))
+	if f.world.things["x"] != "v1" {
+		t.Errorf("with allow_older it chose %q", f.world.things["x"])
+	}
+	f.world.tags = map[string]string{"x1": sum("1"), "x2": sum("2")}
+	_, diags = f.tryPlan(strings.Replace(stack, "image = image.i.x\n}", "image = image.i.x\n  allow_older = true\n}", 1), plan.ModeApply)
+	wantDiags(t, diags, "None of the 2 tags of image.i.x is acceptable:\n  x1: begins with x\n  x2: begins with x")
+}
+
+// What fails stops what depends on it and nothing else; the next run goes on.
+func TestFailureStopsWhatDependsOnIt(t *testing.T) {
+	const stack = `
+application "a" "one" {
+  for_each = toset(["a", "b"])
+  name     = each.key
+  plain    = "x"
+}
+application "a" "two" {
+  for_each = application.a.one
+  name     = "two-${each.key}"
+  content  = application.a.one[each.key].sum
+}
+`
+	for _, how := range []string{"error", "part"} {
+		f := newFixture(t)
+		f.world.fail["a"] = how
+		res, diags := f.tryApply(stack, f.plan(stack), false)
+		if !diags.HasErrors() || len(res.Done) != 2 || len(res.Failed) != 1 || len(res.NotStarted) != 1 ||
+			res.Failed[0].Address != `application.a.one["a"]` || res.NotStarted[0].Address != `application.a.two["a"]` {
+			t.Fatalf("%s: %+v\n%v", how, res, diags)
+		}
+		s, _ := f.store.Load(t.Context())
+		if rec, there := s.Records[`application.a.one["a"]`]; there != (how == "part") || (there && rec.Status != state.StatusPartial) || len(s.Operations) != 0 {
+			t.Errorf("%s: record %+v, operations %v", how, rec, s.Operations)
+		}
+		f.world.fail = map[string]string{}
+		f.apply(stack)
+		if len(f.world.things) != 4 || !f.plan(stack).Empty() {
+			t.Errorf("%s: %v", how, f.world.things)
+		}
+	}
+}
+
+// A plugin that dies leaves its operation open; the next plan counts what is known of it and goes on.
+func TestALostOperationIsFoundAgain(t *testing.T) {
+	f := newFixture(t)
+	f.world.fail["application.a.api"] = "lost"
+	_, diags := f.tryApply(chain, f.plan(chain), false)
+	if !diags.HasErrors() {
+		t.Fatal("the loss was not noticed")
+	}
+	s, _ := f.store.Load(t.Context())
+	if len(s.Operations) != 1 {
+		t.Fatalf("open operations: %v", s.Operations)
+	}
+	f.world.fail = map[string]string{}
+	f.apply(chain)
+	s, _ = f.store.Load(t.Context())
+	if len(s.Operations) != 0 || s.Records["application.a.api"].Address == "" || !f.plan(chain).Empty() {
+		t.Errorf("operations %v, records %v", s.Operations, s.Records)
+	}
+}
+
+// A saved plan is refused when anything that it was made of has moved on.
+func TestAStalePlanIsRefused(t *testing.T) {
+	f := newFixture(t)
+	p := f.plan(chain)
+	_, diags := f.tryApply(chain+"\n# changed", p, true)
+	wantDiags(t, diags, "the stack's files have changed since it was made")
+	f.apply(chain)
+	_, diags = f.tryApply(chain, p, true)
+	wantDiags(t, diags, "the state has moved on from serial 0 to")
+
+	f.world.revision = "r2"
+	p = f.plan(chain)
+	f.world.things["api"] = "somebody else's"
+	res, diags := f.tryApply(chain, p, true)
+	if len(res.Failed) != 0 || diags.HasErrors() {
+		t.Errorf("a thing that differs from what was there, but becomes what was reviewed, was refused: %v", diags)
+	}
+
+	// Drift that would undo something nobody reviewed stops that instance, and nothing else.
+	const two = `
+application "a" "x" {
+  name  = "x"
+  plain = "1"
+}
+application "a" "y" {
+  name  = "y"
+  plain = "1"
+}
+`
+	g := newFixture(t)
+	p = g.plan(two)
+	g.world.things["x"] = "made by somebody in between"
+	res, diags = g.tryApply(two, p, true)
+	wantDiags(t, diags, "application.a.x was to be created and would now be updated")
+	if len(res.Done) != 1 || g.world.things["y"] != "1" || g.world.things["x"] == "1" {
+		t.Errorf("%+v, %v", res, g.world.things)
+	}
+}
+
+// Deletions go the other way round, and destroy leaves nothing.
+func TestDeletionsGoInReverse(t *testing.T) {
+	const stack = `
+application "a" "base" { name = "base" }
+application "a" "mid" {
+  name  = "mid"
+  plain = application.a.base.health
+}
+application "a" "top" {
+  name       = "top"
+  depends_on = [application.a.mid]
+}
+`
+	f := newFixture(t)
+	f.apply(stack)
+	f.world.applied = nil
+	p, diags := f.tryPlan(stack, plan.ModeDestroy)
+	if diags.HasErrors() {
+		t.Fatal(diags)
+	}
+	if _, diags := f.tryApply(stack, p, false); diags.HasErrors() {
+		t.Fatal(diags)
+	}
+	want := []string{"delete application.a.top", "delete application.a.mid", "delete application.a.base"}
+	if !slices.Equal(f.world.applied, want) {
+		t.Errorf("got %v, want %v", f.world.applied, want)
+	}
+	if s, _ := f.store.Load(t.Context()); len(s.Records) != 0 {
+		t.Errorf("left over: %v", s.Records)
+	}
+}
+
+func TestPreventDestroy(t *testing.T) {
+	const stack = `
+application "a" "x" {
+  name = "x"
+  lifecycle { prevent_destroy = true }
+}
+`
+	f := newFixture(t)
+	f.apply(stack)
+	_, diags := f.tryPlan(stack, plan.ModeDestroy)
+	wantDiags(t, diags, "application.a.x: it must not be destroyed")
+}
+
+// An unknown in one instance makes nothing else unknown, and a missing instance is named.
+func TestForEachIsPrecise(t *testing.T) {
+	const stack = `
+source "s" "repo" {}
+build "b" "x" {
+  source     = source.s.repo
+  repository = "r"
+  tag        = "t"
+}
+application "a" "first" {
+  for_each = { known = "k", unknown = build.b.x.digest }
+  name     = each.key
+  content  = each.value
+}
+application "a" "second" {
+  for_each = toset(["known", "unknown"])
+  name     = "second-${each.key}"
+  content  = application.a.first[each.key].sum
+}
+`
+	f := newFixture(t)
+	p := f.plan(stack)
+	unknown := map[string]bool{}
+	for _, c := range p.Changes {
+		unknown[c.Address] = len(c.WaitsFor) > 0
+	}
+	want := map[string]bool{"build.b.x": false, `application.a.first["known"]`: false, `application.a.first["unknown"]`: true,
+		`application.a.second["known"]`: false, `application.a.second["unknown"]`: true}
+	if fmt.Sprint(unknown) != fmt.Sprint(want) {
+		t.Errorf("got  %v\nwant %v", unknown, want)
+	}
+	_, diags := f.tryPlan(strings.Replace(stack, `toset(["known", "unknown"])`, `toset(["known", "missing"])`, 1), plan.ModeApply)
+	wantDiags(t, diags, `application.a.second["missing"] needs application.a.first["missing"], and application.a.first has no such instance`)
+	_, diags = f.tryPlan("source \"s\" \"repo\" {}\nbuild \"b\" \"x\" {\n source = source.s.repo\n repository = \"r\"\n tag = \"t\"\n}\n"+
+		`application "a" "n" {
+  for_each = toset([build.b.x.digest])
+  name     = each.key
+}`, plan.ModeApply)
+	wantDiags(t, diags, "A key of for_each of application.a.n is not known before apply")
+}
+
+// A secret is in no plan, record, event or diagnostic, whatever a plugin does with it.
+func TestSecretsStayOut(t *testing.T) {
+	const secret = "correct-horse-battery"
+	const stack = `
+variable "password" { sensitive = true }
+application "a" "x" {
+  name   = "x"
+  secret = var.password
+}
+application "a" "y" {
+  name    = "y"
+  content = "has ${var.password} in it"
+}
+`
+	f := newFixture(t)
+	text := secret
+	f.given = []eval.Given{{Name: "password", Text: &text, From: "-var"}}
+	p := f.plan(stack)
+	f.world.fail["x"] = "part"
+	_, diags := f.tryApply(stack, p, false)
+	s, _ := f.store.Load(t.Context())
+	var all bytes.Buffer
+	for _, v := range []any{p, s, f.events} {
+		b, err := json.Marshal(v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all.Write(b)
+	}
+	for _, d := range diags {
+		all.WriteString(d.Summary + d.Detail)
+	}
+	if strings.Contains(all.String(), secret) {
+		at := strings.Index(all.String(), secret)
+		t.Errorf("the secret is in %q", all.String()[max(0, at-200):at+50])
+	}
+	if f.world.things["y"] != "has "+secret+" in it" {
+		t.Errorf("the plugin got %q", f.world.things["y"])
+	}
+	_, diags = f.tryPlan(stack+`output "p" { value = var.password }`, plan.ModeApply)
+	wantDiags(t, diags, `Output "p" shows a sensitive value`)
+}
+
+// Answers that make no sense are named with the block and the plugin, and nothing falls over.
+func TestGarbageOfAPlugin(t *testing.T) {
+	for name, c := range map[string]struct {
+		spoil func(*pluginv1.PlanResult)
+		want  string
+	}{
+		"no outputs": {func(r *pluginv1.PlanResult) { r.Outputs = nil }, "answered without outputs"},
+		"other outputs": {func(r *pluginv1.PlanResult) {
+			r.Outputs = &pluginv1.Value{Encoding: &pluginv1.Value_Msgpack{Msgpack: []byte{0x93, 1, 2, 3}}}
+		}, "do not fit its own description"},
+		"huge list": {func(r *pluginv1.PlanResult) {
+			r.Outputs = &pluginv1.Value{Encoding: &pluginv1.Value_Msgpack{Msgpack: []byte{0xdd, 0xff, 0xff, 0xff, 0xff}}}
+		}, "do not fit its own description"},
+		"unknown action":  {func(r *pluginv1.PlanResult) { r.Action = 77 }, "the action 77, which there is not"},
+		"field of noise":  {func(r *pluginv1.PlanResult) { r.Items[0].Fields[0].After = "{" }, "whose value is not JSON"},
+		"item of no kind": {func(r *pluginv1.PlanResult) { r.Items[0].Action = 99 }, "whose action is 99"},
+	} {
+		f := newFixture(t)
+		f.world.garbage = c.spoil
+		_, diags := f.tryPlan("application \"a\" \"x\" {\n name = \"x\"\n}", plan.ModeApply)
+		if len(diags) != 1 || !strings.Contains(diags[0].Detail, c.want) || !strings.Contains(diags[0].Summary, "application.a.x") || diags[0].Subject.Start.Line != 1 {
+			t.Errorf("%s: %v", name, diags)
+		}
+	}
+}
+
+// Whatever the graph: applying the plan gives a second plan that is empty, and how many are planned at once shows nowhere.
+func TestPlanThenApplyLeavesNothing(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		f := newFixture(t)
+		n := rapid.IntRange(1, 12).Draw(rt, "blocks")
+		var b strings.Builder
+		for i := range n {
+			fmt.Fprintf(&b, "application \"a\" \"n%d\" {\n", i)
+			each := rapid.Bool().Draw(rt, "for_each")
+			if each {
+				b.WriteString("  for_each = toset([\"p\", \"q\"])\n")
+			}
+			content := fmt.Sprintf("%d", rapid.IntRange(0, 3).Draw(rt, "text"))
+			if i > 0 {
+				for range rapid.IntRange(0, 2).Draw(rt, "refs") {
+					j := rapid.IntRange(0, i-1).Draw(rt, "to")
+					content += fmt.Sprintf(" ${jsonencode(application.a.n%d)}", j)
+				}
+			}
+			fmt.Fprintf(&b, "  name = \"n%d-${%s}\"\n  content = %q\n}\n", i, map[bool]string{true: "each.key", false: `"single"`}[each], "@")
+			text := strings.Replace(b.String(), `"@"`, `"`+content+`"`, 1)
+			b.Reset()
+			b.WriteString(text)
+		}
+		stack := b.String()
+		one, two := f.plan(stack), f.plan(stack)
+		if one.Digest != two.Digest {
+			rt.Fatalf("two plans of the same differ:\n%s", stack)
+		}
+		if res, diags := f.tryApply(stack, one, rapid.Bool().Draw(rt, "reviewed")); diags.HasErrors() || len(res.NotStarted) > 0 {
+			rt.Fatalf("%v\n%s", diags, stack)
+		}
+		if again := f.plan(stack); !again.Empty() {
+			rt.Fatalf("the second plan is not empty:\n%s\n%s", actions(again), stack)
+		}
+	})
+}
+
+// What is done is told while it is done, and at the end.
+func TestEvents(t *testing.T) {
+	f := newFixture(t)
+	f.apply(chain)
+	var got []string
+	for _, e := range f.events {
+		if e.Type == event.OperationStart || e.Type == event.OperationDone || e.Type == event.Summary {
+			got = append(got, string(e.Type)+" "+e.Address)
+		}
+	}
+	want := []string{"operation_start build.b.api", "operation_done build.b.api", "operation_start application.a.api", "operation_done application.a.api", "summary "}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q", got)
+	}
+}

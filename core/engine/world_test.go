@@ -1,0 +1,411 @@
+package engine_test
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/hashicorp/hcl/v2"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/test/bufconn"
+
+	"github.com/davit-sh/davit/core/config"
+	"github.com/davit-sh/davit/core/engine"
+	"github.com/davit-sh/davit/core/eval"
+	"github.com/davit-sh/davit/core/event"
+	"github.com/davit-sh/davit/core/plan"
+	pluginv1 "github.com/davit-sh/davit/schemas/plugin/v1"
+	"github.com/davit-sh/davit/sdk"
+	"github.com/davit-sh/davit/state"
+	"github.com/davit-sh/davit/state/memory"
+)
+
+// world is what the test plugin looks at and changes: tags of a registry, and things that run.
+type world struct {
+	mu       sync.Mutex
+	revision string
+	tags     map[string]string // tag -> digest
+	things   map[string]string // name -> content
+	applied  []string          // in order
+	fail     map[string]string // thing -> "error", "panic", "lost"
+	garbage  func(*pluginv1.PlanResult)
+}
+
+type (
+	srcConfig struct {
+		Text string `davit:"text,optional"`
+	}
+	srcOutputs struct {
+		sdk.SourceOutputs
+		Text string `davit:"text"`
+	}
+	imgConfig struct {
+		Repository string `davit:"repository"`
+	}
+	imgOutputs  struct{ sdk.ImageOutputs }
+	polConfig   struct{}
+	buildConfig struct {
+		Source     sdk.SourceRef `davit:"source"`
+		Repository string        `davit:"repository"`
+		Tag        string        `davit:"tag"`
+	}
+	buildOutputs struct{ sdk.BuildOutputs }
+	appConfig    struct {
+		Name    string            `davit:"name"`
+		Content sdk.Value[string] `davit:"content,optional"`
+		Plain   string            `davit:"plain,optional"`
+		Secret  string            `davit:"secret,optional,sensitive"`
+	}
+	appOutputs struct {
+		sdk.ApplicationOutputs
+		Sum sdk.Value[string] `davit:"sum"`
+	}
+)
+
+func sum(s string) string {
+	h := sha256.Sum256([]byte(s))
+	return "sha256:" + hex.EncodeToString(h[:])
+}
+
+type source struct{ *world }
+
+func (s source) Observe(_ context.Context, c srcConfig) (srcOutputs, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	o := srcOutputs{Text: c.Text}
+	o.Revision, o.Time = s.revision, "2026-01-01T00:00:00Z"
+	o.Tree = sdk.Tree{Digest: sum(s.revision), Path: "/nowhere"}
+	return o, nil
+}
+
+type image struct{ *world }
+
+func (i image) Observe(_ context.Context, c imgConfig) (imgOutputs, error) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	var o imgOutputs
+	o.Repository = c.Repository
+	for t := range i.tags {
+		o.Tags = append(o.Tags, t)
+	}
+	return o, nil
+}
+
+func (i image) Resolve(_ context.Context, _ imgConfig, tag string) (sdk.Resolved, error) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.tags[tag] == "" {
+		return sdk.Resolved{}, errors.New("no tag " + tag)
+	}
+	return sdk.Resolved{Digest: i.tags[tag]}, nil
+}
+
+// policy ranks tags by length, then by themselves; those that begin with x are refused.
+type policy struct{}
+
+func (policy) Decide(_ context.Context, _ polConfig, c sdk.Candidates) (sdk.Decision, error) {
+	var d sdk.Decision
+	for _, t := range c.Tags {
+		if strings.HasPrefix(t, "x") {
+			d.Rejected = append(d.Rejected, sdk.Rejection{Tag: t, Reason: "begins with x"})
+			continue
+		}
+		at := 0
+		for at < len(d.Ranked) && (len(d.Ranked[at]) > len(t) || (len(d.Ranked[at]) == len(t) && d.Ranked[at] > t)) {
+			at++
+		}
+		d.Ranked = append(d.Ranked[:at], append([]string{t}, d.Ranked[at:]...)...)
+	}
+	d.Reason = "the greatest"
+	return d, nil
+}
+
+type build struct{ *world }
+
+func (b build) Plan(_ context.Context, r sdk.PlanRequest[buildConfig, buildOutputs]) (sdk.PlanResult[buildOutputs], error) {
+	if r.Destroy {
+		return sdk.PlanResult[buildOutputs]{Action: sdk.ActionDelete}, nil
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	key := r.Config.Source.Tree.Digest
+	if r.Prior != nil && r.Prior.Outputs.Key == key {
+		return sdk.PlanResult[buildOutputs]{Action: sdk.ActionNone, Outputs: r.Prior.Outputs}, nil
+	}
+	o := buildOutputs{sdk.BuildOutputs{Repository: r.Config.Repository, Tag: r.Config.Tag, Key: key, Revision: r.Config.Source.Revision,
+		Digest: sdk.UnknownPrefix("sha256:"), Ref: sdk.UnknownPrefix(r.Config.Repository + ":" + r.Config.Tag + "@sha256:")}}
+	return sdk.PlanResult[buildOutputs]{Action: sdk.ActionBuild, Reasons: []string{"new content"}, Outputs: o}, nil
+}
+
+func (b build) Apply(_ context.Context, r sdk.ApplyRequest[buildConfig, buildOutputs]) (sdk.Result[buildOutputs], error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	o := r.Planned
+	d := sum(o.Key + "built")
+	o.Digest, o.Ref = sdk.Known(d), sdk.Known(o.Repository+":"+o.Tag+"@"+d)
+	b.tags[o.Tag] = d
+	b.applied = append(b.applied, r.Address)
+	return sdk.Result[buildOutputs]{Outputs: o}, nil
+}
+
+func (build) Destroy(context.Context, sdk.DestroyRequest[buildConfig, buildOutputs]) error {
+	return nil
+}
+
+type app struct{ *world }
+
+func (a app) Plan(_ context.Context, r sdk.PlanRequest[appConfig, appOutputs]) (sdk.PlanResult[appOutputs], error) {
+	if r.Destroy {
+		return sdk.PlanResult[appOutputs]{Action: sdk.ActionDelete}, nil
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	res := sdk.PlanResult[appOutputs]{Action: sdk.ActionNone}
+	res.Outputs.Health, res.Outputs.Items, res.Outputs.Sum = sdk.Known("Current"), []string{r.Config.Name}, sdk.Unknown[string]()
+	content, known := r.Config.Content.Get()
+	content += r.Config.Plain
+	if known || r.Config.Content.IsNull() {
+		known = true
+		res.Outputs.Sum = sdk.Known(sum(content))
+	}
+	live, there := a.things[r.Config.Name]
+	if there && known && live == content {
+		return res, nil
+	}
+	f := sdk.Field{Path: "content", Unknown: !known, Prefix: r.Config.Content.Prefix()}
+	if known {
+		f.After = content
+	}
+	res.Action = sdk.ActionCreate
+	if there {
+		res.Action, f.Before = sdk.ActionUpdate, live
+	}
+	res.Items = []sdk.Item{{Key: "thing", Kind: "thing", Name: r.Config.Name, Action: res.Action, Fields: []sdk.Field{f}}}
+	if r.Config.Secret != "" {
+		res.Reasons = []string{"the secret is " + r.Config.Secret}
+	}
+	return res, nil
+}
+
+func (a app) Apply(ctx context.Context, r sdk.ApplyRequest[appConfig, appOutputs]) (sdk.Result[appOutputs], error) {
+	sdk.Log(ctx, "thing", "making it with "+r.Config.Secret)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	res := sdk.Result[appOutputs]{Outputs: r.Planned, Private: []byte("private")}
+	content := r.Config.Content.OrZero() + r.Config.Plain
+	res.Outputs.Sum = sdk.Known(sum(content))
+	switch a.fail[r.Config.Name] {
+	case "error":
+		return res, &sdk.Error{Summary: "it does not work", Hint: "Try harder."}
+	case "part":
+		if err := sdk.Save(ctx, res); err != nil {
+			return res, err
+		}
+		return res, errors.New("it broke in the middle")
+	}
+	a.things[r.Config.Name] = content
+	a.applied = append(a.applied, r.Address)
+	return res, nil
+}
+
+func (a app) Destroy(_ context.Context, r sdk.DestroyRequest[appConfig, appOutputs]) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	delete(a.things, r.Config.Name)
+	a.applied = append(a.applied, "delete "+r.Address)
+	return nil
+}
+
+// fixture is a stack over a world, with its state.
+type fixture struct {
+	t      testing.TB
+	world  *world
+	plugin *sdk.Plugin
+	client *client
+	store  *memory.Store
+	given  []eval.Given
+	events []event.Event
+	mu     sync.Mutex
+}
+
+func newFixture(t testing.TB) *fixture {
+	t.Helper()
+	w := &world{revision: "r1", tags: map[string]string{}, things: map[string]string{}, fail: map[string]string{}}
+	p := sdk.New("test", "1.0.0", sdk.Source("s", source{w}), sdk.Image("i", image{w}), sdk.Policy("p", policy{}), sdk.Build("b", build{w}), sdk.Application("a", app{w}))
+	l := bufconn.Listen(1 << 20)
+	s := grpc.NewServer()
+	pluginv1.RegisterPluginServer(s, p.Server())
+	go func() { _ = s.Serve(l) }()
+	t.Cleanup(s.Stop)
+	conn, err := grpc.NewClient("passthrough:///test", grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return l.DialContext(ctx) }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	return &fixture{t: t, world: w, plugin: p, client: &client{PluginClient: pluginv1.NewPluginClient(conn), world: w}, store: memory.New()}
+}
+
+// client is the plugin as the engine wants it: one stream for each call, which is enough for tests.
+type client struct {
+	pluginv1.PluginClient
+	world *world
+}
+
+func (c *client) Validate(ctx context.Context, r *pluginv1.ValidateRequest) (*pluginv1.ValidateResponse, error) {
+	return c.PluginClient.Validate(ctx, r)
+}
+
+func (c *client) Resolve(ctx context.Context, r *pluginv1.ResolveRequest) (*pluginv1.ResolveResponse, error) {
+	return c.PluginClient.Resolve(ctx, r)
+}
+
+func (c *client) Plan(ctx context.Context, r *pluginv1.PlanRequest, _ func(*pluginv1.Log)) (*pluginv1.PlanResult, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	s, err := c.PluginClient.Plan(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.Send(r); err != nil {
+		return nil, err
+	}
+	for {
+		m, err := s.Recv()
+		if err != nil {
+			return nil, err
+		}
+		if res := m.GetResult(); res != nil {
+			if c.world.garbage != nil {
+				c.world.garbage(res)
+			}
+			return res, nil
+		}
+	}
+}
+
+func (c *client) Apply(ctx context.Context, r *pluginv1.ApplyRequest, on func(*pluginv1.ApplyResponse) error) (*pluginv1.ApplyResult, error) {
+	s, err := c.PluginClient.Apply(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	for {
+		m, err := s.Recv()
+		if err != nil {
+			return nil, err
+		}
+		if m.GetResult() != nil {
+			c.world.mu.Lock()
+			lost := c.world.fail[r.GetAddress()] == "lost"
+			c.world.mu.Unlock()
+			if lost {
+				return nil, errors.New("the plugin was killed")
+			}
+			return m.GetResult(), nil
+		}
+		if err := on(m); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// Client implements engine.Plugins.
+func (f *fixture) Client(context.Context, string) (engine.Client, error) { return f.client, nil }
+
+func (f *fixture) engine(text string) (*engine.Engine, hcl.Diagnostics) {
+	f.t.Helper()
+	stack, diags := config.Parse(f.t.TempDir(), map[string][]byte{"davit.hcl": []byte(text)})
+	if diags.HasErrors() {
+		return nil, diags
+	}
+	values, diags := eval.Variables(stack, f.given)
+	if diags.HasErrors() {
+		return nil, diags
+	}
+	types := engine.NewTypes()
+	if err := types.Add("test", f.plugin.Describe()); err != nil {
+		f.t.Fatal(err)
+	}
+	return &engine.Engine{Stack: stack, Variables: values, Types: types, Plugins: f, Version: "1.0.0", Emit: func(e event.Event) {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.events = append(f.events, e)
+	}}, nil
+}
+
+// tryPlan plans, and returns what it found.
+func (f *fixture) tryPlan(text string, mode plan.Mode) (*plan.Plan, hcl.Diagnostics) {
+	f.t.Helper()
+	e, diags := f.engine(text)
+	if diags.HasErrors() {
+		return nil, diags
+	}
+	s, err := f.store.Load(f.t.Context())
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return e.Plan(f.t.Context(), s, mode)
+}
+
+func (f *fixture) plan(text string) *plan.Plan {
+	f.t.Helper()
+	p, diags := f.tryPlan(text, plan.ModeApply)
+	if diags.HasErrors() {
+		f.t.Fatal(diags)
+	}
+	return p
+}
+
+func (f *fixture) tryApply(text string, p *plan.Plan, reviewed bool) (*event.Result, hcl.Diagnostics) {
+	f.t.Helper()
+	e, diags := f.engine(text)
+	if diags.HasErrors() {
+		f.t.Fatal(diags)
+	}
+	lease, err := f.store.Lock(f.t.Context(), state.Holder{})
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	defer lease.Release(f.t.Context()) //nolint:errcheck // the memory store's cannot fail
+	return e.Apply(f.t.Context(), p, engine.ApplyOptions{Store: f.store, Lease: lease, Reviewed: reviewed})
+}
+
+func (f *fixture) apply(text string) {
+	f.t.Helper()
+	if _, diags := f.tryApply(text, f.plan(text), false); diags.HasErrors() {
+		f.t.Fatal(diags)
+	}
+}
+
+// actions writes what a plan does as "address: action" lines.
+func actions(p *plan.Plan) string {
+	var lines []string
+	for _, c := range p.Changes {
+		lines = append(lines, fmt.Sprintf("%s: %s", c.Address, c.Action))
+	}
+	return strings.Join(lines, "\n")
+}
+
+// wantDiags checks that there is a diagnostic with each text, and none that no text names.
+func wantDiags(t testing.TB, diags hcl.Diagnostics, texts ...string) {
+	t.Helper()
+	for _, want := range texts {
+		found := false
+		for _, d := range diags {
+			found = found || strings.Contains(d.Summary+": "+d.Detail, want)
+		}
+		if !found {
+			t.Errorf("no diagnostic says %q; there are:\n%v", want, diags.Errs())
+		}
+	}
+	if len(diags) != len(texts) {
+		t.Errorf("%d diagnostics for %d texts:\n%v", len(diags), len(texts), diags.Errs())
+	}
+}
