@@ -46,17 +46,27 @@ type Tree struct {
 const (
 	manifestName = "manifest.json"
 	filesName    = "files"
+	shaPrefix    = "sha256:"
 )
 
-// Open opens a tree that a source handed over. A path that is not a tree of the cache (no manifest) is read and hashed.
+// Open opens a tree that a source handed over. A path that is not a tree of the cache (no
+// manifest) is read and hashed. A manifest is believed only if it describes the tree with
+// that digest and nothing in it leads out.
 func Open(t sdk.Tree) (*Tree, error) {
 	b, err := os.ReadFile(filepath.Join(filepath.Dir(t.Path), manifestName))
 	if err != nil || filepath.Base(t.Path) != filesName {
 		return scan(t.Path)
 	}
 	out := &Tree{files: t.Path, dir: "."}
-	if err := json.Unmarshal(b, &out.entries); err != nil {
-		return nil, fmt.Errorf("the cached tree %s is damaged; remove its folder: %w", t.Digest, err)
+	err = json.Unmarshal(b, &out.entries)
+	if err == nil {
+		err = check(out.entries)
+	}
+	if err == nil && Digest(out.entries) != t.Digest {
+		err = errors.New("its manifest describes another tree")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("the tree %s in %s is damaged; remove that folder: %w", t.Digest, filepath.Dir(t.Path), err)
 	}
 	return out, nil
 }
@@ -121,7 +131,7 @@ func scanFile(root *os.Root, name string, d fs.DirEntry) (Entry, error) {
 func hashOf(r io.Reader) (string, error) {
 	h := sha256.New()
 	_, err := io.Copy(h, r)
-	return "sha256:" + hex.EncodeToString(h.Sum(nil)), err
+	return shaPrefix + hex.EncodeToString(h.Sum(nil)), err
 }
 
 func sortEntries(list []Entry) {
@@ -145,7 +155,11 @@ func (t *Tree) Sub(dir string) (*Tree, error) {
 	prefix := clean + "/"
 	for _, e := range t.entries {
 		if e.Path == clean {
-			return nil, fmt.Errorf("%q is a file in the source, not a folder", dir)
+			what := "a file"
+			if e.Mode&fs.ModeSymlink != 0 {
+				what = "a link to " + e.Link
+			}
+			return nil, fmt.Errorf("%q is %s in the source, not a folder", dir, what)
 		}
 		if rest, ok := strings.CutPrefix(e.Path, prefix); ok {
 			e.Path = rest
@@ -223,7 +237,7 @@ func Digest(entries []Entry) string {
 	for _, e := range sorted {
 		fmt.Fprintf(h, "%d:%s %o %s\n", len(e.Path), e.Path, e.Mode, e.Digest)
 	}
-	return "sha256:" + hex.EncodeToString(h.Sum(nil))
+	return shaPrefix + hex.EncodeToString(h.Sum(nil))
 }
 
 // ReadFile reads one file; a link is followed only inside the tree.

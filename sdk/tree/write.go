@@ -10,16 +10,16 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/davit-sh/davit/sdk"
 )
 
 // Write puts a tree into the cache, or finds it there by its digest. open is called for
-// each regular file that is not in the cache yet. It is atomic: a killed writer leaves
-// nothing that looks like a tree.
+// each regular file whose content is not in the cache yet. It is atomic: a killed writer leaves
+// nothing that looks like a tree. Concurrent writers of one tree are fine, in several processes too.
 func Write(ctx context.Context, cacheDir string, entries []Entry, open func(Entry) (io.ReadCloser, error)) (sdk.Tree, error) {
 	sorted := append([]Entry{}, entries...)
 	sortEntries(sorted)
@@ -27,66 +27,131 @@ func Write(ctx context.Context, cacheDir string, entries []Entry, open func(Entr
 		return sdk.Tree{}, err
 	}
 	digest := Digest(sorted)
-	dir := filepath.Join(cacheDir, "trees", strings.TrimPrefix(digest, "sha256:"))
-	out := sdk.Tree{Digest: digest, Path: filepath.Join(dir, filesName)}
-	if _, err := os.Stat(filepath.Join(dir, manifestName)); err == nil {
-		return out, nil
+	if t, ok := Lookup(cacheDir, digest); ok {
+		return t, nil
 	}
-	w := &writer{ctx: ctx, blobs: filepath.Join(cacheDir, "blobs"), open: open}
-	if err := w.write(dir, sorted); err != nil {
+	w := &writer{ctx: ctx, blobs: filepath.Join(cacheDir, "blobs"), trees: filepath.Join(cacheDir, "trees"), open: open}
+	if err := w.write(w.dir(digest), sorted); err != nil {
 		return sdk.Tree{}, fmt.Errorf("writing the source's files to the cache: %w", err)
 	}
-	return out, nil
+	return sdk.Tree{Digest: digest, Path: filepath.Join(w.dir(digest), filesName)}, nil
+}
+
+// Lookup finds a tree in the cache by its digest.
+func Lookup(cacheDir, digest string) (sdk.Tree, bool) {
+	name, ok := strings.CutPrefix(digest, shaPrefix)
+	if _, err := hex.DecodeString(name); !ok || err != nil || len(name) != 2*sha256.Size {
+		return sdk.Tree{}, false
+	}
+	dir := filepath.Join(cacheDir, "trees", name)
+	return sdk.Tree{Digest: digest, Path: filepath.Join(dir, filesName)}, whole(dir)
+}
+
+// whole tells whether a tree's manifest was written to its end. It is written last, but a
+// machine that loses power may keep a file's name and lose its content.
+func whole(dir string) bool {
+	f, err := os.Open(filepath.Join(dir, manifestName))
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	last := make([]byte, 1)
+	if _, err := f.Seek(-1, io.SeekEnd); err != nil {
+		return false
+	}
+	n, err := f.Read(last)
+	return err == nil && n == 1 && last[0] == ']'
 }
 
 type writer struct {
-	ctx   context.Context
-	blobs string
-	open  func(Entry) (io.ReadCloser, error)
+	ctx          context.Context
+	blobs, trees string
+	tmp          string // folder of this writer; all that it leaves behind when it is killed
+	open         func(Entry) (io.ReadCloser, error)
 }
 
+func (w *writer) dir(digest string) string {
+	return filepath.Join(w.trees, strings.TrimPrefix(digest, shaPrefix))
+}
+
+const tmpPrefix = ".new-"
+
 func (w *writer) write(dir string, entries []Entry) error {
-	if err := os.MkdirAll(filepath.Dir(dir), 0o700); err != nil {
+	if err := os.MkdirAll(w.trees, 0o700); err != nil {
 		return err
 	}
-	tmp, err := os.MkdirTemp(filepath.Dir(dir), ".new-*")
-	if err != nil {
+	w.sweep()
+	var err error
+	if w.tmp, err = os.MkdirTemp(w.trees, tmpPrefix+"*"); err != nil {
 		return err
 	}
-	defer os.RemoveAll(tmp)
-	made := map[string]bool{}
+	defer os.RemoveAll(w.tmp)
+	tree := filepath.Join(w.tmp, "tree")
+	if err := w.fill(tree, entries); err != nil {
+		return err
+	}
+	return w.put(tree, dir)
+}
+
+// fill writes the files, and then the manifest.
+func (w *writer) fill(to string, entries []Entry) error {
+	files := filepath.Join(to, filesName)
+	if err := os.MkdirAll(files, 0o755); err != nil { //nolint:gosec // builds may run as other users
+		return err
+	}
+	made := map[string]bool{files: true}
 	for _, e := range entries {
 		if err := w.ctx.Err(); err != nil {
 			return err
 		}
-		to := filepath.Join(tmp, filesName, filepath.FromSlash(e.Path))
-		if parent := filepath.Dir(to); !made[parent] {
-			if err := os.MkdirAll(parent, 0o755); err != nil { //nolint:gosec // builds may run as other users
+		file := filepath.Join(files, filepath.FromSlash(e.Path))
+		if parent := filepath.Dir(file); !made[parent] {
+			if err := os.MkdirAll(parent, 0o755); err != nil { //nolint:gosec // as above
 				return err
 			}
 			made[parent] = true
 		}
-		if err := w.file(e, to); err != nil {
+		if err := w.file(e, file); err != nil {
 			return fmt.Errorf("%s: %w", e.Path, err)
 		}
-	}
-	if err := os.MkdirAll(filepath.Join(tmp, filesName), 0o755); err != nil { //nolint:gosec // as above
-		return err
 	}
 	manifest, err := json.Marshal(entries)
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(filepath.Join(tmp, manifestName), manifest, 0o600); err != nil {
+	return os.WriteFile(filepath.Join(to, manifestName), manifest, 0o600)
+}
+
+// put moves a finished tree to its place.
+func (w *writer) put(tree, dir string) error {
+	err := os.Rename(tree, dir)
+	if err == nil || whole(dir) {
+		return nil // done, or another writer was faster, and its tree is the same
+	}
+	// Something that is no tree is in the way: one that was half removed, or lost with the power.
+	if os.Rename(dir, filepath.Join(w.tmp, "damaged")) != nil {
 		return err
 	}
-	if err := os.Rename(tmp, dir); err != nil {
-		if _, there := os.Stat(filepath.Join(dir, manifestName)); there == nil {
-			return nil // another writer was faster, and its tree is the same
+	if err = os.Rename(tree, dir); err != nil && whole(dir) {
+		return nil
+	}
+	return err
+}
+
+// abandoned is the age at which what a writer has begun belongs to one that was killed.
+const abandoned = 24 * time.Hour
+
+// sweep removes what killed writers have left. Not being able to is no reason to stop.
+func (w *writer) sweep() {
+	found, err := os.ReadDir(w.trees)
+	if err != nil {
+		return
+	}
+	for _, d := range found {
+		if info, err := d.Info(); err == nil && strings.HasPrefix(d.Name(), tmpPrefix) && time.Since(info.ModTime()) > abandoned {
+			_ = os.RemoveAll(filepath.Join(w.trees, d.Name()))
 		}
-		return err
 	}
-	return nil
 }
 
 // file puts one file in its place: a link to the blob store, where each content is kept once.
@@ -94,118 +159,78 @@ func (w *writer) file(e Entry, to string) error {
 	if e.Mode&fs.ModeSymlink != 0 {
 		return os.Symlink(e.Link, to)
 	}
-	blob, err := w.blob(e)
+	blob, mode := w.blob(e)
+	if info, err := os.Stat(blob); err != nil || info.Size() != e.Size {
+		if err := w.addBlob(e, blob, mode); err != nil {
+			return err
+		}
+	}
+	if os.Link(blob, to) == nil {
+		return nil
+	}
+	// A file has only so many names, and some file systems give it but one.
+	in, err := os.Open(blob)
 	if err != nil {
 		return err
 	}
-	return os.Link(blob, to)
+	defer in.Close()
+	return save(in, to, mode)
 }
 
-// blob returns the file in the blob store that has the content and mode of an entry.
-func (w *writer) blob(e Entry) (string, error) {
+// blob returns the name in the blob store of an entry's content with its mode, and that mode there.
+func (w *writer) blob(e Entry) (string, fs.FileMode) {
 	mode := fs.FileMode(0o444)
 	if e.Mode&0o100 != 0 {
 		mode = 0o555
 	}
 	sum := sha256.Sum256([]byte(e.Digest + " " + mode.String()))
 	name := hex.EncodeToString(sum[:])
-	blob := filepath.Join(w.blobs, name[:2], name)
-	if info, err := os.Stat(blob); err == nil && info.Size() == e.Size {
-		return blob, nil
-	}
+	return filepath.Join(w.blobs, name[:2], name), mode
+}
+
+// addBlob brings a content into the blob store.
+func (w *writer) addBlob(e Entry, blob string, mode fs.FileMode) error {
 	if err := os.MkdirAll(filepath.Dir(blob), 0o700); err != nil {
-		return "", err
+		return err
 	}
 	in, err := w.open(e)
 	if err != nil {
-		return "", err
+		return err
 	}
 	defer in.Close()
-	f, err := os.CreateTemp(filepath.Dir(blob), ".new-*")
+	h := sha256.New()
+	counted := &counter{r: io.TeeReader(in, h)}
+	tmp := filepath.Join(w.tmp, "blob")
+	defer os.Remove(tmp)
+	if err := save(counted, tmp, mode); err != nil {
+		return err
+	}
+	if counted.n != e.Size {
+		return fmt.Errorf("it has %d bytes and should have %d", counted.n, e.Size)
+	}
+	if got := shaPrefix + hex.EncodeToString(h.Sum(nil)); strings.HasPrefix(e.Digest, shaPrefix) && got != e.Digest {
+		return fmt.Errorf("its content is %s and should be %s", got, e.Digest)
+	}
+	return os.Rename(tmp, blob)
+}
+
+type counter struct {
+	r io.Reader
+	n int64
+}
+
+func (c *counter) Read(p []byte) (int, error) {
+	n, err := c.r.Read(p)
+	c.n += int64(n)
+	return n, err
+}
+
+// save writes a new file with that mode, whatever the process's umask is.
+func save(in io.Reader, to string, mode fs.FileMode) error {
+	f, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
-		return "", err
+		return err
 	}
-	defer os.Remove(f.Name())
-	n, err := io.Copy(f, in)
-	if err == nil && n != e.Size {
-		err = fmt.Errorf("it has %d bytes and should have %d", n, e.Size)
-	}
-	if err = errors.Join(err, f.Chmod(mode), f.Close()); err != nil {
-		return "", err
-	}
-	return blob, os.Rename(f.Name(), blob)
-}
-
-// check refuses entries that lead out of the tree. They must be sorted by path or be a scan's.
-func check(entries []Entry) error {
-	byPath := make(map[string]*Entry, len(entries))
-	for i := range entries {
-		e := &entries[i]
-		if e.Path == "" || e.Path != path.Clean(e.Path) || path.IsAbs(e.Path) || e.Path == "." || e.Path == ".." ||
-			strings.HasPrefix(e.Path, "../") || strings.ContainsRune(e.Path, 0) {
-			return fmt.Errorf("%q is not a path inside of the source", e.Path)
-		}
-		if byPath[e.Path] != nil {
-			return fmt.Errorf("%q is there twice", e.Path)
-		}
-		if t := e.Mode.Type(); t != 0 && t != fs.ModeSymlink {
-			return fmt.Errorf("%q is neither a file nor a link (%s)", e.Path, e.Mode)
-		}
-		byPath[e.Path] = e
-	}
-	for i := range entries {
-		e := &entries[i]
-		for dir := path.Dir(e.Path); dir != "."; dir = path.Dir(dir) {
-			if byPath[dir] != nil {
-				return fmt.Errorf("%q is below %q, which is no folder", e.Path, dir)
-			}
-		}
-		if e.Mode&fs.ModeSymlink != 0 {
-			if err := checkLink(e, byPath); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// maxLinks is how many links are followed, as the kernel does.
-const maxLinks = 40
-
-// checkLink follows a link, and the links that it leads to, and refuses one that leaves the tree.
-func checkLink(e *Entry, byPath map[string]*Entry) error {
-	at := path.Dir(e.Path)
-	rest := strings.Split(e.Link, "/")
-	refuse := fmt.Errorf("the link %q -> %q leaves the source", e.Path, e.Link)
-	if path.IsAbs(e.Link) || e.Link == "" {
-		return refuse
-	}
-	for links := 0; len(rest) > 0; {
-		step := rest[0]
-		rest = rest[1:]
-		switch step {
-		case "", ".":
-			continue
-		case "..":
-			if at == "." {
-				return refuse
-			}
-			at = path.Dir(at)
-			continue
-		}
-		at = path.Join(at, step)
-		next := byPath[at]
-		if next == nil || next.Mode&fs.ModeSymlink == 0 {
-			continue
-		}
-		if links++; links > maxLinks {
-			return fmt.Errorf("the link %q goes round in a circle", e.Path)
-		}
-		if path.IsAbs(next.Link) {
-			return refuse
-		}
-		at = path.Dir(at)
-		rest = append(strings.Split(next.Link, "/"), rest...)
-	}
-	return nil
+	_, err = io.Copy(f, in)
+	return errors.Join(err, f.Chmod(mode), f.Close())
 }

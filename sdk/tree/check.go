@@ -1,0 +1,82 @@
+package tree
+
+import (
+	"fmt"
+	"io/fs"
+	"path"
+	"strings"
+)
+
+// check refuses entries that lead out of the tree, or that no folder can hold.
+func check(entries []Entry) error {
+	byPath := make(map[string]*Entry, len(entries))
+	for i := range entries {
+		e := &entries[i]
+		if e.Path == "" || e.Path != path.Clean(e.Path) || path.IsAbs(e.Path) || e.Path == "." || e.Path == ".." ||
+			strings.HasPrefix(e.Path, "../") || strings.ContainsRune(e.Path, 0) {
+			return fmt.Errorf("%q is not a path inside of the source", e.Path)
+		}
+		if byPath[e.Path] != nil {
+			return fmt.Errorf("%q is there twice", e.Path)
+		}
+		if e.Mode != 0o644 && e.Mode != 0o755 && e.Mode != fs.ModeSymlink {
+			return fmt.Errorf("%q is neither a file nor a link (%s)", e.Path, e.Mode)
+		}
+		byPath[e.Path] = e
+	}
+	for i := range entries {
+		e := &entries[i]
+		for dir := path.Dir(e.Path); dir != "."; dir = path.Dir(dir) {
+			if byPath[dir] != nil {
+				return fmt.Errorf("%q is below %q, which is no folder", e.Path, dir)
+			}
+		}
+		if e.Mode&fs.ModeSymlink != 0 {
+			if err := checkLink(e, byPath); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// maxLinks is how many links are followed, as the kernel does.
+const maxLinks = 40
+
+// checkLink follows a link, and the links that it leads to, and refuses one that leaves the tree.
+func checkLink(e *Entry, byPath map[string]*Entry) error {
+	at := path.Dir(e.Path)
+	rest := strings.Split(e.Link, "/")
+	refuse := fmt.Errorf("the link %q -> %q leaves the source", e.Path, e.Link)
+	if path.IsAbs(e.Link) || e.Link == "" {
+		return refuse
+	}
+	for links := 0; len(rest) > 0; {
+		step := rest[0]
+		rest = rest[1:]
+		switch step {
+		case "", ".":
+			continue
+		case "..":
+			if at == "." {
+				return refuse
+			}
+			at = path.Dir(at)
+			continue
+		}
+		at = path.Join(at, step)
+		next := byPath[at]
+		if next == nil || next.Mode&fs.ModeSymlink == 0 {
+			continue
+		}
+		if links++; links > maxLinks {
+			return fmt.Errorf("the link %q goes round in a circle", e.Path)
+		}
+		if path.IsAbs(next.Link) {
+			return refuse
+		}
+		at = path.Dir(at)
+		rest = append(strings.Split(next.Link, "/"), rest...)
+	}
+	return nil
+}
