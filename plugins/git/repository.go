@@ -191,7 +191,7 @@ func (r *repository) localRefs() (map[string]plumbing.Hash, string, error) {
 	return refs, head, err
 }
 
-// fetch brings all branches and tags into the mirror, and a commit that may be on none.
+// fetch brings all branches and tags into the mirror, and a commit that may be on none of them.
 func (r *repository) fetch(ctx context.Context, extra plumbing.Hash) error {
 	specs := []config.RefSpec{"+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"}
 	fetch := func(specs []config.RefSpec) error {
@@ -207,7 +207,17 @@ func (r *repository) fetch(ctx context.Context, extra plumbing.Hash) error {
 	if err := fetch(specs); err != nil {
 		return diagnose(err, "fetching", r.url)
 	}
-	if extra.IsZero() || r.has(extra) {
+	if r.has(extra) {
+		return nil
+	}
+	// The mirror may have the names and lack what is behind them, if it was damaged: begin it anew.
+	if err := r.reset(); err != nil {
+		return err
+	}
+	if err := fetch(specs); err != nil {
+		return diagnose(err, "fetching", r.url)
+	}
+	if r.has(extra) {
 		return nil
 	}
 	spec := config.RefSpec(fmt.Sprintf("%s:refs/davit/%s", extra, extra))
