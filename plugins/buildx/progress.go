@@ -99,7 +99,7 @@ func (p *progress) step(v *client.Vertex) *step {
 		st = &step{stream: "buildkit", name: v.Name}
 		if m := stepName.FindStringSubmatch(v.Name); m != nil {
 			st.stream, st.name = m[1], m[2]
-			st.quiet = strings.HasPrefix(m[1], "internal")
+			st.quiet = strings.HasSuffix(m[1], "internal") // "[linux/arm64 internal] load metadata"
 		}
 		// A here-document is a part of the name.
 		first, more, _ := strings.Cut(p.hide.Replace(st.name), "\n")
