@@ -4,6 +4,7 @@ package diag
 import (
 	"fmt"
 	"sort"
+	"strings"
 
 	"github.com/agext/levenshtein"
 	"github.com/hashicorp/hcl/v2"
@@ -39,7 +40,7 @@ func DidYouMean(got string, among []string) string {
 	for _, name := range among {
 		// The shorter the name, the fewer mistakes make it another one.
 		limit := min(3, 1+len(name)/3)
-		if d := levenshtein.Distance(got, name, nil); d < distance && d <= limit {
+		if d := levenshtein.Distance(strings.ToLower(got), strings.ToLower(name), nil); d < distance && d <= limit {
 			best, distance = name, d
 		}
 	}
