@@ -6,7 +6,7 @@ davit=${DAVIT:-davit}
 work=${QUICKSTART_DIR:-$(mktemp -d)}
 address=${QUICKSTART_ADDRESS:-127.0.0.1:5100}
 
-say() { printf '\n\033[1m# %s\033[0m\n' "$*"; }
+say() { if [ -t 1 ]; then printf '\n\033[1m# %s\033[0m\n' "$*"; else printf '\n# %s\n' "$*"; fi; }
 run() { printf '$ %s\n' "$*"; "$@"; }
 commit() { git -C "$work/app" add -A && git -C "$work/app" -c user.name='Quick Start' -c user.email=quickstart@example.com commit -qm "$1"; }
 
@@ -24,7 +24,7 @@ say "A small registry that is part of davit"
 registry=$!
 trap 'kill $registry 2>/dev/null; wait $registry 2>/dev/null || true' EXIT
 for _ in $(seq 50); do grep -q Serving "$work/registry.log" && break; sleep 0.1; done
-grep -q Serving "$work/registry.log" || { cat "$work/registry.log" >&2; exit 1; }
+grep -q Serving "$work/registry.log" || { cat "$work/registry.log" >&2; echo "Is $address taken? Set QUICKSTART_ADDRESS to another host:port." >&2; exit 1; }
 
 say "The first plan, and its apply"
 run "$davit" plan -out=first.davit
