@@ -2,7 +2,6 @@ package buildx
 
 import (
 	"context"
-	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -40,7 +39,7 @@ func newWorld(t *testing.T, files map[string]string) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := httptest.NewServer(http.Handler(handler))
+	server := httptest.NewServer(handler)
 	t.Cleanup(server.Close)
 	w := &world{t: t, host: strings.TrimPrefix(server.URL, "http://")}
 	w.call.Host.StackDir = t.TempDir()

@@ -141,7 +141,7 @@ func (d *dockerfile) environment(platform string, args map[string]string, target
 				if arg.Value == nil {
 					continue
 				}
-				if value, _, err = d.lex.ProcessWord(*arg.Value, env); err != nil {
+				if value, _, err = d.expand(*arg.Value, env); err != nil {
 					return nil, at(err, cmd.Location())
 				}
 			}
@@ -149,6 +149,17 @@ func (d *dockerfile) environment(platform string, args map[string]string, target
 		}
 	}
 	return env, nil
+}
+
+// longestWord is how long an expanded word may be. Arguments that double each other would fill the memory.
+const longestWord = 4096
+
+func (d *dockerfile) expand(word string, env environment) (expanded string, unset map[string]struct{}, err error) {
+	expanded, unset, err = d.lex.ProcessWord(word, env)
+	if err == nil && len(expanded) > longestWord {
+		err = fmt.Errorf("it expands to more than %d characters", longestWord)
+	}
+	return expanded, unset, err
 }
 
 // environment implements shell.EnvGetter.
@@ -192,7 +203,7 @@ func (w *walk) stage(i int) error {
 
 // from follows a FROM, which can name stages before it only.
 func (w *walk) from(word string, i int) error {
-	base, unset, err := w.lex.ProcessWord(word, w.env)
+	base, unset, err := w.expand(word, w.env)
 	if err != nil {
 		return err
 	}

@@ -78,6 +78,7 @@ func TestDockerfilesThatCannotBeUsed(t *testing.T) {
 		"no such number":         {"FROM a\nCOPY --from=7 /x /x", Config{}, "line 2: there is no stage number 7"},
 		"the machine that builds": {"FROM base-$BUILDARCH", Config{},
 			"depends on the machine that builds (BUILDARCH)"},
+		"arguments that double": {"ARG A=xx\n" + strings.Repeat("ARG A=$A$A\n", 60) + "FROM a:$A", Config{}, "line 13: it expands to more than 4096 characters"},
 		"a variable in --mount": {"FROM a\nRUN --mount=from=$X,target=/x ls", Config{}, "doesn't support variable expansion"},
 	}
 	for what, tt := range tests {

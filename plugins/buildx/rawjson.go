@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -52,6 +53,7 @@ func (r *rawJSON) line(line []byte) {
 	line = bytes.TrimSpace(line)
 	var s client.SolveStatus
 	if bytes.HasPrefix(line, []byte("{")) && json.Unmarshal(line, &s) == nil {
+		s.Vertexes, s.Logs, s.Warnings = withoutNil(s.Vertexes), withoutNil(s.Logs), withoutNil(s.Warnings)
 		r.progress.status(&s)
 		return
 	}
@@ -64,6 +66,11 @@ func (r *rawJSON) line(line []byte) {
 	if text != "" && len(r.plain) < plainLines {
 		r.plain = append(r.plain, text)
 	}
+}
+
+// withoutNil leaves out what JSON calls null.
+func withoutNil[T any](list []*T) []*T {
+	return slices.DeleteFunc(list, func(v *T) bool { return v == nil })
 }
 
 // location is how docker buildx starts the part of the Dockerfile that failed: "Dockerfile:12".
