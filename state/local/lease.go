@@ -65,9 +65,6 @@ func (s *Store) Lock(_ context.Context, who state.Holder) (state.Lease, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := s.syncDir(); err != nil {
-		return nil, err
-	}
 	go l.beat()
 	return l, nil
 }

@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -20,13 +21,11 @@ import (
 	"github.com/davit-sh/davit/state"
 )
 
-// busy is how long a transaction waits for another process's transaction.
-const busy = 10 * time.Second
-
 // Store is a state in a file.
 type Store struct {
 	path string
 	ttl  time.Duration
+	busy time.Duration
 	now  func() time.Time
 	mu   sync.Mutex // one transaction of this process at a time: waiting for the file's lock is slow
 }
@@ -37,9 +36,12 @@ type Option func(*Store)
 // TTL sets how long a lease lasts without a heartbeat; 30 seconds if not given.
 func TTL(d time.Duration) Option { return func(s *Store) { s.ttl = d } }
 
+// Busy sets how long a transaction waits for that of another process; 10 seconds if not given.
+func Busy(d time.Duration) Option { return func(s *Store) { s.busy = d } }
+
 // Open names the file; it is made by the first Lock.
 func Open(path string, options ...Option) (*Store, error) {
-	s := &Store{path: path, ttl: 30 * time.Second, now: time.Now}
+	s := &Store{path: path, ttl: 30 * time.Second, busy: 10 * time.Second, now: time.Now}
 	for _, o := range options {
 		o(s)
 	}
@@ -73,13 +75,15 @@ func (s *Store) transact(readOnly bool, fn func(*bbolt.DB) error) (err error) {
 	if readOnly {
 		doing = "reading"
 	}
+	// The file is mapped into memory: reading a part that a full disk never gave is a fault. It
+	// becomes a panic, as the database's own on pages that make no sense.
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
-		// The database panics on pages that make no sense.
 		if p := recover(); p != nil {
 			err = s.failed(doing, fmt.Errorf("the file is damaged: %v", p))
 		}
 	}()
-	db, err := bbolt.Open(s.path, 0o600, &bbolt.Options{Timeout: busy, ReadOnly: readOnly, FreelistType: bbolt.FreelistMapType})
+	db, err := bbolt.Open(s.path, 0o600, &bbolt.Options{Timeout: s.busy, ReadOnly: readOnly, FreelistType: bbolt.FreelistMapType})
 	if err != nil {
 		return s.failed(doing, err)
 	}
@@ -117,7 +121,8 @@ func (e *Error) Error() string { return fmt.Sprintf("%s the state in %s: %v", e.
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// create makes the folder and the file, and lets git ignore davit's folder.
+// create makes the folder and the file, and lets git ignore davit's folder. The file is whole or
+// not there: it is made under another name first.
 func (s *Store) create() error {
 	if _, err := os.Stat(s.path); err == nil {
 		return nil
@@ -134,7 +139,20 @@ func (s *Store) create() error {
 			}
 		}
 	}
-	return nil
+	tmp, err := os.MkdirTemp(dir, ".new-*")
+	if err != nil {
+		return s.failed("making", err)
+	}
+	defer os.RemoveAll(tmp)
+	fresh := &Store{path: filepath.Join(tmp, "state.db"), ttl: s.ttl, busy: s.busy, now: s.now}
+	if err := fresh.update(func(tx *bbolt.Tx) error { return begin(tx, fresh.path) }); err != nil {
+		return s.failed("making", errors.Unwrap(err))
+	}
+	// A link does not replace what another process has made in the meantime.
+	if err := os.Link(fresh.path, s.path); err != nil && !errors.Is(err, fs.ErrExist) {
+		return s.failed("making", err)
+	}
+	return s.syncDir()
 }
 
 // syncDir makes the name of a new file durable.

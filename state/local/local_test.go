@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -157,12 +158,23 @@ func TestExpiredLeaseIsTakenOver(t *testing.T) {
 		t.Fatal(err)
 	}
 	bufio.NewScanner(out).Scan() // it holds the lease
-	if err := cmd.Process.Signal(syscall.SIGSTOP); err != nil {
-		t.Fatal(err)
-	}
+	// It may be stopped in the middle of a transaction, and then keeps the file itself: try another moment.
 	var locked *state.LockedError
-	if _, err := store(t, path).Lock(t.Context(), state.Holder{}); !errors.As(err, &locked) || locked.Holder.PID != cmd.Process.Pid {
-		t.Errorf("a suspended process lost its lease before it expired: %v", err)
+	for try := 0; ; try++ {
+		if err := cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+			t.Fatal(err)
+		}
+		_, err := store(t, path, local.Busy(300*time.Millisecond)).Lock(t.Context(), state.Holder{})
+		if errors.As(err, &locked) && locked.Holder.PID == cmd.Process.Pid {
+			break
+		}
+		if err == nil || try == 50 {
+			t.Fatalf("a suspended process lost its lease before it expired: %v", err)
+		}
+		if err := cmd.Process.Signal(syscall.SIGCONT); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Duration(1+try) * time.Millisecond)
 	}
 	if err := cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
@@ -261,7 +273,7 @@ func TestDamagedRecord(t *testing.T) {
 func TestFullDisk(t *testing.T) {
 	dir := t.TempDir()
 	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=256k"); err != nil {
-		limitFileSize(t)
+		limitFileSize(t, 256<<10)
 	} else {
 		defer syscall.Unmount(dir, 0) //nolint:errcheck // the test is over
 	}
@@ -288,15 +300,60 @@ func TestFullDisk(t *testing.T) {
 	}
 }
 
+// A disk that is full from the beginning leaves no half of a file behind, and a file of which a
+// part was lost is an error, not the end of the process.
+func TestFullDiskAtTheBeginning(t *testing.T) {
+	dir := t.TempDir()
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=16k"); err != nil {
+		limitFileSize(t, 8<<10)
+	} else {
+		defer syscall.Unmount(dir, 0) //nolint:errcheck // the test is over
+	}
+	path := filepath.Join(dir, "state.db")
+	if _, err := store(t, path).Lock(t.Context(), state.Holder{}); !errors.Is(err, syscall.ENOSPC) && !errors.Is(err, syscall.EFBIG) {
+		t.Errorf("a full disk: %v", err)
+	}
+	if s, err := store(t, path).Load(t.Context()); err != nil || s.Serial != 0 {
+		t.Errorf("after a failed beginning: %v", err)
+	}
+}
+
+func TestCutFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "state.db")
+	l, err := store(t, path).Lock(t.Context(), state.Holder{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.Commit(t.Context(), state.Batch{Put: []state.Record{statetest.Record("build.oci.x")}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Release(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, size := range []int{1, 4096, 8192, 9000, 12288, 16384, 20480} {
+		if err := os.WriteFile(path, whole[:min(size, len(whole))], 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if s, err := store(t, path).Load(t.Context()); err == nil && s.Records["build.oci.x"].Address == "" {
+			t.Errorf("a file cut to %d bytes is taken for an empty state", size)
+		}
+	}
+}
+
 // limitFileSize makes files end early where no file system can be mounted.
-func limitFileSize(t *testing.T) {
+func limitFileSize(t *testing.T, size uint64) {
 	t.Helper()
+	signal.Ignore(syscall.SIGXFSZ) // so that a write says so instead
 	var old syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_FSIZE, &old); err != nil {
 		t.Fatal(err)
 	}
 	limited := old
-	limited.Cur = 256 << 10
+	limited.Cur = size
 	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &limited); err != nil {
 		t.Fatal(err)
 	}
