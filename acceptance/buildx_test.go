@@ -494,6 +494,9 @@ func TestBuildxIsKilled(t *testing.T) {
 		p.must("apply", "-auto-approve")
 		p.pushed("1.0.1")
 		p.noChanges()
+		if left, err := filepath.Glob(filepath.Join(p.dir, ".cache", "buildx", "*")); err != nil || len(left) > 0 {
+			t.Errorf("left behind: %q, %v", left, err)
+		}
 	})
 }
 

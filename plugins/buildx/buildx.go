@@ -158,7 +158,8 @@ func makeIndex(ctx context.Context, r applyRequest, repo name.Repository, review
 	if err != nil {
 		return nil, err
 	}
-	job := &job{Config: r.Config, in: in, repo: repo, secrets: secrets, stack: sdk.HostOf(ctx).StackDir, progress: newProgress(ctx, secrets, r.Config)}
+	host := sdk.HostOf(ctx)
+	job := &job{Config: r.Config, in: in, repo: repo, secrets: secrets, stack: host.StackDir, cacheDir: host.CacheDir, progress: newProgress(ctx, secrets, r.Config)}
 	digest, err := job.run(ctx)
 	if err != nil {
 		return nil, err

@@ -12,7 +12,6 @@ import (
 	"runtime"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/davit-sh/davit/sdk"
 	"github.com/docker/cli/cli/config"
@@ -24,21 +23,20 @@ func (j *job) withBuilder(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	dir, err := os.MkdirTemp("", "davit-buildx-*")
+	w, err := newWorkFolder(j.cacheDir)
 	if err != nil {
-		return "", err
+		return "", fmt.Errorf("making a folder for the build: %w", err)
 	}
-	defer os.RemoveAll(dir)
-	w := workFolder{dir}
+	defer w.remove()
 	if err := j.prepare(w); err != nil {
-		return "", fmt.Errorf("preparing the build in %s: %w", dir, err)
+		return "", fmt.Errorf("preparing the build in %s: %w", w.dir, err)
 	}
 	cmd := exec.CommandContext(ctx, command[0], append(command[1:], j.arguments(w)...)...) //nolint:gosec // docker buildx, as configured
 	cmd.Env = j.environment(w)
 	output := &rawJSON{progress: j.progress}
 	cmd.Stderr = output
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
-	cmd.WaitDelay = 5 * time.Second
+	cmd.WaitDelay = lastWords
 	if err := runHere(cmd); err != nil {
 		if ctx.Err() != nil {
 			return "", ctx.Err()
@@ -48,15 +46,8 @@ func (j *job) withBuilder(ctx context.Context) (string, error) {
 	return metadataDigest(w.metadata())
 }
 
-// workFolder is a folder for one run of docker buildx.
-type workFolder struct{ dir string }
-
-func (w workFolder) context() string  { return filepath.Join(w.dir, "context") }
-func (w workFolder) policy() string   { return filepath.Join(w.dir, "policy.json") }
-func (w workFolder) metadata() string { return filepath.Join(w.dir, "metadata.json") }
-
 // prepare writes what docker buildx reads.
-func (j *job) prepare(w workFolder) error {
+func (j *job) prepare(w *workFolder) error {
 	if err := copyContext(j.in.tree, w.context()); err != nil {
 		return err
 	}
@@ -76,7 +67,7 @@ func runHere(cmd *exec.Cmd) error {
 }
 
 // arguments are those of docker buildx. Everybody on the machine can read them, so that sensitive values are not among them.
-func (j *job) arguments(w workFolder) []string {
+func (j *job) arguments(w *workFolder) []string {
 	args := []string{
 		"build", "--builder", j.Builder, "--platform", strings.Join(j.platforms(), ","), "--progress", "rawjson",
 		"--metadata-file", w.metadata(), "--provenance=false", "--sbom=false",
@@ -110,7 +101,7 @@ func (j *job) arguments(w workFolder) []string {
 	return append(args, w.context())
 }
 
-func (j *job) environment(w workFolder) []string {
+func (j *job) environment(w *workFolder) []string {
 	// A time in the environment is another way to give the build argument.
 	env := slices.DeleteFunc(os.Environ(), func(e string) bool { return strings.HasPrefix(e, epochArg+"=") })
 	env = append(env, "BUILDX_METADATA_PROVENANCE=disabled", "BUILDX_METADATA_WARNINGS=0", "BUILDX_NO_DEFAULT_ATTESTATIONS=1",

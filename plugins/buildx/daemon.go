@@ -21,8 +21,10 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// firstAnswer is how long a daemon may take to answer at all.
-const firstAnswer = 20 * time.Second
+const (
+	firstAnswer = 20 * time.Second // how long a daemon may take to answer at all
+	lastWords   = time.Second      // how long a build that is interrupted may take to end
+)
 
 // withDaemon builds with a BuildKit daemon and returns the digest of what was pushed.
 func (j *job) withDaemon(ctx context.Context) (string, error) {
@@ -31,6 +33,8 @@ func (j *job) withDaemon(ctx context.Context) (string, error) {
 		return "", err
 	}
 	defer c.Close()
+	// An interrupted client waits seconds for the daemon's last words: a person does not.
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(lastWords, func() { _ = c.Close() }) })()
 	opt, err := j.solveOpt()
 	if err != nil {
 		return "", err

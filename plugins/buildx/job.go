@@ -27,6 +27,7 @@ type job struct {
 	repo     name.Repository
 	secrets  []secret
 	stack    string // what relative paths are relative to
+	cacheDir string
 	progress *progress
 }
 

@@ -50,7 +50,7 @@ func TestArgumentsOfDockerHoldNoSecret(t *testing.T) {
 		t.Fatal(err)
 	}
 	j := newJob(t, w)
-	work := workFolder{t.TempDir()}
+	work := &workFolder{dir: t.TempDir()}
 	args := j.arguments(work)
 	for _, s := range []string{"hunter2", "swordfish", "xyzzy"} {
 		if strings.Contains(strings.Join(args, " "), s) {
