@@ -9,7 +9,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -100,13 +99,15 @@ func Build(ctx context.Context, progress io.Writer) (string, error) {
 	})
 }
 
-func build(ctx context.Context, dir string) (err error) {
-	work, err := os.MkdirTemp("", "davit-lab-images-")
+func build(ctx context.Context, dir string) error {
+	images, err := layout.Write(dir, empty.Index)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(work)) }()
-
+	work := filepath.Join(dir, "work")
+	if err := os.Mkdir(work, 0o755); err != nil {
+		return err
+	}
 	debs, err := download(ctx, work)
 	if err != nil {
 		return err
@@ -116,10 +117,6 @@ func build(ctx context.Context, dir string) (err error) {
 		return err
 	}
 	compiled, err := compilePython(ctx, work, debs)
-	if err != nil {
-		return err
-	}
-	images, err := layout.Write(dir, empty.Index)
 	if err != nil {
 		return err
 	}
@@ -144,7 +141,7 @@ func build(ctx context.Context, dir string) (err error) {
 			return fmt.Errorf("%s: %w", s.Ref, err)
 		}
 	}
-	return nil
+	return os.RemoveAll(work)
 }
 
 const refAnnotation = "org.opencontainers.image.ref.name"

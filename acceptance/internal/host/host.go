@@ -68,7 +68,8 @@ func Ensure(ctx context.Context, progress io.Writer, setup string, needs ...Need
 		return nil
 	}
 	_, _ = fmt.Fprintf(progress, "lab: installing %s\n", strings.Join(absent, ", "))
-	out, err := process.Run(ctx, process.Command{Name: setup, Args: []string{setup}})
+	// Not to be interrupted: a half-installed package is for people to repair.
+	out, err := process.Run(context.WithoutCancel(ctx), process.Command{Name: setup, Args: []string{setup}})
 	if err != nil {
 		return fmt.Errorf("install %s: %w\n%s", strings.Join(absent, ", "), err, lastLines(out, 10))
 	}

@@ -184,12 +184,17 @@ func tail(path string, size int64) ([]byte, error) {
 	return bytes.ToValidUTF8(text, []byte("?")), err
 }
 
-// Run runs a short command to its end and returns its standard output. The
-// error holds what it wrote to standard error.
+// Run runs a command to its end and returns its standard output. The error
+// holds what it wrote to standard error. When ctx ends the command is killed
+// with all it started; it does not outlive this process either.
 func Run(ctx context.Context, c Command) ([]byte, error) {
+	runtime.LockOSThread() // for Pdeathsig, as in Start
+	defer runtime.UnlockOSThread()
 	cmd := exec.CommandContext(ctx, c.Args[0], c.Args[1:]...) //nolint:gosec // the lab's own commands
 	cmd.Env = append(os.Environ(), c.Env...)
 	cmd.Dir = c.Dir
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.WaitDelay = time.Second
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr

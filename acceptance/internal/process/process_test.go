@@ -59,6 +59,25 @@ func TestNothingOutlivesAKilledParent(t *testing.T) {
 	eventually(t, "the private server is gone with all it started", func() bool { return len(running(t, sleeps[1])) == 0 })
 }
 
+// TestRunEndsWithItsContext: a build that is interrupted takes its compilers along.
+func TestRunEndsWithItsContext(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		for len(running(t, "86243")) < 2 && t.Context().Err() == nil {
+			time.Sleep(10 * time.Millisecond)
+		}
+		cancel()
+	}()
+	_, err := process.Run(ctx, process.Command{
+		Name: "sleepers",
+		Args: []string{"/bin/sh", "-c", "sleep 86243 & sleep 86243; true"},
+	})
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+	eventually(t, "both sleepers are gone", func() bool { return len(running(t, "86243")) == 0 })
+}
+
 func TestWaitReadyShowsTheLogOfAServerThatEnds(t *testing.T) {
 	p, err := process.Start(process.Command{
 		Name: "broken",

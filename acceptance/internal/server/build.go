@@ -106,17 +106,18 @@ func (r recipe) build(ctx context.Context, moduleDir, out string) error {
 		_, err := goCommand(ctx, moduleDir, env, r.args(ldflags, out, r.pkg)...)
 		return err
 	}
-	source, err := r.writableCopy(ctx, moduleDir)
-	if err != nil {
+	source := filepath.Join(filepath.Dir(out), "source") // a build that is killed leaves nothing elsewhere
+	if err := r.writableCopy(ctx, moduleDir, source); err != nil {
 		return err
 	}
-	defer func() { _ = os.RemoveAll(source) }()
 	generate := append([]string{"generate", "-tags", r.tags}, r.generate...)
 	if _, err := goCommand(ctx, source, nil, generate...); err != nil {
 		return err
 	}
-	_, err = goCommand(ctx, source, env, r.args(ldflags, out, ".")...)
-	return err
+	if _, err := goCommand(ctx, source, env, r.args(ldflags, out, ".")...); err != nil {
+		return err
+	}
+	return os.RemoveAll(source)
 }
 
 // filledLdflags tells the server its own version, as a release would.
@@ -138,18 +139,14 @@ func (r recipe) filledLdflags(ctx context.Context, moduleDir string) (string, er
 
 // writableCopy copies the module r.pkg out of the read-only module cache. It is
 // then its own main module, with the dependencies its authors pinned.
-func (r recipe) writableCopy(ctx context.Context, moduleDir string) (string, error) {
+func (r recipe) writableCopy(ctx context.Context, moduleDir, target string) error {
 	out, err := goCommand(ctx, moduleDir, nil, "mod", "download", "-json", r.pkg)
 	if err != nil {
-		return "", err
+		return err
 	}
 	var module struct{ Dir string }
 	if err := json.Unmarshal(out, &module); err != nil {
-		return "", fmt.Errorf("go mod download %s: %w", r.pkg, err)
-	}
-	target, err := os.MkdirTemp("", "davit-lab-build-")
-	if err != nil {
-		return "", err
+		return fmt.Errorf("go mod download %s: %w", r.pkg, err)
 	}
 	err = os.CopyFS(target, os.DirFS(module.Dir))
 	if err == nil {
@@ -161,9 +158,9 @@ func (r recipe) writableCopy(ctx context.Context, moduleDir string) (string, err
 		})
 	}
 	if err != nil {
-		return "", errors.Join(fmt.Errorf("copy %s: %w", r.pkg, err), os.RemoveAll(target))
+		return fmt.Errorf("copy %s: %w", r.pkg, err)
 	}
-	return target, nil
+	return nil
 }
 
 // goCommand runs the Go command at low priority, free of the user's settings.
