@@ -2,6 +2,7 @@ package state
 
 import (
 	"context"
+	"slices"
 	"sync"
 )
 
@@ -72,6 +73,8 @@ func merge(a, b Batch) Batch {
 		Begin:  append(keep(a.Begin, func(o Operation) bool { return !begun[o.ID] && !ended[o.ID] }), b.Begin...),
 		End:    append(keep(a.End, func(id string) bool { return !begun[id] }), b.End...),
 	}
+	out.Move = append(slices.Clone(a.Move), b.Move...)
+	out.History = append(slices.Clone(a.History), b.History...)
 	out.Outputs = a.Outputs
 	if b.Outputs != nil {
 		out.Outputs = b.Outputs

@@ -26,6 +26,9 @@ type Store interface {
 	// Load reads everything, with or without the lease. A store that was never written
 	// to is an empty Snapshot with serial 0 and no lineage.
 	Load(ctx context.Context) (*Snapshot, error)
+	// History returns the applied revisions of an instance, newest first; with an empty address those of
+	// all instances, by address and then newest first. Deleted instances keep theirs.
+	History(ctx context.Context, address string) ([]Revision, error)
 	// Unlock ends the lease with this id whoever holds it ("force-unlock").
 	Unlock(ctx context.Context, id string) error
 	Close() error
@@ -37,6 +40,9 @@ type Lease interface {
 	// ErrLeaseLost when another process has taken the lease in the meantime, and then
 	// nothing is written. Concurrent calls are normal.
 	Commit(ctx context.Context, b Batch) (serial uint64, err error)
+	// Replace writes a whole state over what is there: either all of it is written, lineage and
+	// serial included, or nothing. It fails with ErrLeaseLost as Commit does.
+	Replace(ctx context.Context, a *Archive) error
 	// Lost is closed when the lease is lost.
 	Lost() <-chan struct{}
 	// Release gives the lease up. It is safe to call more than once.
@@ -69,7 +75,47 @@ type Record struct {
 	// Fingerprints are keyed hashes of the sensitive attributes, by attribute path.
 	Fingerprints map[string]string `json:"fingerprints,omitempty"`
 	DependsOn    []string          `json:"depends_on,omitempty"` // addresses; deletion goes the other way
+	Hold         *Hold             `json:"hold,omitempty"`       // it is kept at an earlier revision
 	Updated      time.Time         `json:"updated"`
+}
+
+// Hold says that an instance is kept at an earlier revision until it is released.
+type Hold struct {
+	Revision uint64    `json:"revision"`
+	Who      string    `json:"who"`
+	Since    time.Time `json:"since"`
+	Reason   string    `json:"reason,omitempty"`
+}
+
+// Revision is one applied state of an instance: what was applied, why, by whom, and made of what.
+type Revision struct {
+	Number    uint64    `json:"number"` // 1, 2, ... for each address; the store counts
+	Operation string    `json:"operation"`
+	Action    string    `json:"action"`
+	Plan      string    `json:"plan,omitempty"` // digest
+	Who       string    `json:"who"`
+	At        time.Time `json:"at"`
+	Reasons   []string  `json:"reasons,omitempty"`
+	Record    Record    `json:"record"` // as it was written; of a deletion: as it was before
+	// Items are the nested changes and Inputs the observations that the instance was made from,
+	// in the form of a plan's items and observations.
+	Items  json.RawMessage `json:"items,omitempty"`
+	Inputs json.RawMessage `json:"inputs,omitempty"`
+}
+
+// KeepRevisions is how many revisions of an instance a store keeps.
+const KeepRevisions = 20
+
+// Archive is a whole state with its history: what `davit state pull` prints, and what moves between backends.
+type Archive struct {
+	Snapshot
+	History []Revision `json:"history,omitempty"`
+}
+
+// Move is a record, with its history, that gets another address.
+type Move struct {
+	From string `json:"from"`
+	To   string `json:"to"`
 }
 
 // The values of Record.Status.
@@ -104,16 +150,19 @@ type Checkpoint struct {
 
 // Batch is what one commit changes. Begin and End may name the same operations as Put and Delete name instances.
 type Batch struct {
+	Move    []Move                     // before everything else; a record that is not there is fine
 	Put     []Record                   // written whole
 	Delete  []string                   // addresses; one that is not there is fine
 	Begin   []Operation                // written whole; the same id again replaces it (checkpoints)
 	End     []string                   // operation ids; one that is not there is fine
 	Outputs map[string]json.RawMessage // nil: unchanged; else replaces all
+	History []Revision                 // appended; the store gives each its number and drops those that are too many
 }
 
 // Empty tells whether the batch changes nothing.
 func (b Batch) Empty() bool {
-	return len(b.Put) == 0 && len(b.Delete) == 0 && len(b.Begin) == 0 && len(b.End) == 0 && b.Outputs == nil
+	return len(b.Put) == 0 && len(b.Delete) == 0 && len(b.Begin) == 0 && len(b.End) == 0 && b.Outputs == nil &&
+		len(b.Move) == 0 && len(b.History) == 0
 }
 
 // Holder is who holds a lease, for the one who waits.

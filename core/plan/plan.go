@@ -29,9 +29,15 @@ type Plan struct {
 	Changes      []Change                   `json:"changes"` // every managed instance, in the order of the configuration, deletions of vanished blocks last
 	Images       []ImageChange              `json:"image_changes,omitempty"`
 	Outputs      []Output                   `json:"outputs,omitempty"`
-	Warnings     []Diagnostic               `json:"warnings,omitempty"`
-	Summary      Summary                    `json:"summary"`
-	Digest       string                     `json:"digest"` // sha256 over the plan with this field empty and Created zero
+	Checks       []Check                    `json:"checks,omitempty"`
+	Moves        []Move                     `json:"moves,omitempty"` // records that get another address, before anything else
+	// Targets, Excludes and Replace are what the person asked for; a plan with targets or excludes is a part of the whole.
+	Targets  []string     `json:"targets,omitempty"`
+	Excludes []string     `json:"excludes,omitempty"`
+	Replace  []string     `json:"replace,omitempty"`
+	Warnings []Diagnostic `json:"warnings,omitempty"`
+	Summary  Summary      `json:"summary"`
+	Digest   string       `json:"digest"` // sha256 over the plan with this field empty and Created zero
 }
 
 // Mode is what the plan is for.
@@ -41,6 +47,8 @@ type Mode string
 const (
 	ModeApply   Mode = "apply"
 	ModeDestroy Mode = "destroy"
+	// ModeRefresh compares the world with what was last applied and brings state up to date; it changes nothing else.
+	ModeRefresh Mode = "refresh"
 )
 
 // StateRef names the state that the plan was made against.
@@ -68,6 +76,7 @@ const (
 	Delete  Action = "delete"
 	Build   Action = "build"
 	Adopt   Action = "adopt"
+	Forget  Action = "forget" // leave it alone, and remove it from state
 )
 
 // Observation is what one source, image or policy was seen to be. An apply uses it as it stands.
@@ -112,6 +121,35 @@ type Change struct {
 	// Deferred says that the configuration is not known enough to plan: it is planned in full at apply.
 	Deferred bool   `json:"deferred,omitempty"`
 	Private  []byte `json:"private,omitempty"` // the plugin's own
+	// MovedFrom is the address that the instance had before, Import what existing object it takes over.
+	MovedFrom string `json:"moved_from,omitempty"`
+	Import    string `json:"import,omitempty"`
+	// Hold says that it is kept at an earlier revision, whatever its block says.
+	Hold *Hold `json:"hold,omitempty"`
+	// TwoSteps says that a replacement is a deletion and a creation, because the person or the
+	// configuration asked for it; CreateFirst, that the new one is made before the old one is deleted.
+	TwoSteps    bool `json:"two_steps,omitempty"`
+	CreateFirst bool `json:"create_first,omitempty"`
+}
+
+// Hold says at which revision an instance is kept, and why.
+type Hold struct {
+	Revision uint64 `json:"revision"`
+	Who      string `json:"who,omitempty"`
+	Reason   string `json:"reason,omitempty"`
+}
+
+// Move is a record that gets another address.
+type Move struct {
+	From string `json:"from"`
+	To   string `json:"to"`
+}
+
+// Check is an assertion of a check block, or a condition of an instance.
+type Check struct {
+	Address string `json:"address"` // "check.name", or that of the instance
+	Status  string `json:"status"`  // "pass", "fail", "unknown"
+	Message string `json:"message,omitempty"`
 }
 
 // ImageUse is an image that an application runs, before and after.
@@ -187,6 +225,8 @@ type Summary struct {
 	Delete       int `json:"delete"`
 	Build        int `json:"build"`
 	Adopt        int `json:"adopt"`
+	Forget       int `json:"forget,omitempty"`
+	Drift        int `json:"drift,omitempty"` // in a refresh: what differs from what was last applied
 	None         int `json:"none"`
 	ItemsDeleted int `json:"items_deleted"` // nested deletions in changes that are not deletions themselves
 }
@@ -218,6 +258,8 @@ func Summarise(changes []Change) Summary {
 			s.Build++
 		case Adopt:
 			s.Adopt++
+		case Forget:
+			s.Forget++
 		default:
 			s.None++
 		}

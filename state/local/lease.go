@@ -129,6 +129,16 @@ func (l *lease) Commit(_ context.Context, b state.Batch) (serial uint64, err err
 	return serial, err
 }
 
+// Replace implements state.Lease.
+func (l *lease) Replace(_ context.Context, a *state.Archive) error {
+	return l.store.update(func(tx *bbolt.Tx) error {
+		if err := l.mine(tx); err != nil {
+			return err
+		}
+		return replace(tx, a)
+	})
+}
+
 func (l *lease) beat() {
 	tick := time.NewTicker(l.store.ttl / 3)
 	defer tick.Stop()

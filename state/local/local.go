@@ -172,6 +172,15 @@ func (s *Store) Load(context.Context) (*state.Snapshot, error) {
 	return snapshot, err
 }
 
+// History implements state.Store.
+func (s *Store) History(_ context.Context, address string) (list []state.Revision, err error) {
+	err = s.view(func(tx *bbolt.Tx) error {
+		list, err = loadHistory(tx, address)
+		return err
+	})
+	return list, err
+}
+
 // Unlock implements state.Store.
 func (s *Store) Unlock(_ context.Context, id string) error {
 	if _, err := os.Stat(s.path); errors.Is(err, fs.ErrNotExist) {

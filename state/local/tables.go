@@ -1,14 +1,18 @@
 package local
 
 import (
+	"bytes"
+	"cmp"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"slices"
 
 	"github.com/google/uuid"
 	"go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
 
 	"github.com/davit-sh/davit/state"
 )
@@ -19,6 +23,7 @@ var (
 	bucketRecords    = []byte("records")
 	bucketOperations = []byte("operations")
 	bucketOutputs    = []byte("outputs")
+	bucketHistory    = []byte("history") // by address, a zero byte and the number
 
 	keyFormat  = []byte("format")
 	keyLineage = []byte("lineage")
@@ -72,9 +77,13 @@ func checkFormat(tx *bbolt.Tx, path string) error {
 // begin makes the tables of a new file.
 func begin(tx *bbolt.Tx, path string) error {
 	if tx.Bucket(bucketMeta) != nil {
-		return checkFormat(tx, path)
+		if err := checkFormat(tx, path); err != nil {
+			return err
+		}
+		_, err := tx.CreateBucketIfNotExists(bucketHistory)
+		return err
 	}
-	for _, name := range [][]byte{bucketMeta, bucketRecords, bucketOperations, bucketOutputs} {
+	for _, name := range [][]byte{bucketMeta, bucketRecords, bucketOperations, bucketOutputs, bucketHistory} {
 		if _, err := tx.CreateBucketIfNotExists(name); err != nil {
 			return err
 		}
@@ -138,6 +147,11 @@ func write(tx *bbolt.Tx, b state.Batch) (uint64, error) {
 		}
 		return bucket.Put([]byte(key), sealed)
 	}
+	for _, m := range b.Move {
+		if err := move(tx, m, put); err != nil {
+			return 0, err
+		}
+	}
 	for _, d := range b.Delete {
 		if err := records.Delete([]byte(d)); err != nil {
 			return 0, err
@@ -172,7 +186,134 @@ func write(tx *bbolt.Tx, b state.Batch) (uint64, error) {
 			}
 		}
 	}
+	for _, r := range b.History {
+		if err := appendRevision(tx.Bucket(bucketHistory), r, put); err != nil {
+			return 0, err
+		}
+	}
 	meta := tx.Bucket(bucketMeta)
 	serial := number(meta.Get(keySerial)) + 1
 	return serial, putNumber(meta, keySerial, serial)
+}
+
+type putFunc func(bucket *bbolt.Bucket, key string, v any) error
+
+func historyKey(address string, number uint64) string {
+	return address + "\x00" + string(binary.BigEndian.AppendUint64(nil, number))
+}
+
+// revisions returns the keys of an instance's revisions, oldest first.
+func revisions(history *bbolt.Bucket, address string) [][]byte {
+	prefix := []byte(address + "\x00")
+	var keys [][]byte
+	c := history.Cursor()
+	for k, _ := c.Seek(prefix); bytes.HasPrefix(k, prefix); k, _ = c.Next() {
+		keys = append(keys, bytes.Clone(k))
+	}
+	return keys
+}
+
+func appendRevision(history *bbolt.Bucket, r state.Revision, put putFunc) error {
+	keys := revisions(history, r.Record.Address)
+	r.Number = 1
+	if n := len(keys); n > 0 {
+		r.Number = number(keys[n-1][len(keys[n-1])-8:]) + 1
+	}
+	for len(keys) >= state.KeepRevisions {
+		if err := history.Delete(keys[0]); err != nil {
+			return err
+		}
+		keys = keys[1:]
+	}
+	return put(history, historyKey(r.Record.Address, r.Number), r)
+}
+
+// move gives a record and its history another address.
+func move(tx *bbolt.Tx, m state.Move, put putFunc) error {
+	records, history := tx.Bucket(bucketRecords), tx.Bucket(bucketHistory)
+	if b := records.Get([]byte(m.From)); b != nil {
+		var r state.Record
+		if err := unseal(b, &r); err != nil {
+			return fmt.Errorf("record %s: %w", m.From, err)
+		}
+		r.Address = m.To
+		if err := errors.Join(records.Delete([]byte(m.From)), put(records, m.To, r)); err != nil {
+			return err
+		}
+	}
+	for _, k := range revisions(history, m.From) {
+		v := bytes.Clone(history.Get(k))
+		to := historyKey(m.To, number(k[len(k)-8:]))
+		if err := errors.Join(history.Delete(k), history.Put([]byte(to), v)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// loadHistory reads the revisions of one instance, or of all, newest first.
+func loadHistory(tx *bbolt.Tx, address string) ([]state.Revision, error) {
+	history := tx.Bucket(bucketHistory)
+	if history == nil {
+		return nil, nil
+	}
+	var list []state.Revision
+	err := history.ForEach(func(k, v []byte) error {
+		at := string(k[:len(k)-9])
+		if address != "" && at != address {
+			return nil
+		}
+		var r state.Revision
+		if err := unseal(v, &r); err != nil {
+			return fmt.Errorf("revision %d of %s: %w", number(k[len(k)-8:]), at, err)
+		}
+		r.Record.Address = at
+		list = append(list, r)
+		return nil
+	})
+	slices.SortStableFunc(list, func(a, b state.Revision) int {
+		return cmp.Or(cmp.Compare(a.Record.Address, b.Record.Address), cmp.Compare(b.Number, a.Number))
+	})
+	return list, err
+}
+
+// replace writes a whole state over what is there.
+func replace(tx *bbolt.Tx, a *state.Archive) error {
+	for _, name := range [][]byte{bucketRecords, bucketOperations, bucketOutputs, bucketHistory} {
+		if err := tx.DeleteBucket(name); err != nil && !errors.Is(err, berrors.ErrBucketNotFound) {
+			return err
+		}
+		if _, err := tx.CreateBucket(name); err != nil {
+			return err
+		}
+	}
+	put := func(bucket []byte, key string, v any) error {
+		sealed, err := seal(v)
+		if err != nil {
+			return err
+		}
+		return tx.Bucket(bucket).Put([]byte(key), sealed)
+	}
+	for address, r := range a.Records {
+		if err := put(bucketRecords, address, r); err != nil {
+			return err
+		}
+	}
+	for id, o := range a.Operations {
+		if err := put(bucketOperations, id, o); err != nil {
+			return err
+		}
+	}
+	for name, o := range a.Outputs {
+		if err := put(bucketOutputs, name, o); err != nil {
+			return err
+		}
+	}
+	for _, r := range a.History {
+		if err := put(bucketHistory, historyKey(r.Record.Address, r.Number), r); err != nil {
+			return err
+		}
+	}
+	meta := tx.Bucket(bucketMeta)
+	return errors.Join(putNumber(meta, keySerial, a.Serial), meta.Put(keyLineage, []byte(a.Lineage)))
 }

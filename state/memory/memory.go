@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"slices"
 	"sync"
 
 	"github.com/google/uuid"
@@ -17,12 +18,14 @@ import (
 type Store struct {
 	mu       sync.Mutex
 	snapshot state.Snapshot
+	history  map[string][]state.Revision // by address, oldest first
 	holder   *lease
 }
 
 // New returns an empty state.
 func New() *Store {
-	return &Store{snapshot: state.Snapshot{Format: state.Format, Records: map[string]state.Record{}, Operations: map[string]state.Operation{}}}
+	return &Store{snapshot: state.Snapshot{Format: state.Format, Records: map[string]state.Record{}, Operations: map[string]state.Operation{}},
+		history: map[string][]state.Revision{}}
 }
 
 // Lock implements state.Store.
@@ -44,6 +47,21 @@ func (s *Store) Load(context.Context) (*state.Snapshot, error) {
 	out := s.snapshot
 	out.Records, out.Operations, out.Outputs = maps.Clone(out.Records), maps.Clone(out.Operations), maps.Clone(out.Outputs)
 	return &out, nil
+}
+
+// History implements state.Store.
+func (s *Store) History(_ context.Context, address string) ([]state.Revision, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var list []state.Revision
+	for _, a := range slices.Sorted(maps.Keys(s.history)) {
+		if address == "" || a == address {
+			for _, r := range slices.Backward(s.history[a]) {
+				list = append(list, r)
+			}
+		}
+	}
+	return list, nil
 }
 
 // Unlock implements state.Store.
@@ -79,6 +97,17 @@ func (l *lease) Commit(_ context.Context, b state.Batch) (uint64, error) {
 	if s.snapshot.Lineage == "" {
 		s.snapshot.Lineage = uuid.NewString()
 	}
+	for _, m := range b.Move {
+		if r, ok := s.snapshot.Records[m.From]; ok {
+			delete(s.snapshot.Records, m.From)
+			r.Address = m.To
+			s.snapshot.Records[m.To] = r
+		}
+		if h, ok := s.history[m.From]; ok {
+			delete(s.history, m.From)
+			s.history[m.To] = h
+		}
+	}
 	for _, d := range b.Delete {
 		delete(s.snapshot.Records, d)
 	}
@@ -95,8 +124,41 @@ func (l *lease) Commit(_ context.Context, b state.Batch) (uint64, error) {
 		s.snapshot.Outputs = map[string]json.RawMessage{}
 		maps.Copy(s.snapshot.Outputs, b.Outputs)
 	}
+	for _, r := range b.History {
+		list := s.history[r.Record.Address]
+		r.Number = 1
+		if n := len(list); n > 0 {
+			r.Number = list[n-1].Number + 1
+		}
+		list = append(list, r)
+		s.history[r.Record.Address] = list[max(0, len(list)-state.KeepRevisions):]
+	}
 	s.snapshot.Serial++
 	return s.snapshot.Serial, nil
+}
+
+// Replace implements state.Lease.
+func (l *lease) Replace(_ context.Context, a *state.Archive) error {
+	s := l.store
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.holder != l {
+		l.once.Do(func() { close(l.lost) })
+		return state.ErrLeaseLost
+	}
+	s.snapshot = a.Snapshot
+	s.snapshot.Records, s.snapshot.Operations = maps.Clone(a.Records), maps.Clone(a.Operations)
+	if s.snapshot.Records == nil {
+		s.snapshot.Records = map[string]state.Record{}
+	}
+	if s.snapshot.Operations == nil {
+		s.snapshot.Operations = map[string]state.Operation{}
+	}
+	s.history = map[string][]state.Revision{}
+	for _, r := range slices.Backward(a.History) {
+		s.history[r.Record.Address] = append(s.history[r.Record.Address], r)
+	}
+	return nil
 }
 
 // Lost implements state.Lease.
