@@ -1,4 +1,4 @@
-// Package addr names the blocks of a stack and their instances.
+// Package addr names the blocks of a stack and their instances, in modules as well.
 package addr
 
 import (
@@ -12,12 +12,67 @@ import (
 	"github.com/zclconf/go-cty/cty"
 )
 
-// Node names a block: kind.type.name.
+// Module names an instance of a module, as text: `module.a["x"].module.b`. The root module is "".
+type Module string
+
+// Child names an instance of a module that m calls.
+func (m Module) Child(name string, key Key) Module {
+	s := "module." + name + key.String()
+	if m != "" {
+		s = string(m) + "." + s
+	}
+	return Module(s)
+}
+
+// prefix is what the address of something in the module begins with.
+func (m Module) prefix() string {
+	if m == "" {
+		return ""
+	}
+	return string(m) + "."
+}
+
+// Contains tells whether o is m, or is called by it, directly or not. A module without a key contains all of its instances.
+func (m Module) Contains(o Module) bool {
+	rest, ok := strings.CutPrefix(string(o), string(m))
+	return ok && (m == "" || rest == "" || rest[0] == '.' || rest[0] == '[')
+}
+
+// Step is one call on the way to a module instance.
+type Step struct {
+	Name string
+	Key  Key
+}
+
+// Steps takes a module's name apart. It returns an error for a text that names no module.
+func (m Module) Steps() ([]Step, error) {
+	if m == "" {
+		return nil, nil
+	}
+	t, diags := hclsyntax.ParseTraversalAbs([]byte(m), "address", hcl.InitialPos)
+	if diags.HasErrors() {
+		return nil, notAnAddress(string(m))
+	}
+	steps, rest := moduleSteps(t)
+	if len(rest) > 0 || len(steps) == 0 {
+		return nil, notAnAddress(string(m))
+	}
+	return steps, nil
+}
+
+// Node names a block: kind.type.name, in a module instance.
 type Node struct {
+	Module           Module
 	Kind, Type, Name string
 }
 
-func (n Node) String() string { return n.Kind + "." + n.Type + "." + n.Name }
+// In is the block of the same name in a module instance.
+func (n Node) In(m Module) Node {
+	n.Module = m
+	return n
+}
+
+func (n Node) String() string { return n.Module.prefix() + n.Kind + "." + n.Type + "." + n.Name }
 
 // Instance names one expansion of a block.
 type Instance struct {
@@ -75,8 +130,11 @@ func (k Key) String() string {
 // quote writes an HCL string literal.
 func quote(s string) []byte {
 	q := strconv.AppendQuote(nil, s)
-	q = []byte(strings.ReplaceAll(string(q), "${", "$${"))
-	return []byte(strings.ReplaceAll(string(q), "%{", "%%{"))
+	if strings.ContainsAny(s, "$%") {
+		q = []byte(strings.ReplaceAll(string(q), "${", "$${"))
+		q = []byte(strings.ReplaceAll(string(q), "%{", "%%{"))
+	}
+	return q
 }
 
 // KeyFromValue makes a key of an index: a whole number or a string, known and not null.
@@ -96,35 +154,159 @@ func KeyFromValue(v cty.Value) (Key, bool) {
 	return Key{}, false
 }
 
-// Compare orders instances by kind, type, name and key.
-func Compare(a, b Instance) int {
-	return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Type, b.Type), cmp.Compare(a.Name, b.Name),
-		cmp.Compare(a.Key.kind, b.Key.kind), cmp.Compare(a.Key.n, b.Key.n), cmp.Compare(a.Key.s, b.Key.s))
+// CompareKeys orders keys: none, then numbers, then strings.
+func CompareKeys(a, b Key) int {
+	return cmp.Or(cmp.Compare(a.kind, b.kind), cmp.Compare(a.n, b.n), cmp.Compare(a.s, b.s))
 }
 
-// Parse reads an address as String writes it.
+// Compare orders instances by module, kind, type, name and key.
+func Compare(a, b Instance) int {
+	return cmp.Or(cmp.Compare(a.Module, b.Module), cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Type, b.Type),
+		cmp.Compare(a.Name, b.Name), CompareKeys(a.Key, b.Key))
+}
+
+func notAnAddress(s string) error {
+	return fmt.Errorf("%q is not an address: it should look like application.kubernetes.api or module.shop.application.kubernetes.api[\"prod\"]", s)
+}
+
+// Parse reads the address of an instance as String writes it.
 func Parse(s string) (Instance, error) {
-	fail := func() (Instance, error) {
-		return Instance{}, fmt.Errorf("%q is not an address: it should look like application.kubernetes.api or application.kubernetes.api[\"prod\"]", s)
+	if i, ok := plain(s); ok {
+		return i, nil
 	}
 	t, diags := hclsyntax.ParseTraversalAbs([]byte(s), "address", hcl.InitialPos)
-	if diags.HasErrors() || len(t) < 3 || len(t) > 4 {
-		return fail()
+	if diags.HasErrors() {
+		return Instance{}, notAnAddress(s)
 	}
-	typ, ok1 := t[1].(hcl.TraverseAttr)
-	name, ok2 := t[2].(hcl.TraverseAttr)
-	if !ok1 || !ok2 {
-		return fail()
+	p, err := FromTraversal(t)
+	if err != nil || p.IsModule() {
+		return Instance{}, notAnAddress(s)
 	}
-	i := Instance{Node: Node{Kind: t.RootName(), Type: typ.Name, Name: name.Name}}
-	if len(t) == 4 {
-		index, ok := t[3].(hcl.TraverseIndex)
+	return p.Instance, nil
+}
+
+// plain reads the common form without a key or a module, without a parser.
+func plain(s string) (Instance, bool) {
+	kind, rest, ok1 := strings.Cut(s, ".")
+	typ, name, ok2 := strings.Cut(rest, ".")
+	if !ok1 || !ok2 || kind == "module" || !identifier(kind) || !identifier(typ) || !identifier(name) {
+		return Instance{}, false
+	}
+	return Instance{Node: Node{Kind: kind, Type: typ, Name: name}}, true
+}
+
+func identifier(s string) bool {
+	for i := range len(s) {
+		c := s[i]
+		letter := c == '_' || (c|0x20 >= 'a' && c|0x20 <= 'z')
+		if !letter && (i == 0 || (c != '-' && (c < '0' || c > '9'))) {
+			return false
+		}
+	}
+	return s != ""
+}
+
+// Place is what a person may name: an instance, a block with all of its instances, or a module with all that is in it.
+type Place struct {
+	Instance        // Kind is empty when a module is meant; then only Module is set
+	AllKeys  bool   // no key was given: every instance of the block
+	text     string // as it was written
+}
+
+// ParsePlace reads what a person names.
+func ParsePlace(s string) (Place, error) {
+	t, diags := hclsyntax.ParseTraversalAbs([]byte(s), "address", hcl.InitialPos)
+	if diags.HasErrors() {
+		return Place{}, notAnAddress(s)
+	}
+	p, err := FromTraversal(t)
+	if err != nil {
+		return Place{}, notAnAddress(s)
+	}
+	return p, nil
+}
+
+// IsModule tells whether a whole module is meant.
+func (p Place) IsModule() bool { return p.Kind == "" }
+
+func (p Place) String() string { return p.text }
+
+// Matches tells whether an instance is meant by the place.
+func (p Place) Matches(i Instance) bool {
+	if p.IsModule() {
+		return p.Module.Contains(i.Module)
+	}
+	return i.Node == p.Node && (p.AllKeys || i.Key == p.Key)
+}
+
+// FromTraversal reads a place as an expression has it.
+func FromTraversal(t hcl.Traversal) (Place, error) {
+	steps, rest := moduleSteps(t)
+	var p Place
+	for _, s := range steps {
+		p.Module = p.Module.Child(s.Name, s.Key)
+	}
+	if len(rest) == 0 && len(steps) > 0 {
+		p.text = string(p.Module)
+		return p, nil
+	}
+	if len(rest) < 3 || len(rest) > 4 {
+		return Place{}, notAnAddress("this")
+	}
+	names := make([]string, 3)
+	for i := range names {
+		name, ok := stepName(rest[i])
 		if !ok {
-			return fail()
+			return Place{}, notAnAddress("this")
 		}
-		if i.Key, ok = KeyFromValue(index.Key); !ok {
-			return fail()
+		names[i] = name
+	}
+	p.Kind, p.Type, p.Name = names[0], names[1], names[2]
+	p.AllKeys = len(rest) == 3
+	if len(rest) == 4 {
+		index, ok := rest[3].(hcl.TraverseIndex)
+		if !ok {
+			return Place{}, notAnAddress("this")
+		}
+		if p.Key, ok = KeyFromValue(index.Key); !ok {
+			return Place{}, notAnAddress("this")
 		}
 	}
-	return i, nil
+	p.text = p.Instance.String()
+	return p, nil
+}
+
+func stepName(s hcl.Traverser) (string, bool) {
+	switch s := s.(type) {
+	case hcl.TraverseRoot:
+		return s.Name, true
+	case hcl.TraverseAttr:
+		return s.Name, true
+	}
+	return "", false
+}
+
+// moduleSteps splits the calls of modules off a traversal.
+func moduleSteps(t hcl.Traversal) (steps []Step, rest hcl.Traversal) {
+	for len(t) >= 2 {
+		if word, ok := stepName(t[0]); !ok || word != "module" {
+			break
+		}
+		name, ok := t[1].(hcl.TraverseAttr)
+		if !ok {
+			break
+		}
+		step := Step{Name: name.Name}
+		t = t[2:]
+		if len(t) > 0 {
+			if index, ok := t[0].(hcl.TraverseIndex); ok {
+				if step.Key, ok = KeyFromValue(index.Key); !ok {
+					return nil, nil
+				}
+				t = t[1:]
+			}
+		}
+		steps = append(steps, step)
+	}
+	return steps, t
 }

@@ -16,10 +16,12 @@ import (
 // labels says how many labels each block form has.
 var labels = map[string]int{
 	"davit": 0, "locals": 0, "variable": 1, "output": 1,
+	"module": 1, "moved": 0, "removed": 0, "import": 0, "check": 1,
 	"source": 2, "image": 2, "policy": 2, "build": 2, "application": 2,
 }
 
-func (s *Stack) addFile(body hcl.Body) hcl.Diagnostics {
+// addFile adds what a file declares. Only the root module's files have a davit block.
+func (m *Module) addFile(s *Stack, body hcl.Body, root bool) hcl.Diagnostics {
 	b := body.(*hclsyntax.Body)
 	var diags hcl.Diagnostics
 	for _, a := range sortedAttributes(b) {
@@ -42,7 +44,15 @@ func (s *Stack) addFile(body hcl.Body) hcl.Diagnostics {
 				"A %s block has %d labels, this one has %d: %s.", block.Type, want, len(block.Labels), example(block.Type)))
 			continue
 		}
-		diags = append(diags, s.addBlock(block)...)
+		if block.Type == "davit" {
+			if !root {
+				diags = append(diags, diag.Errorf(block.DefRange(), "Settings in a module", "A module has no davit block: the stack that calls it has one."))
+				continue
+			}
+			diags = append(diags, s.addSettings(block)...)
+			continue
+		}
+		diags = append(diags, m.addBlock(block)...)
 	}
 	return diags
 }
@@ -66,7 +76,7 @@ func sortedAttributes(b *hclsyntax.Body) []*hclsyntax.Attribute {
 	return list
 }
 
-func (s *Stack) addBlock(block *hclsyntax.Block) hcl.Diagnostics {
+func (m *Module) addBlock(block *hclsyntax.Block) hcl.Diagnostics {
 	for i, l := range block.Labels {
 		if !hclsyntax.ValidIdentifier(l) {
 			return hcl.Diagnostics{diag.Errorf(block.LabelRanges[i], "Not a name",
@@ -74,16 +84,24 @@ func (s *Stack) addBlock(block *hclsyntax.Block) hcl.Diagnostics {
 		}
 	}
 	switch block.Type {
-	case "davit":
-		return s.addSettings(block)
 	case "locals":
-		return s.addLocals(block)
+		return m.addLocals(block)
 	case "variable":
-		return s.addVariable(block)
+		return m.addVariable(block)
 	case "output":
-		return s.addOutput(block)
+		return m.addOutput(block)
+	case "module":
+		return m.addCall(block)
+	case "moved":
+		return m.addMoved(block)
+	case "removed":
+		return m.addRemoved(block)
+	case "import":
+		return m.addImport(block)
+	case "check":
+		return m.addCheck(block)
 	}
-	return s.addKind(block)
+	return m.addKind(block)
 }
 
 // duplicate is the one text for a name that is there twice.
@@ -91,15 +109,15 @@ func duplicate(what string, again, first hcl.Range) hcl.Diagnostics {
 	return hcl.Diagnostics{diag.Errorf(again, "Declared twice", "%s was declared before, at %s:%d. Rename or remove one of them.", what, first.Filename, first.Start.Line)}
 }
 
-func (s *Stack) addLocals(block *hclsyntax.Block) hcl.Diagnostics {
+func (m *Module) addLocals(block *hclsyntax.Block) hcl.Diagnostics {
 	attrs, diags := block.Body.JustAttributes()
 	for _, name := range sortedKeys(attrs) {
 		a := attrs[name]
-		if old := s.Locals[name]; old != nil {
+		if old := m.Locals[name]; old != nil {
 			diags = append(diags, duplicate("local."+name, a.NameRange, old.Range)...)
 			continue
 		}
-		s.Locals[name] = &Local{Name: name, Expr: a.Expr, Range: a.Range}
+		m.Locals[name] = &Local{Name: name, Expr: a.Expr, Range: a.Range}
 	}
 	return diags
 }
@@ -118,16 +136,16 @@ var variableSchema = &hcl.BodySchema{
 	Blocks:     []hcl.BlockHeaderSchema{{Type: "validation"}},
 }
 
-var validationSchema = &hcl.BodySchema{Attributes: []hcl.AttributeSchema{{Name: "condition", Required: true}, {Name: "error_message", Required: true}}}
+var conditionSchema = &hcl.BodySchema{Attributes: []hcl.AttributeSchema{{Name: "condition", Required: true}, {Name: "error_message", Required: true}}}
 
-func (s *Stack) addVariable(block *hclsyntax.Block) hcl.Diagnostics {
+func (m *Module) addVariable(block *hclsyntax.Block) hcl.Diagnostics {
 	name := block.Labels[0]
-	if old := s.Variables[name]; old != nil {
+	if old := m.Variables[name]; old != nil {
 		return duplicate("variable "+name, block.DefRange(), old.Range)
 	}
 	content, diags := block.Body.Content(variableSchema)
 	v := &Variable{Name: name, Nullable: true, Range: block.DefRange()}
-	s.Variables[name] = v
+	m.Variables[name] = v
 	if a := content.Attributes["type"]; a != nil {
 		v.Type = a.Expr
 	}
@@ -138,27 +156,23 @@ func (s *Stack) addVariable(block *hclsyntax.Block) hcl.Diagnostics {
 	diags = append(diags, literal(content.Attributes["sensitive"], &v.Sensitive)...)
 	diags = append(diags, literal(content.Attributes["nullable"], &v.Nullable)...)
 	for _, b := range content.Blocks {
-		c, more := b.Body.Content(validationSchema)
-		diags = append(diags, more...)
-		if !more.HasErrors() {
-			v.Validations = append(v.Validations, Validation{Condition: c.Attributes["condition"].Expr, Message: c.Attributes["error_message"].Expr, Range: b.DefRange})
-		}
+		diags = append(diags, addCondition(b, &v.Validations)...)
 	}
 	return diags
 }
 
 var outputSchema = &hcl.BodySchema{Attributes: []hcl.AttributeSchema{{Name: "value", Required: true}, {Name: "description"}, {Name: "sensitive"}}}
 
-func (s *Stack) addOutput(block *hclsyntax.Block) hcl.Diagnostics {
+func (m *Module) addOutput(block *hclsyntax.Block) hcl.Diagnostics {
 	name := block.Labels[0]
-	if old := s.Outputs[name]; old != nil {
+	if old := m.Outputs[name]; old != nil {
 		return duplicate("output "+name, block.DefRange(), old.Range)
 	}
 	content, diags := block.Body.Content(outputSchema)
 	o := &Output{Name: name, Range: block.DefRange()}
 	if a := content.Attributes["value"]; a != nil {
 		o.Expr = a.Expr
-		s.Outputs[name] = o
+		m.Outputs[name] = o
 	}
 	diags = append(diags, literal(content.Attributes["description"], &o.Description)...)
 	return append(diags, literal(content.Attributes["sensitive"], &o.Sensitive)...)
@@ -177,17 +191,15 @@ var metaSchema = &hcl.BodySchema{
 	Blocks:     []hcl.BlockHeaderSchema{{Type: "lifecycle"}},
 }
 
-var lifecycleSchema = &hcl.BodySchema{Attributes: []hcl.AttributeSchema{{Name: "prevent_destroy"}}}
-
-func (s *Stack) addKind(block *hclsyntax.Block) hcl.Diagnostics {
+func (m *Module) addKind(block *hclsyntax.Block) hcl.Diagnostics {
 	node := addr.Node{Kind: block.Type, Type: block.Labels[0], Name: block.Labels[1]}
-	if old := s.Blocks[node]; old != nil {
+	if old := m.Blocks[node]; old != nil {
 		return duplicate(node.String(), block.DefRange(), old.Range)
 	}
 	content, rest, diags := block.Body.PartialContent(metaSchema)
 	b := &Block{Addr: node, Body: rest, Range: block.DefRange()}
-	s.Blocks[node] = b
-	s.Order = append(s.Order, node)
+	m.Blocks[node] = b
+	m.Order = append(m.Order, node)
 	if a := content.Attributes["for_each"]; a != nil {
 		b.ForEach = a.Expr
 	}
@@ -197,24 +209,24 @@ func (s *Stack) addKind(block *hclsyntax.Block) hcl.Diagnostics {
 			diags = append(diags, diag.Errorf(a.Range, "for_each and count", "%s has both for_each and count. Keep one.", node))
 		}
 	}
-	if a := content.Attributes["depends_on"]; a != nil {
-		diags = append(diags, b.addDependsOn(a)...)
-	}
+	diags = append(diags, dependsOn(content.Attributes["depends_on"], &b.DependsOn)...)
 	for _, l := range content.Blocks {
-		c, more := l.Body.Content(lifecycleSchema)
-		diags = append(diags, more...)
-		diags = append(diags, literal(c.Attributes["prevent_destroy"], &b.Lifecycle.PreventDestroy)...)
+		diags = append(diags, b.addLifecycle(l)...)
 	}
 	return diags
 }
 
-func (b *Block) addDependsOn(a *hcl.Attribute) hcl.Diagnostics {
+// dependsOn reads a list of references.
+func dependsOn(a *hcl.Attribute, into *[]hcl.Traversal) hcl.Diagnostics {
+	if a == nil {
+		return nil
+	}
 	list, diags := hcl.ExprList(a.Expr)
 	for _, e := range list {
 		t, more := hcl.AbsTraversalForExpr(e)
 		diags = append(diags, more...)
 		if !more.HasErrors() {
-			b.DependsOn = append(b.DependsOn, t)
+			*into = append(*into, t)
 		}
 	}
 	return diags

@@ -6,6 +6,8 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"hash"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -24,18 +26,29 @@ var Kinds = []string{"source", "image", "policy", "build", "application"}
 // LockFile is the file that `davit init` writes; it is no part of the configuration.
 const LockFile = "davit.lock.hcl"
 
-// Stack is one directory of *.hcl files.
+// Stack is one directory of *.hcl files, with the modules that it calls.
 type Stack struct {
+	*Module
+	Files    map[string]*hcl.File // of all modules, by the name that ranges carry
+	Settings Settings
+	Digest   string // "sha256:..." over names and contents of all files
+	Broken   bool   // some text is no HCL, so that blocks may be missing
+}
+
+// Module is what one directory declares. The stack's own directory is the root module.
+type Module struct {
 	Dir       string
-	Files     map[string]*hcl.File // by the name that ranges carry
-	Settings  Settings
 	Variables map[string]*Variable
 	Locals    map[string]*Local
 	Outputs   map[string]*Output
-	Blocks    map[addr.Node]*Block
-	Order     []addr.Node // of Blocks, as they stand in the files
-	Digest    string      // "sha256:..." over names and contents of the files
-	Broken    bool        // some text is no HCL, so that blocks may be missing
+	Blocks    map[addr.Node]*Block // without a module in their addresses
+	Order     []addr.Node          // of Blocks, as they stand in the files
+	Calls     map[string]*Call
+	CallOrder []string
+	Moved     []*Moved
+	Removed   []*Removed
+	Imports   []*Import
+	Checks    []*Check
 }
 
 // Settings is the davit block.
@@ -70,14 +83,8 @@ type Variable struct {
 	Description string
 	Sensitive   bool
 	Nullable    bool
-	Validations []Validation
+	Validations []Condition
 	Range       hcl.Range
-}
-
-// Validation is a rule for a variable.
-type Validation struct {
-	Condition, Message hcl.Expression
-	Range              hcl.Range
 }
 
 // Local is one entry of a locals block.
@@ -108,14 +115,83 @@ type Block struct {
 
 // Lifecycle is the lifecycle block of a block.
 type Lifecycle struct {
-	PreventDestroy bool
+	PreventDestroy      bool
+	CreateBeforeDestroy bool
+	IgnoreAll           bool
+	Ignore              []hcl.Traversal // relative: image, metadata.labels["x"]
+	ReplaceTriggeredBy  []hcl.Expression
+	Pre, Post           []Condition
 }
 
-// Load reads all *.hcl files of a directory. All findings come at once.
-func Load(dir string) (*Stack, hcl.Diagnostics) {
+// Condition is a rule with what to say when it does not hold.
+type Condition struct {
+	Condition, Message hcl.Expression
+	Range              hcl.Range
+}
+
+// Call is a module block.
+type Call struct {
+	Name, Source, Version string
+	ForEach, Count        hcl.Expression // at most one
+	DependsOn             []hcl.Traversal
+	Arguments             hcl.Attributes
+	Module                *Module // nil when it was not loaded
+	Range                 hcl.Range
+}
+
+// Moved says that an instance, a block or a module has got another name.
+type Moved struct {
+	From, To addr.Place
+	Range    hcl.Range
+}
+
+// Removed says that something is not declared any more, and what happens to what it stands for.
+type Removed struct {
+	From    addr.Place
+	Destroy bool
+	Range   hcl.Range
+}
+
+// Import says that an existing object belongs to an instance.
+type Import struct {
+	To    addr.Place
+	ID    hcl.Expression
+	Range hcl.Range
+}
+
+// Check is a check block: rules that warn.
+type Check struct {
+	Name    string
+	Asserts []Condition
+	Range   hcl.Range
+}
+
+// Resolver finds the files of modules.
+type Resolver interface {
+	// Dir returns the directory of a module that is called from the directory parentDir. The path is
+	// that of the call: "module.x.module.y".
+	Dir(parentDir, path, source, version string) (string, error)
+}
+
+// Load reads all *.hcl files of a directory, and the modules that they call: nil leaves those out. All findings
+// come at once.
+func Load(dir string, modules Resolver) (*Stack, hcl.Diagnostics) {
+	files, d := read(dir)
+	if d != nil {
+		return nil, hcl.Diagnostics{d}
+	}
+	if len(files) == 0 {
+		return nil, hcl.Diagnostics{diag.Plain("No configuration here",
+			fmt.Sprintf("There are no *.hcl files in %s. Change to the stack's directory, or name it with -chdir.", dir))}
+	}
+	return parse(dir, files, modules)
+}
+
+// read reads the files of a directory, by name.
+func read(dir string) (map[string][]byte, *hcl.Diagnostic) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
-		return nil, hcl.Diagnostics{diag.Plain("The stack cannot be read", err.Error())}
+		return nil, diag.Plain("The stack cannot be read", err.Error())
 	}
 	files := map[string][]byte{}
 	for _, e := range entries {
@@ -124,54 +200,120 @@ func Load(dir string) (*Stack, hcl.Diagnostics) {
 		}
 		src, err := os.ReadFile(filepath.Join(dir, e.Name()))
 		if err != nil {
-			return nil, hcl.Diagnostics{diag.Plain("The stack cannot be read", err.Error())}
+			return nil, diag.Plain("The stack cannot be read", err.Error())
 		}
 		files[e.Name()] = src
 	}
-	if len(files) == 0 {
-		return nil, hcl.Diagnostics{diag.Plain("No configuration here",
-			fmt.Sprintf("There are no *.hcl files in %s. Change to the stack's directory, or name it with -chdir.", dir))}
-	}
-	return Parse(dir, files)
+	return files, nil
 }
 
-// Parse reads files that are in memory already, by name.
+// Parse reads files that are in memory already, by name. Modules are left out.
 func Parse(dir string, files map[string][]byte) (*Stack, hcl.Diagnostics) {
-	s := &Stack{
-		Dir: dir, Files: map[string]*hcl.File{}, Variables: map[string]*Variable{}, Locals: map[string]*Local{},
-		Outputs: map[string]*Output{}, Blocks: map[addr.Node]*Block{},
-		Settings: Settings{Plugins: map[string]*RequiredPlugin{}},
+	return parse(dir, files, nil)
+}
+
+func parse(dir string, files map[string][]byte, modules Resolver) (*Stack, hcl.Diagnostics) {
+	s := &Stack{Files: map[string]*hcl.File{}, Settings: Settings{Plugins: map[string]*RequiredPlugin{}}}
+	l := &loader{stack: s, modules: modules, hash: sha256.New(), loaded: map[string]*Module{}}
+	var diags hcl.Diagnostics
+	s.Module, diags = l.module(dir, "", files)
+	if modules != nil {
+		diags = append(diags, l.calls(s.Module, "", nil)...)
+	}
+	s.Digest = "sha256:" + hex.EncodeToString(l.hash.Sum(nil))
+	return s, diags
+}
+
+// loader reads a stack and what it calls.
+type loader struct {
+	stack   *Stack
+	modules Resolver
+	hash    hash.Hash
+	loaded  map[string]*Module // by directory: a module that is called twice is read once
+}
+
+// module reads one directory's files. The names in ranges begin with prefix.
+func (l *loader) module(dir, prefix string, files map[string][]byte) (*Module, hcl.Diagnostics) {
+	m := &Module{
+		Dir: dir, Variables: map[string]*Variable{}, Locals: map[string]*Local{}, Outputs: map[string]*Output{},
+		Blocks: map[addr.Node]*Block{}, Calls: map[string]*Call{},
 	}
 	var diags hcl.Diagnostics
-	names := make([]string, 0, len(files))
-	for name := range files {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	hash := sha256.New()
-	for _, name := range names {
-		fmt.Fprintf(hash, "%s\x00%d\x00", name, len(files[name]))
-		hash.Write(files[name])
-		if d := tooDeep(name, files[name]); d != nil {
+	for _, base := range slices.Sorted(maps.Keys(files)) {
+		name, src := prefix+base, files[base]
+		fmt.Fprintf(l.hash, "%s\x00%d\x00", name, len(src))
+		l.hash.Write(src)
+		if d := tooDeep(name, src); d != nil {
 			diags = append(diags, d)
-			s.Broken = true
+			l.stack.Broken = true
 			continue
 		}
-		f, more := hclsyntax.ParseConfig(files[name], name, hcl.InitialPos)
+		f, more := hclsyntax.ParseConfig(src, name, hcl.InitialPos)
 		diags = append(diags, more...)
 		if f == nil {
 			continue
 		}
-		s.Files[name] = f
+		l.stack.Files[name] = f
 		if more.HasErrors() {
-			s.Broken = true
+			l.stack.Broken = true
 			continue
 		}
-		diags = append(diags, s.addFile(f.Body)...)
+		diags = append(diags, m.addFile(l.stack, f.Body, prefix == "")...)
 	}
-	s.Digest = "sha256:" + hex.EncodeToString(hash.Sum(nil))
-	return s, diags
+	return m, diags
 }
+
+// deepest is how deep modules may call each other.
+const deepest = 20
+
+// calls reads the modules that m calls. above are the directories on the way to it.
+func (l *loader) calls(m *Module, path string, above []string) hcl.Diagnostics {
+	var diags hcl.Diagnostics
+	above = append(slices.Clone(above), m.Dir)
+	for _, name := range m.CallOrder {
+		c := m.Calls[name]
+		at := strings.TrimPrefix(path+".module."+name, ".")
+		dir, err := l.modules.Dir(m.Dir, at, c.Source, c.Version)
+		if err != nil {
+			diags = append(diags, diag.Errorf(c.Range, "A module that cannot be found", "%s: %s", at, err))
+			continue
+		}
+		if slices.Contains(above, dir) || len(above) > deepest {
+			diags = append(diags, diag.Errorf(c.Range, "Modules that call each other without end", "%s calls %s, which is above it already.", at, c.Source))
+			continue
+		}
+		child := l.loaded[dir]
+		if child == nil {
+			files, d := read(dir)
+			if d != nil {
+				diags = append(diags, diag.Errorf(c.Range, "A module that cannot be read", "%s: %s", at, d.Detail))
+				continue
+			}
+			if len(files) == 0 {
+				diags = append(diags, diag.Errorf(c.Range, "A module without files", "%s: there are no *.hcl files in %s.", at, c.Source))
+				continue
+			}
+			var more hcl.Diagnostics
+			child, more = l.module(dir, l.prefix(dir), files)
+			l.loaded[dir] = child
+			diags = append(diags, more...)
+			diags = append(diags, l.calls(child, at, above)...)
+		}
+		c.Module = child
+	}
+	return diags
+}
+
+// prefix is how the names of a module's files begin: the way from the stack's own directory.
+func (l *loader) prefix(dir string) string {
+	rel, err := filepath.Rel(l.stackDir(), dir)
+	if err != nil {
+		rel = dir
+	}
+	return filepath.ToSlash(rel) + "/"
+}
+
+func (l *loader) stackDir() string { return l.stack.Module.Dir }
 
 // maxDepth is how deep brackets may nest: deeper than any person writes, shallow enough for the parser's stack.
 const maxDepth = 200

@@ -13,6 +13,7 @@ import (
 	"github.com/zclconf/go-cty/cty"
 
 	"github.com/davit-sh/davit/core/addr"
+	"github.com/davit-sh/davit/core/config"
 	"github.com/davit-sh/davit/core/diag"
 	"github.com/davit-sh/davit/core/eval"
 	"github.com/davit-sh/davit/core/event"
@@ -29,6 +30,7 @@ type ApplyOptions struct {
 	// Reviewed says that time has passed since the plan was made: each instance is planned
 	// again, and what differs from the review is not applied.
 	Reviewed bool
+	Who      string // applies, for the history
 	// Stop ends the run softly: nothing new is started, running work finishes.
 	Stop context.Context
 }
@@ -47,6 +49,9 @@ type applying struct {
 	opts  ApplyOptions
 	lease state.Lease
 
+	calls sync.Map // eval.Pending -> *sync.Once: expanded
+	ends  map[*instance]bool
+
 	resultMu sync.Mutex
 	result   event.Result
 }
@@ -62,10 +67,10 @@ func (e *Engine) Apply(ctx context.Context, p *plan.Plan, opts ApplyOptions) (*e
 		return nil, hcl.Diagnostics{diag.Plain("The plan cannot be applied", err.Error())}
 	}
 	lease := state.Group(opts.Lease)
-	if snapshot, err = settle(ctx, lease, snapshot); err != nil {
+	if snapshot, err = settle(ctx, lease, snapshot, p.Moves); err != nil {
 		return nil, hcl.Diagnostics{diag.Plain("The state cannot be written", err.Error())}
 	}
-	a := &applying{run: newRun(e, snapshot), plan: p, opts: opts, lease: lease}
+	a := &applying{run: newRun(e, snapshot, Options{Mode: p.Mode}), plan: p, opts: opts, lease: lease}
 	a.result = event.Result{Done: []event.Outcome{}, Failed: []event.Outcome{}, NotStarted: []event.Outcome{}}
 	if diags := a.prepare(); diags.HasErrors() {
 		return nil, diags
@@ -97,21 +102,24 @@ func (e *Engine) fits(p *plan.Plan, s *state.Snapshot) error {
 
 // prepare makes the instances of the plan, with the dependencies that the plan has written down.
 func (a *applying) prepare() hcl.Diagnostics {
+	a.root.OnDemand(a.expandCall)
+	(&planter{run: a.run}).expandStatic(a.root)
+	a.nodesOf(a.root)
 	var diags hcl.Diagnostics
 	add := func(address string, dependsOn []string) *instance {
 		at, err := addr.Parse(address)
-		n := a.nodes[at.Node]
-		if err != nil || n == nil {
+		b := a.declared(at.Node)
+		if err != nil || b == nil {
 			diags = append(diags, diag.Plain("The plan cannot be applied", fmt.Sprintf("It names %s, which the stack does not have.", address)))
 			return nil
 		}
-		in := &instance{addr: at, node: n}
+		in := &instance{addr: at, node: a.nodeAt(at.Node, b)}
 		for _, d := range dependsOn {
 			if dep, err := addr.Parse(d); err == nil {
 				in.deps = append(in.deps, dep)
 			}
 		}
-		n.add(in)
+		in.node.add(in)
 		return in
 	}
 	for i := range a.plan.Observations {
@@ -122,14 +130,63 @@ func (a *applying) prepare() hcl.Diagnostics {
 	}
 	for i := range a.plan.Changes {
 		c := &a.plan.Changes[i]
-		if c.Action == plan.Delete {
+		if gone(c, a) {
 			continue
 		}
 		if in := add(c.Address, c.DependsOn); in != nil {
 			in.change = c
 		}
 	}
+	a.ends = a.endings()
 	return diags
+}
+
+// gone tells whether a change is about an instance that no block stands for.
+func gone(c *plan.Change, a *applying) bool {
+	return c.Action == plan.Delete || (c.Action == plan.Forget && a.plan.Mode != plan.ModeRefresh)
+}
+
+// nodesOf makes the nodes of a module instance and of those that it calls, as far as they are expanded.
+func (a *applying) nodesOf(s *eval.Scope) {
+	for _, n := range s.Module.Order {
+		a.newNode(s, s.Module.Blocks[n])
+	}
+	for _, name := range s.Module.CallOrder {
+		if call := s.Module.Calls[name]; call.ForEach == nil && call.Count == nil {
+			for _, child := range s.Children(name) {
+				a.nodesOf(child)
+			}
+		}
+	}
+}
+
+// expandCall makes the instances of a call when something needs them: all that they are made of is done by then.
+func (a *applying) expandCall(s *eval.Scope, call *config.Call) {
+	once, _ := a.calls.LoadOrStore(eval.Pending{Scope: s, Call: call}, &sync.Once{})
+	once.(*sync.Once).Do(func() {
+		each, diags := s.Expand("module."+call.Name, call.ForEach, call.Count)
+		a.report(diags...)
+		for _, child := range s.Expanded(call, each) {
+			(&planter{run: a.run}).expandStatic(child)
+			a.nodesOf(child)
+		}
+	})
+}
+
+// scopeOf finds the scope of a module instance.
+func (a *applying) scopeOf(m addr.Module) *eval.Scope {
+	steps, err := m.Steps()
+	if err != nil {
+		return nil
+	}
+	s := a.root
+	for _, step := range steps {
+		if s.Children(step.Name); s.Child(step.Name, step.Key) == nil {
+			return nil
+		}
+		s = s.Child(step.Name, step.Key)
+	}
+	return s
 }
 
 // walk runs what the plan says, each thing after what it depends on.
@@ -150,7 +207,7 @@ func (a *applying) walk(ctx, soft context.Context) {
 	for i := range a.plan.Changes {
 		c := &a.plan.Changes[i]
 		w.Add(c.Address, c.DependsOn, func(context.Context) graph.Outcome {
-			if c.Action == plan.Delete {
+			if gone(c, a) {
 				return a.change(ctx, c, nil)
 			}
 			return a.step(ctx, c.Address, c, nil)
@@ -184,24 +241,37 @@ func (a *applying) step(ctx context.Context, address string, c *plan.Change, o *
 
 // eachOf finds what each.key and each.value were for an instance.
 func (a *applying) eachOf(in *instance) (eval.Each, hcl.Diagnostics) {
-	if !in.node.expanded {
-		return eval.Each{}, nil
-	}
-	list, diags := a.scope.Expand(in.node.block)
-	if diags.HasErrors() {
-		return eval.Each{}, diags
-	}
-	for _, e := range list {
-		if e.Key == in.addr.Key {
-			return e, nil
+	n := in.node
+	n.eachOnce.Do(func() {
+		if n.scope == nil {
+			n.scope = a.scopeOf(n.addr.Module)
 		}
+		if n.scope == nil {
+			n.eachDiags = hcl.Diagnostics{in.errorf("the plan is stale", "The stack does not expand to this module any more. Plan again.")}
+			return
+		}
+		if !n.expanded {
+			return
+		}
+		list, diags := n.scope.Expand(n.addr.String(), n.block.ForEach, n.block.Count)
+		n.eachDiags, n.each = diags, make(map[addr.Key]eval.Each, len(list))
+		for _, e := range list {
+			n.each[e.Key] = e
+		}
+	})
+	if n.eachDiags.HasErrors() || !n.expanded {
+		return eval.Each{}, n.eachDiags
 	}
-	return eval.Each{}, hcl.Diagnostics{in.errorf("the plan is stale", "The stack does not expand to this instance any more. Plan again.")}
+	e, ok := n.each[in.addr.Key]
+	if !ok {
+		return eval.Each{}, hcl.Diagnostics{in.errorf("the plan is stale", "The stack does not expand to this instance any more. Plan again.")}
+	}
+	return e, nil
 }
 
 // unchanged gives an instance that needs nothing done its value.
 func (a *applying) unchanged(in *instance, c *plan.Change) hcl.Diagnostics {
-	config, diags := a.decode(in)
+	diags := a.configure(context.Background(), in)
 	if diags.HasErrors() {
 		return diags
 	}
@@ -209,8 +279,7 @@ func (a *applying) unchanged(in *instance, c *plan.Change) hcl.Diagnostics {
 	if err != nil {
 		return append(diags, a.failure(in, "reading the plan", err))
 	}
-	in.config = config
-	in.value = in.node.typ.value(in.addr, config, fit(outputs, in.node.typ.outputType))
+	in.value = in.node.typ.value(in.addr, in.config, fit(outputs, in.node.typ.outputType))
 	return diags
 }
 
@@ -245,12 +314,23 @@ func (a *applying) end(list *[]event.Outcome, t event.Type, out event.Outcome) {
 }
 
 func (a *applying) carryOut(ctx context.Context, c *plan.Change, in *instance) hcl.Diagnostics {
-	if in == nil {
+	switch {
+	case c.Action == plan.Forget:
+		return a.forget(c)
+	case in == nil:
 		return a.delete(ctx, c)
+	case c.TwoSteps:
+		return a.replace(ctx, c, in)
+	}
+	var diags hcl.Diagnostics
+	if c.Import != "" {
+		if diags = a.takeOver(ctx, c, in); diags.HasErrors() || c.Action == plan.Adopt {
+			return diags
+		}
 	}
 	final := c
-	if a.opts.Reviewed || c.Deferred || !c.After.IsKnown() || len(c.WaitsFor) > 0 {
-		diags := a.planManaged(ctx, in, c)
+	if a.opts.Reviewed || c.Deferred || !c.After.IsKnown() || len(c.WaitsFor) > 0 || c.Import != "" {
+		diags = append(diags, a.planManaged(ctx, in, c)...)
 		if diags.HasErrors() {
 			return diags
 		}
@@ -258,18 +338,83 @@ func (a *applying) carryOut(ctx context.Context, c *plan.Change, in *instance) h
 		if err := consistent(c, final); err != nil {
 			return append(diags, a.failure(in, "planning again at apply", err))
 		}
-	} else {
-		config, diags := a.decode(in)
-		if diags.HasErrors() {
-			return diags
-		}
-		in.config = config
+		final.Hold, final.Reasons = c.Hold, c.Reasons
+	} else if diags = append(diags, a.configure(ctx, in)...); diags.HasErrors() {
+		return diags
 	}
 	if final.Action == plan.None {
 		// What was unknown turned out to change nothing.
-		return a.unchanged(in, final)
+		return append(diags, a.unchanged(in, final)...)
 	}
-	return a.operate(ctx, final, in)
+	return append(diags, a.operate(ctx, final, in)...)
+}
+
+// forget removes a record and leaves what it stands for alone.
+func (a *applying) forget(c *plan.Change) hcl.Diagnostics {
+	if err := a.commit(state.Batch{Delete: []string{c.Address}}); err != nil {
+		return hcl.Diagnostics{diag.Plain(c.Address+": writing to state failed", err.Error())}
+	}
+	return nil
+}
+
+// takeOver writes the record of an existing object.
+func (a *applying) takeOver(ctx context.Context, c *plan.Change, in *instance) hcl.Diagnostics {
+	if diags := a.configure(ctx, in); diags.HasErrors() {
+		return diags
+	}
+	rec, diags := a.imported(ctx, in, c.Import)
+	if diags.HasErrors() {
+		return diags
+	}
+	rec.Updated = time.Now().UTC()
+	rec.Fingerprints = a.fingerprints(in.config)
+	rev := a.newRevision(c, in, rec, "import")
+	if err := a.commit(state.Batch{Put: append([]state.Record{*rec}, a.observed(in)...), History: []state.Revision{rev}}); err != nil {
+		return append(diags, a.failure(in, "writing its record to state", err))
+	}
+	a.written.Store(c.Address, rec)
+	outputs, err := storedValue(rec.Outputs)
+	if err != nil {
+		return append(diags, a.failure(in, "importing", err))
+	}
+	in.value = in.node.typ.value(in.addr, in.config, fit(outputs, in.node.typ.outputType))
+	return diags
+}
+
+// replace makes an instance anew in two operations, because the person or the configuration asked for it.
+func (a *applying) replace(ctx context.Context, c *plan.Change, in *instance) hcl.Diagnostics {
+	diags := a.configure(ctx, in)
+	if diags.HasErrors() {
+		return diags
+	}
+	old, recorded := a.record(c.Address)
+	if recorded && c.CreateFirst {
+		a.written.Store(c.Address, (*state.Record)(nil))
+		more := a.planManaged(ctx, in, nil)
+		if !more.HasErrors() && in.change.Action == plan.Create {
+			diags = append(diags, a.operate(ctx, in.change, in)...)
+			if diags.HasErrors() {
+				return diags
+			}
+			return append(diags, a.deleteOld(ctx, c, in, old)...)
+		}
+		// It cannot be there twice: what it is called does not change.
+		a.written.Delete(c.Address)
+	}
+	if recorded {
+		if diags = append(diags, a.delete(ctx, c)...); diags.HasErrors() {
+			return diags
+		}
+		a.written.Store(c.Address, (*state.Record)(nil))
+	}
+	diags = append(diags, a.planManaged(ctx, in, nil)...)
+	if diags.HasErrors() {
+		return diags
+	}
+	if in.change.Action == plan.None {
+		return append(diags, in.errorf("it is still there", "It was deleted so as to be made anew, and its plugin says that there is nothing to do. Run davit apply again."))
+	}
+	return append(diags, a.operate(ctx, in.change, in)...)
 }
 
 // observed are the records of what an instance was made from, as far as they are news. A
@@ -277,73 +422,109 @@ func (a *applying) carryOut(ctx context.Context, c *plan.Change, in *instance) h
 func (a *applying) observed(in *instance) []state.Record {
 	var list []state.Record
 	a.upstream(in, func(up *instance) {
-		if up.observation == nil || up.observation.Outputs.Value == nil {
+		if up.addr.Kind == "source" && in.addr.Kind == "build" && a.ends[up] {
 			return
 		}
-		if up.addr.Kind == "source" && in.addr.Kind == "build" && a.endsInApplication(up) {
-			return
-		}
-		outputs, err := json.Marshal(up.observation.Outputs)
-		if err != nil || slices.Equal(outputs, a.snapshot.Records[up.addr.String()].Outputs) {
-			return
-		}
-		list = append(list, state.Record{
-			Address: up.addr.String(), Kind: up.addr.Kind, Type: up.addr.Type, Plugin: up.node.typ.plugin, Status: state.StatusOK,
-			Outputs: outputs, Updated: time.Now().UTC(),
-		})
+		list = append(list, a.observedOne(up)...)
 	})
 	return list
 }
 
-func (a *applying) endsInApplication(source *instance) bool {
-	for _, c := range a.plan.Changes {
-		if c.Kind != "application" || c.Action == plan.Delete {
-			continue
-		}
-		at, _ := addr.Parse(c.Address)
-		found := false
-		a.upstream(a.instance(at), func(up *instance) { found = found || up == source })
-		if found {
-			return true
-		}
-	}
-	return false
-}
-
-// delete carries out a deletion.
-func (a *applying) delete(ctx context.Context, c *plan.Change) hcl.Diagnostics {
-	at, err := addr.Parse(c.Address)
-	t := a.Types.of(at.Node)
-	if err != nil || t == nil {
-		return hcl.Diagnostics{diag.Plain("The plan cannot be applied", fmt.Sprintf("No plugin provides what %s needs.", c.Address))}
-	}
-	n := a.nodes[at.Node]
-	if n == nil {
-		n = &node{typ: t}
-	}
-	in := &instance{addr: at, node: n}
-	prior, rec, err := a.prior(at, t)
-	if err != nil {
-		return hcl.Diagnostics{a.failure(in, "deleting", err)}
-	}
-	if rec == nil {
+// observedOne is the record of an observed instance, if it is news.
+func (a *applying) observedOne(up *instance) []state.Record {
+	if up.observation == nil || up.observation.Outputs.Value == nil {
 		return nil
 	}
-	op := state.Operation{
-		ID: uuid.NewString(), Address: c.Address, Kind: c.Kind, Type: c.Type, Plugin: c.Plugin, Action: string(c.Action),
-		Begun: time.Now().UTC(), PlanHash: a.plan.Digest, Private: c.Private,
+	outputs, err := json.Marshal(up.observation.Outputs)
+	if err != nil || slices.Equal(outputs, a.snapshot.Records[up.addr.String()].Outputs) {
+		return nil
 	}
-	res, diags := a.call(ctx, in, &op, &pluginv1.ApplyRequest{
-		Operation: op.ID, Address: op.Address, Kind: op.Kind, Type: op.Type, Action: pluginv1.Action_ACTION_DELETE,
-		Prior: prior, PlannedPrivate: c.Private,
-	})
+	return []state.Record{{
+		Address: up.addr.String(), Kind: up.addr.Kind, Type: up.addr.Type, Plugin: up.node.typ.plugin, Status: state.StatusOK,
+		Outputs: outputs, Updated: time.Now().UTC(),
+	}}
+}
+
+// endings are the sources that end in an application.
+func (a *applying) endings() map[*instance]bool {
+	found := map[*instance]bool{}
+	seen := map[*instance]bool{}
+	var visit func(*instance)
+	visit = func(in *instance) {
+		if in == nil || seen[in] {
+			return
+		}
+		seen[in] = true
+		if in.addr.Kind == "source" {
+			found[in] = true
+		}
+		for _, d := range in.deps {
+			visit(a.instance(d))
+		}
+	}
+	for _, c := range a.plan.Changes {
+		if c.Kind == "application" && c.Action != plan.Delete {
+			if at, err := addr.Parse(c.Address); err == nil {
+				visit(a.instance(at))
+			}
+		}
+	}
+	return found
+}
+
+// delete carries out a deletion, and removes the record.
+func (a *applying) delete(ctx context.Context, c *plan.Change) hcl.Diagnostics {
+	at, err := addr.Parse(c.Address)
+	if err != nil {
+		return hcl.Diagnostics{diag.Plain("The plan cannot be applied", err.Error())}
+	}
+	in := &instance{addr: at}
+	if diags := a.recorded(in); diags.HasErrors() {
+		return diags
+	}
+	rec, ok := a.record(c.Address)
+	if !ok {
+		return nil
+	}
+	op, res, diags := a.destroy(ctx, c, in, rec)
 	if diags.HasErrors() {
-		return append(diags, a.endFailed(in, &op, *rec, res)...)
+		return append(diags, a.endFailed(in, op, *rec, res)...)
 	}
-	if err := a.commit(state.Batch{Delete: []string{c.Address}, End: []string{op.ID}}); err != nil {
+	rev := a.newRevision(c, in, rec, op.ID)
+	rev.Action = string(plan.Delete)
+	if err := a.commit(state.Batch{Delete: []string{c.Address}, End: []string{op.ID}, History: []state.Revision{rev}}); err != nil {
 		return append(diags, a.failure(in, "writing its deletion to state", err))
 	}
 	return diags
+}
+
+// deleteOld deletes what an instance was before it was made anew; the record is the new one's by now.
+func (a *applying) deleteOld(ctx context.Context, c *plan.Change, in *instance, old *state.Record) hcl.Diagnostics {
+	op, _, diags := a.destroy(ctx, c, in, old)
+	if diags.HasErrors() {
+		return diags
+	}
+	if err := a.commit(state.Batch{End: []string{op.ID}}); err != nil {
+		return append(diags, a.failure(in, "writing its deletion to state", err))
+	}
+	return diags
+}
+
+// destroy runs the operation that deletes what a record stands for.
+func (a *applying) destroy(ctx context.Context, c *plan.Change, in *instance, rec *state.Record) (*state.Operation, *pluginv1.ApplyResult, hcl.Diagnostics) {
+	op := &state.Operation{
+		ID: uuid.NewString(), Address: c.Address, Kind: c.Kind, Type: c.Type, Plugin: c.Plugin, Action: string(plan.Delete),
+		Begun: time.Now().UTC(), PlanHash: a.plan.Digest, Private: c.Private,
+	}
+	prior, err := priorOf(rec, in.node.typ)
+	if err != nil {
+		return op, &pluginv1.ApplyResult{}, hcl.Diagnostics{a.failure(in, "deleting", err)}
+	}
+	res, diags := a.call(ctx, in, op, &pluginv1.ApplyRequest{
+		Operation: op.ID, Address: op.Address, Kind: op.Kind, Type: op.Type, Action: pluginv1.Action_ACTION_DELETE,
+		Prior: prior, PlannedPrivate: c.Private,
+	})
+	return op, res, diags
 }
 
 // finish writes what is left: the outputs, and the end of records that no block stands for any more.
@@ -351,17 +532,24 @@ func (a *applying) finish() {
 	if a.diags.HasErrors() || len(a.result.NotStarted) > 0 {
 		return
 	}
+	partial := len(a.plan.Targets)+len(a.plan.Excludes) > 0
 	var b state.Batch
-	if len(a.result.Done) > 0 {
+	if len(a.result.Done) > 0 && !partial {
 		for address, rec := range a.snapshot.Records {
 			if at, err := addr.Parse(address); err == nil && !managed(rec.Kind) && (a.plan.Mode == plan.ModeDestroy || a.instance(at) == nil) {
 				b.Delete = append(b.Delete, address)
 			}
 		}
 	}
-	outputs := map[string]json.RawMessage{}
-	if a.plan.Mode == plan.ModeApply {
+	if a.plan.Mode == plan.ModeRefresh {
+		a.inOrder(a.root, func(in *instance) { b.Put = append(b.Put, a.observedOne(in)...) })
+	}
+	outputs := a.snapshot.Outputs
+	switch {
+	case a.plan.Mode == plan.ModeApply && !partial:
 		outputs = outputsOf(a.outputs())
+	case a.plan.Mode == plan.ModeDestroy && !partial:
+		outputs = map[string]json.RawMessage{}
 	}
 	if !sameOutputs(outputs, a.snapshot.Outputs) {
 		b.Outputs = outputs

@@ -23,167 +23,236 @@ func convertTo(v cty.Value, t cty.Type) (cty.Value, error) { return convert.Conv
 
 // check finds what is wrong with the stack as it is written, all of it in one go.
 func (e *Engine) check() hcl.Diagnostics {
-	var diags hcl.Diagnostics
-	scope := eval.NewScope(e.Stack, nil, nil)
-	for _, n := range e.Stack.Order {
-		b := e.Stack.Blocks[n]
-		t := e.Types.of(n)
-		if t == nil {
-			diags = append(diags, diag.Errorf(b.Range, "Unknown type", "No plugin provides %s %q.%s There are: %s. Types of other plugins need an entry in required_plugins.",
-				n.Kind, n.Type, diag.DidYouMean(n.Type, e.Types.names(n.Kind)), strings.Join(e.Types.names(n.Kind), ", ")))
-			continue
-		}
-		exprs, more := t.config.Expressions(b.Body)
-		diags = append(diags, more...)
-		if b.ForEach != nil {
-			exprs = append(exprs, b.ForEach)
-		}
-		if b.Count != nil {
-			exprs = append(exprs, b.Count)
-		}
-		for _, x := range exprs {
-			diags = append(diags, e.checkRefs(eval.References(x))...)
-		}
-		for _, d := range b.DependsOn {
-			diags = append(diags, e.checkRefs([]eval.Ref{eval.RefOf(d)})...)
-		}
-		if !more.HasErrors() {
-			diags = append(diags, e.checkLiterals(scope, b, t)...)
-		}
-	}
-	for _, name := range slices.Sorted(maps.Keys(e.Stack.Locals)) {
-		diags = append(diags, e.checkRefs(eval.References(e.Stack.Locals[name].Expr))...)
-	}
-	for _, name := range slices.Sorted(maps.Keys(e.Stack.Outputs)) {
-		diags = append(diags, e.checkRefs(eval.References(e.Stack.Outputs[name].Expr))...)
-	}
-	return append(diags, e.checkCycles()...)
+	c := &checker{Engine: e, scope: eval.NewScope(e.Stack.Module, nil, nil), seen: map[*config.Module]bool{}}
+	c.modules(e.Stack.Module)
+	return append(c.diags, e.checkCycles()...)
 }
 
-// checkLiterals finds values of a wrong type where they are written out, without any reference.
-func (e *Engine) checkLiterals(scope *eval.Scope, b *config.Block, t *blockType) hcl.Diagnostics {
-	ctx, diags := scope.Context(nil, eval.Each{})
+// checker looks at one module after the other. A module that is called twice is looked at once.
+type checker struct {
+	*Engine
+	scope *eval.Scope
+	seen  map[*config.Module]bool
+	diags hcl.Diagnostics
+}
+
+func (c *checker) modules(m *config.Module) {
+	if c.seen[m] {
+		return
+	}
+	c.seen[m] = true
+	c.module(m)
+	for _, name := range m.CallOrder {
+		if call := m.Calls[name]; call.Module != nil {
+			c.call(m, call)
+			c.modules(call.Module)
+		}
+	}
+}
+
+func (c *checker) module(m *config.Module) {
+	for _, n := range m.Order {
+		c.block(m, m.Blocks[n])
+	}
+	for _, name := range slices.Sorted(maps.Keys(m.Locals)) {
+		c.refs(m, eval.References(m.Locals[name].Expr))
+	}
+	for _, name := range slices.Sorted(maps.Keys(m.Outputs)) {
+		c.refs(m, eval.References(m.Outputs[name].Expr))
+	}
+	for _, check := range m.Checks {
+		c.conditions(m, check.Asserts)
+	}
+	for _, i := range m.Imports {
+		c.refs(m, eval.References(i.ID))
+		if i.To.Module == "" && m.Blocks[i.To.Node] == nil {
+			c.report(i.Range, "An import of something that is not declared", "There is no block %s. Write it, and then import into it.", i.To.Node)
+		}
+	}
+	for _, r := range m.Removed {
+		if c.still(m, r.From) {
+			c.report(r.Range, "Removed, and still there", "%s is declared. Remove its block, or this removed block.", r.From)
+		}
+	}
+}
+
+// still tells whether a place of a module is declared.
+func (c *checker) still(m *config.Module, p addr.Place) bool {
+	if p.IsModule() {
+		steps, err := p.Module.Steps()
+		return err == nil && len(steps) == 1 && m.Calls[steps[0].Name] != nil
+	}
+	return p.Module == "" && m.Blocks[p.Node] != nil
+}
+
+func (c *checker) report(at hcl.Range, summary, format string, args ...any) {
+	c.diags = append(c.diags, diag.Errorf(at, summary, format, args...))
+}
+
+func (c *checker) block(m *config.Module, b *config.Block) {
+	n := b.Addr
+	t := c.Types.of(n)
+	if t == nil {
+		c.report(b.Range, "Unknown type", "No plugin provides %s %q.%s There are: %s. Types of other plugins need an entry in required_plugins.",
+			n.Kind, n.Type, diag.DidYouMean(n.Type, c.Types.names(n.Kind)), strings.Join(c.Types.names(n.Kind), ", "))
+		return
+	}
+	exprs, more := t.config.Expressions(b.Body)
+	c.diags = append(c.diags, more...)
+	for _, x := range exprs {
+		c.refs(m, x.References())
+	}
+	c.refs(m, eval.References(b.ForEach))
+	c.refs(m, eval.References(b.Count))
+	c.refs(m, refsOf(b.DependsOn))
+	c.conditions(m, b.Lifecycle.Pre)
+	c.conditions(m, b.Lifecycle.Post)
+	for _, x := range b.Lifecycle.ReplaceTriggeredBy {
+		c.refs(m, eval.References(x))
+	}
+	for _, ignored := range b.Lifecycle.Ignore {
+		if first, ok := ignored[0].(hcl.TraverseAttr); ok && !t.config.Has(first.Name) {
+			c.report(first.SrcRange, "Unknown attribute", "%s %q has no argument %q to ignore.%s", n.Kind, n.Type, first.Name, diag.DidYouMean(first.Name, t.config.Names()))
+		}
+	}
+	if !more.HasErrors() {
+		c.literals(b, t)
+	}
+}
+
+func (c *checker) conditions(m *config.Module, rules []config.Condition) {
+	for _, rule := range rules {
+		c.refs(m, eval.References(rule.Condition))
+		c.refs(m, eval.References(rule.Message))
+	}
+}
+
+// literals finds values of a wrong type where they are written out, without any reference.
+func (c *checker) literals(b *config.Block, t *blockType) {
+	ctx, diags := c.scope.Context(nil, eval.Each{})
+	c.diags = append(c.diags, diags...)
 	for _, d := range t.config.CheckLiterals(b.Body, ctx) {
 		d.EvalContext = nil
-		diags = append(diags, d)
+		c.diags = append(c.diags, d)
 	}
-	return diags
 }
 
-func (e *Engine) checkRefs(refs []eval.Ref) hcl.Diagnostics {
-	var diags hcl.Diagnostics
-	unknown := func(r eval.Ref, what, suggestion string) {
-		diags = append(diags, diag.Errorf(r.Range, "Reference to something that is not there", "There is no %s.%s", what, suggestion))
+// call checks the arguments of a module against its variables.
+func (c *checker) call(m *config.Module, call *config.Call) {
+	variables := call.Module.Variables
+	for _, name := range slices.Sorted(maps.Keys(call.Arguments)) {
+		a := call.Arguments[name]
+		c.refs(m, eval.References(a.Expr))
+		if variables[name] == nil {
+			c.report(a.NameRange, "Unknown argument", "The module %s has no variable %q.%s", call.Source, name, diag.DidYouMean(name, slices.Collect(maps.Keys(variables))))
+		}
 	}
+	for _, name := range slices.Sorted(maps.Keys(variables)) {
+		if variables[name].Default == nil && call.Arguments[name] == nil {
+			c.report(call.Range, "A variable without a value", "The module %s wants a value for %q: give it as an argument of this block.", call.Source, name)
+		}
+	}
+	c.refs(m, eval.References(call.ForEach))
+	c.refs(m, eval.References(call.Count))
+	c.refs(m, refsOf(call.DependsOn))
+}
+
+func (c *checker) refs(m *config.Module, refs []eval.Ref) {
 	for _, r := range refs {
 		switch {
 		case r.Bad != "":
-			roots := append(slices.Clone(config.Kinds), "var", "local", "each", "count", "path")
-			if slices.Contains(roots, r.Bad) {
-				diags = append(diags, diag.Errorf(r.Range, "Incomplete reference", "A reference to a block is kind.type.name, to a variable var.name, to a local local.name."))
-				continue
-			}
-			diags = append(diags, diag.Errorf(r.Range, "Unknown name", "%q is no kind of block and no name that is known here.%s", r.Bad, diag.DidYouMean(r.Bad, roots)))
+			c.bad(r)
 		case r.Var != "":
-			if e.Stack.Variables[r.Var] == nil {
-				unknown(r, "variable "+quoted(r.Var), diag.DidYouMean(r.Var, slices.Collect(maps.Keys(e.Stack.Variables))))
+			if m.Variables[r.Var] == nil {
+				c.missing(r, "variable "+quoted(r.Var), diag.DidYouMean(r.Var, slices.Collect(maps.Keys(m.Variables))))
 			}
 		case r.Local != "":
-			if e.Stack.Locals[r.Local] == nil {
-				unknown(r, "local "+quoted(r.Local), diag.DidYouMean(r.Local, slices.Collect(maps.Keys(e.Stack.Locals))))
+			if m.Locals[r.Local] == nil {
+				c.missing(r, "local "+quoted(r.Local), diag.DidYouMean(r.Local, slices.Collect(maps.Keys(m.Locals))))
 			}
+		case r.Call != "":
+			c.callRef(m, r)
 		default:
-			diags = append(diags, e.checkBlockRef(r)...)
+			c.blockRef(m, r)
 		}
 	}
-	return diags
+}
+
+func (c *checker) missing(r eval.Ref, what, suggestion string) {
+	c.report(r.Range, "Reference to something that is not there", "There is no %s.%s", what, suggestion)
+}
+
+func (c *checker) bad(r eval.Ref) {
+	roots := append(slices.Clone(config.Kinds), "var", "local", "module", "each", "count", "path")
+	if slices.Contains(roots, r.Bad) {
+		c.report(r.Range, "Incomplete reference", "A reference to a block is kind.type.name, to a variable var.name, to a local local.name, to a module's output module.name.output.")
+		return
+	}
+	c.report(r.Range, "Unknown name", "%q is no kind of block and no name that is known here.%s", r.Bad, diag.DidYouMean(r.Bad, roots))
 }
 
 func quoted(s string) string { return fmt.Sprintf("%q", s) }
 
-func (e *Engine) checkBlockRef(r eval.Ref) hcl.Diagnostics {
-	target := e.Stack.Blocks[r.Node]
+func (c *checker) callRef(m *config.Module, r eval.Ref) {
+	call := m.Calls[r.Call]
+	if call == nil {
+		c.missing(r, "module "+quoted(r.Call), diag.DidYouMean(r.Call, slices.Collect(maps.Keys(m.Calls))))
+		return
+	}
+	expanded := call.ForEach != nil || call.Count != nil
+	if r.Key != nil && !expanded {
+		c.report(r.Range, "An index where there is one instance", "module.%s has neither for_each nor count. Remove the index.", r.Call)
+		return
+	}
+	if r.Output == "" || call.Module == nil || (expanded && r.Key == nil) {
+		return
+	}
+	if call.Module.Outputs[r.Output] == nil {
+		c.report(r.Range, "Unknown output", "module.%s has no output %q.%s", r.Call, r.Output, diag.DidYouMean(r.Output, slices.Collect(maps.Keys(call.Module.Outputs))))
+	}
+}
+
+func (c *checker) blockRef(m *config.Module, r eval.Ref) {
+	target := m.Blocks[r.Node]
 	if target == nil {
-		return hcl.Diagnostics{diag.Errorf(r.Range, "Reference to something that is not there", "There is no block %s.%s",
-			r.Node, e.suggestNode(r.Node))}
+		all := make([]string, len(m.Order))
+		for i, o := range m.Order {
+			all[i] = o.String()
+		}
+		c.report(r.Range, "Reference to something that is not there", "There is no block %s.%s", r.Node, diag.DidYouMean(r.Node.String(), all))
+		return
 	}
 	expanded := target.ForEach != nil || target.Count != nil
 	if r.Key != nil && !expanded {
-		return hcl.Diagnostics{diag.Errorf(r.Range, "An index where there is one instance", "%s has neither for_each nor count. Remove the index.", r.Node)}
+		c.report(r.Range, "An index where there is one instance", "%s has neither for_each nor count. Remove the index.", r.Node)
+		return
 	}
 	if len(r.Rest) == 0 || (expanded && r.Key == nil) {
-		return nil
+		return
 	}
 	step, ok := r.Rest[0].(hcl.TraverseAttr)
-	t := e.Types.of(r.Node)
-	if !ok || t == nil {
-		return nil
+	t := c.Types.of(r.Node)
+	if !ok || t == nil || t.hasAttribute(step.Name) {
+		return
 	}
-	if attrs := t.attributes(); !attrs[step.Name] {
-		return hcl.Diagnostics{diag.Errorf(step.SrcRange, "Unknown attribute", "%s %q has no attribute %q.%s",
-			r.Node.Kind, r.Node.Type, step.Name, diag.DidYouMean(step.Name, slices.Collect(maps.Keys(attrs))))}
-	}
-	return nil
+	c.report(step.SrcRange, "Unknown attribute", "%s %q has no attribute %q.%s",
+		r.Node.Kind, r.Node.Type, step.Name, diag.DidYouMean(step.Name, t.attributes()))
 }
 
-func (e *Engine) suggestNode(n addr.Node) string {
-	all := make([]string, len(e.Stack.Order))
-	for i, o := range e.Stack.Order {
-		all[i] = o.String()
-	}
-	return diag.DidYouMean(n.String(), all)
-}
-
-// nodeRefs are the references of a block's arguments and meta-arguments, as they are written.
-func (e *Engine) nodeRefs(b *config.Block) (own, expansion []eval.Ref) {
-	if t := e.Types.of(b.Addr); t != nil {
-		exprs, _ := t.config.Expressions(b.Body)
-		for _, x := range exprs {
-			own = append(own, eval.References(x)...)
-		}
-	}
-	for _, d := range b.DependsOn {
-		own = append(own, eval.RefOf(d))
-	}
-	if b.ForEach != nil {
-		expansion = eval.References(b.ForEach)
-	}
-	if b.Count != nil {
-		expansion = eval.References(b.Count)
-	}
-	return own, expansion
-}
-
-// checkCycles finds blocks, and locals, that depend on themselves.
+// checkCycles finds what depends on itself.
 func (e *Engine) checkCycles() hcl.Diagnostics {
-	var ids []string
-	deps := map[string][]string{}
-	ranges := map[string]hcl.Range{}
-	add := func(id string, at hcl.Range, refs []eval.Ref) {
-		ids = append(ids, id)
-		ranges[id] = at
-		for _, r := range refs {
-			switch {
-			case r.Local != "":
-				deps[id] = append(deps[id], "local."+r.Local)
-			case r.Node.Kind != "":
-				deps[id] = append(deps[id], r.Node.String())
-			}
-		}
-	}
-	for _, n := range e.Stack.Order {
-		b := e.Stack.Blocks[n]
-		own, expansion := e.nodeRefs(b)
-		add(n.String(), b.Range, append(own, expansion...))
-	}
-	for _, name := range slices.Sorted(maps.Keys(e.Stack.Locals)) {
-		l := e.Stack.Locals[name]
-		add("local."+name, l.Range, eval.References(l.Expr))
-	}
-	_, cycles := graph.Sort(ids, func(id string) []string { return deps[id] })
+	g := e.static()
+	_, cycles := graph.Sort(g.names, func(id string) []string { return g.deps[id] })
 	var diags hcl.Diagnostics
 	for _, c := range cycles {
-		diags = append(diags, diag.Errorf(ranges[c.Cycle[0]], "A circle of references",
+		at := g.ranges[c.Cycle[0]]
+		for i, name := range c.Cycle {
+			if at.Filename == "" {
+				at = g.ranges[name]
+			}
+			c.Cycle[i] = readable(name)
+		}
+		diags = append(diags, diag.Errorf(at, "A circle of references",
 			"Each of these needs the next one first, so none can begin: %s. Remove one of the references.", c))
 	}
 	return diags
@@ -191,36 +260,45 @@ func (e *Engine) checkCycles() hcl.Diagnostics {
 
 // validateConfigs asks the plugins about each block, with everything that is not a plain value unknown.
 func (e *Engine) validateConfigs(ctx context.Context) hcl.Diagnostics {
-	r := newRun(e, nil)
+	r := newRun(e, nil, Options{})
+	p := &planter{run: r}
+	p.expandStatic(r.root)
 	var diags hcl.Diagnostics
-	for _, n := range e.Stack.Order {
-		b, t := e.Stack.Blocks[n], e.Types.of(n)
-		in := &instance{addr: addr.Instance{Node: n}, node: r.nodes[n]}
-		if b.ForEach != nil || b.Count != nil {
-			continue // its values are known when it is expanded
+	var visit func(s *eval.Scope)
+	visit = func(s *eval.Scope) {
+		for _, n := range s.Module.Order {
+			if b := s.Module.Blocks[n]; b.ForEach == nil && b.Count == nil { // others' values are known when they are expanded
+				diags = append(diags, r.validateConfig(ctx, r.newNode(s, b))...)
+			}
 		}
-		config, more := r.decode(in)
-		if more.HasErrors() {
-			diags = append(diags, more...)
-			continue
+		for _, name := range s.Module.CallOrder {
+			for _, child := range s.Children(name) {
+				visit(child)
+			}
 		}
-		plain, _ := config.UnmarkDeep()
-		value, err := eval.EncodeValue(t.pluginConfig(plain))
-		if err != nil {
-			diags = append(diags, r.failure(in, "validating", err))
-			continue
-		}
-		client, err := e.Plugins.Client(ctx, t.plugin)
-		if err != nil {
-			diags = append(diags, r.failure(in, "validating", err))
-			continue
-		}
-		resp, err := client.Validate(ctx, &pluginv1.ValidateRequest{Kind: n.Kind, Type: n.Type, Config: value})
-		if err != nil {
-			diags = append(diags, r.failure(in, "validating", err))
-			continue
-		}
-		diags = append(diags, r.diagnostics(in, resp.GetDiagnostics())...)
 	}
+	visit(r.root)
 	return diags
+}
+
+func (r *run) validateConfig(ctx context.Context, n *node) hcl.Diagnostics {
+	in := &instance{addr: addr.Instance{Node: n.addr}, node: n}
+	config, diags := r.decode(in)
+	if diags.HasErrors() {
+		return diags
+	}
+	plain, _ := config.UnmarkDeep()
+	value, err := eval.EncodeValue(n.typ.pluginConfig(plain))
+	if err != nil {
+		return append(diags, r.failure(in, "validating", err))
+	}
+	client, err := r.Plugins.Client(ctx, n.typ.plugin)
+	if err != nil {
+		return append(diags, r.failure(in, "validating", err))
+	}
+	resp, err := client.Validate(ctx, &pluginv1.ValidateRequest{Kind: n.addr.Kind, Type: n.addr.Type, Config: value})
+	if err != nil {
+		return append(diags, r.failure(in, "validating", err))
+	}
+	return append(diags, r.diagnostics(in, resp.GetDiagnostics())...)
 }

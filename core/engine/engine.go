@@ -12,6 +12,7 @@ import (
 	"github.com/davit-sh/davit/core/config"
 	"github.com/davit-sh/davit/core/event"
 	pluginv1 "github.com/davit-sh/davit/schemas/plugin/v1"
+	"github.com/davit-sh/davit/state"
 )
 
 // Plugins is where the engine finds the plugins, by name. They start on first use.
@@ -24,6 +25,7 @@ type Client interface {
 	Validate(ctx context.Context, r *pluginv1.ValidateRequest) (*pluginv1.ValidateResponse, error)
 	Plan(ctx context.Context, r *pluginv1.PlanRequest, onLog func(*pluginv1.Log)) (*pluginv1.PlanResult, error)
 	Resolve(ctx context.Context, r *pluginv1.ResolveRequest) (*pluginv1.ResolveResponse, error)
+	Import(ctx context.Context, r *pluginv1.ImportRequest) (*pluginv1.ImportResponse, error)
 	Apply(ctx context.Context, r *pluginv1.ApplyRequest, on func(*pluginv1.ApplyResponse) error) (*pluginv1.ApplyResult, error)
 }
 
@@ -35,6 +37,12 @@ type Engine struct {
 	Plugins   Plugins
 	Version   string
 	Emit      event.Sink // nil: nobody listens
+	// History returns the applied revisions of an instance, newest first. It is asked for instances that are
+	// held at one of them; nil when there are none.
+	History func(ctx context.Context, address string) ([]state.Revision, error)
+	// Fingerprint makes a keyed hash of a sensitive value: "algorithm:key:hash". Nil: changes of sensitive
+	// values are seen only if a plugin sees them.
+	Fingerprint func(path string, value []byte) string
 	// Parallel is how many operations run at once; 0 means 10.
 	Parallel int
 }

@@ -9,30 +9,51 @@ import (
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/zclconf/go-cty/cty"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/davit-sh/davit/core/addr"
+	"github.com/davit-sh/davit/core/config"
 	"github.com/davit-sh/davit/core/event"
 	"github.com/davit-sh/davit/core/plan"
 	pluginv1 "github.com/davit-sh/davit/schemas/plugin/v1"
+	"github.com/davit-sh/davit/state"
 )
 
 // planManaged has a plugin read the real object, compare, and say what it would do. reviewed
 // is the change of a saved plan, or one that had unknown values, that is planned again now.
 func (r *run) planManaged(ctx context.Context, in *instance, reviewed *plan.Change) hcl.Diagnostics {
-	config, diags := r.decode(in)
+	diags := r.configure(ctx, in)
 	if diags.HasErrors() {
 		return diags
 	}
-	in.config = config
+	diags = append(diags, r.conditions(in, in.node.block.Lifecycle.Pre, "before it is planned", cty.NilVal)...)
+	if diags.HasErrors() {
+		return diags
+	}
+	if r.opts.mode() == plan.ModeRefresh {
+		return append(diags, r.planRefresh(ctx, in)...)
+	}
+	if r.opts.NoRefresh && r.asRecorded(in) {
+		return diags
+	}
 	prior, rec, err := r.prior(in.addr, in.node.typ)
 	if err != nil {
 		return append(diags, r.failure(in, "planning", err))
+	}
+	id, more := r.importID(in)
+	diags = append(diags, more...)
+	if rec == nil && id != "" && !diags.HasErrors() {
+		prior, more = r.importRecord(ctx, in, id)
+		diags = append(diags, more...)
+	}
+	if diags.HasErrors() {
+		return diags
 	}
 	req := &pluginv1.PlanRequest{Prior: prior}
 	if reviewed != nil {
 		req.PlannedPrivate = reviewed.Private
 	}
-	res, outputs, more := r.call(ctx, in, req, config)
+	res, outputs, more := r.call(ctx, in, req, in.config)
 	diags = append(diags, more...)
 	if diags.HasErrors() {
 		return diags
@@ -41,15 +62,20 @@ func (r *run) planManaged(ctx context.Context, in *instance, reviewed *plan.Chan
 	if err != nil {
 		return append(diags, r.failure(in, "planning", err))
 	}
-	if rec != nil {
-		if before, err := storedValue(rec.Outputs); err == nil && before != cty.NilVal {
-			c.Before, _ = plan.NewValue(before)
+	r.compare(c, in, rec)
+	if rec == nil && id != "" {
+		c.Import = id
+		if c.Action == plan.None {
+			c.Action = plan.Adopt
 		}
+	}
+	if r.replaced(in, rec, reviewed, c) {
+		outputs = in.node.typ.unknownOutputs()
 	}
 	if c.After, err = plan.NewValue(outputs); err != nil {
 		return append(diags, r.failure(in, "planning", err))
 	}
-	plain, _ := config.UnmarkDeep()
+	plain, _ := in.config.UnmarkDeep()
 	c.Deferred = !plain.IsWhollyKnown() && !c.After.IsKnown() && len(c.Items) == 0 && c.Action != plan.Build
 	if !plain.IsWhollyKnown() {
 		c.WaitsFor = r.waitsFor(in)
@@ -57,10 +83,61 @@ func (r *run) planManaged(ctx context.Context, in *instance, reviewed *plan.Chan
 	if in.node.block.Lifecycle.PreventDestroy && (c.Action == plan.Replace || c.Action == plan.Delete) {
 		return append(diags, in.errorf("it must not be destroyed", "The plan would %s it, and its lifecycle block says prevent_destroy. Undo what makes it so, or remove prevent_destroy.", c.Action))
 	}
+	r.explain(c, rec)
+	return append(diags, r.planned(in, c, outputs)...)
+}
+
+// planned keeps a change and what others see of the instance.
+func (r *run) planned(in *instance, c *plan.Change, outputs cty.Value) hcl.Diagnostics {
 	in.change = c
-	in.value = in.node.typ.value(in.addr, config, outputs)
+	in.value = in.node.typ.value(in.addr, in.config, outputs)
+	diags := r.conditions(in, in.node.block.Lifecycle.Post, "after it", in.value)
 	r.emit(event.Event{Type: event.Planned, Address: c.Address, Action: string(c.Action), Message: strings.Join(c.Reasons, "; ")})
 	return diags
+}
+
+// compare adds what state knows of an instance to its change.
+func (r *run) compare(c *plan.Change, in *instance, rec *state.Record) {
+	if rec == nil {
+		return
+	}
+	if before, err := storedValue(rec.Outputs); err == nil && before != cty.NilVal {
+		c.Before, _ = plan.NewValue(before)
+	}
+	if rec.Hold != nil {
+		c.Hold = &plan.Hold{Revision: rec.Hold.Revision, Who: rec.Hold.Who, Reason: rec.Hold.Reason}
+	}
+	if b := r.opts.Rollback; b != nil && b.Address == c.Address {
+		c.Hold = &plan.Hold{Revision: b.Revision, Who: b.Who, Reason: b.Reason}
+	}
+	for _, m := range r.moves {
+		if m.To == c.Address {
+			c.MovedFrom = m.From
+		}
+	}
+	if changed := r.changedSecrets(in, rec); c.Action == plan.None && len(changed) > 0 {
+		c.Action = plan.Update
+		c.Reasons = append(c.Reasons, "sensitive "+strings.Join(changed, ", ")+" changed")
+	}
+}
+
+// explain gives a change a reason if its plugin gave none.
+func (r *run) explain(c *plan.Change, rec *state.Record) {
+	if len(c.Reasons) > 0 || c.Action == plan.None {
+		return
+	}
+	switch {
+	case c.Import != "":
+		c.Reasons = []string{fmt.Sprintf("it is there already, as %q", c.Import)}
+	case c.Deferred:
+		c.Reasons = []string{"some of its arguments are known after apply only"}
+	case rec == nil:
+		c.Reasons = []string{"it is new"}
+	case rec.Status == state.StatusPartial:
+		c.Reasons = []string{"an earlier operation on it did not end"}
+	default:
+		c.Reasons = []string{"it differs from its configuration"}
+	}
 }
 
 func (r *run) newChange(in *instance, res *pluginv1.PlanResult) (*plan.Change, error) {
@@ -127,16 +204,24 @@ func (r *run) upstream(in *instance, visit func(*instance)) {
 	walk(in)
 }
 
-// managedUpstream are the managed instances that in needs, for the order in which deletions go.
+// managedUpstream are the nearest managed instances that in needs, for the order in which deletions go.
 func (r *run) managedUpstream(in *instance) []string {
-	var list []string
-	r.upstream(in, func(up *instance) {
-		if managed(up.addr.Kind) {
-			list = append(list, up.addr.String())
+	found := map[string]bool{}
+	seen := map[addr.Instance]bool{}
+	var walk func(*instance)
+	walk = func(in *instance) {
+		for _, d := range in.deps {
+			switch up := r.instance(d); {
+			case managed(d.Kind):
+				found[d.String()] = true
+			case up != nil && !seen[d]:
+				seen[d] = true
+				walk(up)
+			}
 		}
-	})
-	slices.Sort(list)
-	return list
+	}
+	walk(in)
+	return slices.Sorted(maps.Keys(found))
 }
 
 // imageChanges tells for each image that changes in an application what is behind it.
@@ -196,37 +281,65 @@ func revisionOf(v *plan.Value) string {
 }
 
 // planDeletions plans the deletion of recorded instances. Those of observed kinds have nothing to delete.
-func (r *run) planDeletions(ctx context.Context, gone func(address string) bool) {
+func (r *run) planDeletions(ctx context.Context, gone func(addr.Instance) bool) {
+	var list []*instance
 	for _, address := range slices.Sorted(maps.Keys(r.snapshot.Records)) {
-		rec := r.snapshot.Records[address]
-		if !managed(rec.Kind) || !gone(address) {
+		if !managed(r.snapshot.Records[address].Kind) {
 			continue
 		}
-		r.report(r.planDeletion(ctx, address)...)
+		a, err := addr.Parse(address)
+		if err != nil {
+			r.report((&instance{}).errorf("a record that cannot be read", "%s", err))
+			continue
+		}
+		if gone(a) {
+			list = append(list, &instance{addr: a})
+		}
+	}
+	var wg errgroup.Group
+	wg.SetLimit(planParallel)
+	for _, in := range list {
+		wg.Go(func() error {
+			r.report(r.planDeletion(ctx, in)...)
+			return nil
+		})
+	}
+	_ = wg.Wait() // what failed is reported
+	for _, in := range list {
+		if in.change != nil {
+			r.deleted = append(r.deleted, in)
+		}
 	}
 }
 
-func (r *run) planDeletion(ctx context.Context, address string) hcl.Diagnostics {
-	a, err := addr.Parse(address)
-	if err != nil {
-		return hcl.Diagnostics{(&instance{}).errorf("a record that cannot be read", "%s", err)}
-	}
-	n := r.nodes[a.Node]
-	t := r.Types.of(a.Node)
+// recorded makes the node of a record of which the block may be gone.
+func (r *run) recorded(in *instance) hcl.Diagnostics {
+	t := r.Types.of(in.addr.Node)
 	if t == nil {
-		return hcl.Diagnostics{(&instance{addr: a}).errorf("no plugin to delete it", "State has a record of it, and no plugin provides %s %q. Add the plugin to required_plugins again.", a.Kind, a.Type)}
+		return hcl.Diagnostics{in.errorf("no plugin to delete it", "State has a record of it, and no plugin provides %s %q. Add the plugin to required_plugins again.", in.addr.Kind, in.addr.Type)}
 	}
-	if n == nil {
-		n = &node{typ: t, instances: map[addr.Key]*instance{}}
-		r.mu.Lock()
-		r.nodes[a.Node] = n
-		r.mu.Unlock()
+	if in.node = r.node(in.addr.Node); in.node == nil {
+		in.node = &node{form: &form{typ: t}, addr: in.addr.Node}
 	}
-	in := &instance{addr: a, node: n}
-	if n.block != nil && n.block.Lifecycle.PreventDestroy {
+	return nil
+}
+
+func (r *run) planDeletion(ctx context.Context, in *instance) hcl.Diagnostics {
+	if diags := r.recorded(in); diags.HasErrors() {
+		return diags
+	}
+	if b := r.declared(in.addr.Node); b != nil && b.Lifecycle.PreventDestroy {
 		return hcl.Diagnostics{in.errorf("it must not be destroyed", "The plan would delete it, and its lifecycle block says prevent_destroy.")}
 	}
-	prior, _, err := r.prior(a, t)
+	rec := r.snapshot.Records[in.addr.String()]
+	if r.forgets(in.addr) {
+		in.change = &plan.Change{
+			Address: in.addr.String(), Kind: rec.Kind, Type: rec.Type, Plugin: rec.Plugin, Action: plan.Forget,
+			Reasons: []string{"a removed block says that it is to stay"},
+		}
+		return nil
+	}
+	prior, _, err := r.prior(in.addr, in.node.typ)
 	if err != nil {
 		return hcl.Diagnostics{r.failure(in, "planning its deletion", err)}
 	}
@@ -239,28 +352,59 @@ func (r *run) planDeletion(ctx context.Context, address string) hcl.Diagnostics 
 		return append(diags, r.failure(in, "planning its deletion", err))
 	}
 	c.Action = plan.Delete
-	rec := r.snapshot.Records[address]
+	if len(c.Reasons) == 0 {
+		c.Reasons = []string{r.whyDeleted(in.addr)}
+	}
 	if before, err := storedValue(rec.Outputs); err == nil && before != cty.NilVal {
 		c.Before, _ = plan.NewValue(before)
 	}
 	in.change = c
-	r.deleted = append(r.deleted, in)
 	r.emit(event.Event{Type: event.Planned, Address: c.Address, Action: string(c.Action), Message: strings.Join(c.Reasons, "; ")})
 	return diags
+}
+
+func (r *run) whyDeleted(a addr.Instance) string {
+	switch {
+	case r.opts.mode() == plan.ModeDestroy:
+		return "everything is to be destroyed"
+	case r.declared(a.Node) == nil:
+		return "its block is not in the stack any more"
+	}
+	return "its block does not expand to this instance any more"
+}
+
+// declared finds the block of a node in the configuration, nil if there is none.
+func (r *run) declared(n addr.Node) *config.Block {
+	m := r.Stack.Module
+	steps, err := n.Module.Steps()
+	if err != nil {
+		return nil
+	}
+	for _, s := range steps {
+		call := m.Calls[s.Name]
+		if call == nil || call.Module == nil {
+			return nil
+		}
+		m = call.Module
+	}
+	return m.Blocks[n.In("")]
 }
 
 // deletions orders the deletions: what depends on something goes before it, and so does the
 // change of a dependant that stays.
 func (r *run) deletions() []plan.Change {
+	dependants := map[string][]string{}
+	for address, rec := range r.snapshot.Records {
+		if managed(rec.Kind) {
+			for _, d := range rec.DependsOn {
+				dependants[d] = append(dependants[d], address)
+			}
+		}
+	}
 	var list []plan.Change
 	for _, in := range r.deleted {
 		c := *in.change
-		c.DependsOn = nil
-		for address, rec := range r.snapshot.Records {
-			if slices.Contains(rec.DependsOn, c.Address) && managed(rec.Kind) {
-				c.DependsOn = append(c.DependsOn, address)
-			}
-		}
+		c.DependsOn = dependants[c.Address]
 		slices.Sort(c.DependsOn)
 		list = append(list, c)
 	}

@@ -26,6 +26,10 @@ func (r *run) observe(ctx context.Context, in *instance, pinned *plan.Observatio
 		return diags
 	}
 	in.config = config
+	diags = append(diags, r.conditions(in, in.node.block.Lifecycle.Pre, "before it is looked at", cty.NilVal)...)
+	if diags.HasErrors() {
+		return diags
+	}
 	o := &plan.Observation{Address: in.addr.String(), Kind: in.addr.Kind, Type: in.addr.Type, Plugin: in.node.typ.plugin, DependsOn: addresses(in.deps)}
 	in.observation = o
 	if rec, ok := r.snapshot.Records[o.Address]; ok && len(rec.Outputs) > 0 {
@@ -33,21 +37,13 @@ func (r *run) observe(ctx context.Context, in *instance, pinned *plan.Observatio
 			o.Before, _ = plan.NewValue(before)
 		}
 	}
-	var outputs cty.Value
-	var more hcl.Diagnostics
-	switch in.addr.Kind {
-	case "source":
-		outputs, more = r.observeSource(ctx, in, pinned)
-	case "image":
-		outputs, more = r.observeImage(ctx, in, pinned)
-	default:
-		outputs, more = r.askPolicy(ctx, in, pinned)
-	}
+	outputs, more := r.observeKind(ctx, in, pinned)
 	diags = append(diags, more...)
 	if diags.HasErrors() {
 		return diags
 	}
 	in.value = in.node.typ.value(in.addr, config, outputs)
+	diags = append(diags, r.conditions(in, in.node.block.Lifecycle.Post, "after it was looked at", in.value)...)
 	stored, err := plan.NewValue(outputs)
 	if err != nil {
 		return append(diags, r.failure(in, "observing", err))
@@ -57,20 +53,48 @@ func (r *run) observe(ctx context.Context, in *instance, pinned *plan.Observatio
 	return diags
 }
 
+func (r *run) observeKind(ctx context.Context, in *instance, pinned *plan.Observation) (cty.Value, hcl.Diagnostics) {
+	switch in.addr.Kind {
+	case "source":
+		if pinned == nil && r.recalls(in) {
+			// What state says stands for a look; the plugin still has to have the files there.
+			pinned = &plan.Observation{Outputs: *in.observation.Before}
+		}
+		return r.observeSource(ctx, in, pinned)
+	case "image":
+		return r.observeImage(ctx, in, pinned)
+	}
+	return r.askPolicy(ctx, in, pinned)
+}
+
+// recalls tells whether what state has of an observed instance stands for a look at it: -refresh=false.
+func (r *run) recalls(in *instance) bool {
+	_, ok := wholly(in.observation.Before, in.node.typ)
+	return ok && r.opts.NoRefresh
+}
+
 // known tells whether the plugin can look: whether its configuration is known, but for the
 // kind's own attributes.
 func (in *instance) known() bool { return in.node.typ.pluginConfig(in.config).IsWhollyKnown() }
 
-// wholly returns the outputs of a pinned observation, if nothing of them was unknown or left out.
-func wholly(pinned *plan.Observation, t *blockType) (cty.Value, bool) {
-	if pinned == nil || !pinned.Outputs.IsKnown() || len(pinned.Outputs.Sensitive) > 0 {
+// wholly returns outputs that were written down, if nothing of them was unknown or left out.
+func wholly(v *plan.Value, t *blockType) (cty.Value, bool) {
+	if v == nil || v.Value == nil || !v.IsKnown() || len(v.Sensitive) > 0 {
 		return cty.NilVal, false
 	}
-	v, err := pinned.Outputs.Cty()
+	c, err := v.Cty()
 	if err != nil {
 		return cty.NilVal, false
 	}
-	return fit(v, t.outputType), true
+	return fit(c, t.outputType), true
+}
+
+// outputsIn are the outputs of a pinned observation; none if nothing is pinned.
+func outputsIn(pinned *plan.Observation) *plan.Value {
+	if pinned == nil {
+		return nil
+	}
+	return &pinned.Outputs
 }
 
 func (r *run) observeSource(ctx context.Context, in *instance, pinned *plan.Observation) (cty.Value, hcl.Diagnostics) {
@@ -79,7 +103,7 @@ func (r *run) observeSource(ctx context.Context, in *instance, pinned *plan.Obse
 		return in.node.typ.unknownOutputs(), nil
 	}
 	req := &pluginv1.PlanRequest{}
-	if v, ok := wholly(pinned, in.node.typ); ok {
+	if v, ok := wholly(outputsIn(pinned), in.node.typ); ok {
 		var err error
 		if req.Pinned, err = eval.EncodeValue(v); err != nil {
 			return cty.NilVal, hcl.Diagnostics{r.failure(in, "observing", err)}
@@ -109,14 +133,18 @@ func (r *run) look(ctx context.Context, in *instance, req *pluginv1.PlanRequest)
 // observeImage lists the tags. Those of planned builds are there already.
 func (r *run) observeImage(ctx context.Context, in *instance, pinned *plan.Observation) (cty.Value, hcl.Diagnostics) {
 	t := in.node.typ
-	if v, ok := wholly(pinned, t); ok {
+	if v, ok := wholly(outputsIn(pinned), t); ok {
 		return v, nil
 	}
 	if !in.known() {
 		return t.unknownOutputs(), nil
 	}
-	outputs, diags := r.look(ctx, in, &pluginv1.PlanRequest{})
-	if diags.HasErrors() {
+	var diags hcl.Diagnostics
+	outputs, recalled := cty.NilVal, r.recalls(in)
+	if recalled {
+		outputs, _ = wholly(in.observation.Before, t)
+		in.observation.Reasons = []string{"as it was seen at the last apply"}
+	} else if outputs, diags = r.look(ctx, in, &pluginv1.PlanRequest{}); diags.HasErrors() {
 		return cty.NilVal, diags
 	}
 	attrs := outputs.AsValueMap()
@@ -181,7 +209,7 @@ func (r *run) builds(in *instance) ([]plannedBuild, hcl.Diagnostics) {
 // askPolicy has a policy choose a tag and finds the digest behind it.
 func (r *run) askPolicy(ctx context.Context, in *instance, pinned *plan.Observation) (cty.Value, hcl.Diagnostics) {
 	t := in.node.typ
-	if v, ok := wholly(pinned, t); ok {
+	if v, ok := wholly(outputsIn(pinned), t); ok {
 		in.observation.Reasons, in.observation.Rejected = pinned.Reasons, pinned.Rejected
 		return v, nil
 	}
@@ -203,13 +231,28 @@ func (r *run) askPolicy(ctx context.Context, in *instance, pinned *plan.Observat
 	} else {
 		decision.reason, decision.rejected = strings.Join(pinned.Reasons, "; "), pinned.Rejected
 	}
-	digest, more := r.digest(ctx, in, image, decision.tag)
+	digest, more := r.recallDigest(in, decision.tag), hcl.Diagnostics(nil)
+	if digest == cty.NilVal {
+		digest, more = r.digest(ctx, in, image, decision.tag)
+	}
 	diags = append(diags, more...)
 	if diags.HasErrors() {
 		return cty.NilVal, diags
 	}
 	in.observation.Reasons, in.observation.Rejected = []string{decision.reason}, decision.rejected
 	return r.policyOutputs(t, image, decision, digest), diags
+}
+
+// recallDigest is the digest that state has for a tag, NilVal if the registry is to be asked.
+func (r *run) recallDigest(in *instance, tag string) cty.Value {
+	if !r.recalls(in) {
+		return cty.NilVal
+	}
+	before, _ := wholly(in.observation.Before, in.node.typ)
+	if stringOf(before.GetAttr("tag")) != tag {
+		return cty.NilVal
+	}
+	return before.GetAttr("digest")
 }
 
 // pinnedTag is the tag that the reviewed plan chose, if it was known.

@@ -68,11 +68,16 @@ func (a *applying) operate(ctx context.Context, c *plan.Change, in *instance) hc
 		return append(diags, a.failure(in, "applying", err))
 	}
 	rec.Private = res.GetPrivate()
-	batch := state.Batch{Put: append([]state.Record{rec}, a.observed(in)...), End: []string{op.ID}}
+	rec.Fingerprints = a.fingerprints(in.config)
+	rec.Hold = a.hold(c)
+	batch := state.Batch{
+		Put: append([]state.Record{rec}, a.observed(in)...), End: []string{op.ID},
+		History: []state.Revision{a.newRevision(c, in, &rec, op.ID)},
+	}
 	if err := a.commit(batch); err != nil {
 		return append(diags, a.failure(in, "writing its result to state", err))
 	}
-	return diags
+	return append(diags, a.conditions(in, in.node.block.Lifecycle.Post, "after it", in.value)...)
 }
 
 // commit writes to state even when the run is being stopped: what has happened must be kept.

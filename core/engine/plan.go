@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/hashicorp/hcl/v2"
-	"github.com/zclconf/go-cty/cty"
 	ctyjson "github.com/zclconf/go-cty/cty/json"
 
 	"github.com/davit-sh/davit/core/addr"
@@ -21,114 +20,53 @@ import (
 	"github.com/davit-sh/davit/state"
 )
 
-// task is what the walk of a plan works on: the expansion of a block, or one instance.
-type task struct {
-	addr.Instance
-	prepare, expand bool
-}
-
 // Plan observes the world and says what an apply would do. On errors there is no plan, and
 // all errors that could be found are returned.
-func (e *Engine) Plan(ctx context.Context, snapshot *state.Snapshot, mode plan.Mode) (*plan.Plan, hcl.Diagnostics) {
-	snapshot = recovered(snapshot)
-	if mode == plan.ModeDestroy {
-		r := newRun(e, snapshot)
-		r.planDeletions(ctx, func(string) bool { return true })
-		return r.finish(mode)
-	}
-	if diags := e.check(); diags.HasErrors() {
+func (e *Engine) Plan(ctx context.Context, snapshot *state.Snapshot, opts Options) (*plan.Plan, hcl.Diagnostics) {
+	r, diags := e.look(ctx, snapshot, opts)
+	if diags.HasErrors() {
 		return nil, diags
 	}
-	r := newRun(e, snapshot)
-	w := graph.New[task](ctx, planParallel, nil)
-	for _, n := range e.Stack.Order {
-		r.addExpansion(w, r.nodes[n])
+	return r.finish()
+}
+
+// look does all of a plan but to write it down.
+func (e *Engine) look(ctx context.Context, snapshot *state.Snapshot, opts Options) (*run, hcl.Diagnostics) {
+	if opts.mode() != plan.ModeDestroy {
+		if diags := e.check(); diags.HasErrors() {
+			return nil, diags
+		}
 	}
-	w.Wait()
+	r := newRun(e, recovered(snapshot), opts)
+	if diags := append(r.checkOptions(), r.move()...); diags.HasErrors() {
+		return nil, diags
+	}
+	if opts.mode() == plan.ModeDestroy {
+		r.planDeletions(ctx, r.destroyed())
+		return r, nil
+	}
+	if len(opts.Targets) > 0 {
+		r.wanted = e.static().reach(opts.Targets)
+	}
+	p := &planter{run: r, walk: graph.New[task](ctx, planParallel, nil), do: r.planInstance}
+	p.plant()
+	p.walk.Wait()
 	if ctx.Err() != nil {
 		r.report(diag.Plain("The run was stopped", "Nothing was changed."))
 	}
 	if !r.diags.HasErrors() {
-		r.planDeletions(ctx, func(a string) bool { return !r.has(a) })
-	}
-	return r.finish(mode)
-}
-
-// addExpansion adds the task that makes a block's instances. It waits for what for_each or
-// count needs, and for the expansion of every block that is referred to: then each
-// instance's own dependencies can be told exactly.
-func (r *run) addExpansion(w *graph.Walk[task], n *node) {
-	var deps []task
-	seen := map[task]bool{}
-	add := func(t task) {
-		if !seen[t] {
-			seen[t] = true
-			deps = append(deps, t)
+		if opts.mode() == plan.ModeApply {
+			r.planDeletions(ctx, r.gone())
 		}
+		r.assert()
 	}
-	for _, ref := range n.refs {
-		add(task{Instance: addr.Instance{Node: ref.Node}, expand: true})
-	}
-	for _, ref := range n.expansion {
-		add(task{Instance: addr.Instance{Node: ref.Node}, expand: true})
-	}
-	expansion := task{Instance: addr.Instance{Node: n.block.Addr}, expand: true}
-	if len(n.expansion) == 0 {
-		w.Add(expansion, deps, func(context.Context) graph.Outcome { return r.expand(w, n) })
-		return
-	}
-	// Which instances for_each needs can be told when those blocks are expanded.
-	w.Add(task{Instance: expansion.Instance, prepare: true}, deps, func(context.Context) graph.Outcome {
-		instances, diags := r.dependencies(&node{block: n.block, typ: n.typ, refs: n.expansion}, eval.Each{})
-		if diags.HasErrors() {
-			r.report(diags...)
-			return graph.Failed
-		}
-		w.Add(expansion, tasksOf(instances), func(context.Context) graph.Outcome { return r.expand(w, n) })
-		return graph.Done
-	})
-}
-
-func tasksOf(list []addr.Instance) []task {
-	out := make([]task, len(list))
-	for i, a := range list {
-		out[i] = task{Instance: a}
-	}
-	return out
-}
-
-// expand makes the instances of a block and adds a task for each.
-func (r *run) expand(w *graph.Walk[task], n *node) graph.Outcome {
-	each, diags := r.scope.Expand(n.block)
-	if diags.HasErrors() {
-		for _, d := range diags {
-			d.EvalContext = nil
-		}
-		r.report(diags...)
-		return graph.Failed
-	}
-	outcome := graph.Done
-	for _, e := range each {
-		in := &instance{addr: addr.Instance{Node: n.block.Addr, Key: e.Key}, node: n, each: e}
-		n.add(in)
-	}
-	for _, e := range each {
-		in := r.instance(addr.Instance{Node: n.block.Addr, Key: e.Key})
-		deps, more := r.dependencies(n, e)
-		if more.HasErrors() {
-			r.report(more...)
-			outcome = graph.Failed
-			continue
-		}
-		in.deps = deps
-		w.Add(task{Instance: in.addr}, tasksOf(deps), func(ctx context.Context) graph.Outcome {
-			return r.planInstance(ctx, in)
-		})
-	}
-	return outcome
+	return r, nil
 }
 
 func (r *run) planInstance(ctx context.Context, in *instance) graph.Outcome {
+	if r.opts.excludes(in.addr) {
+		return graph.Skipped
+	}
 	var diags hcl.Diagnostics
 	if managed(in.addr.Kind) {
 		diags = r.planManaged(ctx, in, nil)
@@ -142,32 +80,75 @@ func (r *run) planInstance(ctx context.Context, in *instance) graph.Outcome {
 	return graph.Done
 }
 
-func (r *run) has(address string) bool {
-	a, err := addr.Parse(address)
-	return err == nil && r.instance(a) != nil
+// gone tells which recorded instances no block stands for any more.
+func (r *run) gone() func(addr.Instance) bool {
+	return func(i addr.Instance) bool {
+		return r.opts.targets(i) && !r.opts.excludes(i) && r.instance(i) == nil
+	}
+}
+
+// destroyed tells which recorded instances a destroy is about: all, or the targets and what depends on them.
+func (r *run) destroyed() func(addr.Instance) bool {
+	if len(r.opts.Targets) == 0 {
+		return func(i addr.Instance) bool { return !r.opts.excludes(i) }
+	}
+	dependants := map[string][]string{}
+	for address, rec := range r.snapshot.Records {
+		for _, d := range rec.DependsOn {
+			dependants[d] = append(dependants[d], address)
+		}
+	}
+	in := map[string]bool{}
+	var visit func(string)
+	visit = func(address string) {
+		if !in[address] {
+			in[address] = true
+			for _, d := range dependants[address] {
+				visit(d)
+			}
+		}
+	}
+	for address := range r.snapshot.Records {
+		if i, err := addr.Parse(address); err == nil && r.opts.targets(i) {
+			visit(address)
+		}
+	}
+	return func(i addr.Instance) bool { return in[i.String()] && !r.opts.excludes(i) }
 }
 
 // finish puts the plan together in the order of the configuration, so that the order of the walk does not show.
-func (r *run) finish(mode plan.Mode) (*plan.Plan, hcl.Diagnostics) {
+func (r *run) finish() (*plan.Plan, hcl.Diagnostics) {
+	p := r.assemble()
+	if r.diags.HasErrors() {
+		return nil, r.diags
+	}
+	if err := p.Seal(); err != nil {
+		return nil, append(r.diags, diag.Plain("The plan cannot be written down", err.Error()))
+	}
+	return p, r.diags
+}
+
+// assemble makes the plan of what is known.
+func (r *run) assemble() *plan.Plan {
 	p := &plan.Plan{
-		Format: plan.Format, Davit: r.Version, Created: time.Now().UTC().Truncate(time.Second), Mode: mode,
+		Format: plan.Format, Davit: r.Version, Created: time.Now().UTC().Truncate(time.Second), Mode: r.opts.mode(),
 		State: plan.StateRef{Lineage: r.snapshot.Lineage, Serial: r.snapshot.Serial}, Config: r.Stack.Digest,
 		Observations: []plan.Observation{}, Changes: []plan.Change{}, Variables: map[string]json.RawMessage{},
+		Targets: texts(r.opts.Targets), Excludes: texts(r.opts.Excludes), Replace: texts(r.opts.Replace), Moves: r.moves,
 	}
 	plugins := map[string]bool{}
-	for _, n := range r.Stack.Order {
-		for _, in := range r.nodes[n].sorted() {
-			switch {
-			case in.change != nil && in.node.block != nil && in.change.Action != plan.Delete:
-				p.Changes = append(p.Changes, *in.change)
-			case in.observation != nil:
-				p.Observations = append(p.Observations, *in.observation)
-			default:
-				continue
-			}
-			plugins[in.node.typ.plugin] = true
+	r.inOrder(r.root, func(in *instance) {
+		switch {
+		case in.change != nil && in.change.Action != plan.Delete:
+			p.Changes = append(p.Changes, *in.change)
+		case in.observation != nil:
+			p.Observations = append(p.Observations, *in.observation)
+		default:
+			return
 		}
-	}
+		p.Checks = append(p.Checks, in.checks...)
+		plugins[in.node.typ.plugin] = true
+	})
 	deletions := r.deletions()
 	p.Changes = append(p.Changes, deletions...)
 	for _, d := range deletions {
@@ -176,24 +157,46 @@ func (r *run) finish(mode plan.Mode) (*plan.Plan, hcl.Diagnostics) {
 	for _, name := range slices.Sorted(maps.Keys(plugins)) {
 		p.Plugins = append(p.Plugins, plan.Plugin{Name: name, Version: r.Version})
 	}
-	if mode == plan.ModeApply && !r.diags.HasErrors() {
-		p.Outputs = r.outputs()
+	if r.opts.mode() == plan.ModeApply && !r.diags.HasErrors() {
+		if !r.opts.partial() {
+			p.Outputs = r.outputs()
+		}
 		p.Images = r.imageChanges(p)
 	}
+	p.Checks = append(p.Checks, r.checks...)
 	r.addVariables(p)
 	p.Summary = plan.Summarise(p.Changes)
+	if r.opts.mode() == plan.ModeRefresh {
+		for i := range p.Changes {
+			if len(p.Changes[i].Items) > 0 {
+				p.Summary.Drift++
+			}
+		}
+	}
 	for _, d := range r.diags {
 		if d.Severity == hcl.DiagWarning {
 			p.Warnings = append(p.Warnings, warning(d))
 		}
 	}
-	if r.diags.HasErrors() {
-		return nil, r.diags
+	return p
+}
+
+// inOrder calls fn for the instances of a module instance and of those that it calls, in the order of the configuration.
+func (r *run) inOrder(s *eval.Scope, fn func(*instance)) {
+	for _, n := range s.Module.Order {
+		if node := r.node(n.In(s.Path)); node != nil {
+			for _, in := range node.sorted() {
+				fn(in)
+			}
+		}
 	}
-	if err := p.Seal(); err != nil {
-		return nil, append(r.diags, diag.Plain("The plan cannot be written down", err.Error()))
+	for _, name := range s.Module.CallOrder {
+		children := s.Children(name)
+		slices.SortFunc(children, func(a, b *eval.Scope) int { return addr.CompareKeys(a.Each.Key, b.Each.Key) })
+		for _, child := range children {
+			r.inOrder(child, fn)
+		}
 	}
-	return p, r.diags
 }
 
 func warning(d *hcl.Diagnostic) plan.Diagnostic {
@@ -209,7 +212,7 @@ func (n *node) sorted() []*instance {
 	n.mu.RLock()
 	defer n.mu.RUnlock()
 	list := slices.Collect(maps.Values(n.instances))
-	slices.SortFunc(list, func(a, b *instance) int { return addr.Compare(a.addr, b.addr) })
+	slices.SortFunc(list, func(a, b *instance) int { return addr.CompareKeys(a.addr.Key, b.addr.Key) })
 	return list
 }
 
@@ -230,16 +233,7 @@ func (r *run) outputs() []plan.Output {
 	for _, name := range slices.Sorted(maps.Keys(r.Stack.Outputs)) {
 		o := r.Stack.Outputs[name]
 		out := plan.Output{Name: name, Sensitive: o.Sensitive, Before: r.snapshot.Outputs[name]}
-		ctx, diags := r.scope.Context(eval.References(o.Expr), eval.Each{})
-		v := cty.DynamicVal
-		if !diags.HasErrors() {
-			var more hcl.Diagnostics
-			v, more = o.Expr.Value(ctx)
-			for _, d := range more {
-				d.EvalContext = nil
-			}
-			diags = append(diags, more...)
-		}
+		v, diags := r.root.Value(o.Expr, eval.Each{})
 		if diags.HasErrors() {
 			r.report(diags...)
 			continue

@@ -56,16 +56,25 @@ func recovery(s *state.Snapshot) state.Batch {
 	return b
 }
 
-// settle commits the recovery, so that the apply begins with no open operation.
-func settle(ctx context.Context, lease state.Lease, s *state.Snapshot) (*state.Snapshot, error) {
-	b := recovery(s)
-	if b.Empty() {
-		return s, nil
+// settle commits the recovery and the moves of the plan, so that the apply begins with no open operation.
+func settle(ctx context.Context, lease state.Lease, s *state.Snapshot, moves []plan.Move) (*state.Snapshot, error) {
+	if b := recovery(s); !b.Empty() {
+		if _, err := lease.Commit(ctx, b); err != nil {
+			return nil, err
+		}
+		s = recovered(s)
 	}
-	if _, err := lease.Commit(ctx, b); err != nil {
-		return nil, err
+	if b := moveBatch(s, moves); !b.Empty() {
+		if _, err := lease.Commit(ctx, b); err != nil {
+			return nil, err
+		}
+		now := map[string]string{}
+		for _, m := range moves {
+			now[m.From] = m.To
+		}
+		s = moved(s, now)
 	}
-	return recovered(s), nil
+	return s, nil
 }
 
 // checkpointOf is a checkpoint in the form of state.

@@ -26,29 +26,52 @@ import (
 // read by tasks that depend on it.
 type run struct {
 	*Engine
+	opts     Options
 	snapshot *state.Snapshot
-	scope    *eval.Scope
-	nodes    map[addr.Node]*node
-	secrets  secrets
+	moves    []plan.Move
+	root     *eval.Scope
+	forms    map[*config.Block]*form
+	wanted   map[string]bool // static names of what is needed; nil: everything
+	secrets  *secrets
+
+	nodesMu sync.RWMutex
+	nodes   map[addr.Node]*node
 
 	deleted []*instance // of which the deletion is planned
 
-	mu    sync.Mutex
-	diags hcl.Diagnostics
+	written sync.Map // address -> *state.Record; nil when it was removed: only steps that are planned again look
+
+	mu     sync.Mutex
+	diags  hcl.Diagnostics
+	checks []plan.Check
 }
 
-// node is a block on its way.
-type node struct {
+// form is what can be told of a block without any value: it is the same in all instances of its module.
+type form struct {
 	block     *config.Block
 	typ       *blockType
-	refs      []eval.Ref // to blocks, through locals as well
-	ctxRefs   []eval.Ref // all, as written
-	expansion []eval.Ref // of for_each or count, to blocks
-	expanded  bool
+	own       []eval.Ref // of arguments and conditions
+	dependsOn []eval.Ref
+	expansion []eval.Ref // of for_each or count
+	triggers  []eval.Ref // of replace_triggered_by
+}
+
+// node is a block of a module instance on its way.
+type node struct {
+	*form
+	addr      addr.Node
+	scope     *eval.Scope
+	needs     []eval.Need // blocks that it refers to, through locals and modules as well
+	expansion []eval.Need // of for_each or count
+	expanded  bool        // it has for_each or count
 
 	mu        sync.RWMutex
 	keys      []addr.Key
 	instances map[addr.Key]*instance
+
+	eachOnce  sync.Once // at apply
+	each      map[addr.Key]eval.Each
+	eachDiags hcl.Diagnostics
 }
 
 // instance is one expansion on its way.
@@ -58,36 +81,97 @@ type instance struct {
 	each eval.Each
 	deps []addr.Instance
 
+	asked bool // a task for it was added
+
 	config      cty.Value // evaluated; marked where sensitive
 	value       cty.Value // what others see
 	change      *plan.Change
 	observation *plan.Observation
+	checks      []plan.Check
 }
 
-func newRun(e *Engine, snapshot *state.Snapshot) *run {
+func newRun(e *Engine, snapshot *state.Snapshot, opts Options) *run {
 	if snapshot == nil {
 		snapshot = &state.Snapshot{}
 	}
-	r := &run{Engine: e, snapshot: snapshot, nodes: make(map[addr.Node]*node, len(e.Stack.Order))}
+	r := &run{Engine: e, opts: opts, snapshot: snapshot, forms: map[*config.Block]*form{}, nodes: map[addr.Node]*node{}, secrets: &secrets{}}
 	for _, v := range e.Variables {
 		r.secrets.addFrom(v)
 	}
-	r.scope = eval.NewScope(e.Stack, e.Variables, r)
-	for _, n := range e.Stack.Order {
-		b := e.Stack.Blocks[n]
-		own, expansion := e.nodeRefs(b)
-		r.nodes[n] = &node{
-			block: b, typ: e.Types.of(n), ctxRefs: own,
-			refs: r.scope.Blocks(own), expansion: r.scope.Blocks(expansion),
-			expanded: b.ForEach != nil || b.Count != nil, instances: map[addr.Key]*instance{},
+	r.root = eval.NewScope(e.Stack.Module, e.Variables, r)
+	return r
+}
+
+// form returns what can be told of a block, once.
+func (r *run) form(b *config.Block) *form {
+	r.nodesMu.Lock()
+	defer r.nodesMu.Unlock()
+	f := r.forms[b]
+	if f == nil {
+		f = r.newForm(b)
+		r.forms[b] = f
+	}
+	return f
+}
+
+func (e *Engine) newForm(b *config.Block) *form {
+	f := &form{block: b, typ: e.Types.of(b.Addr)}
+	if f.typ != nil {
+		exprs, _ := f.typ.config.Expressions(b.Body)
+		for _, x := range exprs {
+			f.own = append(f.own, x.References()...)
 		}
 	}
-	return r
+	for _, rules := range [][]config.Condition{b.Lifecycle.Pre, b.Lifecycle.Post} {
+		for _, rule := range rules {
+			f.own = append(f.own, eval.References(rule.Condition)...)
+			f.own = append(f.own, eval.References(rule.Message)...)
+		}
+	}
+	for _, d := range b.DependsOn {
+		f.dependsOn = append(f.dependsOn, eval.RefOf(d))
+	}
+	for _, x := range b.Lifecycle.ReplaceTriggeredBy {
+		f.triggers = append(f.triggers, eval.References(x)...)
+	}
+	if b.ForEach != nil {
+		f.expansion = eval.References(b.ForEach)
+	}
+	if b.Count != nil {
+		f.expansion = eval.References(b.Count)
+	}
+	return f
+}
+
+// node returns a block of a module instance, nil if it is not there, or not planted yet.
+func (r *run) node(n addr.Node) *node {
+	r.nodesMu.RLock()
+	defer r.nodesMu.RUnlock()
+	return r.nodes[n]
+}
+
+// newNode adds a block of a module instance, if it is not there.
+func (r *run) newNode(s *eval.Scope, b *config.Block) *node {
+	n := r.nodeAt(b.Addr.In(s.Path), b)
+	n.scope = s
+	return n
+}
+
+func (r *run) nodeAt(a addr.Node, b *config.Block) *node {
+	form := r.form(b)
+	r.nodesMu.Lock()
+	defer r.nodesMu.Unlock()
+	n := r.nodes[a]
+	if n == nil {
+		n = &node{form: form, addr: a, expanded: b.ForEach != nil || b.Count != nil, instances: map[addr.Key]*instance{}}
+		r.nodes[a] = n
+	}
+	return n
 }
 
 // Keys implements eval.Instances.
 func (r *run) Keys(n addr.Node) ([]addr.Key, bool) {
-	node := r.nodes[n]
+	node := r.node(n)
 	if node == nil || !node.expanded {
 		return nil, false
 	}
@@ -111,7 +195,7 @@ func (r *run) Value(i addr.Instance) cty.Value {
 }
 
 func (r *run) instance(i addr.Instance) *instance {
-	n := r.nodes[i.Node]
+	n := r.node(i.Node)
 	if n == nil {
 		return nil
 	}
@@ -135,7 +219,7 @@ func (r *run) report(diags ...*hcl.Diagnostic) {
 
 // decode evaluates an instance's body.
 func (r *run) decode(in *instance) (cty.Value, hcl.Diagnostics) {
-	ctx, diags := r.scope.Context(in.node.ctxRefs, in.each)
+	ctx, diags := in.node.scope.Context(in.node.own, in.each)
 	if diags.HasErrors() {
 		return cty.NilVal, diags
 	}
@@ -327,10 +411,28 @@ func (n *node) rangeOf(path []*pluginv1.PathStep) hcl.Range {
 
 // prior returns what state has of an instance, as its plugin wants it. It returns nil if state has nothing.
 func (r *run) prior(a addr.Instance, t *blockType) (*pluginv1.Record, *state.Record, error) {
-	rec, ok := r.snapshot.Records[a.String()]
+	rec, ok := r.record(a.String())
 	if !ok {
 		return nil, nil, nil
 	}
+	out, err := priorOf(rec, t)
+	if err != nil {
+		return nil, nil, fmt.Errorf("the record of %s in state cannot be read: %w", a, err)
+	}
+	return out, rec, nil
+}
+
+// record returns what state has of an instance, with what this run has written.
+func (r *run) record(address string) (*state.Record, bool) {
+	if v, ok := r.written.Load(address); ok {
+		rec, _ := v.(*state.Record)
+		return rec, rec != nil
+	}
+	rec, ok := r.snapshot.Records[address]
+	return &rec, ok
+}
+
+func priorOf(rec *state.Record, t *blockType) (*pluginv1.Record, error) {
 	out := &pluginv1.Record{Private: rec.Private}
 	for _, part := range []struct {
 		from json.RawMessage
@@ -339,13 +441,13 @@ func (r *run) prior(a addr.Instance, t *blockType) (*pluginv1.Record, *state.Rec
 	}{{rec.Config, t.pluginConfigType(), &out.Config}, {rec.Outputs, t.outputType, &out.Outputs}} {
 		v, err := storedValue(part.from)
 		if err != nil {
-			return nil, nil, fmt.Errorf("the record of %s in state cannot be read: %w", a, err)
+			return nil, err
 		}
 		if *part.into, err = eval.EncodeValue(fit(v, part.want)); err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 	}
-	return out, &rec, nil
+	return out, nil
 }
 
 // storedValue reads a value of a record. Nothing stored is NilVal.
@@ -363,50 +465,73 @@ func storedValue(b json.RawMessage) (cty.Value, error) {
 // overInstances tells whether for_each is a whole block: then each instance is made of the one
 // with its key, and needs no other.
 func (n *node) overInstances() bool {
-	if n.block == nil || n.block.ForEach == nil || len(n.expansion) != 1 {
+	if n.form == nil || n.block.ForEach == nil || len(n.expansion) != 1 {
 		return false
 	}
 	t, diags := hcl.AbsTraversalForExpr(n.block.ForEach)
-	return !diags.HasErrors() && len(t) == 3 && n.expansion[0].Key == nil
+	return !diags.HasErrors() && len(t) == 3 && n.expansion[0].Ref.Key == nil
 }
 
-// dependencies finds the instances that in depends on, each once, in the order of the references.
-func (r *run) dependencies(n *node, each eval.Each) ([]addr.Instance, hcl.Diagnostics) {
-	var deps []addr.Instance
-	var diags hcl.Diagnostics
-	seen := map[addr.Instance]bool{}
-	add := func(i addr.Instance) {
-		if !seen[i] {
-			seen[i] = true
-			deps = append(deps, i)
-		}
+// dependencies finds the instances that needs mean for one who has this each, each once, in the order of the references.
+func (r *run) dependencies(n *node, needs []eval.Need, each eval.Each) ([]addr.Instance, hcl.Diagnostics) {
+	d := &dependencies{run: r, seen: map[addr.Instance]bool{}}
+	for _, need := range needs {
+		d.add(n, need, each)
 	}
-	same := n.overInstances()
-	for i, ref := range append(slices.Clone(n.expansion), n.refs...) {
-		if one := (addr.Instance{Node: ref.Node, Key: each.Key}); same && i < len(n.expansion) && r.instance(one) != nil {
-			add(one)
-			continue
-		}
-		keys, expanded := r.Keys(ref.Node)
-		if !expanded {
-			add(addr.Instance{Node: ref.Node})
-			continue
-		}
-		if key, one := r.scope.Key(ref, each); one {
-			i := addr.Instance{Node: ref.Node, Key: key}
-			if r.instance(i) == nil {
-				diags = append(diags, diag.Errorf(ref.Range, "An instance that is not there", "%s%s needs %s, and %s has no such instance.",
-					n.block.Addr, each.Key, i, ref.Node))
-				continue
-			}
-			add(i)
-			continue
-		}
+	return d.list, d.diags
+}
+
+type dependencies struct {
+	*run
+	seen  map[addr.Instance]bool
+	list  []addr.Instance
+	diags hcl.Diagnostics
+}
+
+func (d *dependencies) one(i addr.Instance) {
+	if !d.seen[i] {
+		d.seen[i] = true
+		d.list = append(d.list, i)
+	}
+}
+
+func (d *dependencies) add(n *node, need eval.Need, each eval.Each) {
+	keys, expanded := d.Keys(need.Node)
+	if !expanded {
+		d.one(addr.Instance{Node: need.Node})
+		return
+	}
+	key, one := need.KeyOf(each)
+	if !one {
 		for _, k := range keys {
-			add(addr.Instance{Node: ref.Node, Key: k})
+			d.one(addr.Instance{Node: need.Node, Key: k})
+		}
+		return
+	}
+	i := addr.Instance{Node: need.Node, Key: key}
+	if d.instance(i) == nil {
+		d.diags = append(d.diags, diag.Errorf(need.Ref.Range, "An instance that is not there", "%s%s needs %s, and %s has no such instance.",
+			n.addr, each.Key, i, need.Node))
+		return
+	}
+	d.one(i)
+}
+
+// instanceDependencies finds what an instance of a block depends on.
+func (r *run) instanceDependencies(n *node, each eval.Each) ([]addr.Instance, hcl.Diagnostics) {
+	if n.overInstances() {
+		if one := (addr.Instance{Node: n.expansion[0].Node, Key: each.Key}); r.instance(one) != nil {
+			list, diags := r.dependencies(n, n.needs, each)
+			if !slices.Contains(list, one) {
+				list = append([]addr.Instance{one}, list...)
+			}
+			return list, diags
 		}
 	}
-	return deps, diags
+	if len(n.expansion) == 0 {
+		return r.dependencies(n, n.needs, each)
+	}
+	return r.dependencies(n, append(slices.Clone(n.expansion), n.needs...), each)
 }
 
 func addresses(list []addr.Instance) []string {

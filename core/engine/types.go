@@ -116,16 +116,17 @@ func (t *Types) names(kind string) []string {
 	return names
 }
 
+// hasAttribute tells whether a reference to an instance may name an attribute.
+func (b *blockType) hasAttribute(name string) bool {
+	if _, output := b.outputs[name]; output || name == attrAddress {
+		return true
+	}
+	return b.config.Has(name)
+}
+
 // attributes returns what a reference to an instance may name.
-func (b *blockType) attributes() map[string]bool {
-	names := map[string]bool{attrAddress: true}
-	for _, n := range b.config.Names() {
-		names[n] = true
-	}
-	for n := range maps.Keys(b.outputs) {
-		names[n] = true
-	}
-	return names
+func (b *blockType) attributes() []string {
+	return append(append(slices.Collect(maps.Keys(b.outputs)), b.config.Names()...), attrAddress)
 }
 
 // pluginConfig returns a configuration as the plugin sees it, without the kind's own attributes.

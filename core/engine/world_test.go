@@ -7,11 +7,14 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 
 	"github.com/hashicorp/hcl/v2"
+	"github.com/rogpeppe/go-internal/txtar"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/test/bufconn"
@@ -267,6 +270,10 @@ func (c *client) Resolve(ctx context.Context, r *pluginv1.ResolveRequest) (*plug
 	return c.PluginClient.Resolve(ctx, r)
 }
 
+func (c *client) Import(ctx context.Context, r *pluginv1.ImportRequest) (*pluginv1.ImportResponse, error) {
+	return c.PluginClient.Import(ctx, r)
+}
+
 func (c *client) Plan(ctx context.Context, r *pluginv1.PlanRequest, _ func(*pluginv1.Log)) (*pluginv1.PlanResult, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -319,13 +326,37 @@ func (c *client) Apply(ctx context.Context, r *pluginv1.ApplyRequest, on func(*p
 // Client implements engine.Plugins.
 func (f *fixture) Client(context.Context, string) (engine.Client, error) { return f.client, nil }
 
+// modules finds modules by their paths.
+type modules struct{}
+
+func (modules) Dir(parent, _, source, _ string) (string, error) {
+	return filepath.Join(parent, source), nil
+}
+
+// load reads a stack: one file's text, or an archive of several with their modules.
+func (f *fixture) load(text string) (*config.Stack, hcl.Diagnostics) {
+	f.t.Helper()
+	archive := txtar.Parse([]byte(text))
+	if len(archive.Files) == 0 {
+		archive.Files = []txtar.File{{Name: "davit.hcl", Data: []byte(text)}}
+	}
+	dir := f.t.TempDir()
+	for _, file := range archive.Files {
+		name := filepath.Join(dir, file.Name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(name), 0o700), os.WriteFile(name, file.Data, 0o600)); err != nil {
+			f.t.Fatal(err)
+		}
+	}
+	return config.Load(dir, modules{})
+}
+
 func (f *fixture) engine(text string) (*engine.Engine, hcl.Diagnostics) {
 	f.t.Helper()
-	stack, diags := config.Parse(f.t.TempDir(), map[string][]byte{"davit.hcl": []byte(text)})
+	stack, diags := f.load(text)
 	if diags.HasErrors() {
 		return nil, diags
 	}
-	values, diags := eval.Variables(stack, f.given)
+	values, diags := eval.Variables(stack.Module, f.given)
 	if diags.HasErrors() {
 		return nil, diags
 	}
@@ -333,7 +364,7 @@ func (f *fixture) engine(text string) (*engine.Engine, hcl.Diagnostics) {
 	if err := types.Add("test", f.plugin.Describe()); err != nil {
 		f.t.Fatal(err)
 	}
-	return &engine.Engine{Stack: stack, Variables: values, Types: types, Plugins: f, Version: "1.0.0", Emit: func(e event.Event) {
+	return &engine.Engine{Stack: stack, Variables: values, Types: types, Plugins: f, Version: "1.0.0", History: f.store.History, Emit: func(e event.Event) {
 		f.mu.Lock()
 		defer f.mu.Unlock()
 		f.events = append(f.events, e)
@@ -343,6 +374,11 @@ func (f *fixture) engine(text string) (*engine.Engine, hcl.Diagnostics) {
 // tryPlan plans, and returns what it found.
 func (f *fixture) tryPlan(text string, mode plan.Mode) (*plan.Plan, hcl.Diagnostics) {
 	f.t.Helper()
+	return f.planWith(text, engine.Options{Mode: mode})
+}
+
+func (f *fixture) planWith(text string, opts engine.Options) (*plan.Plan, hcl.Diagnostics) {
+	f.t.Helper()
 	e, diags := f.engine(text)
 	if diags.HasErrors() {
 		return nil, diags
@@ -351,7 +387,7 @@ func (f *fixture) tryPlan(text string, mode plan.Mode) (*plan.Plan, hcl.Diagnost
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	return e.Plan(f.t.Context(), s, mode)
+	return e.Plan(f.t.Context(), s, opts)
 }
 
 func (f *fixture) plan(text string) *plan.Plan {
@@ -374,7 +410,7 @@ func (f *fixture) tryApply(text string, p *plan.Plan, reviewed bool) (*event.Res
 		f.t.Fatal(err)
 	}
 	defer lease.Release(f.t.Context()) //nolint:errcheck // the memory store's cannot fail
-	return e.Apply(f.t.Context(), p, engine.ApplyOptions{Store: f.store, Lease: lease, Reviewed: reviewed})
+	return e.Apply(f.t.Context(), p, engine.ApplyOptions{Store: f.store, Lease: lease, Reviewed: reviewed, Who: "tester"})
 }
 
 func (f *fixture) apply(text string) {

@@ -10,13 +10,15 @@ import (
 	"github.com/davit-sh/davit/core/config"
 )
 
-// Ref is one reference that an expression makes.
+// Ref is one reference that an expression makes. One of Node, Var, Local, Call and Bad says to what.
 type Ref struct {
-	// Node is the block that is meant; its Kind is empty for a variable or a local.
+	// Node is the block that is meant, in the module of the expression.
 	Node addr.Node
-	// Var or Local is the name of what is meant, if it is no block.
-	Var, Local string
-	// Key is the index after the block's name, nil if there is none: then all instances are meant.
+	// Var or Local is the name of what is meant, Call that of a module block.
+	Var, Local, Call string
+	// Output is the output of the called module; empty when all of it is meant.
+	Output string
+	// Key is the index after the name of a block or of a call, nil if there is none: then all instances are meant.
 	Key hcl.Expression
 	// Rest are the steps after the block and its index.
 	Rest  hcl.Traversal
@@ -26,14 +28,28 @@ type Ref struct {
 }
 
 // References returns the references of an expression, in no particular order. Names that a
-// `for` binds, and each, count and path, are none.
-func References(expr hcl.Expression) []Ref {
+// `for` binds, the bound ones, and each, count, path and self are none.
+func References(expr hcl.Expression, bound ...string) []Ref {
 	node, ok := expr.(hclsyntax.Expression)
-	if !ok {
+	if !ok { // none, or a value that is known already
 		return nil
 	}
 	w := &refWalker{}
-	hclsyntax.Walk(node, w)
+	if len(bound) > 0 {
+		names := map[string]struct{}{}
+		for _, b := range bound {
+			names[b] = struct{}{}
+		}
+		w.scopes = append(w.scopes, names)
+	}
+	switch n := node.(type) { // the most common ones need no walk
+	case *hclsyntax.LiteralValueExpr:
+		return nil
+	case *hclsyntax.ScopeTraversalExpr:
+		w.add(n.Traversal)
+		return w.refs
+	}
+	_ = hclsyntax.Walk(node, w)
 	return w.refs
 }
 
@@ -58,9 +74,10 @@ func (w *refWalker) Enter(n hclsyntax.Node) hcl.Diagnostics {
 			w.rest[index] = n.Traversal
 		}
 	case *hclsyntax.IndexExpr:
-		if c, ok := n.Collection.(*hclsyntax.ScopeTraversalExpr); ok && len(c.Traversal) == 3 && w.isKind(c.Traversal.RootName()) {
-			ref := blockRef(c.Traversal)
+		if c, ok := n.Collection.(*hclsyntax.ScopeTraversalExpr); ok && w.isWhole(c.Traversal) {
+			ref := w.reference(c.Traversal)
 			ref.Key, ref.Rest = n.Key, w.rest[n]
+			ref.takeOutput()
 			w.refs = append(w.refs, ref)
 			if w.taken == nil {
 				w.taken = map[*hclsyntax.ScopeTraversalExpr]bool{}
@@ -73,6 +90,12 @@ func (w *refWalker) Enter(n hclsyntax.Node) hcl.Diagnostics {
 		}
 	}
 	return nil
+}
+
+// isWhole tells whether a traversal names a block or a call, and nothing in it.
+func (w *refWalker) isWhole(t hcl.Traversal) bool {
+	root := t.RootName()
+	return (len(t) == 3 && w.isKind(root)) || (len(t) == 2 && root == "module" && !w.bound(root))
 }
 
 func (w *refWalker) Exit(n hclsyntax.Node) hcl.Diagnostics {
@@ -99,25 +122,25 @@ func (w *refWalker) add(t hcl.Traversal) {
 	root := t.RootName()
 	switch {
 	case w.bound(root):
-	case w.isKind(root):
-		w.refs = append(w.refs, blockRef(t))
-	case root == "var" || root == "local":
-		w.refs = append(w.refs, nameRef(t))
 	case root == "each" || root == "count" || root == "path" || root == "self":
 	default:
-		w.refs = append(w.refs, Ref{Range: t.SourceRange(), Bad: root})
+		w.refs = append(w.refs, w.reference(t))
+	}
+}
+
+func (w *refWalker) reference(t hcl.Traversal) Ref {
+	switch root := t.RootName(); {
+	case w.isKind(root):
+		return blockRef(t)
+	case root == "var" || root == "local" || root == "module":
+		return nameRef(t)
+	default:
+		return Ref{Range: t.SourceRange(), Bad: root}
 	}
 }
 
 // RefOf makes a reference of a traversal that stands alone, as in depends_on.
-func RefOf(t hcl.Traversal) Ref {
-	w := &refWalker{}
-	w.add(t)
-	if len(w.refs) == 0 {
-		return Ref{Range: t.SourceRange(), Bad: t.RootName()}
-	}
-	return w.refs[0]
-}
+func RefOf(t hcl.Traversal) Ref { return (&refWalker{}).reference(t) }
 
 func nameRef(t hcl.Traversal) Ref {
 	ref := Ref{Range: t.SourceRange()}
@@ -130,8 +153,13 @@ func nameRef(t hcl.Traversal) Ref {
 		ref.Bad = t.RootName()
 	case t.RootName() == "var":
 		ref.Var = step.Name
-	default:
+	case t.RootName() == "local":
 		ref.Local = step.Name
+	default:
+		ref.Call = step.Name
+		ref.Rest = t[2:]
+		ref.takeKey()
+		ref.takeOutput()
 	}
 	return ref
 }
@@ -150,11 +178,26 @@ func blockRef(t hcl.Traversal) Ref {
 	}
 	ref.Node = addr.Node{Kind: t.RootName(), Type: typ.Name, Name: name.Name}
 	ref.Rest = t[3:]
-	if len(t) > 3 {
-		if index, ok := t[3].(hcl.TraverseIndex); ok {
-			ref.Key = hcl.StaticExpr(index.Key, index.SrcRange)
-			ref.Rest = t[4:]
+	ref.takeKey()
+	return ref
+}
+
+// takeKey takes an index off the rest.
+func (r *Ref) takeKey() {
+	if len(r.Rest) > 0 {
+		if index, ok := r.Rest[0].(hcl.TraverseIndex); ok {
+			r.Key = hcl.StaticExpr(index.Key, index.SrcRange)
+			r.Rest = r.Rest[1:]
 		}
 	}
-	return ref
+}
+
+// takeOutput takes the name of a module's output off the rest.
+func (r *Ref) takeOutput() {
+	if r.Call == "" || len(r.Rest) == 0 {
+		return
+	}
+	if step, ok := r.Rest[0].(hcl.TraverseAttr); ok {
+		r.Output, r.Rest = step.Name, r.Rest[1:]
+	}
 }

@@ -2,9 +2,11 @@ package eval
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/ext/dynblock"
 	"github.com/zclconf/go-cty/cty"
 	"github.com/zclconf/go-cty/cty/convert"
 	ctyjson "github.com/zclconf/go-cty/cty/json"
@@ -21,6 +23,7 @@ type Schema struct {
 	Blocks     map[string]*Nested
 	names      []string // of Attributes, sorted
 	body       *hcl.BodySchema
+	blocks     []string // names of Blocks, sorted
 	typ        cty.Type
 }
 
@@ -81,12 +84,19 @@ func CompileSchema(b *pluginv1.Block, kind ...*Attribute) (*Schema, error) {
 			types[n.GetName()] = cty.List(inner.typ)
 		}
 	}
+	if len(s.Blocks) > 0 {
+		s.blocks = slices.Sorted(maps.Keys(s.Blocks))
+		s.body.Blocks = append(s.body.Blocks, hcl.BlockHeaderSchema{Type: dynamicBlock, LabelNames: []string{"type"}})
+	}
 	s.typ = cty.Object(types)
 	return s, nil
 }
 
 // Type is the type of the values that Decode makes.
 func (s *Schema) Type() cty.Type { return s.typ }
+
+// Has tells whether there is an attribute or nested block of that name.
+func (s *Schema) Has(name string) bool { return s.Attributes[name] != nil || s.Blocks[name] != nil }
 
 // Names returns the names of the attributes and nested blocks, sorted.
 func (s *Schema) Names() []string {
@@ -98,19 +108,66 @@ func (s *Schema) Names() []string {
 	return names
 }
 
+// dynamicBlock is the block that makes nested blocks out of a collection.
+const dynamicBlock = "dynamic"
+
+var dynamicSchema = &hcl.BodySchema{
+	Attributes: []hcl.AttributeSchema{{Name: "for_each", Required: true}, {Name: "iterator"}, {Name: "labels"}},
+	Blocks:     []hcl.BlockHeaderSchema{{Type: "content"}},
+}
+
+// Expr is an expression of a body, and the names that dynamic blocks around it bind.
+type Expr struct {
+	hcl.Expression
+	Bound []string
+}
+
+// References returns the references of the expression.
+func (e Expr) References() []Ref { return References(e.Expression, e.Bound...) }
+
 // Expressions returns all expressions of a body, and what is wrong with its form.
-func (s *Schema) Expressions(body hcl.Body) ([]hcl.Expression, hcl.Diagnostics) {
+func (s *Schema) Expressions(body hcl.Body, bound ...string) ([]Expr, hcl.Diagnostics) {
 	content, diags := body.Content(s.body)
-	var list []hcl.Expression
+	list := make([]Expr, 0, len(content.Attributes))
 	for _, a := range content.Attributes {
-		list = append(list, a.Expr)
+		list = append(list, Expr{a.Expr, bound})
 	}
-	slices.SortFunc(list, func(a, b hcl.Expression) int { return a.Range().Start.Byte - b.Range().Start.Byte })
+	slices.SortFunc(list, func(a, b Expr) int { return a.Range().Start.Byte - b.Range().Start.Byte })
 	for _, b := range content.Blocks {
-		inner, more := s.Blocks[b.Type].Expressions(b.Body)
+		var inner []Expr
+		var more hcl.Diagnostics
+		if b.Type == dynamicBlock {
+			inner, more = s.dynamicExpressions(b, bound)
+		} else {
+			inner, more = s.Blocks[b.Type].Expressions(b.Body, bound...)
+		}
 		list, diags = append(list, inner...), append(diags, more...)
 	}
 	return list, diags
+}
+
+func (s *Schema) dynamicExpressions(b *hcl.Block, bound []string) ([]Expr, hcl.Diagnostics) {
+	name := b.Labels[0]
+	nested := s.Blocks[name]
+	if nested == nil {
+		return nil, hcl.Diagnostics{diag.Errorf(b.LabelRanges[0], "Unknown block", "There is no block %q here to make with dynamic.%s", name, diag.DidYouMean(name, slices.Clone(s.blocks)))}
+	}
+	content, diags := b.Body.Content(dynamicSchema)
+	if diags.HasErrors() {
+		return nil, diags
+	}
+	list := []Expr{{content.Attributes["for_each"].Expr, bound}}
+	iterator := name
+	if a := content.Attributes["iterator"]; a != nil {
+		if iterator = hcl.ExprAsKeyword(a.Expr); iterator == "" {
+			return list, append(diags, diag.Errorf(a.Range, "Not a name", "iterator is a plain name, such as rule."))
+		}
+	}
+	if len(content.Blocks) != 1 {
+		return list, append(diags, diag.Errorf(b.DefRange, "Block is missing", "A dynamic block has one content block."))
+	}
+	inner, more := nested.Expressions(content.Blocks[0].Body, append(slices.Clone(bound), iterator)...)
+	return append(list, inner...), append(diags, more...)
 }
 
 // CheckLiterals evaluates those arguments of a body that refer to nothing, and returns what is wrong with them.
@@ -124,7 +181,9 @@ func (s *Schema) CheckLiterals(body hcl.Body, ctx *hcl.EvalContext) hcl.Diagnost
 		}
 	}
 	for _, b := range content.Blocks {
-		diags = append(diags, s.Blocks[b.Type].CheckLiterals(b.Body, ctx)...)
+		if nested := s.Blocks[b.Type]; nested != nil {
+			diags = append(diags, nested.CheckLiterals(b.Body, ctx)...)
+		}
 	}
 	slices.SortFunc(diags, func(a, b *hcl.Diagnostic) int { return a.Subject.Start.Byte - b.Subject.Start.Byte })
 	return diags
@@ -132,19 +191,31 @@ func (s *Schema) CheckLiterals(body hcl.Body, ctx *hcl.EvalContext) hcl.Diagnost
 
 // Decode evaluates a body. Attributes that are absent or null get their default.
 func (s *Schema) Decode(body hcl.Body, ctx *hcl.EvalContext) (cty.Value, hcl.Diagnostics) {
-	content, diags := body.Content(s.body)
+	content, diags := s.content(body, ctx)
 	vals := make(map[string]cty.Value, len(s.names)+len(s.Blocks))
 	for _, name := range s.names {
 		v, more := s.Attributes[name].decode(content.Attributes[name], ctx)
 		diags = append(diags, more...)
 		vals[name] = v
 	}
-	for name, nested := range s.Blocks {
+	for _, name := range s.blocks {
+		nested := s.Blocks[name]
 		v, more := nested.decode(name, content, ctx)
 		diags = append(diags, more...)
 		vals[name] = v
 	}
 	return cty.ObjectVal(vals), diags
+}
+
+// content reads a body, with its dynamic blocks made into plain ones.
+func (s *Schema) content(body hcl.Body, ctx *hcl.EvalContext) (*hcl.BodyContent, hcl.Diagnostics) {
+	content, diags := body.Content(s.body)
+	for _, b := range content.Blocks {
+		if b.Type == dynamicBlock {
+			return dynblock.Expand(body, ctx).Content(s.body)
+		}
+	}
+	return content, diags
 }
 
 func (a *Attribute) decode(found *hcl.Attribute, ctx *hcl.EvalContext) (cty.Value, hcl.Diagnostics) {
@@ -185,6 +256,7 @@ func (a *Attribute) orDefault(v cty.Value) cty.Value {
 func (n *Nested) decode(name string, content *hcl.BodyContent, ctx *hcl.EvalContext) (cty.Value, hcl.Diagnostics) {
 	var diags hcl.Diagnostics
 	var list []cty.Value
+	unknown := false
 	for _, b := range content.Blocks {
 		if b.Type != name {
 			continue
@@ -193,9 +265,19 @@ func (n *Nested) decode(name string, content *hcl.BodyContent, ctx *hcl.EvalCont
 			diags = append(diags, diag.Errorf(b.DefRange, "Block twice", "There can be one %s block only.", name))
 			continue
 		}
+		if made, ok := b.Body.(interface{ Unknown() bool }); ok && made.Unknown() {
+			unknown = true // how many there are is not known yet
+			continue
+		}
 		v, more := n.Decode(b.Body, ctx)
 		diags = append(diags, more...)
 		list = append(list, v)
+	}
+	if unknown {
+		if n.List {
+			return cty.UnknownVal(cty.List(n.typ)), diags
+		}
+		return cty.UnknownVal(n.typ), diags
 	}
 	if n.Required && len(list) == 0 {
 		diags = append(diags, diag.Errorf(content.MissingItemRange, "A block is missing", "A %s block is required here.", name))

@@ -13,7 +13,6 @@ import (
 
 	"github.com/davit-sh/davit/core/addr"
 	"github.com/davit-sh/davit/core/config"
-	"github.com/davit-sh/davit/core/diag"
 )
 
 // Instances is where a scope finds the values of blocks.
@@ -24,27 +23,150 @@ type Instances interface {
 	Value(i addr.Instance) cty.Value
 }
 
-// Scope evaluates the expressions of one stack.
+// Scope evaluates the expressions of one module instance; that of the root module is the stack's.
 type Scope struct {
-	stack     *config.Stack
-	instances Instances
-	variables cty.Value
+	Path   addr.Module
+	Module *config.Module
+	Parent *Scope       // nil: the root
+	Call   *config.Call // that made it; nil: the root
+	Each   Each         // what the call's own expressions see
+
+	shared    *shared
+	variables cty.Value // of the root, as an object
 	path      cty.Value
-	functions map[string]function.Function
-	mu        sync.Mutex
-	locals    map[string]cty.Value
-	refs      map[string][]Ref // of locals
+
+	mu       sync.Mutex
+	values   map[valueKey]found
+	refs     map[valueKey][]Ref
+	children map[string]*children
 }
 
-// NewScope makes a scope over the values of variables and of blocks.
-func NewScope(stack *config.Stack, variables map[string]cty.Value, instances Instances) *Scope {
+// shared is what all scopes of a stack have in common.
+type shared struct {
+	instances Instances
+	root      string
+	expand    func(*Scope, *config.Call)
+	mu        sync.Mutex
+	functions map[string]map[string]function.Function // by directory
+}
+
+// valueKey names a local, a variable of a module or an output of one.
+type valueKey struct {
+	kind byte // 'l', 'v', 'o'
+	name string
+}
+
+type found struct {
+	value cty.Value
+	diags hcl.Diagnostics
+}
+
+// children are the instances of a call.
+type children struct {
+	keys   []addr.Key
+	scopes map[addr.Key]*Scope
+}
+
+// NewScope makes the scope of a stack over the values of its variables and of blocks.
+func NewScope(stack *config.Module, variables map[string]cty.Value, instances Instances) *Scope {
+	sh := &shared{instances: instances, root: stack.Dir, functions: map[string]map[string]function.Function{}}
+	s := newScope(stack, sh)
+	s.variables = cty.ObjectVal(variables)
+	return s
+}
+
+func newScope(m *config.Module, sh *shared) *Scope {
 	return &Scope{
-		stack: stack, instances: instances,
-		variables: cty.ObjectVal(variables),
-		path:      cty.ObjectVal(map[string]cty.Value{"stack": cty.StringVal(stack.Dir)}),
-		functions: Functions(stack.Dir),
-		locals:    map[string]cty.Value{}, refs: map[string][]Ref{},
+		Module: m, shared: sh,
+		path:   cty.ObjectVal(map[string]cty.Value{"stack": cty.StringVal(sh.root), "module": cty.StringVal(m.Dir)}),
+		values: map[valueKey]found{}, refs: map[valueKey][]Ref{}, children: map[string]*children{},
 	}
+}
+
+// Expanded says which instances a call has, in their order, and returns their scopes. Before that, what
+// is referred to through the call is not known.
+func (s *Scope) Expanded(call *config.Call, each []Each) []*Scope {
+	c := &children{scopes: map[addr.Key]*Scope{}}
+	var list []*Scope
+	for _, e := range each {
+		child := newScope(call.Module, s.shared)
+		child.Path, child.Parent, child.Call, child.Each = s.Path.Child(call.Name, e.Key), s, call, e
+		c.keys = append(c.keys, e.Key)
+		c.scopes[e.Key] = child
+		list = append(list, child)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.children[call.Name] = c
+	return list
+}
+
+// Children returns the instances of a call, nil before Expanded.
+func (s *Scope) Children(call string) []*Scope {
+	c := s.called(call)
+	if c == nil {
+		return nil
+	}
+	list := make([]*Scope, len(c.keys))
+	for i, k := range c.keys {
+		list[i] = c.scopes[k]
+	}
+	return list
+}
+
+// OnDemand has calls expanded when they are first referred to, by a function that calls Expanded. All that
+// for_each and count need must be done by then.
+func (s *Scope) OnDemand(expand func(*Scope, *config.Call)) { s.shared.expand = expand }
+
+func (s *Scope) called(call string) *children {
+	c := s.expandedCall(call)
+	if c == nil && s.shared.expand != nil {
+		if def := s.Module.Calls[call]; def != nil && def.Module != nil {
+			s.shared.expand(s, def)
+			return s.expandedCall(call)
+		}
+	}
+	return c
+}
+
+func (s *Scope) expandedCall(call string) *children {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.children[call]
+}
+
+// Child returns one instance of a call, nil if there is none.
+func (s *Scope) Child(call string, key addr.Key) *Scope {
+	if c := s.called(call); c != nil {
+		return c.scopes[key]
+	}
+	return nil
+}
+
+// Forget drops what was computed from variables and blocks, so that it is computed again.
+func (s *Scope) Forget() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	clear(s.values)
+	for _, c := range s.children {
+		for _, child := range c.scopes {
+			child.Forget()
+		}
+	}
+}
+
+// SetVariables gives the stack's variables other values.
+func (s *Scope) SetVariables(variables map[string]cty.Value) { s.variables = cty.ObjectVal(variables) }
+
+func (s *Scope) functions() map[string]function.Function {
+	s.shared.mu.Lock()
+	defer s.shared.mu.Unlock()
+	f := s.shared.functions[s.Module.Dir]
+	if f == nil {
+		f = Functions(s.Module.Dir)
+		s.shared.functions[s.Module.Dir] = f
+	}
+	return f
 }
 
 // Each is what an instance's own expressions see besides.
@@ -63,264 +185,102 @@ func (e Each) into(vars map[string]cty.Value) {
 	}
 }
 
-// Blocks returns the references to blocks that refs make, through locals as well.
-func (s *Scope) Blocks(refs []Ref) []Ref {
-	var out []Ref
-	seen := map[string]bool{}
-	var add func([]Ref)
-	add = func(refs []Ref) {
-		for _, r := range refs {
-			switch {
-			case r.Node.Kind != "":
-				out = append(out, r)
-			case r.Local != "" && !seen[r.Local]:
-				seen[r.Local] = true
-				add(s.localRefs(r.Local))
-			}
-		}
-	}
-	add(refs)
-	return out
-}
-
-func (s *Scope) localRefs(name string) []Ref {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	refs, ok := s.refs[name]
-	if l := s.stack.Locals[name]; !ok && l != nil {
-		refs = References(l.Expr)
-		s.refs[name] = refs
-	}
-	return refs
-}
-
-// Key evaluates the index of a reference with what is known without any block. It returns
-// false if the index is made of other blocks' values: then any instance may be meant.
-func (s *Scope) Key(r Ref, each Each) (addr.Key, bool) {
-	if r.Key == nil {
-		return addr.Key{}, false
-	}
-	refs := References(r.Key)
-	if len(s.Blocks(refs)) > 0 {
-		return addr.Key{}, false
-	}
-	ctx, diags := s.Context(refs, each)
-	if diags.HasErrors() {
-		return addr.Key{}, false
-	}
-	v, diags := r.Key.Value(ctx)
-	if diags.HasErrors() {
-		return addr.Key{}, false
-	}
-	return addr.KeyFromValue(v)
-}
-
 // Context makes the context in which expressions with these references are evaluated.
-// Only what is referenced is in it.
+// Only what is referenced is in it, and the root's variables.
 func (s *Scope) Context(refs []Ref, each Each) (*hcl.EvalContext, hcl.Diagnostics) {
 	var diags hcl.Diagnostics
-	vars := map[string]cty.Value{"var": s.variables, "path": s.path}
+	vars := map[string]cty.Value{"path": s.path}
 	each.into(vars)
-	locals := map[string]cty.Value{}
+	named := map[byte]map[string]cty.Value{'l': {}, 'v': {}}
 	blocks := blockValues{}
+	calls := map[string]*calledValue{}
 	for _, r := range refs {
 		switch {
 		case r.Local != "":
-			v, more := s.local(r.Local)
-			diags = append(diags, more...)
-			locals[r.Local] = v
+			diags = append(diags, s.into(named['l'], 'l', r.Local)...)
+		case r.Var != "" && s.Parent != nil:
+			diags = append(diags, s.into(named['v'], 'v', r.Var)...)
+		case r.Call != "":
+			diags = append(diags, s.addCall(calls, r, each)...)
 		case r.Node.Kind != "":
 			s.addBlock(blocks, r, each)
 		}
 	}
-	vars["local"] = cty.ObjectVal(locals)
+	vars["var"] = s.variables
+	if s.Parent != nil {
+		vars["var"] = cty.ObjectVal(named['v'])
+	}
+	vars["local"] = cty.ObjectVal(named['l'])
+	if len(calls) > 0 {
+		vars["module"] = callsObject(calls)
+	}
 	maps.Copy(vars, blocks.objects())
-	return &hcl.EvalContext{Variables: vars, Functions: s.functions}, diags
+	return &hcl.EvalContext{Variables: vars, Functions: s.functions()}, diags
+}
+
+// into evaluates a local or a variable and puts it into a map.
+func (s *Scope) into(m map[string]cty.Value, kind byte, name string) hcl.Diagnostics {
+	v, diags := s.named(valueKey{kind, name})
+	m[name] = v
+	return diags
+}
+
+// named evaluates a local, a variable of a module or an output, once.
+func (s *Scope) named(key valueKey) (cty.Value, hcl.Diagnostics) {
+	s.mu.Lock()
+	f, ok := s.values[key]
+	s.mu.Unlock()
+	if ok {
+		return f.value, f.diags
+	}
+	switch key.kind {
+	case 'v':
+		f.value, f.diags = s.variable(key.name)
+	case 'o':
+		f.value, f.diags = s.output(key.name)
+	default:
+		f.value, f.diags = s.local(key.name)
+	}
+	s.mu.Lock()
+	s.values[key] = f
+	s.mu.Unlock()
+	return f.value, f.diags
 }
 
 func (s *Scope) local(name string) (cty.Value, hcl.Diagnostics) {
-	s.mu.Lock()
-	v, ok := s.locals[name]
-	s.mu.Unlock()
-	if ok {
-		return v, nil
-	}
-	l := s.stack.Locals[name]
+	l := s.Module.Locals[name]
 	if l == nil {
-		return cty.DynamicVal, nil // reported by Check
+		return cty.DynamicVal, nil // reported by the check of the stack
 	}
-	ctx, diags := s.Context(s.localRefs(name), Each{})
-	if diags.HasErrors() {
-		return cty.DynamicVal, diags
+	return s.Value(l.Expr, Each{})
+}
+
+func (s *Scope) output(name string) (cty.Value, hcl.Diagnostics) {
+	o := s.Module.Outputs[name]
+	if o == nil {
+		return cty.DynamicVal, nil // reported by the check of the stack
 	}
-	v, diags = l.Expr.Value(ctx)
-	s.mu.Lock()
-	s.locals[name] = v
-	s.mu.Unlock()
+	v, diags := s.Value(o.Expr, Each{})
+	if o.Sensitive {
+		v = v.Mark(Sensitive)
+	}
 	return v, diags
 }
 
-// blockValues are values of instances, by kind, type and name.
-type blockValues map[string]map[string]map[string]*nodeValue
-
-type nodeValue struct {
-	single cty.Value
-	byKey  map[string]cty.Value
-	list   []cty.Value
-}
-
-func (b blockValues) node(n addr.Node) *nodeValue {
-	if b[n.Kind] == nil {
-		b[n.Kind] = map[string]map[string]*nodeValue{}
-	}
-	if b[n.Kind][n.Type] == nil {
-		b[n.Kind][n.Type] = map[string]*nodeValue{}
-	}
-	if b[n.Kind][n.Type][n.Name] == nil {
-		b[n.Kind][n.Type][n.Name] = &nodeValue{}
-	}
-	return b[n.Kind][n.Type][n.Name]
-}
-
-func (s *Scope) addBlock(b blockValues, r Ref, each Each) {
-	v := b.node(r.Node)
-	keys, expanded := s.instances.Keys(r.Node)
-	if !expanded {
-		v.single = s.instances.Value(addr.Instance{Node: r.Node})
-		return
-	}
-	wanted, one := s.Key(r, each)
-	if len(keys) > 0 && keys[0].Value().Type() == cty.Number {
-		if v.list == nil {
-			v.list = make([]cty.Value, len(keys))
-			for i := range v.list {
-				v.list[i] = cty.DynamicVal
-			}
-		}
-		for i, k := range keys {
-			if !one || k == wanted {
-				v.list[i] = s.instances.Value(addr.Instance{Node: r.Node, Key: k})
-			}
-		}
-		return
-	}
-	if v.byKey == nil {
-		v.byKey = map[string]cty.Value{}
-	}
-	if one {
-		// Looking a key up must not cost a walk over all of them: thousands of instances each look at one.
-		if wanted.Value().Type() == cty.String {
-			if got := s.instances.Value(addr.Instance{Node: r.Node, Key: wanted}); got != cty.NilVal {
-				v.byKey[wanted.Value().AsString()] = got
-			}
-		}
-		return
-	}
-	for _, k := range keys {
-		v.byKey[k.Value().AsString()] = s.instances.Value(addr.Instance{Node: r.Node, Key: k})
-	}
-}
-
-func (v *nodeValue) value() cty.Value {
-	switch {
-	case v.byKey != nil:
-		return cty.ObjectVal(v.byKey)
-	case v.list != nil:
-		return cty.TupleVal(v.list)
-	case v.single != cty.NilVal:
-		return v.single
-	}
-	return cty.EmptyObjectVal // no instances
-}
-
-func (b blockValues) objects() map[string]cty.Value {
-	out := make(map[string]cty.Value, len(b))
-	for kind, types := range b {
-		byType := make(map[string]cty.Value, len(types))
-		for typ, names := range types {
-			byName := make(map[string]cty.Value, len(names))
-			for name, v := range names {
-				byName[name] = v.value()
-			}
-			byType[typ] = cty.ObjectVal(byName)
-		}
-		out[kind] = cty.ObjectVal(byType)
-	}
-	return out
-}
-
-// Expand evaluates for_each or count of a block: its instances' keys in order and what each
-// of them sees. A block without either has one instance with no key.
-func (s *Scope) Expand(b *config.Block) ([]Each, hcl.Diagnostics) {
-	switch {
-	case b.ForEach != nil:
-		return s.forEach(b)
-	case b.Count != nil:
-		return s.count(b)
-	}
-	return []Each{{}}, nil
-}
-
-func (s *Scope) value(expr hcl.Expression) (cty.Value, hcl.Diagnostics) {
-	ctx, diags := s.Context(References(expr), Each{})
+// Value evaluates an expression.
+func (s *Scope) Value(expr hcl.Expression, each Each) (cty.Value, hcl.Diagnostics) {
+	ctx, diags := s.Context(s.refsOf(expr), each)
 	if diags.HasErrors() {
 		return cty.DynamicVal, diags
 	}
-	return expr.Value(ctx)
+	v, more := expr.Value(ctx)
+	for _, d := range more {
+		d.EvalContext = nil // its values may be sensitive
+	}
+	return v, append(diags, more...)
 }
 
-func (s *Scope) forEach(b *config.Block) ([]Each, hcl.Diagnostics) {
-	v, diags := s.value(b.ForEach)
-	if diags.HasErrors() {
-		return nil, diags
-	}
-	fail := func(format string, args ...any) ([]Each, hcl.Diagnostics) {
-		return nil, append(diags, diag.Errorf(b.ForEach.Range(), "for_each cannot be expanded", format, args...))
-	}
-	if v.IsMarked() {
-		return fail("The instances of %s would show a sensitive value in their addresses.", b.Addr)
-	}
-	t := v.Type()
-	switch {
-	case v.IsKnown() && v.IsNull():
-		return fail("for_each of %s is null. Use an empty map for no instances.", b.Addr)
-	case !v.IsKnown():
-		return fail("How many instances %s has is not known before apply. Use keys that are known now, and put what is not known into the values.", b.Addr)
-	case t.IsSetType() && t.ElementType() == cty.String, t.IsMapType(), t.IsObjectType():
-	case t.IsSetType() && v.LengthInt() == 0:
-	default:
-		return fail("for_each of %s wants a map or a set of strings, and this is %s. Turn a list into a set with toset(...).", b.Addr, t.FriendlyName())
-	}
-	var list []Each
-	for it := v.ElementIterator(); it.Next(); {
-		k, e := it.Element()
-		if !k.IsKnown() || k.IsNull() {
-			return fail("A key of for_each of %s is not known before apply, or null.", b.Addr)
-		}
-		list = append(list, Each{Key: addr.StringKey(k.AsString()), Value: e})
-	}
-	return list, diags
-}
+func (s *Scope) refsOf(expr hcl.Expression) []Ref { return References(expr) }
 
-func (s *Scope) count(b *config.Block) ([]Each, hcl.Diagnostics) {
-	v, diags := s.value(b.Count)
-	if diags.HasErrors() {
-		return nil, diags
-	}
-	v, _ = v.Unmark()
-	k, ok := addr.KeyFromValue(v)
-	n := -1
-	if ok && k.Value().Type() == cty.Number {
-		i, _ := k.Value().AsBigFloat().Int64()
-		n = int(i)
-	}
-	if n < 0 {
-		return nil, append(diags, diag.Errorf(b.Count.Range(), "count cannot be expanded",
-			"count of %s wants a whole number that is not negative and is known now.", b.Addr))
-	}
-	list := make([]Each, n)
-	for i := range list {
-		list[i] = Each{Key: addr.IntKey(i)}
-	}
-	return list, diags
-}
+// Output evaluates an output of the module.
+func (s *Scope) Output(name string) (cty.Value, hcl.Diagnostics) { return s.named(valueKey{'o', name}) }

@@ -26,7 +26,7 @@ type Given struct {
 }
 
 // Variables finds the values of a stack's variables. Sensitive ones are marked.
-func Variables(stack *config.Stack, given []Given) (map[string]cty.Value, hcl.Diagnostics) {
+func Variables(stack *config.Module, given []Given) (map[string]cty.Value, hcl.Diagnostics) {
 	var diags hcl.Diagnostics
 	last := map[string]Given{}
 	for _, g := range given {
@@ -65,14 +65,14 @@ func variable(v *config.Variable, g Given) (cty.Value, hcl.Diagnostics) {
 	if diags.HasErrors() {
 		return cty.DynamicVal, diags
 	}
-	if defaults != nil && !value.IsNull() {
+	if defaults != nil && value.IsKnown() && !value.IsNull() {
 		value = defaults.Apply(value)
 	}
 	converted, err := convert.Convert(value, want)
 	if err != nil {
 		return cty.DynamicVal, hcl.Diagnostics{diag.Errorf(v.Range, "Wrong type of value", "Variable %q wants %s, and %s gives something else: %s.", v.Name, want.FriendlyNameForConstraint(), from, err)}
 	}
-	if converted.IsNull() && !v.Nullable {
+	if converted.IsKnown() && converted.IsNull() && !v.Nullable {
 		return cty.DynamicVal, hcl.Diagnostics{diag.Errorf(v.Range, "A variable is null", "Variable %q must not be null, and %s gives null.", v.Name, from)}
 	}
 	return converted, nil
@@ -104,38 +104,15 @@ func rawVariable(v *config.Variable, g Given, want cty.Type) (value cty.Value, f
 }
 
 // validate checks the validation blocks.
-func validate(stack *config.Stack, values map[string]cty.Value) hcl.Diagnostics {
+func validate(stack *config.Module, values map[string]cty.Value) hcl.Diagnostics {
 	scope := NewScope(stack, values, nil)
 	var diags hcl.Diagnostics
 	for _, name := range slices.Sorted(maps.Keys(stack.Variables)) {
 		v := stack.Variables[name]
-		for _, rule := range v.Validations {
-			ctx, _ := scope.Context(nil, Each{})
-			ok, more := rule.Condition.Value(ctx)
-			for _, d := range more {
-				d.EvalContext = nil
-			}
-			diags = append(diags, more...)
-			if more.HasErrors() {
-				continue
-			}
-			ok, _ = ok.UnmarkDeep()
-			if ok, err := convert.Convert(ok, cty.Bool); err != nil || !ok.IsKnown() || ok.IsNull() {
-				diags = append(diags, diag.Errorf(rule.Condition.Range(), "A rule that says nothing", "The condition must be true or false."))
-			} else if ok.False() {
-				diags = append(diags, diag.Errorf(v.Range, "Variable "+name+" is not acceptable", "%s", message(rule, ctx)))
-			}
-		}
+		ctx, _ := scope.Context(nil, Each{})
+		diags = append(diags, checkVariable(v, ctx, v.Range)...)
 	}
 	return diags
-}
-
-func message(rule config.Validation, ctx *hcl.EvalContext) string {
-	m, diags := rule.Message.Value(ctx)
-	if diags.HasErrors() || m.IsMarked() || m.Type() != cty.String || !m.IsKnown() || m.IsNull() {
-		return "The validation at " + config.Where(rule.Range) + " does not hold."
-	}
-	return m.AsString()
 }
 
 // ReadVarFile reads NAME = VALUE lines of a file.
@@ -150,4 +127,48 @@ func ReadVarFile(name string, src []byte) ([]Given, hcl.Diagnostics) {
 		list = append(list, Given{Name: n, Expr: attrs[n].Expr, From: config.Where(attrs[n].Range)})
 	}
 	return list, diags
+}
+
+// checkVariable checks the validation blocks of a variable; at is where its value comes from.
+func checkVariable(v *config.Variable, ctx *hcl.EvalContext, at hcl.Range) hcl.Diagnostics {
+	var diags hcl.Diagnostics
+	for _, rule := range v.Validations {
+		r := CheckCondition(rule, ctx)
+		diags = append(diags, r.Diagnostics...)
+		if r.Status == Failed {
+			diags = append(diags, diag.Errorf(at, "Variable "+v.Name+" is not acceptable", "%s", r.Message))
+		}
+	}
+	return diags
+}
+
+// variable evaluates a variable of a called module: the call's argument, or the default.
+func (s *Scope) variable(name string) (cty.Value, hcl.Diagnostics) {
+	v := s.Module.Variables[name]
+	if v == nil {
+		return cty.DynamicVal, nil // reported by the check of the stack
+	}
+	g, at := Given{}, v.Range
+	if a := s.Call.Arguments[name]; a != nil {
+		value, diags := s.Parent.Value(a.Expr, s.Each)
+		if diags.HasErrors() {
+			return cty.DynamicVal, diags
+		}
+		if !value.IsKnown() || !value.IsNull() || v.Default == nil || v.Nullable {
+			g.Expr = hcl.StaticExpr(value, a.Expr.Range())
+		}
+		g.From, at = "the call at "+config.Where(a.Range), a.Range
+	}
+	value, diags := variable(v, g)
+	if diags.HasErrors() {
+		for _, d := range diags {
+			d.Subject = at.Ptr()
+		}
+		return cty.DynamicVal, diags
+	}
+	if v.Sensitive {
+		value = value.Mark(Sensitive)
+	}
+	ctx := &hcl.EvalContext{Functions: s.functions(), Variables: map[string]cty.Value{"var": cty.ObjectVal(map[string]cty.Value{name: value}), "path": s.path}}
+	return value, append(diags, checkVariable(v, ctx, at)...)
 }

@@ -1,0 +1,166 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/zclconf/go-cty/cty"
+
+	"github.com/davit-sh/davit/core/addr"
+	"github.com/davit-sh/davit/core/eval"
+	"github.com/davit-sh/davit/core/plan"
+	pluginv1 "github.com/davit-sh/davit/schemas/plugin/v1"
+	"github.com/davit-sh/davit/state"
+)
+
+// configureHeld gives an instance the arguments that it had at an earlier revision. What is sensitive is not in
+// state and is taken from the block as it is now.
+func (r *run) configureHeld(ctx context.Context, in *instance, number uint64) hcl.Diagnostics {
+	rev, err := r.revision(ctx, in.addr.String(), number)
+	if err != nil {
+		return hcl.Diagnostics{r.failure(in, "going back to revision "+fmt.Sprint(number), err)}
+	}
+	before, err := storedValue(rev.Record.Config)
+	if err != nil || before == cty.NilVal {
+		return hcl.Diagnostics{in.errorf("the revision cannot be read", "Revision %d has no arguments: %v", number, err)}
+	}
+	config := overlay(in.config, fit(before, in.node.typ.pluginConfigType()))
+	var inputs []plan.Observation
+	if len(rev.Inputs) > 0 {
+		if err := json.Unmarshal(rev.Inputs, &inputs); err != nil {
+			return hcl.Diagnostics{r.failure(in, "reading revision "+fmt.Sprint(number), err)}
+		}
+	}
+	var diags hcl.Diagnostics
+	for i := range inputs {
+		if inputs[i].Kind != "source" {
+			continue
+		}
+		var more hcl.Diagnostics
+		config, more = r.sourceOf(ctx, in, config, &inputs[i])
+		diags = append(diags, more...)
+	}
+	in.config = config
+	return diags
+}
+
+func (r *run) revision(ctx context.Context, address string, number uint64) (*state.Revision, error) {
+	if r.History == nil {
+		return nil, fmt.Errorf("there is no history")
+	}
+	list, err := r.History(ctx, address)
+	if err != nil {
+		return nil, err
+	}
+	for i := range list {
+		if list[i].Number == number {
+			return &list[i], nil
+		}
+	}
+	return nil, fmt.Errorf("state has no revision %d of %s any more; davit history %s lists those that there are", number, address, address)
+}
+
+// sourceOf has the files of an earlier revision of a source there again, and puts them where the arguments name that source.
+func (r *run) sourceOf(ctx context.Context, in *instance, config cty.Value, o *plan.Observation) (cty.Value, hcl.Diagnostics) {
+	a, err := addr.Parse(o.Address)
+	if err != nil || !mentions(config, o.Address) {
+		return config, nil
+	}
+	source := r.instance(a)
+	if source == nil || source.config == cty.NilVal {
+		return config, nil // its block is gone: the plugin says if it needs the files
+	}
+	seen, ok := wholly(&o.Outputs, source.node.typ)
+	if !ok {
+		return config, nil
+	}
+	req := &pluginv1.PlanRequest{}
+	if req.Pinned, err = eval.EncodeValue(seen); err != nil {
+		return config, hcl.Diagnostics{r.failure(in, "finding its source", err)}
+	}
+	_, outputs, diags := r.call(ctx, source, req, source.node.typ.pluginConfig(source.config))
+	if diags.HasErrors() {
+		return config, diags
+	}
+	value := source.node.typ.value(source.addr, source.config, outputs)
+	out, err := cty.Transform(config, func(_ cty.Path, v cty.Value) (cty.Value, error) {
+		if !v.IsMarked() && names(v, o.Address) {
+			return fit(value, v.Type()), nil
+		}
+		return v, nil
+	})
+	if err != nil {
+		return config, append(diags, r.failure(in, "finding its source", err))
+	}
+	return out, diags
+}
+
+// names tells whether a value is a whole block of an address.
+func names(v cty.Value, address string) bool {
+	return v.Type().IsObjectType() && v.IsKnown() && !v.IsNull() && v.Type().HasAttribute(attrAddress) && stringOf(v.GetAttr(attrAddress)) == address
+}
+
+func mentions(config cty.Value, address string) bool {
+	found := false
+	_ = cty.Walk(config, func(_ cty.Path, v cty.Value) (bool, error) {
+		v, _ = v.Unmark()
+		found = found || names(v, address)
+		return !found, nil
+	})
+	return found
+}
+
+// fingerprints are keyed hashes of the sensitive arguments of an instance, by path.
+func (r *run) fingerprints(config cty.Value) map[string]string {
+	if r.Fingerprint == nil || !config.ContainsMarked() {
+		return nil
+	}
+	out := map[string]string{}
+	_ = cty.Walk(config, func(p cty.Path, v cty.Value) (bool, error) {
+		if !v.IsMarked() {
+			return true, nil
+		}
+		u, _ := v.UnmarkDeep()
+		if !u.IsWhollyKnown() || u.IsNull() {
+			return false, nil
+		}
+		encoded, err := eval.EncodeValue(u)
+		if err != nil {
+			return false, nil
+		}
+		path := plan.PathString(p)
+		out[path] = r.Fingerprint(path, append(encoded.GetMsgpack(), encoded.GetJson()...))
+		return false, nil
+	})
+	return out
+}
+
+// changedSecrets are the sensitive arguments that are not what was applied last. Those that were hashed
+// with another key cannot be told.
+func (r *run) changedSecrets(in *instance, rec *state.Record) []string {
+	now := r.fingerprints(in.config)
+	var list []string
+	for path, before := range rec.Fingerprints {
+		after, there := now[path]
+		if r.Fingerprint != nil && (!there || (sameKey(before, after) && before != after)) {
+			list = append(list, path)
+		}
+	}
+	for path := range now {
+		if _, there := rec.Fingerprints[path]; !there && len(rec.Fingerprints) > 0 {
+			list = append(list, path)
+		}
+	}
+	slices.Sort(list)
+	return slices.Compact(list)
+}
+
+// sameKey tells whether two fingerprints were made with the same key: they begin alike.
+func sameKey(a, b string) bool {
+	i, j := strings.LastIndexByte(a, ':'), strings.LastIndexByte(b, ':')
+	return i >= 0 && i == j && a[:i] == b[:j]
+}

@@ -1,0 +1,308 @@
+package engine
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/zclconf/go-cty/cty"
+
+	"github.com/davit-sh/davit/core/config"
+	"github.com/davit-sh/davit/core/diag"
+	"github.com/davit-sh/davit/core/eval"
+	"github.com/davit-sh/davit/core/plan"
+	"github.com/davit-sh/davit/state"
+)
+
+// conditions checks the conditions of an instance. Those that cannot be told yet are noted in the plan and checked again at apply.
+func (r *run) conditions(in *instance, rules []config.Condition, when string, self cty.Value) hcl.Diagnostics {
+	var diags hcl.Diagnostics
+	for _, rule := range rules {
+		res := in.node.scope.Check(rule, in.each, self)
+		diags = append(diags, res.Diagnostics...)
+		switch res.Status {
+		case eval.Failed:
+			d := diag.Errorf(rule.Condition.Range(), in.addr.String()+": a condition does not hold", "%s", r.secrets.mask(res.Message))
+			d.Extra = diag.Info{Address: in.addr.String(), Code: "condition", Hint: "This is checked " + when + "."}
+			diags = append(diags, d)
+		case eval.Unknown:
+			in.checks = append(in.checks, plan.Check{Address: in.addr.String(), Status: string(eval.Unknown), Message: "the condition at " + config.Where(rule.Range) + " is checked at apply"})
+		case eval.Passed:
+		}
+	}
+	return diags
+}
+
+// assert checks the check blocks. What does not hold is a warning.
+func (r *run) assert() {
+	var visit func(s *eval.Scope)
+	visit = func(s *eval.Scope) {
+		for _, c := range s.Module.Checks {
+			r.assertOne(s, c)
+		}
+		for _, name := range s.Module.CallOrder {
+			for _, child := range s.Children(name) {
+				visit(child)
+			}
+		}
+	}
+	if !r.opts.partial() {
+		visit(r.root)
+	}
+}
+
+func (r *run) assertOne(s *eval.Scope, c *config.Check) {
+	address := "check." + c.Name
+	if s.Path != "" {
+		address = string(s.Path) + "." + address
+	}
+	out := plan.Check{Address: address, Status: string(eval.Passed)}
+	for _, rule := range c.Asserts {
+		res := s.Check(rule, eval.Each{}, cty.NilVal)
+		switch {
+		case res.Diagnostics.HasErrors():
+			for _, d := range res.Diagnostics {
+				d.Severity = hcl.DiagWarning
+			}
+			r.report(res.Diagnostics...)
+			out.Status = string(eval.Failed)
+			out.Message = res.Diagnostics[0].Summary
+		case res.Status == eval.Failed:
+			out.Status, out.Message = string(eval.Failed), r.secrets.mask(res.Message)
+			w := diag.Errorf(rule.Condition.Range(), address+": the check does not hold", "%s", out.Message)
+			w.Severity, w.Extra = hcl.DiagWarning, diag.Info{Address: address, Code: "check"}
+			r.report(w)
+		case res.Status == eval.Unknown && out.Status == string(eval.Passed):
+			out.Status = string(eval.Unknown)
+		}
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.checks = append(r.checks, out)
+}
+
+// configure evaluates an instance's arguments: its block's, or those of the revision that it is held at.
+func (r *run) configure(ctx context.Context, in *instance) hcl.Diagnostics {
+	config, diags := r.decode(in)
+	if diags.HasErrors() {
+		return diags
+	}
+	in.config = config
+	rec, recorded := r.snapshot.Records[in.addr.String()]
+	held := uint64(0)
+	if b := r.opts.Rollback; b != nil && b.Address == in.addr.String() {
+		held = b.Revision
+	} else if recorded && rec.Hold != nil {
+		held = rec.Hold.Revision
+	}
+	if held > 0 {
+		return append(diags, r.configureHeld(ctx, in, held)...)
+	}
+	if recorded {
+		diags = append(diags, r.ignoreChanges(in, &rec)...)
+	}
+	return diags
+}
+
+// ignoreChanges gives arguments whose changes are ignored the value that was applied last.
+func (r *run) ignoreChanges(in *instance, rec *state.Record) hcl.Diagnostics {
+	l := in.node.block.Lifecycle
+	if !l.IgnoreAll && len(l.Ignore) == 0 {
+		return nil
+	}
+	before, err := storedValue(rec.Config)
+	if err != nil || before == cty.NilVal {
+		return nil
+	}
+	before = fit(before, in.node.typ.pluginConfigType())
+	if l.IgnoreAll {
+		in.config = overlay(in.config, before)
+		return nil
+	}
+	attrs := in.config.AsValueMap()
+	for _, t := range l.Ignore {
+		first, ok := t[0].(hcl.TraverseAttr)
+		if !ok || !before.Type().HasAttribute(first.Name) {
+			continue
+		}
+		old := before.GetAttr(first.Name)
+		if attrs[first.Name].IsMarked() {
+			continue // a sensitive value is not in state
+		}
+		v, err := withOld(attrs[first.Name], old, t[1:])
+		if err != nil {
+			return hcl.Diagnostics{diag.Errorf(t.SourceRange(), "ignore_changes cannot be followed", "%s: %s", in.addr, err)}
+		}
+		attrs[first.Name] = v
+	}
+	in.config = cty.ObjectVal(attrs)
+	return nil
+}
+
+// overlay is a configuration with the values of an earlier one, but for what is sensitive and so not in state.
+func overlay(now, before cty.Value) cty.Value {
+	attrs := now.AsValueMap()
+	for name := range attrs {
+		if !attrs[name].IsMarked() && before.Type().HasAttribute(name) {
+			attrs[name] = before.GetAttr(name)
+		}
+	}
+	return cty.ObjectVal(attrs)
+}
+
+// withOld is a value with the old one at a path in it.
+func withOld(now, old cty.Value, path hcl.Traversal) (cty.Value, error) {
+	if len(path) == 0 {
+		return old, nil
+	}
+	if now.IsNull() || !now.IsKnown() || old.IsNull() || !now.CanIterateElements() {
+		return now, nil
+	}
+	var key cty.Value
+	switch step := path[0].(type) {
+	case hcl.TraverseAttr:
+		key = cty.StringVal(step.Name)
+	case hcl.TraverseIndex:
+		key = step.Key
+	default:
+		return now, fmt.Errorf("a splat cannot be ignored")
+	}
+	if key.Type() != cty.String || !(now.Type().IsMapType() || now.Type().IsObjectType()) {
+		return now, fmt.Errorf("only attributes and keys of maps can be named")
+	}
+	elements := now.AsValueMap()
+	if elements == nil {
+		elements = map[string]cty.Value{}
+	}
+	oldElements := old.AsValueMap()
+	name := key.AsString()
+	before, had := oldElements[name]
+	after, has := elements[name]
+	switch {
+	case had && has:
+		v, err := withOld(after, before, path[1:])
+		if err != nil {
+			return now, err
+		}
+		elements[name] = v
+	case had && now.Type().IsMapType():
+		elements[name] = before
+	case has && now.Type().IsMapType():
+		delete(elements, name)
+	}
+	if now.Type().IsObjectType() {
+		return cty.ObjectVal(elements), nil
+	}
+	if len(elements) == 0 {
+		return cty.MapValEmpty(now.Type().ElementType()), nil
+	}
+	return cty.MapVal(elements), nil
+}
+
+// replaced tells whether an instance is made anew because the person or the configuration says so, and notes it in the change.
+func (r *run) replaced(in *instance, rec *state.Record, reviewed, c *plan.Change) bool {
+	if reviewed != nil {
+		c.TwoSteps, c.CreateFirst = reviewed.TwoSteps, reviewed.CreateFirst
+		if c.TwoSteps {
+			c.Action, c.Reasons = plan.Replace, reviewed.Reasons
+		}
+		return c.TwoSteps
+	}
+	if rec == nil || c.Action == plan.Replace || c.Action == plan.Create {
+		return false
+	}
+	why := ""
+	if matches(r.opts.Replace, in.addr) {
+		why = "-replace asks for it"
+	} else {
+		why = r.triggered(in)
+	}
+	if why == "" {
+		return false
+	}
+	c.Action, c.TwoSteps, c.CreateFirst = plan.Replace, true, in.node.block.Lifecycle.CreateBeforeDestroy
+	c.Reasons = append([]string{why}, c.Reasons...)
+	return true
+}
+
+// triggered says which change of something else makes an instance anew, or nothing.
+func (r *run) triggered(in *instance) string {
+	for _, x := range in.node.block.Lifecycle.ReplaceTriggeredBy {
+		for _, ref := range eval.References(x) {
+			needs, _ := in.node.scope.Needs([]eval.Ref{ref})
+			list, _ := r.dependencies(in.node, needs, in.each)
+			for _, a := range list {
+				if up := r.instance(a); up != nil && r.differs(up, ref) {
+					return "replace_triggered_by: " + a.String() + " changes"
+				}
+			}
+		}
+	}
+	return ""
+}
+
+// differs tells whether what a reference names of an instance is not what state has.
+func (r *run) differs(up *instance, ref eval.Ref) bool {
+	if ref.Node.Kind == "" || len(ref.Rest) == 0 {
+		if up.change != nil {
+			return up.change.Action != plan.None
+		}
+		return up.observation != nil && (up.observation.Before == nil || !sameValue(up.observation.Before, &up.observation.Outputs))
+	}
+	rec, ok := r.snapshot.Records[up.addr.String()]
+	if !ok {
+		return true
+	}
+	outputs, err1 := storedValue(rec.Outputs)
+	config, err2 := storedValue(rec.Config)
+	if err1 != nil || err2 != nil || outputs == cty.NilVal {
+		return true
+	}
+	before := up.node.typ.value(up.addr, config, outputs)
+	was, d1 := ref.Rest.TraverseRel(before)
+	now, d2 := ref.Rest.TraverseRel(up.value)
+	if d1.HasErrors() || d2.HasErrors() {
+		return true
+	}
+	now, _ = now.UnmarkDeep()
+	return !now.IsWhollyKnown() || !now.RawEquals(was)
+}
+
+func sameValue(a, b *plan.Value) bool {
+	return bytes.Equal(a.Value, b.Value) && slices.Equal(a.Unknown, b.Unknown)
+}
+
+// asRecorded plans an instance without its plugin, if it is what state says: for -refresh=false.
+func (r *run) asRecorded(in *instance) bool {
+	rec, ok := r.snapshot.Records[in.addr.String()]
+	if !ok || rec.Status != state.StatusOK || len(rec.Outputs) == 0 || r.opts.Rollback != nil || matches(r.opts.Replace, in.addr) {
+		return false
+	}
+	config, err := stored(in.node.typ.pluginConfig(in.config))
+	if err != nil || !bytes.Equal(compact(config), compact(rec.Config)) || len(r.changedSecrets(in, &rec)) > 0 {
+		return false
+	}
+	outputs, err := storedValue(rec.Outputs)
+	if err != nil {
+		return false
+	}
+	outputs = fit(outputs, in.node.typ.outputType)
+	c := &plan.Change{Address: in.addr.String(), Kind: in.addr.Kind, Type: in.addr.Type, Plugin: in.node.typ.plugin, Action: plan.None, DependsOn: addresses(in.deps)}
+	if c.After, err = plan.NewValue(outputs); err != nil {
+		return false
+	}
+	r.compare(c, in, &rec)
+	r.planned(in, c, outputs)
+	return true
+}
+
+func compact(b json.RawMessage) []byte {
+	var out bytes.Buffer
+	if json.Compact(&out, b) != nil {
+		return b
+	}
+	return out.Bytes()
+}

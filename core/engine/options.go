@@ -1,0 +1,121 @@
+package engine
+
+import (
+	"fmt"
+
+	"github.com/hashicorp/hcl/v2"
+
+	"github.com/davit-sh/davit/core/addr"
+	"github.com/davit-sh/davit/core/diag"
+	"github.com/davit-sh/davit/core/plan"
+)
+
+// Options says what a plan is to be about.
+type Options struct {
+	Mode plan.Mode // "": ModeApply
+	// Targets limits the plan to these and what they depend on; Excludes leaves these out, with what depends on them.
+	Targets, Excludes []addr.Place
+	// Replace are instances that are to be made anew even if nothing about them changes.
+	Replace []addr.Place
+	// NoRefresh takes what state says of observed things and of what has not changed, without a look at the world.
+	NoRefresh bool
+	// Rollback brings one instance back to an earlier revision.
+	Rollback *Rollback
+	// Import are existing objects that instances take over, by address, besides those of import blocks.
+	Import map[string]string
+}
+
+// Rollback says which instance is brought back to which revision.
+type Rollback struct {
+	Address  string
+	Revision uint64
+	Who      string
+	Reason   string
+}
+
+func (o *Options) mode() plan.Mode {
+	if o.Mode == "" {
+		return plan.ModeApply
+	}
+	return o.Mode
+}
+
+// targets tells whether an instance is wanted for its own sake.
+func (o *Options) targets(i addr.Instance) bool { return len(o.Targets) == 0 || matches(o.Targets, i) }
+
+// excludes tells whether an instance is left out.
+func (o *Options) excludes(i addr.Instance) bool { return matches(o.Excludes, i) }
+
+// partial tells whether a plan is about a part of the stack only.
+func (o *Options) partial() bool { return len(o.Targets)+len(o.Excludes) > 0 }
+
+func matches(places []addr.Place, i addr.Instance) bool {
+	for _, p := range places {
+		if p.Matches(i) {
+			return true
+		}
+	}
+	return false
+}
+
+func texts(places []addr.Place) []string {
+	var out []string
+	for _, p := range places {
+		out = append(out, p.String())
+	}
+	return out
+}
+
+// checkOptions finds places that mean nothing in the stack and in state.
+func (r *run) checkOptions() hcl.Diagnostics {
+	var diags hcl.Diagnostics
+	for flag, places := range map[string][]addr.Place{"-target": r.opts.Targets, "-exclude": r.opts.Excludes, "-replace": r.opts.Replace} {
+		for _, p := range places {
+			if !r.means(p) {
+				diags = append(diags, diag.Plain("Nothing of that name", fmt.Sprintf("%s=%s: neither the stack nor state has it.%s", flag, p, r.Engine.suggestPlace(p))))
+			}
+		}
+	}
+	return diags
+}
+
+// means tells whether a place is declared or recorded.
+func (r *run) means(p addr.Place) bool {
+	if r.Engine.declares(p) {
+		return true
+	}
+	for address := range r.snapshot.Records {
+		if i, err := addr.Parse(address); err == nil && p.Matches(i) {
+			return true
+		}
+	}
+	return false
+}
+
+// declares tells whether the stack has a block, or a module, of that name. Keys are not looked at.
+func (e *Engine) declares(p addr.Place) bool {
+	m := e.Stack.Module
+	steps, err := p.Module.Steps()
+	if err != nil {
+		return false
+	}
+	for _, s := range steps {
+		call := m.Calls[s.Name]
+		if call == nil || call.Module == nil {
+			return false
+		}
+		m = call.Module
+	}
+	return p.IsModule() || m.Blocks[p.Node.In("")] != nil
+}
+
+func (e *Engine) suggestPlace(p addr.Place) string {
+	var all []string
+	for _, n := range e.Stack.Order {
+		all = append(all, n.String())
+	}
+	for name := range e.Stack.Calls {
+		all = append(all, "module."+name)
+	}
+	return diag.DidYouMean(p.String(), all)
+}

@@ -1,0 +1,284 @@
+package engine
+
+import (
+	"context"
+
+	"github.com/hashicorp/hcl/v2"
+
+	"github.com/davit-sh/davit/core/addr"
+	"github.com/davit-sh/davit/core/config"
+	"github.com/davit-sh/davit/core/eval"
+	"github.com/davit-sh/davit/core/graph"
+)
+
+// task is what the walk of a plan works on: an instance, or a step that leads to instances. The
+// calls of modules have tasks as well, under the kind "module".
+type task struct {
+	addr.Instance
+	step int
+}
+
+// The steps of a task. Steps from waiting on are tries to tell what a block refers to, while modules are expanded.
+const (
+	planning = iota
+	preparing
+	expanding
+	waiting
+)
+
+// planter adds the tasks of a walk.
+type planter struct {
+	*run
+	walk *graph.Walk[task]
+	do   func(context.Context, *instance) graph.Outcome
+}
+
+// plant adds tasks for everything that the stack declares.
+func (p *planter) plant() {
+	p.expandStatic(p.root)
+	p.scope(p.root)
+}
+
+// expandStatic makes the instances of calls that have neither for_each nor count: they are known without a look at anything.
+func (p *planter) expandStatic(s *eval.Scope) {
+	for _, name := range s.Module.CallOrder {
+		call := s.Module.Calls[name]
+		if call.Module == nil || call.ForEach != nil || call.Count != nil {
+			continue
+		}
+		for _, child := range s.Expanded(call, []eval.Each{{}}) {
+			p.expandStatic(child)
+		}
+	}
+}
+
+// scope adds the tasks of a module instance.
+func (p *planter) scope(s *eval.Scope) {
+	for _, n := range s.Module.Order {
+		if p.wants(s, n.String()) {
+			p.block(p.newNode(s, s.Module.Blocks[n]), 0)
+		}
+	}
+	for _, name := range s.Module.CallOrder {
+		call := s.Module.Calls[name]
+		if call.Module == nil {
+			continue
+		}
+		if call.ForEach == nil && call.Count == nil {
+			p.scope(s.Child(name, addr.Key{}))
+			continue
+		}
+		if p.wants(s, callName(name)) {
+			p.call(s, call, 0)
+		}
+	}
+}
+
+func (p *planter) add(t task, deps []task, run func() graph.Outcome) {
+	p.walk.Add(t, deps, func(context.Context) graph.Outcome { return run() })
+}
+
+// await adds a task that waits for the expansion of calls and then goes on.
+func (p *planter) await(at addr.Instance, attempt int, pending []eval.Pending, goOn func()) {
+	deps := make([]task, 0, len(pending))
+	for _, c := range pending {
+		deps = append(deps, callTask(c.Scope, c.Call, expanding))
+	}
+	p.add(task{Instance: at, step: waiting + attempt}, distinct(deps), func() graph.Outcome {
+		goOn()
+		return graph.Done
+	})
+}
+
+func callTask(s *eval.Scope, call *config.Call, step int) task {
+	return task{Instance: addr.Instance{Node: addr.Node{Module: s.Path, Kind: "module", Name: call.Name}}, step: step}
+}
+
+// call adds the tasks that make the instances of a call with for_each or count.
+func (p *planter) call(s *eval.Scope, call *config.Call, attempt int) {
+	refs := eval.References(call.ForEach)
+	if call.Count != nil {
+		refs = eval.References(call.Count)
+	}
+	needs, pending := s.Needs(refs)
+	if len(pending) > 0 {
+		p.await(callTask(s, call, 0).Instance, attempt, pending, func() { p.call(s, call, attempt+1) })
+		return
+	}
+	p.expansion(callTask(s, call, expanding), nil, needs, func() graph.Outcome {
+		each, diags := s.Expand("module."+call.Name, call.ForEach, call.Count)
+		p.report(diags...)
+		if diags.HasErrors() {
+			return graph.Failed
+		}
+		for _, child := range s.Expanded(call, each) {
+			p.expandStatic(child)
+			p.scope(child)
+		}
+		return graph.Done
+	})
+}
+
+// block adds the task that makes a block's instances. It waits for what for_each or
+// count needs, and for the expansion of every block that is referred to: then each
+// instance's own dependencies can be told exactly.
+func (p *planter) block(n *node, attempt int) {
+	needs, pending := n.scope.Needs(n.own)
+	more, waits := p.order(n.scope, n.dependsOn)
+	needs, pending = append(needs, more...), append(pending, waits...)
+	triggers, waits := n.scope.Needs(n.triggers)
+	needs, pending = append(needs, triggers...), append(pending, waits...)
+	ofModule, waits := p.moduleNeeds(n.scope)
+	needs, pending = append(needs, ofModule...), append(pending, waits...)
+	expansion, waits := n.scope.Needs(n.form.expansion)
+	pending = append(pending, waits...)
+	if len(pending) > 0 {
+		p.await(addr.Instance{Node: n.addr}, attempt, pending, func() { p.block(n, attempt+1) })
+		return
+	}
+	n.needs, n.expansion = needs, expansion
+	p.expansion(task{Instance: addr.Instance{Node: n.addr}, step: expanding}, needs, expansion, func() graph.Outcome { return p.expand(n) })
+}
+
+// expansion adds a task that expands something, when all blocks that it needs are expanded and the instances
+// that for_each or count needs are done.
+func (p *planter) expansion(t task, needs, of []eval.Need, expand func() graph.Outcome) {
+	deps := make([]task, 0, len(needs)+len(of))
+	for _, list := range [][]eval.Need{needs, of} {
+		for _, need := range list {
+			deps = append(deps, task{Instance: addr.Instance{Node: need.Node}, step: expanding})
+		}
+	}
+	deps = distinct(deps)
+	if len(of) == 0 {
+		p.add(t, deps, expand)
+		return
+	}
+	// Which instances for_each needs can be told when those blocks are expanded.
+	p.add(task{Instance: t.Instance, step: preparing}, deps, func() graph.Outcome {
+		instances, diags := p.dependencies(&node{addr: t.Node}, of, eval.Each{})
+		p.report(diags...)
+		if diags.HasErrors() {
+			return graph.Failed
+		}
+		p.ask(instances)
+		p.add(t, tasksOf(instances), expand)
+		return graph.Done
+	})
+}
+
+// order finds what depends_on means: whole modules may be named.
+func (p *planter) order(s *eval.Scope, refs []eval.Ref) (needs []eval.Need, pending []eval.Pending) {
+	for _, ref := range refs {
+		if ref.Call == "" || ref.Output != "" {
+			n, w := s.Needs([]eval.Ref{ref})
+			needs, pending = append(needs, n...), append(pending, w...)
+			continue
+		}
+		call := s.Module.Calls[ref.Call]
+		children := s.Children(ref.Call)
+		if children == nil && call != nil && call.Module != nil {
+			pending = append(pending, eval.Pending{Scope: s, Call: call})
+		}
+		for _, child := range children {
+			n, w := child.All()
+			needs, pending = append(needs, n...), append(pending, w...)
+		}
+	}
+	return needs, pending
+}
+
+// moduleNeeds finds what everything in a module instance waits for: the depends_on and for_each of its call, and of those above.
+func (p *planter) moduleNeeds(s *eval.Scope) (needs []eval.Need, pending []eval.Pending) {
+	for ; s.Parent != nil; s = s.Parent {
+		refs := make([]eval.Ref, 0, len(s.Call.DependsOn))
+		for _, d := range s.Call.DependsOn {
+			refs = append(refs, eval.RefOf(d))
+		}
+		n, w := p.order(s.Parent, refs)
+		needs, pending = append(needs, n...), append(pending, w...)
+		for _, x := range []hcl.Expression{s.Call.ForEach, s.Call.Count} {
+			if x == nil {
+				continue
+			}
+			n, w := s.Parent.Needs(eval.References(x))
+			for i := range n {
+				n[i].Own = false // the call has no each of its own
+			}
+			needs, pending = append(needs, n...), append(pending, w...)
+		}
+	}
+	return needs, pending
+}
+
+func distinct(list []task) []task {
+	if len(list) < 2 {
+		return list
+	}
+	seen := make(map[task]bool, len(list))
+	out := list[:0]
+	for _, t := range list {
+		if !seen[t] {
+			seen[t] = true
+			out = append(out, t)
+		}
+	}
+	return out
+}
+
+func tasksOf(list []addr.Instance) []task {
+	out := make([]task, len(list))
+	for i, a := range list {
+		out[i] = task{Instance: a}
+	}
+	return out
+}
+
+// expand makes the instances of a block and adds a task for each that is wanted.
+func (p *planter) expand(n *node) graph.Outcome {
+	each, diags := n.scope.Expand(n.addr.String(), n.block.ForEach, n.block.Count)
+	p.report(diags...)
+	if diags.HasErrors() {
+		return graph.Failed
+	}
+	outcome := graph.Done
+	list := make([]*instance, len(each))
+	for i, e := range each {
+		list[i] = &instance{addr: addr.Instance{Node: n.addr, Key: e.Key}, node: n, each: e}
+		n.add(list[i])
+	}
+	for i, e := range each {
+		deps, more := p.instanceDependencies(n, e)
+		if more.HasErrors() {
+			p.report(more...)
+			outcome = graph.Failed
+			continue
+		}
+		list[i].deps = deps
+		if p.opts.targets(list[i].addr) {
+			p.ask([]addr.Instance{list[i].addr})
+		}
+	}
+	return outcome
+}
+
+// ask adds the tasks of instances, and of those that they depend on, unless they are there already.
+func (p *planter) ask(list []addr.Instance) {
+	for _, a := range list {
+		in := p.instance(a)
+		if in == nil {
+			continue // its block failed to expand
+		}
+		in.node.mu.Lock()
+		asked := in.asked
+		in.asked = true
+		in.node.mu.Unlock()
+		if asked {
+			continue
+		}
+		if len(p.opts.Targets) > 0 {
+			p.ask(in.deps)
+		}
+		p.walk.Add(task{Instance: a}, tasksOf(in.deps), func(ctx context.Context) graph.Outcome { return p.do(ctx, in) })
+	}
+}

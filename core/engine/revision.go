@@ -1,0 +1,82 @@
+package engine
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/zclconf/go-cty/cty"
+
+	"github.com/davit-sh/davit/core/plan"
+	"github.com/davit-sh/davit/state"
+)
+
+// What a revision keeps of lists that may be long: the first ones tell the story.
+const (
+	keepCommits    = 50
+	keepRejections = 50
+)
+
+// newRevision is the entry of an instance's history for what was just applied.
+func (a *applying) newRevision(c *plan.Change, in *instance, rec *state.Record, operation string) state.Revision {
+	rev := state.Revision{
+		Operation: operation, Action: string(c.Action), Plan: a.plan.Digest, Who: a.opts.Who, At: time.Now().UTC(),
+		Reasons: c.Reasons, Record: *rec,
+	}
+	if len(c.Items) > 0 {
+		rev.Items, _ = json.Marshal(c.Items) // plain data
+	}
+	if inputs := a.inputs(in); len(inputs) > 0 {
+		rev.Inputs, _ = json.Marshal(inputs)
+	}
+	return rev
+}
+
+// inputs are the observations that an instance was made from, without their long lists.
+func (a *applying) inputs(in *instance) []plan.Observation {
+	var list []plan.Observation
+	a.upstream(in, func(up *instance) {
+		if up.observation == nil || up.observation.Outputs.Value == nil {
+			return
+		}
+		o := *up.observation
+		o.Private = nil
+		o.Items = o.Items[:min(len(o.Items), keepCommits)]
+		if n := len(o.Rejected) - keepRejections; n > 0 {
+			o.Rejected = append(o.Rejected[:keepRejections:keepRejections], plan.Rejection{Reason: fmt.Sprintf("and %d more", n)})
+		}
+		o.Outputs, o.Before = short(o.Outputs, o.Kind), nil
+		list = append(list, o)
+	})
+	return list
+}
+
+// short are outputs without the lists that grow with the registry.
+func short(v plan.Value, kind string) plan.Value {
+	drop := map[string]string{"image": "tags", "policy": "rejected"}[kind]
+	if drop == "" {
+		return v
+	}
+	c, err := v.Cty()
+	if err != nil || c.IsNull() || !c.Type().IsObjectType() || !c.Type().HasAttribute(drop) {
+		return v
+	}
+	attrs := c.AsValueMap()
+	delete(attrs, drop)
+	out, err := plan.NewValue(cty.ObjectVal(attrs))
+	if err != nil {
+		return v
+	}
+	return *out
+}
+
+// hold is the hold that a record gets from its change.
+func (a *applying) hold(c *plan.Change) *state.Hold {
+	if c.Hold == nil {
+		return nil
+	}
+	if rec, ok := a.record(c.Address); ok && rec.Hold != nil && rec.Hold.Revision == c.Hold.Revision {
+		return rec.Hold
+	}
+	return &state.Hold{Revision: c.Hold.Revision, Who: c.Hold.Who, Reason: c.Hold.Reason, Since: time.Now().UTC()}
+}

@@ -1,0 +1,208 @@
+package engine
+
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/hashicorp/hcl/v2"
+
+	"github.com/davit-sh/davit/core/addr"
+	"github.com/davit-sh/davit/core/config"
+	"github.com/davit-sh/davit/core/eval"
+)
+
+// static is what refers to what, as it is written: without values, so without instances. The names
+// are addresses without keys ("module.x.source.git.a"), and those of locals, variables, outputs and calls.
+type static struct {
+	names  []string
+	deps   map[string][]string
+	ranges map[string]hcl.Range
+	forms  map[*config.Block]*form
+	engine *Engine
+}
+
+func (e *Engine) static() *static {
+	g := &static{deps: map[string][]string{}, ranges: map[string]hcl.Range{}, forms: map[*config.Block]*form{}, engine: e}
+	g.module(e.Stack.Module, "", nil)
+	return g
+}
+
+// staticName is the name of something in a module.
+func staticName(path, name string) string {
+	if path == "" {
+		return name
+	}
+	return path + "." + name
+}
+
+// staticPath is a module instance's name without keys.
+func staticPath(s *eval.Scope) string {
+	if s.Parent == nil {
+		return ""
+	}
+	return staticName(staticPath(s.Parent), callName(s.Call.Name))
+}
+
+func callName(name string) string { return "module." + name }
+
+// everything is the name that stands for all blocks of a module.
+const everything = "*"
+
+func (g *static) add(path, name string, at hcl.Range, deps []string) {
+	id := staticName(path, name)
+	g.names = append(g.names, id)
+	g.deps[id], g.ranges[id] = deps, at
+}
+
+func (g *static) form(b *config.Block) *form {
+	f := g.forms[b]
+	if f == nil {
+		f = g.engine.newForm(b)
+		g.forms[b] = f
+	}
+	return f
+}
+
+// module adds what a module declares; call is nil for the root.
+func (g *static) module(m *config.Module, path string, call *config.Call) {
+	var whole []string
+	for _, n := range m.Order {
+		b := m.Blocks[n]
+		f := g.form(b)
+		var deps []string
+		for _, refs := range [][]eval.Ref{f.own, f.expansion, f.triggers} {
+			deps = append(deps, g.targets(m, path, refs)...)
+		}
+		deps = append(deps, g.order(m, path, f.dependsOn)...)
+		if call != nil {
+			deps = append(deps, path)
+		}
+		g.add(path, n.String(), b.Range, deps)
+		whole = append(whole, staticName(path, n.String()))
+	}
+	for _, name := range slices.Sorted(maps.Keys(m.Locals)) {
+		l := m.Locals[name]
+		g.add(path, "local."+name, l.Range, g.targets(m, path, eval.References(l.Expr)))
+	}
+	for _, name := range slices.Sorted(maps.Keys(m.Outputs)) {
+		o := m.Outputs[name]
+		g.add(path, "output."+name, o.Range, g.targets(m, path, eval.References(o.Expr)))
+	}
+	for _, name := range m.CallOrder {
+		c := m.Calls[name]
+		if c.Module == nil {
+			continue
+		}
+		inner := staticName(path, callName(name))
+		deps := g.order(m, path, refsOf(c.DependsOn))
+		for _, x := range []hcl.Expression{c.ForEach, c.Count} {
+			deps = append(deps, g.targets(m, path, eval.References(x))...)
+		}
+		if call != nil {
+			deps = append(deps, path)
+		}
+		g.add(path, callName(name), c.Range, deps)
+		for _, v := range slices.Sorted(maps.Keys(c.Arguments)) {
+			g.add(inner, "var."+v, c.Arguments[v].Range, g.targets(m, path, eval.References(c.Arguments[v].Expr)))
+		}
+		g.module(c.Module, inner, c)
+		whole = append(whole, staticName(inner, everything))
+	}
+	g.add(path, everything, hcl.Range{}, whole)
+}
+
+// targets are the names of what references in a module mean.
+func (g *static) targets(m *config.Module, path string, refs []eval.Ref) []string {
+	var list []string
+	for _, r := range refs {
+		switch {
+		case r.Node.Kind != "":
+			list = append(list, staticName(path, r.Node.String()))
+		case r.Local != "":
+			list = append(list, staticName(path, "local."+r.Local))
+		case r.Var != "" && path != "":
+			list = append(list, staticName(path, "var."+r.Var))
+		case r.Call != "":
+			list = append(list, g.outputs(m, path, r)...)
+		}
+	}
+	return list
+}
+
+func (g *static) outputs(m *config.Module, path string, r eval.Ref) []string {
+	c := m.Calls[r.Call]
+	if c == nil || c.Module == nil {
+		return nil
+	}
+	inner := staticName(path, callName(r.Call))
+	list := []string{inner}
+	for name := range c.Module.Outputs {
+		if r.Output == "" || r.Output == name {
+			list = append(list, staticName(inner, "output."+name))
+		}
+	}
+	slices.Sort(list)
+	return list
+}
+
+// order are the names of what depends_on means: a whole module is all of its blocks.
+func (g *static) order(m *config.Module, path string, refs []eval.Ref) []string {
+	var list []string
+	for _, r := range refs {
+		if c := m.Calls[r.Call]; r.Call != "" && r.Output == "" && c != nil && c.Module != nil {
+			list = append(list, staticName(path, callName(r.Call)), staticName(staticName(path, callName(r.Call)), everything))
+			continue
+		}
+		list = append(list, g.targets(m, path, []eval.Ref{r})...)
+	}
+	return list
+}
+
+func refsOf(list []hcl.Traversal) []eval.Ref {
+	refs := make([]eval.Ref, 0, len(list))
+	for _, t := range list {
+		refs = append(refs, eval.RefOf(t))
+	}
+	return refs
+}
+
+// reach finds everything that places need, and the places themselves.
+func (g *static) reach(places []addr.Place) map[string]bool {
+	reached := map[string]bool{}
+	var visit func(string)
+	visit = func(name string) {
+		if reached[name] {
+			return
+		}
+		reached[name] = true
+		for _, d := range g.deps[name] {
+			visit(d)
+		}
+	}
+	for _, p := range places {
+		steps, err := p.Module.Steps()
+		if err != nil {
+			continue
+		}
+		path := ""
+		for _, s := range steps {
+			path = staticName(path, callName(s.Name))
+			visit(path)
+		}
+		if p.IsModule() {
+			visit(staticName(path, everything))
+			continue
+		}
+		visit(staticName(path, p.Node.In("").String()))
+	}
+	return reached
+}
+
+// wants tells whether something of a module instance is needed at all.
+func (r *run) wants(s *eval.Scope, name string) bool {
+	return r.wanted == nil || r.wanted[staticName(staticPath(s), name)]
+}
+
+// readable is a static name as people write it.
+func readable(name string) string { return strings.TrimSuffix(name, "."+everything) }

@@ -1,0 +1,160 @@
+package eval
+
+import (
+	"github.com/hashicorp/hcl/v2"
+	"github.com/zclconf/go-cty/cty"
+
+	"github.com/davit-sh/davit/core/addr"
+)
+
+// blockValues are values of instances, by kind, type and name.
+type blockValues map[string]map[string]map[string]*nodeValue
+
+type nodeValue struct {
+	single cty.Value
+	byKey  map[string]cty.Value
+	list   []cty.Value
+}
+
+func (b blockValues) node(n addr.Node) *nodeValue {
+	if b[n.Kind] == nil {
+		b[n.Kind] = map[string]map[string]*nodeValue{}
+	}
+	if b[n.Kind][n.Type] == nil {
+		b[n.Kind][n.Type] = map[string]*nodeValue{}
+	}
+	if b[n.Kind][n.Type][n.Name] == nil {
+		b[n.Kind][n.Type][n.Name] = &nodeValue{}
+	}
+	return b[n.Kind][n.Type][n.Name]
+}
+
+func (s *Scope) addBlock(b blockValues, r Ref, each Each) {
+	v := b.node(r.Node)
+	node := r.Node.In(s.Path)
+	keys, expanded := s.shared.instances.Keys(node)
+	if !expanded {
+		v.single = s.shared.instances.Value(addr.Instance{Node: node})
+		return
+	}
+	wanted, one := s.Key(r, each)
+	v.fill(keys, wanted, one, func(k addr.Key) cty.Value { return s.shared.instances.Value(addr.Instance{Node: node, Key: k}) })
+}
+
+// fill gets the values of the instances that are meant: all, or one.
+func (v *nodeValue) fill(keys []addr.Key, wanted addr.Key, one bool, value func(addr.Key) cty.Value) {
+	if len(keys) > 0 && keys[0].Value().Type() == cty.Number {
+		if v.list == nil {
+			v.list = make([]cty.Value, len(keys))
+			for i := range v.list {
+				v.list[i] = cty.DynamicVal
+			}
+		}
+		for i, k := range keys {
+			if !one || k == wanted {
+				v.list[i] = value(k)
+			}
+		}
+		return
+	}
+	if v.byKey == nil {
+		v.byKey = map[string]cty.Value{}
+	}
+	if one {
+		// Looking a key up must not cost a walk over all of them: thousands of instances each look at one.
+		if wanted.Value().Type() == cty.String {
+			if got := value(wanted); got != cty.NilVal {
+				v.byKey[wanted.Value().AsString()] = got
+			}
+		}
+		return
+	}
+	for _, k := range keys {
+		v.byKey[k.Value().AsString()] = value(k)
+	}
+}
+
+func (v *nodeValue) value() cty.Value {
+	switch {
+	case v.byKey != nil:
+		return cty.ObjectVal(v.byKey)
+	case v.list != nil:
+		return cty.TupleVal(v.list)
+	case v.single != cty.NilVal:
+		return v.single
+	}
+	return cty.EmptyObjectVal // no instances
+}
+
+func (b blockValues) objects() map[string]cty.Value {
+	out := make(map[string]cty.Value, len(b))
+	for kind, types := range b {
+		byType := make(map[string]cty.Value, len(types))
+		for typ, names := range types {
+			byName := make(map[string]cty.Value, len(names))
+			for name, v := range names {
+				byName[name] = v.value()
+			}
+			byType[typ] = cty.ObjectVal(byName)
+		}
+		out[kind] = cty.ObjectVal(byType)
+	}
+	return out
+}
+
+// calledValue are the outputs of a call's instances that are referred to.
+type calledValue struct {
+	nodeValue
+	outputs map[addr.Key]map[string]cty.Value
+}
+
+// addCall evaluates what a reference means of a called module.
+func (s *Scope) addCall(values map[string]*calledValue, r Ref, each Each) hcl.Diagnostics {
+	c := s.called(r.Call)
+	if c == nil {
+		values[r.Call] = &calledValue{nodeValue: nodeValue{single: cty.DynamicVal}}
+		return nil
+	}
+	v := values[r.Call]
+	if v == nil {
+		v = &calledValue{outputs: map[addr.Key]map[string]cty.Value{}}
+		values[r.Call] = v
+	}
+	var diags hcl.Diagnostics
+	output := func(k addr.Key) cty.Value {
+		child := c.scopes[k]
+		if child == nil {
+			return cty.NilVal
+		}
+		attrs := v.outputs[k]
+		if attrs == nil {
+			attrs = map[string]cty.Value{}
+			v.outputs[k] = attrs
+		}
+		for name := range child.Module.Outputs {
+			if _, there := attrs[name]; there || (r.Output != "" && r.Output != name) {
+				continue
+			}
+			value, more := child.Output(name)
+			diags = append(diags, more...)
+			attrs[name] = value
+		}
+		return cty.ObjectVal(attrs)
+	}
+	call := s.Module.Calls[r.Call]
+	if call.ForEach == nil && call.Count == nil {
+		v.single = output(addr.Key{})
+		return diags
+	}
+	wanted, one := s.Key(r, each)
+	v.fill(c.keys, wanted, one, output)
+	return diags
+}
+
+func callsObject(calls map[string]*calledValue) cty.Value {
+	out := make(map[string]cty.Value, len(calls))
+	for name, v := range calls {
+		out[name] = v.value()
+	}
+	return cty.ObjectVal(out)
+}
