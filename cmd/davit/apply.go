@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -10,20 +11,22 @@ import (
 	"github.com/mattn/go-isatty"
 	"github.com/spf13/cobra"
 
+	"github.com/davit-sh/davit/core/addr"
 	"github.com/davit-sh/davit/core/engine"
 	"github.com/davit-sh/davit/core/event"
 	"github.com/davit-sh/davit/core/plan"
 	"github.com/davit-sh/davit/core/view"
-	"github.com/davit-sh/davit/state"
 )
 
 type applyFlags struct {
 	stackFlags
+	planFlags
 	yes, asJSON bool
 }
 
 func (f *applyFlags) add(cmd *cobra.Command) {
 	f.stackFlags.add(cmd)
+	f.planFlags.add(cmd)
 	f.addLock(cmd)
 	cmd.Flags().BoolVar(&f.yes, "auto-approve", false, "do not ask")
 	cmd.Flags().BoolVar(&f.asJSON, "json", false, "print events as lines of JSON; needs -auto-approve or a plan file")
@@ -41,7 +44,7 @@ func (a *app) applyCmd() *cobra.Command {
 					return err
 				}
 			}
-			return a.apply(&f, plan.ModeApply, reviewed)
+			return a.apply(&f, plan.ModeApply, reviewed, nil)
 		},
 	}
 	f.add(cmd)
@@ -52,16 +55,72 @@ func (a *app) destroyCmd() *cobra.Command {
 	var f applyFlags
 	cmd := &cobra.Command{
 		Use: "destroy", Short: "Delete everything that the stack has made", Args: cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error { return a.apply(&f, plan.ModeDestroy, nil) },
+		RunE: func(*cobra.Command, []string) error { return a.apply(&f, plan.ModeDestroy, nil, nil) },
 	}
 	f.add(cmd)
 	return cmd
 }
 
-// apply carries out a reviewed plan, or makes one, shows it and asks.
-func (a *app) apply(f *applyFlags, mode plan.Mode, reviewed *plan.Plan) error {
+func (a *app) refreshCmd() *cobra.Command {
+	var f applyFlags
+	cmd := &cobra.Command{
+		Use: "refresh", Short: "Compare the world with what was last applied, and bring state up to date",
+		Long: "Refresh shows what somebody else has changed since the last apply, and what is gone. It changes nothing but state.\n\n" +
+			"  davit refresh -auto-approve",
+		Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			f.refreshOnly = true
+			return a.apply(&f, plan.ModeApply, nil, nil)
+		},
+	}
+	f.add(cmd)
+	return cmd
+}
+
+func (a *app) importCmd() *cobra.Command {
+	var f applyFlags
+	cmd := &cobra.Command{
+		Use: "import ADDRESS ID", Short: "Take over an object that exists already",
+		Long: "Import writes the record of an object that was made by other means to state, under the address of a block that describes it.\n\n" +
+			"  davit import application.kubernetes.api shop/web",
+		Args: cobra.ExactArgs(2),
+		RunE: func(_ *cobra.Command, args []string) error {
+			f.targets = []string{args[0]}
+			return a.apply(&f, plan.ModeApply, nil, func(_ context.Context, s *session, o *engine.Options) error {
+				at, err := addr.Parse(args[0])
+				if err != nil {
+					return err
+				}
+				snapshot, err := s.store.Load(a.soft)
+				if err != nil {
+					return err
+				}
+				if _, there := snapshot.Records[at.String()]; there {
+					return fmt.Errorf("state has a record of %s already: remove it with davit state rm, if it is another one", at)
+				}
+				o.Import = map[string]string{at.String(): args[1]}
+				return nil
+			})
+		},
+	}
+	f.add(cmd)
+	return cmd
+}
+
+// apply carries out a reviewed plan, or makes one, shows it and asks. adjust, if there is one, changes what the plan is about.
+func (a *app) apply(f *applyFlags, mode plan.Mode, reviewed *plan.Plan, adjust func(context.Context, *session, *engine.Options) error) error {
 	if f.asJSON && !f.yes && reviewed == nil {
 		return errors.New("-json cannot ask: give -auto-approve as well, or a plan file")
+	}
+	opts, err := f.options(mode)
+	if err != nil {
+		return err
+	}
+	if reviewed != nil {
+		if opts.Targets != nil || opts.Excludes != nil || opts.Replace != nil || opts.NoRefresh || opts.Mode != mode {
+			return errors.New("a saved plan is applied as it was reviewed: -target, -exclude, -replace, -refresh and -refresh-only belong to davit plan")
+		}
+		opts.Mode = reviewed.Mode
 	}
 	var emit event.Sink
 	if f.asJSON {
@@ -74,10 +133,7 @@ func (a *app) apply(f *applyFlags, mode plan.Mode, reviewed *plan.Plan) error {
 		return err
 	}
 	defer s.close()
-	if reviewed != nil {
-		mode = reviewed.Mode
-	}
-	lease, err := s.lock(a.soft, "davit "+string(mode), f.lockTimeout)
+	lease, err := s.lock(a.soft, "davit "+string(opts.Mode), f.lockTimeout)
 	if err != nil {
 		return err
 	}
@@ -86,9 +142,14 @@ func (a *app) apply(f *applyFlags, mode plan.Mode, reviewed *plan.Plan) error {
 			fmt.Fprintf(a.err, "Warning: the lock on the state could not be given up and will expire by itself: %s\n", err)
 		}
 	}()
+	if adjust != nil {
+		if err := adjust(a.soft, s, &opts); err != nil {
+			return err
+		}
+	}
 	p := reviewed
 	if p == nil {
-		if p, err = s.plan(a.soft, mode); err != nil {
+		if p, err = s.plan(a.soft, opts); err != nil {
 			return err
 		}
 		if !f.asJSON {
@@ -96,17 +157,17 @@ func (a *app) apply(f *applyFlags, mode plan.Mode, reviewed *plan.Plan) error {
 				return err
 			}
 		}
-		if p.Empty() && mode == plan.ModeApply {
-			return s.outputsOnly(p, lease)
+		if p.Empty() && !f.asJSON && !s.writes(p) {
+			return nil
 		}
-		if !f.yes {
-			if err := a.ask(mode); err != nil {
+		if !f.yes && !p.Empty() {
+			if err := a.ask(p); err != nil {
 				return err
 			}
 		}
 	}
-	result, diags := s.engine.Apply(a.hard, p, engine.ApplyOptions{Store: s.store, Lease: lease, Reviewed: reviewed != nil, Stop: a.soft})
-	if result != nil && !f.asJSON {
+	result, diags := s.engine.Apply(a.hard, p, engine.ApplyOptions{Store: s.store, Lease: lease, Reviewed: reviewed != nil, Stop: a.soft, Who: whoami()})
+	if result != nil && !f.asJSON && !p.Empty() {
 		view.Result(a.out, result, view.Options{Color: a.color(a.out)})
 	}
 	if f.asJSON {
@@ -121,12 +182,29 @@ func (a *app) apply(f *applyFlags, mode plan.Mode, reviewed *plan.Plan) error {
 	return nil
 }
 
+// writes tells whether a plan that changes nothing in the world still writes to state: outputs, or what was seen.
+func (s *session) writes(p *plan.Plan) bool {
+	if p.Mode == plan.ModeRefresh {
+		return true
+	}
+	for _, o := range p.Outputs {
+		if !o.Sensitive && string(o.Before) != string(o.Value) {
+			return true
+		}
+	}
+	return false
+}
+
 // ask wants a yes.
-func (a *app) ask(mode plan.Mode) error {
+func (a *app) ask(p *plan.Plan) error {
 	if f, ok := a.in.(*os.File); ok && !isatty.IsTerminal(f.Fd()) && !isPipe(f) {
 		return errors.New("nobody is here to approve: give -auto-approve, or apply a saved plan")
 	}
-	fmt.Fprintf(a.out, "\nDo you want to %s this? Only \"yes\" is accepted: ", mode)
+	what := string(p.Mode)
+	if p.Mode == plan.ModeRefresh {
+		what = "write to state"
+	}
+	fmt.Fprintf(a.out, "\nDo you want to %s this? Only \"yes\" is accepted: ", what)
 	line, err := bufio.NewReader(a.in).ReadString('\n')
 	if strings.TrimSpace(line) == "yes" {
 		return nil
@@ -140,17 +218,4 @@ func (a *app) ask(mode plan.Mode) error {
 func isPipe(f *os.File) bool {
 	info, err := f.Stat()
 	return err == nil && info.Mode()&os.ModeNamedPipe != 0
-}
-
-// outputsOnly carries out a plan that changes nothing but, perhaps, the stack's outputs.
-func (s *session) outputsOnly(p *plan.Plan, lease state.Lease) error {
-	changed := false
-	for _, o := range p.Outputs {
-		changed = changed || (!o.Sensitive && string(o.Before) != string(o.Value))
-	}
-	if !changed {
-		return nil
-	}
-	_, diags := s.engine.Apply(s.app.hard, p, engine.ApplyOptions{Store: s.store, Lease: lease, Stop: s.app.soft})
-	return s.app.show(s.stack, diags)
 }

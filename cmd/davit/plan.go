@@ -5,6 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/davit-sh/davit/core/engine"
 	"github.com/davit-sh/davit/core/event"
 	"github.com/davit-sh/davit/core/plan"
 	"github.com/davit-sh/davit/core/view"
@@ -12,21 +13,26 @@ import (
 
 func (a *app) planCmd() *cobra.Command {
 	var f stackFlags
+	var pf planFlags
 	var out string
 	var asJSON, asMarkdown, detailed, destroy, verbose bool
 	cmd := &cobra.Command{
 		Use: "plan", Short: "Show what an apply would do", Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
+			mode := plan.ModeApply
+			if destroy {
+				mode = plan.ModeDestroy
+			}
+			opts, err := pf.options(mode)
+			if err != nil {
+				return err
+			}
 			s, err := a.open(a.soft, &f, a.progress(asJSON || asMarkdown))
 			if err != nil {
 				return err
 			}
 			defer s.close()
-			mode := plan.ModeApply
-			if destroy {
-				mode = plan.ModeDestroy
-			}
-			p, err := s.plan(a.soft, mode)
+			p, err := s.plan(a.soft, opts)
 			if err != nil {
 				return err
 			}
@@ -45,6 +51,8 @@ func (a *app) planCmd() *cobra.Command {
 		},
 	}
 	f.add(cmd)
+	pf.add(cmd)
+	cmd.Flags().IntVar(&f.parallel, "parallelism", 0, "how many instances are planned at once (256)")
 	cmd.Flags().StringVar(&out, "out", "", "save the plan to this `file`, for davit apply FILE")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the plan as JSON")
 	cmd.Flags().BoolVar(&asMarkdown, "markdown", false, "print the plan as Markdown for a pull request")
@@ -55,7 +63,7 @@ func (a *app) planCmd() *cobra.Command {
 }
 
 // plan makes a plan of what state and world are now.
-func (s *session) plan(ctx context.Context, mode plan.Mode) (*plan.Plan, error) {
+func (s *session) plan(ctx context.Context, opts engine.Options) (*plan.Plan, error) {
 	snapshot, err := s.store.Load(ctx)
 	if err != nil {
 		return nil, err
@@ -63,7 +71,7 @@ func (s *session) plan(ctx context.Context, mode plan.Mode) (*plan.Plan, error) 
 	if err := s.app.warnAboutDamage(snapshot.Damaged); err != nil {
 		return nil, err
 	}
-	p, diags := s.engine.Plan(ctx, snapshot, mode)
+	p, diags := s.engine.Plan(ctx, snapshot, opts)
 	if diags.HasErrors() {
 		return nil, s.app.show(s.stack, diags)
 	}

@@ -50,7 +50,7 @@ func run(args []string, in io.Reader, out, errw io.Writer) int {
 	}
 	root.PersistentFlags().StringVar(&a.dir, "chdir", "", "change to this `folder` first")
 	root.PersistentFlags().BoolVar(&a.noColor, "no-color", false, "print without colour")
-	root.AddCommand(a.initCmd(), a.validateCmd(), a.fmtCmd(), a.planCmd(), a.applyCmd(), a.destroyCmd(), a.showCmd(),
+	root.AddCommand(a.initCmd(), a.validateCmd(), a.fmtCmd(), a.planCmd(), a.applyCmd(), a.destroyCmd(), a.refreshCmd(), a.importCmd(), a.rollbackCmd(), a.releaseCmd(), a.showCmd(),
 		a.stateCmd(), a.schemaCmd(), a.versionCmd(), a.pluginCmd(), a.registryCmd(), a.forceUnlockCmd())
 	root.SetArgs(twoDashes(args))
 	root.SetIn(in)

@@ -8,17 +8,20 @@ import (
 	"os/user"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/spf13/cobra"
 
+	"github.com/davit-sh/davit/core/addr"
 	"github.com/davit-sh/davit/core/config"
 	"github.com/davit-sh/davit/core/diag"
 	"github.com/davit-sh/davit/core/engine"
 	"github.com/davit-sh/davit/core/eval"
 	"github.com/davit-sh/davit/core/event"
+	"github.com/davit-sh/davit/core/plan"
 	"github.com/davit-sh/davit/core/pluginhost"
 	"github.com/davit-sh/davit/state"
 	"github.com/davit-sh/davit/state/local"
@@ -32,6 +35,56 @@ type stackFlags struct {
 	guard          bool
 }
 
+// planFlags are the flags of every verb that makes a plan.
+type planFlags struct {
+	targets, excludes, replace []string
+	noRefresh, refreshOnly     bool
+}
+
+func (f *planFlags) add(cmd *cobra.Command) {
+	cmd.Flags().StringArrayVar(&f.targets, "target", nil, "only this `address` and what it depends on")
+	cmd.Flags().StringArrayVar(&f.excludes, "exclude", nil, "leave this `address` out, with what depends on it")
+	cmd.Flags().StringArrayVar(&f.replace, "replace", nil, "make this `address` anew")
+	cmd.Flags().BoolVar(&f.refreshOnly, "refresh-only", false, "compare the world with what was last applied, and bring only state up to date")
+	refresh := cmd.Flags().VarPF(inverted{&f.noRefresh}, "refresh", "", "look at the world; -refresh=false takes what state says of what has not changed")
+	refresh.NoOptDefVal = "true"
+}
+
+// inverted is a flag that is on unless it is said to be off.
+type inverted struct{ off *bool }
+
+func (i inverted) String() string { return strconv.FormatBool(i.off == nil || !*i.off) }
+func (i inverted) Type() string   { return "bool" }
+func (i inverted) Set(s string) error {
+	on, err := strconv.ParseBool(s)
+	*i.off = !on
+	return err
+}
+
+// options reads what a person asked for.
+func (f *planFlags) options(mode plan.Mode) (engine.Options, error) {
+	opts := engine.Options{Mode: mode, NoRefresh: f.noRefresh}
+	if f.refreshOnly {
+		if mode == plan.ModeDestroy || f.noRefresh {
+			return opts, errors.New("-refresh-only cannot be combined with -destroy or -refresh=false")
+		}
+		opts.Mode = plan.ModeRefresh
+	}
+	for _, list := range []struct {
+		from []string
+		into *[]addr.Place
+	}{{f.targets, &opts.Targets}, {f.excludes, &opts.Excludes}, {f.replace, &opts.Replace}} {
+		for _, s := range list.from {
+			p, err := addr.ParsePlace(s)
+			if err != nil {
+				return opts, err
+			}
+			*list.into = append(*list.into, p)
+		}
+	}
+	return opts, nil
+}
+
 func (f *stackFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringArrayVar(&f.vars, "var", nil, "value of a variable, as `name=value`")
 	cmd.Flags().StringArrayVar(&f.varFiles, "var-file", nil, "`file` with values of variables")
@@ -41,6 +94,17 @@ func (f *stackFlags) addLock(cmd *cobra.Command) {
 	f.guard = true
 	cmd.Flags().DurationVar(&f.lockTimeout, "lock-timeout", 0, "how long to wait for the lock on the state")
 	cmd.Flags().IntVar(&f.parallel, "parallelism", 0, "how many operations run at once (10)")
+}
+
+// localModules finds the modules that are called by a path.
+type localModules struct{}
+
+// Dir implements config.Resolver.
+func (localModules) Dir(parent, _, source, _ string) (string, error) {
+	if !strings.HasPrefix(source, "./") && !strings.HasPrefix(source, "../") {
+		return "", fmt.Errorf("%s is not installed: run davit init", source)
+	}
+	return filepath.Join(parent, source), nil
 }
 
 // session is a stack that is open: its engine, its plugins and its state.
@@ -67,7 +131,7 @@ func (a *app) open(ctx context.Context, f *stackFlags, emit event.Sink) (*sessio
 	if err != nil {
 		return nil, err
 	}
-	stack, diags := config.Load(dir)
+	stack, diags := config.LoadTree(dir, localModules{})
 	if stack == nil || stack.Broken {
 		return nil, a.show(stack, diags)
 	}
@@ -77,7 +141,7 @@ func (a *app) open(ctx context.Context, f *stackFlags, emit event.Sink) (*sessio
 	}
 	given, more := givenVariables(f)
 	diags = append(diags, more...)
-	values, more := eval.Variables(stack, given)
+	values, more := eval.Variables(stack.Module, given)
 	diags = append(diags, more...)
 	if diags.HasErrors() {
 		return nil, a.show(stack, append(diags, checkAsWell(stack)...))
@@ -96,6 +160,7 @@ func (a *app) open(ctx context.Context, f *stackFlags, emit event.Sink) (*sessio
 	}
 	s.engine = &engine.Engine{
 		Stack: stack, Variables: values, Types: types, Plugins: clients{s.host}, Version: version, Emit: emit, Parallel: f.parallel,
+		History: s.store.History,
 	}
 	return s, nil
 }
@@ -236,12 +301,7 @@ func (a *app) openState(stack *config.Stack) (state.Store, error) {
 
 // lock takes the lease on the state, waiting as long as -lock-timeout says.
 func (s *session) lock(ctx context.Context, what string, wait time.Duration) (state.Lease, error) {
-	host, _ := os.Hostname()
-	name := "somebody"
-	if u, err := user.Current(); err == nil {
-		name = u.Username
-	}
-	who := state.Holder{Who: name + "@" + host, PID: os.Getpid(), What: what}
+	who := state.Holder{Who: whoami(), PID: os.Getpid(), What: what}
 	deadline := time.Now().Add(wait)
 	told := false
 	for {
@@ -263,6 +323,16 @@ func (s *session) lock(ctx context.Context, what string, wait time.Duration) (st
 		case <-time.After(200 * time.Millisecond):
 		}
 	}
+}
+
+// whoami is user@host, for locks and histories.
+func whoami() string {
+	host, _ := os.Hostname()
+	name := "somebody"
+	if u, err := user.Current(); err == nil {
+		name = u.Username
+	}
+	return name + "@" + host
 }
 
 // givenVariables reads values of variables from the environment, files and flags; later ones win.

@@ -173,9 +173,11 @@ type Resolver interface {
 	Dir(parentDir, path, source, version string) (string, error)
 }
 
-// Load reads all *.hcl files of a directory, and the modules that they call: nil leaves those out. All findings
-// come at once.
-func Load(dir string, modules Resolver) (*Stack, hcl.Diagnostics) {
+// Load reads all *.hcl files of a directory, without the modules that they call. All findings come at once.
+func Load(dir string) (*Stack, hcl.Diagnostics) { return LoadTree(dir, nil) }
+
+// LoadTree reads all *.hcl files of a directory, and the modules that they call, directly or not.
+func LoadTree(dir string, modules Resolver) (*Stack, hcl.Diagnostics) {
 	files, d := read(dir)
 	if d != nil {
 		return nil, hcl.Diagnostics{d}

@@ -297,7 +297,7 @@ func (r *run) planDeletions(ctx context.Context, gone func(addr.Instance) bool) 
 		}
 	}
 	var wg errgroup.Group
-	wg.SetLimit(planParallel)
+	wg.SetLimit(r.planParallel())
 	for _, in := range list {
 		wg.Go(func() error {
 			r.report(r.planDeletion(ctx, in)...)

@@ -347,7 +347,7 @@ func (f *fixture) load(text string) (*config.Stack, hcl.Diagnostics) {
 			f.t.Fatal(err)
 		}
 	}
-	return config.Load(dir, modules{})
+	return config.LoadTree(dir, modules{})
 }
 
 func (f *fixture) engine(text string) (*engine.Engine, hcl.Diagnostics) {

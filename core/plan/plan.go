@@ -233,6 +233,9 @@ type Summary struct {
 
 // Empty tells whether there is nothing to do.
 func (p *Plan) Empty() bool {
+	if len(p.Moves) > 0 {
+		return false
+	}
 	for i := range p.Changes {
 		if p.Changes[i].Action != None {
 			return false

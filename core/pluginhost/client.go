@@ -114,6 +114,16 @@ func (c *Client) Resolve(ctx context.Context, r *pluginv1.ResolveRequest) (*plug
 	return res, c.failed(ctx, doing, err)
 }
 
+// Import reads an existing object, so that it becomes managed.
+func (c *Client) Import(ctx context.Context, r *pluginv1.ImportRequest) (*pluginv1.ImportResponse, error) {
+	doing := fmt.Sprintf("importing %q as %s", r.GetId(), r.GetAddress())
+	if err := c.check(doing, r); err != nil {
+		return nil, err
+	}
+	res, err := c.rpc.Import(ctx, r)
+	return res, c.failed(ctx, doing, err)
+}
+
 // Cancel asks all running operations to end cleanly and soon.
 func (c *Client) Cancel(ctx context.Context) error {
 	const doing = "cancelling"

@@ -1,0 +1,110 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/davit-sh/davit/core/addr"
+	"github.com/davit-sh/davit/core/diag"
+	"github.com/davit-sh/davit/core/engine"
+	"github.com/davit-sh/davit/core/plan"
+	"github.com/davit-sh/davit/state"
+)
+
+func (a *app) rollbackCmd() *cobra.Command {
+	var f applyFlags
+	var to uint64
+	var reason string
+	cmd := &cobra.Command{
+		Use: "rollback ADDRESS", Short: "Bring an instance back to an earlier revision, and hold it there",
+		Long: "Rollback plans an instance as it was at an earlier revision (the one before the newest, or -to), shows the plan and applies it.\n" +
+			"The instance is then held at that revision, whatever its block says, until davit release.\n\n" +
+			"  davit rollback application.kubernetes.api -to 12 -reason \"slow queries\"",
+		Args: cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			f.targets = []string{args[0]}
+			return a.apply(&f, plan.ModeApply, nil, func(ctx context.Context, s *session, o *engine.Options) error {
+				number, err := s.earlier(ctx, args[0], to)
+				if err != nil {
+					return err
+				}
+				o.Rollback = &engine.Rollback{Address: args[0], Revision: number, Who: whoami(), Reason: reason}
+				return nil
+			})
+		},
+	}
+	f.add(cmd)
+	cmd.Flags().Uint64Var(&to, "to", 0, "the `revision`, as davit history shows it")
+	cmd.Flags().StringVar(&reason, "reason", "", "why, for those who see that it is held")
+	return cmd
+}
+
+// earlier finds the revision that a rollback goes to.
+func (s *session) earlier(ctx context.Context, address string, to uint64) (uint64, error) {
+	if _, err := addr.Parse(address); err != nil {
+		return 0, err
+	}
+	list, err := s.store.History(ctx, address)
+	if err != nil {
+		return 0, err
+	}
+	if len(list) == 0 {
+		return 0, fmt.Errorf("state has no revisions of %s", address)
+	}
+	skipped := false
+	for _, r := range list { // newest first
+		switch {
+		case r.Action == string(plan.Delete) || len(r.Record.Config) == 0:
+			continue
+		case to == r.Number, to == 0 && skipped:
+			return r.Number, nil
+		}
+		skipped = true
+	}
+	if to == 0 {
+		return 0, fmt.Errorf("%s has one revision only: there is nothing to go back to", address)
+	}
+	return 0, fmt.Errorf("%s has no revision %d to go back to: see davit history %s", address, to, address)
+}
+
+func (a *app) releaseCmd() *cobra.Command {
+	var f stackFlags
+	cmd := &cobra.Command{
+		Use: "release ADDRESS", Short: "Let an instance that is held at a revision follow its block again",
+		Long: "Release ends what davit rollback began. Nothing but state changes; the next plan moves the instance to what its block says.\n\n" +
+			"  davit release application.kubernetes.api && davit plan",
+		Args: cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			return a.withState(a.soft, func(store state.Store, snapshot *state.Snapshot) error {
+				if _, ok := snapshot.Records[args[0]]; !ok {
+					return fmt.Errorf("the state has no record of %s.%s", args[0], diag.DidYouMean(args[0], sortedKeys(snapshot.Records)))
+				}
+				s := &session{app: a, store: store}
+				lease, err := s.lock(a.soft, "davit release", f.lockTimeout)
+				if err != nil {
+					return err
+				}
+				defer lease.Release(a.hard) //nolint:errcheck // it expires by itself
+				if snapshot, err = store.Load(a.soft); err != nil {
+					return err
+				}
+				rec := snapshot.Records[args[0]]
+				if rec.Hold == nil {
+					fmt.Fprintf(a.out, "%s is not held.\n", args[0])
+					return nil
+				}
+				was := rec.Hold.Revision
+				rec.Hold = nil
+				if _, err := lease.Commit(a.hard, state.Batch{Put: []state.Record{rec}}); err != nil {
+					return err
+				}
+				fmt.Fprintf(a.out, "%s was held at revision %d and follows its block again. Next: davit plan\n", args[0], was)
+				return nil
+			})
+		},
+	}
+	f.addLock(cmd)
+	return cmd
+}
