@@ -272,6 +272,9 @@ func (a *applying) eachOf(in *instance) (eval.Each, hcl.Diagnostics) {
 // unchanged gives an instance that needs nothing done its value.
 func (a *applying) unchanged(in *instance, c *plan.Change) hcl.Diagnostics {
 	diags := a.configure(context.Background(), in)
+	if !diags.HasErrors() {
+		diags = append(diags, a.conditions(in, in.node.block.Lifecycle.Pre, "before it is applied", cty.NilVal)...)
+	}
 	if diags.HasErrors() {
 		return diags
 	}
@@ -280,7 +283,7 @@ func (a *applying) unchanged(in *instance, c *plan.Change) hcl.Diagnostics {
 		return append(diags, a.failure(in, "reading the plan", err))
 	}
 	in.value = in.node.typ.value(in.addr, in.config, fit(outputs, in.node.typ.outputType))
-	return diags
+	return append(diags, a.conditions(in, in.node.block.Lifecycle.Post, "after it", in.value)...)
 }
 
 // change carries out one change and keeps account of it. in is nil for a deletion.
@@ -339,8 +342,14 @@ func (a *applying) carryOut(ctx context.Context, c *plan.Change, in *instance) h
 			return append(diags, a.failure(in, "planning again at apply", err))
 		}
 		final.Hold, final.Reasons = c.Hold, c.Reasons
-	} else if diags = append(diags, a.configure(ctx, in)...); diags.HasErrors() {
-		return diags
+	} else {
+		diags = append(diags, a.configure(ctx, in)...)
+		if !diags.HasErrors() {
+			diags = append(diags, a.conditions(in, in.node.block.Lifecycle.Pre, "before it is applied", cty.NilVal)...)
+		}
+		if diags.HasErrors() {
+			return diags
+		}
 	}
 	if final.Action == plan.None {
 		// What was unknown turned out to change nothing.

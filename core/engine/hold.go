@@ -28,7 +28,7 @@ func (r *run) configureHeld(ctx context.Context, in *instance, number uint64) hc
 	if err != nil || before == cty.NilVal {
 		return hcl.Diagnostics{in.errorf("the revision cannot be read", "Revision %d has no arguments: %v", number, err)}
 	}
-	config := overlay(in.config, fit(before, in.node.typ.pluginConfigType()))
+	config := overlay(in.config, fit(before, in.node.typ.configType))
 	var inputs []plan.Observation
 	if len(rev.Inputs) > 0 {
 		if err := json.Unmarshal(rev.Inputs, &inputs); err != nil {

@@ -74,7 +74,7 @@ func (r *run) imported(ctx context.Context, in *instance, id string) (*state.Rec
 	}
 	config := cty.NilVal
 	if err == nil && got.GetConfig() != nil {
-		config, err = eval.DecodeValue(got.GetConfig(), t.pluginConfigType())
+		config, err = eval.DecodeValue(got.GetConfig(), t.configType)
 	}
 	if err == nil && config != cty.NilVal {
 		rec.Config, err = stored(r.secrets.mark(markSensitive(config, t.config)))

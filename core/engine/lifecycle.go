@@ -93,7 +93,9 @@ func (r *run) configure(ctx context.Context, in *instance) hcl.Diagnostics {
 	in.config = config
 	rec, recorded := r.snapshot.Records[in.addr.String()]
 	held := uint64(0)
-	if b := r.opts.Rollback; b != nil && b.Address == in.addr.String() {
+	if in.change != nil && in.change.Hold != nil {
+		held = in.change.Hold.Revision // at apply: as it was reviewed
+	} else if b := r.opts.Rollback; b != nil && b.Address == in.addr.String() {
 		held = b.Revision
 	} else if recorded && rec.Hold != nil {
 		held = rec.Hold.Revision
@@ -117,7 +119,7 @@ func (r *run) ignoreChanges(in *instance, rec *state.Record) hcl.Diagnostics {
 	if err != nil || before == cty.NilVal {
 		return nil
 	}
-	before = fit(before, in.node.typ.pluginConfigType())
+	before = fit(before, in.node.typ.configType)
 	if l.IgnoreAll {
 		in.config = overlay(in.config, before)
 		return nil

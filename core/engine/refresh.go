@@ -26,7 +26,7 @@ func (r *run) planRefresh(ctx context.Context, in *instance) hcl.Diagnostics {
 		return hcl.Diagnostics{r.failure(in, "refreshing", err)}
 	}
 	if before != cty.NilVal {
-		in.config = overlay(in.config, fit(before, in.node.typ.pluginConfigType()))
+		in.config = overlay(in.config, fit(before, in.node.typ.configType))
 	}
 	res, outputs, diags := r.call(ctx, in, &pluginv1.PlanRequest{Prior: prior}, in.config)
 	if diags.HasErrors() {

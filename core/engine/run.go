@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -434,20 +435,30 @@ func (r *run) record(address string) (*state.Record, bool) {
 
 func priorOf(rec *state.Record, t *blockType) (*pluginv1.Record, error) {
 	out := &pluginv1.Record{Private: rec.Private}
-	for _, part := range []struct {
-		from json.RawMessage
-		want cty.Type
-		into **pluginv1.Value
-	}{{rec.Config, t.pluginConfigType(), &out.Config}, {rec.Outputs, t.outputType, &out.Outputs}} {
-		v, err := storedValue(part.from)
-		if err != nil {
+	var err error
+	if out.Config, err = priorValue(rec.Config, t.configType, t.configJSON); err != nil {
+		return nil, err
+	}
+	out.Outputs, err = priorValue(rec.Outputs, t.outputType, t.outputJSON)
+	return out, err
+}
+
+// priorValue is a stored value as its plugin wants it. One whose type has not changed goes as it is.
+func priorValue(raw json.RawMessage, want cty.Type, wantJSON []byte) (*pluginv1.Value, error) {
+	var v plan.Value
+	if len(raw) > 0 {
+		if err := json.Unmarshal(raw, &v); err != nil {
 			return nil, err
 		}
-		if *part.into, err = eval.EncodeValue(fit(v, part.want)); err != nil {
-			return nil, err
+		if v.IsKnown() && bytes.Equal(v.Type, wantJSON) {
+			return &pluginv1.Value{Encoding: &pluginv1.Value_Json{Json: v.Value}}, nil
 		}
 	}
-	return out, nil
+	c, err := storedValue(raw)
+	if err != nil {
+		return nil, err
+	}
+	return eval.EncodeValue(fit(c, want))
 }
 
 // storedValue reads a value of a record. Nothing stored is NilVal.

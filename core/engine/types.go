@@ -24,8 +24,11 @@ type typeKey struct{ kind, name string }
 type blockType struct {
 	kind, name, plugin string
 	config             *eval.Schema
+	configType         cty.Type // of what the plugin gets as its configuration
 	outputs            map[string]cty.Type
 	outputType         cty.Type
+	outputJSON         []byte   // outputType as stored values have it
+	configJSON         []byte   // configType, the same way
 	sensitive          []string // outputs
 }
 
@@ -99,7 +102,12 @@ func newBlockType(plugin string, d *pluginv1.Type) (*blockType, error) {
 		}
 	}
 	bt.outputType = cty.Object(bt.outputs)
-	return bt, nil
+	if bt.outputJSON, err = ctyjson.MarshalType(bt.outputType); err != nil {
+		return nil, err
+	}
+	bt.configType = configType(config, bt.kind)
+	bt.configJSON, err = ctyjson.MarshalType(bt.configType)
+	return bt, err
 }
 
 func (t *Types) of(n addr.Node) *blockType { return t.types[typeKey{n.Kind, n.Type}] }
@@ -142,13 +150,13 @@ func (b *blockType) pluginConfig(v cty.Value) cty.Value {
 	return cty.ObjectVal(attrs)
 }
 
-// pluginConfigType is the type of what pluginConfig returns.
-func (b *blockType) pluginConfigType() cty.Type {
-	own := kindAttributes[b.kind]
+// configType is the type of what pluginConfig returns.
+func configType(s *eval.Schema, kind string) cty.Type {
+	own := kindAttributes[kind]
 	if len(own) == 0 {
-		return b.config.Type()
+		return s.Type()
 	}
-	types := maps.Clone(b.config.Type().AttributeTypes())
+	types := maps.Clone(s.Type().AttributeTypes())
 	for _, a := range own {
 		delete(types, a.Name)
 	}

@@ -234,6 +234,9 @@ type fixture struct {
 	client *client
 	store  *memory.Store
 	given  []eval.Given
+
+	fingerprint func(string, []byte) string
+
 	events []event.Event
 	mu     sync.Mutex
 }
@@ -364,7 +367,7 @@ func (f *fixture) engine(text string) (*engine.Engine, hcl.Diagnostics) {
 	if err := types.Add("test", f.plugin.Describe()); err != nil {
 		f.t.Fatal(err)
 	}
-	return &engine.Engine{Stack: stack, Variables: values, Types: types, Plugins: f, Version: "1.0.0", History: f.store.History, Emit: func(e event.Event) {
+	return &engine.Engine{Stack: stack, Variables: values, Types: types, Plugins: f, Version: "1.0.0", History: f.store.History, Fingerprint: f.fingerprint, Emit: func(e event.Event) {
 		f.mu.Lock()
 		defer f.mu.Unlock()
 		f.events = append(f.events, e)
@@ -418,6 +421,15 @@ func (f *fixture) apply(text string) {
 	if _, diags := f.tryApply(text, f.plan(text), false); diags.HasErrors() {
 		f.t.Fatal(diags)
 	}
+}
+
+func (f *fixture) snapshot() *state.Snapshot {
+	f.t.Helper()
+	s, err := f.store.Load(f.t.Context())
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return s
 }
 
 // actions writes what a plan does as "address: action" lines.

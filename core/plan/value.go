@@ -16,11 +16,20 @@ type Value struct {
 	Unknown   []string          `json:"unknown,omitempty"`  // paths: "digest", "tags[2]"
 	Prefixes  map[string]string `json:"prefixes,omitempty"` // what is known of unknown strings, by path
 	Sensitive []string          `json:"sensitive,omitempty"`
+
+	made cty.Value // what it was made of, if nothing had to be left out; NilVal after decoding
 }
 
 // NewValue makes a Value. Marked parts are taken to be sensitive and are left out.
 func NewValue(v cty.Value) (*Value, error) {
 	out := &Value{}
+	marked := v.ContainsMarked()
+	if !marked {
+		out.made = v
+	}
+	if !marked && v.IsWhollyKnown() {
+		return out, out.encode(v)
+	}
 	clean, err := cty.Transform(v, func(p cty.Path, v cty.Value) (cty.Value, error) {
 		if v.IsMarked() {
 			u, _ := v.Unmark()
@@ -43,15 +52,22 @@ func NewValue(v cty.Value) (*Value, error) {
 	if err != nil {
 		return nil, err
 	}
-	if out.Type, err = ctyjson.MarshalType(clean.Type()); err != nil {
-		return nil, err
+	return out, out.encode(clean)
+}
+
+func (v *Value) encode(clean cty.Value) (err error) {
+	if v.Type, err = ctyjson.MarshalType(clean.Type()); err != nil {
+		return err
 	}
-	out.Value, err = ctyjson.Marshal(clean, clean.Type())
-	return out, err
+	v.Value, err = ctyjson.Marshal(clean, clean.Type())
+	return err
 }
 
 // Cty returns the value with its unknown parts. Sensitive parts are null.
 func (v *Value) Cty() (cty.Value, error) {
+	if v.made != cty.NilVal {
+		return v.made, nil
+	}
 	t, err := ctyjson.UnmarshalType(v.Type)
 	if err != nil {
 		return cty.NilVal, fmt.Errorf("type of a stored value: %w", err)
