@@ -8,8 +8,6 @@ import (
 	"strings"
 	"testing"
 
-	"pgregory.net/rapid"
-
 	"github.com/davit-sh/davit/core/eval"
 	"github.com/davit-sh/davit/core/event"
 	"github.com/davit-sh/davit/core/plan"
@@ -340,44 +338,6 @@ func TestGarbageOfAPlugin(t *testing.T) {
 			t.Errorf("%s: %v", name, diags)
 		}
 	}
-}
-
-// Whatever the graph: applying the plan gives a second plan that is empty, and how many are planned at once shows nowhere.
-func TestPlanThenApplyLeavesNothing(t *testing.T) {
-	rapid.Check(t, func(rt *rapid.T) {
-		f := newFixture(t)
-		n := rapid.IntRange(1, 12).Draw(rt, "blocks")
-		var b strings.Builder
-		for i := range n {
-			fmt.Fprintf(&b, "application \"a\" \"n%d\" {\n", i)
-			each := rapid.Bool().Draw(rt, "for_each")
-			if each {
-				b.WriteString("  for_each = toset([\"p\", \"q\"])\n")
-			}
-			content := fmt.Sprintf("%d", rapid.IntRange(0, 3).Draw(rt, "text"))
-			if i > 0 {
-				for range rapid.IntRange(0, 2).Draw(rt, "refs") {
-					j := rapid.IntRange(0, i-1).Draw(rt, "to")
-					content += fmt.Sprintf(" ${jsonencode(application.a.n%d)}", j)
-				}
-			}
-			fmt.Fprintf(&b, "  name = \"n%d-${%s}\"\n  content = %q\n}\n", i, map[bool]string{true: "each.key", false: `"single"`}[each], "@")
-			text := strings.Replace(b.String(), `"@"`, `"`+content+`"`, 1)
-			b.Reset()
-			b.WriteString(text)
-		}
-		stack := b.String()
-		one, two := f.plan(stack), f.plan(stack)
-		if one.Digest != two.Digest {
-			rt.Fatalf("two plans of the same differ:\n%s", stack)
-		}
-		if res, diags := f.tryApply(stack, one, rapid.Bool().Draw(rt, "reviewed")); diags.HasErrors() || len(res.NotStarted) > 0 {
-			rt.Fatalf("%v\n%s", diags, stack)
-		}
-		if again := f.plan(stack); !again.Empty() {
-			rt.Fatalf("the second plan is not empty:\n%s\n%s", actions(again), stack)
-		}
-	})
 }
 
 // What is done is told while it is done, and at the end.

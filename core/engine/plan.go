@@ -67,17 +67,26 @@ func (r *run) planInstance(ctx context.Context, in *instance) graph.Outcome {
 	if r.opts.excludes(in.addr) {
 		return graph.Skipped
 	}
+	in.checks, in.warnings = nil, nil
 	var diags hcl.Diagnostics
 	if managed(in.addr.Kind) {
 		diags = r.planManaged(ctx, in, nil)
 	} else {
 		diags = r.observe(ctx, in, nil)
 	}
-	r.report(diags...)
 	if diags.HasErrors() {
+		r.report(diags...)
 		return graph.Failed
 	}
+	in.warnings = diags
 	return graph.Done
+}
+
+// findings are the errors of a run and its warnings, these in the order of the configuration.
+func (r *run) findings() hcl.Diagnostics {
+	list := slices.Clone(r.diags)
+	r.inOrder(r.root, func(in *instance) { list = append(list, in.warnings...) })
+	return list
 }
 
 // gone tells which recorded instances no block stands for any more.
@@ -119,13 +128,14 @@ func (r *run) destroyed() func(addr.Instance) bool {
 // finish puts the plan together in the order of the configuration, so that the order of the walk does not show.
 func (r *run) finish() (*plan.Plan, hcl.Diagnostics) {
 	p := r.assemble()
-	if r.diags.HasErrors() {
-		return nil, r.diags
+	diags := r.findings()
+	if diags.HasErrors() {
+		return nil, diags
 	}
 	if err := p.Seal(); err != nil {
-		return nil, append(r.diags, diag.Plain("The plan cannot be written down", err.Error()))
+		return nil, append(diags, diag.Plain("The plan cannot be written down", err.Error()))
 	}
-	return p, r.diags
+	return p, diags
 }
 
 // assemble makes the plan of what is known.
@@ -173,7 +183,7 @@ func (r *run) assemble() *plan.Plan {
 			}
 		}
 	}
-	for _, d := range r.diags {
+	for _, d := range r.findings() {
 		if d.Severity == hcl.DiagWarning {
 			p.Warnings = append(p.Warnings, warning(d))
 		}
@@ -209,11 +219,13 @@ func warning(d *hcl.Diagnostic) plan.Diagnostic {
 
 // sorted returns the instances in the order of their keys.
 func (n *node) sorted() []*instance {
-	n.mu.RLock()
-	defer n.mu.RUnlock()
-	list := slices.Collect(maps.Values(n.instances))
-	slices.SortFunc(list, func(a, b *instance) int { return addr.CompareKeys(a.addr.Key, b.addr.Key) })
-	return list
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if len(n.ordered) != len(n.instances) {
+		n.ordered = slices.Collect(maps.Values(n.instances))
+		slices.SortFunc(n.ordered, func(a, b *instance) int { return addr.CompareKeys(a.addr.Key, b.addr.Key) })
+	}
+	return n.ordered
 }
 
 func (r *run) addVariables(p *plan.Plan) {

@@ -69,6 +69,7 @@ type node struct {
 	mu        sync.RWMutex
 	keys      []addr.Key
 	instances map[addr.Key]*instance
+	ordered   []*instance // by key, once it was asked for
 
 	eachOnce  sync.Once // at apply
 	each      map[addr.Key]eval.Each
@@ -89,6 +90,7 @@ type instance struct {
 	change      *plan.Change
 	observation *plan.Observation
 	checks      []plan.Check
+	warnings    hcl.Diagnostics
 }
 
 func newRun(e *Engine, snapshot *state.Snapshot, opts Options) *run {

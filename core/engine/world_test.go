@@ -236,6 +236,7 @@ type fixture struct {
 	given  []eval.Given
 
 	fingerprint func(string, []byte) string
+	parallel    int
 
 	events []event.Event
 	mu     sync.Mutex
@@ -367,7 +368,7 @@ func (f *fixture) engine(text string) (*engine.Engine, hcl.Diagnostics) {
 	if err := types.Add("test", f.plugin.Describe()); err != nil {
 		f.t.Fatal(err)
 	}
-	return &engine.Engine{Stack: stack, Variables: values, Types: types, Plugins: f, Version: "1.0.0", History: f.store.History, Fingerprint: f.fingerprint, Emit: func(e event.Event) {
+	return &engine.Engine{Stack: stack, Variables: values, Types: types, Plugins: f, Version: "1.0.0", History: f.store.History, Fingerprint: f.fingerprint, Parallel: f.parallel, Emit: func(e event.Event) {
 		f.mu.Lock()
 		defer f.mu.Unlock()
 		f.events = append(f.events, e)

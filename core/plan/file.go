@@ -40,6 +40,11 @@ func (p *Plan) digest() (string, error) {
 
 // Save writes the plan file, only for its owner to read. It is whole or not there at all.
 func (p *Plan) Save(path string) error {
+	if p.Digest == "" {
+		if err := p.Seal(); err != nil {
+			return fmt.Errorf("writing the plan: %w", err)
+		}
+	}
 	var b bytes.Buffer
 	b.WriteString(magic)
 	z := gzip.NewWriter(&b)
