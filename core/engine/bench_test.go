@@ -111,3 +111,29 @@ func planned(b *testing.B, f *fixture, text string) (*engine.Engine, *plan.Plan)
 	}
 	return e, p
 }
+
+// BenchmarkWarm plans again after one input of 5,000 instances has changed.
+func BenchmarkWarm(b *testing.B) {
+	const n = 5000
+	f := newFixture(b)
+	text := "variable \"v\" {}\n" + strings.Replace(shapes["chains"](n), `content = "x"`, "content = var.v", 1)
+	values := []string{"one", "two"}
+	f.given = []eval.Given{{Name: "v", Text: &values[0]}}
+	e, diags := f.engine(text)
+	if diags.HasErrors() {
+		b.Fatal(diags)
+	}
+	e.Plugins, e.Emit = directly{direct{f.client}}, nil
+	warm := engine.NewWarm(e, engine.Options{})
+	if _, _, diags := warm.Plan(b.Context(), engine.Changed{}); diags.HasErrors() {
+		b.Fatal(diags)
+	}
+	looked := 0
+	for i := 0; b.Loop(); i++ {
+		_, looked, diags = warm.Plan(b.Context(), engine.Changed{Variables: map[string]cty.Value{"v": cty.StringVal(values[(i+1)%2])}})
+		if diags.HasErrors() {
+			b.Fatal(diags)
+		}
+	}
+	b.ReportMetric(float64(looked), "calls")
+}
