@@ -52,7 +52,7 @@ func (a *app) planCmd() *cobra.Command {
 	}
 	f.add(cmd)
 	pf.add(cmd)
-	cmd.Flags().IntVar(&f.parallel, "parallelism", 0, "how many instances are planned at once (256)")
+	cmd.Flags().IntVar(&f.parallel, "parallelism", 0, "how many instances are planned at once (64)")
 	cmd.Flags().StringVar(&out, "out", "", "save the plan to this `file`, for davit apply FILE")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the plan as JSON")
 	cmd.Flags().BoolVar(&asMarkdown, "markdown", false, "print the plan as Markdown for a pull request")

@@ -51,6 +51,8 @@ type applying struct {
 
 	calls sync.Map // eval.Pending -> *sync.Once: expanded
 	ends  map[*instance]bool
+	soft  context.Context // ends when nothing new is to be started
+	work  chan struct{}   // one for each operation that a plugin is working on
 
 	resultMu sync.Mutex
 	result   event.Result
@@ -80,11 +82,11 @@ func (e *Engine) Apply(ctx context.Context, p *plan.Plan, opts ApplyOptions) (*e
 	if diags := a.prepare(); diags.HasErrors() {
 		return nil, diags
 	}
-	soft := opts.Stop
-	if soft == nil {
-		soft = ctx
+	a.soft, a.work = opts.Stop, make(chan struct{}, e.parallel())
+	if a.soft == nil {
+		a.soft = ctx
 	}
-	a.walk(ctx, soft)
+	a.walk(ctx)
 	a.finish()
 	a.emit(event.Event{Type: event.Summary, Result: &a.result})
 	return &a.result, a.diags
@@ -194,13 +196,16 @@ func (a *applying) scopeOf(m addr.Module) *eval.Scope {
 	return s
 }
 
+// ahead is how many times more steps than operations run at once: the others are about to begin, or write their results.
+const ahead = 4
+
 // walk runs what the plan says, each thing after what it depends on.
-func (a *applying) walk(ctx, soft context.Context) {
+func (a *applying) walk(ctx context.Context) {
 	actions := map[string]plan.Action{}
 	for _, c := range a.plan.Changes {
 		actions[c.Address] = c.Action
 	}
-	w := graph.New(soft, a.parallel(), func(address string) {
+	w := graph.New(a.soft, a.parallel()*ahead, func(address string) {
 		if action, ok := actions[address]; ok && action != plan.None {
 			a.end(&a.result.NotStarted, event.OperationSkipped, event.Outcome{Address: address, Action: string(action)})
 		}
@@ -297,6 +302,10 @@ func (a *applying) change(ctx context.Context, c *plan.Change, in *instance) gra
 	out := event.Outcome{Address: c.Address, Action: string(c.Action)}
 	diags := a.carryOut(ctx, c, in)
 	out.ElapsedMS = time.Since(started).Milliseconds()
+	if slices.ContainsFunc(diags, func(d *hcl.Diagnostic) bool { return diag.InfoOf(d).Code == codeNotStarted }) {
+		a.end(&a.result.NotStarted, event.OperationSkipped, event.Outcome{Address: c.Address, Action: string(c.Action)})
+		return graph.Failed
+	}
 	a.report(diags...)
 	if diags.HasErrors() {
 		for _, d := range diags {

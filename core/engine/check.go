@@ -97,16 +97,11 @@ func (c *checker) block(m *config.Module, b *config.Block) {
 			n.Kind, n.Type, diag.DidYouMean(n.Type, c.Types.names(n.Kind)), strings.Join(c.Types.names(n.Kind), ", "))
 		return
 	}
-	exprs, more := t.config.Expressions(b.Body)
-	c.diags = append(c.diags, more...)
-	for _, x := range exprs {
-		c.refs(m, x.References())
+	f := c.form(b)
+	c.diags = append(c.diags, f.diags...)
+	for _, refs := range [][]eval.Ref{f.own, f.expansion, f.dependsOn} {
+		c.refs(m, refs)
 	}
-	c.refs(m, eval.References(b.ForEach))
-	c.refs(m, eval.References(b.Count))
-	c.refs(m, refsOf(b.DependsOn))
-	c.conditions(m, b.Lifecycle.Pre)
-	c.conditions(m, b.Lifecycle.Post)
 	for _, x := range b.Lifecycle.ReplaceTriggeredBy {
 		c.refs(m, eval.References(x))
 	}
@@ -115,7 +110,7 @@ func (c *checker) block(m *config.Module, b *config.Block) {
 			c.report(first.SrcRange, "Unknown attribute", "%s %q has no argument %q to ignore.%s", n.Kind, n.Type, first.Name, diag.DidYouMean(first.Name, t.config.Names()))
 		}
 	}
-	if !more.HasErrors() {
+	if !f.diags.HasErrors() {
 		c.literals(b, t)
 	}
 }

@@ -44,14 +44,16 @@ type Engine struct {
 	// Fingerprint makes a keyed hash of a sensitive value: "algorithm:key:hash". Nil: changes of sensitive
 	// values are seen only if a plugin sees them.
 	Fingerprint func(path string, value []byte) string
-	// Parallel is how many instances are worked on at once; 0 means 10 operations, and 256 looks while planning.
+	// Parallel is how many instances are worked on at once; 0 means 10 operations, and 64 looks while planning.
 	Parallel int
+
+	forms forms
 }
 
 func (e *Engine) parallel() int { return cmp.Or(max(e.Parallel, 0), 10) }
 
 // planParallel is how many instances are observed and planned at once: they mostly wait for plugins, which bound themselves.
-func (e *Engine) planParallel() int { return cmp.Or(max(e.Parallel, 0), 256) }
+func (e *Engine) planParallel() int { return cmp.Or(max(e.Parallel, 0), 64) }
 
 func (e *Engine) emit(ev event.Event) {
 	if e.Emit != nil {

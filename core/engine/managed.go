@@ -83,6 +83,9 @@ func (r *run) planManaged(ctx context.Context, in *instance, reviewed *plan.Chan
 	if in.node.block.Lifecycle.PreventDestroy && (c.Action == plan.Replace || c.Action == plan.Delete) {
 		return append(diags, in.errorf("it must not be destroyed", "The plan would %s it, and its lifecycle block says prevent_destroy. Undo what makes it so, or remove prevent_destroy.", c.Action))
 	}
+	if c.Action == plan.None {
+		c.Before = nil // what is there stays
+	}
 	r.explain(c, rec)
 	return append(diags, r.planned(in, c, outputs)...)
 }
@@ -101,9 +104,7 @@ func (r *run) compare(c *plan.Change, in *instance, rec *state.Record) {
 	if rec == nil {
 		return
 	}
-	if before, err := storedValue(rec.Outputs); err == nil && before != cty.NilVal {
-		c.Before, _ = plan.NewValue(before)
-	}
+	c.Before = recordedValue(rec.Outputs)
 	if rec.Hold != nil {
 		c.Hold = &plan.Hold{Revision: rec.Hold.Revision, Who: rec.Hold.Who, Reason: rec.Hold.Reason}
 	}
@@ -355,9 +356,7 @@ func (r *run) planDeletion(ctx context.Context, in *instance) hcl.Diagnostics {
 	if len(c.Reasons) == 0 {
 		c.Reasons = []string{r.whyDeleted(in.addr)}
 	}
-	if before, err := storedValue(rec.Outputs); err == nil && before != cty.NilVal {
-		c.Before, _ = plan.NewValue(before)
-	}
+	c.Before = recordedValue(rec.Outputs)
 	in.change = c
 	r.emit(event.Event{Type: event.Planned, Address: c.Address, Action: string(c.Action), Message: strings.Join(c.Reasons, "; ")})
 	return diags

@@ -32,10 +32,8 @@ func (r *run) observe(ctx context.Context, in *instance, pinned *plan.Observatio
 	}
 	o := &plan.Observation{Address: in.addr.String(), Kind: in.addr.Kind, Type: in.addr.Type, Plugin: in.node.typ.plugin, DependsOn: addresses(in.deps)}
 	in.observation = o
-	if rec, ok := r.snapshot.Records[o.Address]; ok && len(rec.Outputs) > 0 {
-		if before, err := storedValue(rec.Outputs); err == nil {
-			o.Before, _ = plan.NewValue(before)
-		}
+	if rec, ok := r.snapshot.Records[o.Address]; ok {
+		o.Before = recordedValue(rec.Outputs)
 	}
 	outputs, more := r.observeKind(ctx, in, pinned)
 	diags = append(diags, more...)

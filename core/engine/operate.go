@@ -10,6 +10,7 @@ import (
 	"github.com/hashicorp/hcl/v2"
 	"github.com/zclconf/go-cty/cty"
 
+	"github.com/davit-sh/davit/core/diag"
 	"github.com/davit-sh/davit/core/eval"
 	"github.com/davit-sh/davit/core/event"
 	"github.com/davit-sh/davit/core/plan"
@@ -90,14 +91,27 @@ func (a *applying) commit(b state.Batch) error {
 
 // call commits the intent and runs the operation in the plugin.
 func (a *applying) call(ctx context.Context, in *instance, op *state.Operation, req *pluginv1.ApplyRequest) (*pluginv1.ApplyResult, hcl.Diagnostics) {
-	if err := a.commit(state.Batch{Begin: []state.Operation{*op}}); err != nil {
-		return nil, hcl.Diagnostics{a.failure(in, "writing its intent to state", err)}
-	}
-	a.emit(event.Event{Type: event.OperationStart, Address: op.Address, Action: op.Action, Operation: op.ID})
 	client, err := a.Plugins.Client(ctx, op.Plugin)
 	if err != nil {
 		return nil, hcl.Diagnostics{a.failure(in, op.Action, err)}
 	}
+	if a.soft.Err() != nil {
+		return nil, hcl.Diagnostics{notStarted(in)}
+	}
+	if err := a.commit(state.Batch{Begin: []state.Operation{*op}}); err != nil {
+		return nil, hcl.Diagnostics{a.failure(in, "writing its intent to state", err)}
+	}
+	// Only the work itself is bounded: what is about to begin and what has ended share their writes to state.
+	select {
+	case a.work <- struct{}{}:
+		defer func() { <-a.work }()
+	case <-a.soft.Done():
+		if err := a.commit(state.Batch{End: []string{op.ID}}); err != nil {
+			return nil, hcl.Diagnostics{a.failure(in, "writing to state that it was not started", err)}
+		}
+		return nil, hcl.Diagnostics{notStarted(in)}
+	}
+	a.emit(event.Event{Type: event.OperationStart, Address: op.Address, Action: op.Action, Operation: op.ID})
 	stop := a.heartbeat(event.Event{Address: op.Address, Action: op.Action, Operation: op.ID})
 	defer stop()
 	res, err := client.Apply(ctx, req, func(m *pluginv1.ApplyResponse) error { return a.told(in, op, m) })
@@ -105,6 +119,15 @@ func (a *applying) call(ctx context.Context, in *instance, op *state.Operation, 
 		return nil, hcl.Diagnostics{a.failure(in, op.Action, err)}
 	}
 	return res, a.diagnostics(in, res.GetDiagnostics())
+}
+
+// codeNotStarted marks an operation that was ready when the run was stopped.
+const codeNotStarted = "not_started"
+
+func notStarted(in *instance) *hcl.Diagnostic {
+	d := diag.Plain(in.addr.String()+": not started", "The run was stopped.")
+	d.Extra = diag.Info{Address: in.addr.String(), Code: codeNotStarted}
+	return d
 }
 
 // told deals with what a plugin tells while it works.

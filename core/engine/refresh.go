@@ -44,9 +44,7 @@ func (r *run) planRefresh(ctx context.Context, in *instance) hcl.Diagnostics {
 	}
 	c.Items = drifted(c.Items)
 	r.compare(c, in, nil)
-	if before, err := storedValue(rec.Outputs); err == nil && before != cty.NilVal {
-		c.Before, _ = plan.NewValue(before)
-	}
+	c.Before = recordedValue(rec.Outputs)
 	if c.After, err = plan.NewValue(outputs); err != nil {
 		return append(diags, r.failure(in, "refreshing", err))
 	}

@@ -31,7 +31,6 @@ type run struct {
 	snapshot *state.Snapshot
 	moves    []plan.Move
 	root     *eval.Scope
-	forms    map[*config.Block]*form
 	wanted   map[string]bool // static names of what is needed; nil: everything
 	secrets  *secrets
 
@@ -55,6 +54,7 @@ type form struct {
 	dependsOn []eval.Ref
 	expansion []eval.Ref // of for_each or count
 	triggers  []eval.Ref // of replace_triggered_by
+	diags     hcl.Diagnostics
 }
 
 // node is a block of a module instance on its way.
@@ -97,7 +97,7 @@ func newRun(e *Engine, snapshot *state.Snapshot, opts Options) *run {
 	if snapshot == nil {
 		snapshot = &state.Snapshot{}
 	}
-	r := &run{Engine: e, opts: opts, snapshot: snapshot, forms: map[*config.Block]*form{}, nodes: map[addr.Node]*node{}, secrets: &secrets{}}
+	r := &run{Engine: e, opts: opts, snapshot: snapshot, nodes: map[addr.Node]*node{}, secrets: &secrets{}}
 	for _, v := range e.Variables {
 		r.secrets.addFrom(v)
 	}
@@ -105,14 +105,23 @@ func newRun(e *Engine, snapshot *state.Snapshot, opts Options) *run {
 	return r
 }
 
-// form returns what can be told of a block, once.
-func (r *run) form(b *config.Block) *form {
-	r.nodesMu.Lock()
-	defer r.nodesMu.Unlock()
-	f := r.forms[b]
+// forms keeps what can be told of blocks without any value.
+type forms struct {
+	mu      sync.Mutex
+	byBlock map[*config.Block]*form
+}
+
+// form returns what can be told of a block; it is found out once.
+func (e *Engine) form(b *config.Block) *form {
+	e.forms.mu.Lock()
+	defer e.forms.mu.Unlock()
+	f := e.forms.byBlock[b]
 	if f == nil {
-		f = r.newForm(b)
-		r.forms[b] = f
+		f = e.newForm(b)
+		if e.forms.byBlock == nil {
+			e.forms.byBlock = map[*config.Block]*form{}
+		}
+		e.forms.byBlock[b] = f
 	}
 	return f
 }
@@ -120,7 +129,8 @@ func (r *run) form(b *config.Block) *form {
 func (e *Engine) newForm(b *config.Block) *form {
 	f := &form{block: b, typ: e.Types.of(b.Addr)}
 	if f.typ != nil {
-		exprs, _ := f.typ.config.Expressions(b.Body)
+		var exprs []eval.Expr
+		exprs, f.diags = f.typ.config.Expressions(b.Body)
 		for _, x := range exprs {
 			f.own = append(f.own, x.References()...)
 		}
@@ -461,6 +471,15 @@ func priorValue(raw json.RawMessage, want cty.Type, wantJSON []byte) (*pluginv1.
 		return nil, err
 	}
 	return eval.EncodeValue(fit(c, want))
+}
+
+// recordedValue is a value of a record in the form of a plan, nil if there is none.
+func recordedValue(b json.RawMessage) *plan.Value {
+	var v plan.Value
+	if len(b) == 0 || json.Unmarshal(b, &v) != nil {
+		return nil
+	}
+	return &v
 }
 
 // storedValue reads a value of a record. Nothing stored is NilVal.

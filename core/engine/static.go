@@ -18,12 +18,11 @@ type static struct {
 	names  []string
 	deps   map[string][]string
 	ranges map[string]hcl.Range
-	forms  map[*config.Block]*form
 	engine *Engine
 }
 
 func (e *Engine) static() *static {
-	g := &static{deps: map[string][]string{}, ranges: map[string]hcl.Range{}, forms: map[*config.Block]*form{}, engine: e}
+	g := &static{deps: map[string][]string{}, ranges: map[string]hcl.Range{}, engine: e}
 	g.module(e.Stack.Module, "", nil)
 	return g
 }
@@ -55,21 +54,12 @@ func (g *static) add(path, name string, at hcl.Range, deps []string) {
 	g.deps[id], g.ranges[id] = deps, at
 }
 
-func (g *static) form(b *config.Block) *form {
-	f := g.forms[b]
-	if f == nil {
-		f = g.engine.newForm(b)
-		g.forms[b] = f
-	}
-	return f
-}
-
 // module adds what a module declares; call is nil for the root.
 func (g *static) module(m *config.Module, path string, call *config.Call) {
 	var whole []string
 	for _, n := range m.Order {
 		b := m.Blocks[n]
-		f := g.form(b)
+		f := g.engine.form(b)
 		var deps []string
 		for _, refs := range [][]eval.Ref{f.own, f.expansion, f.triggers} {
 			deps = append(deps, g.targets(m, path, refs)...)

@@ -22,13 +22,14 @@ const (
 
 // Walk runs tasks. Make one with New; Add and Wait may be called concurrently.
 type Walk[K comparable] struct {
-	ctx     context.Context
-	slots   chan struct{}
-	skipped func(K)
+	ctx      context.Context
+	parallel int
+	skipped  func(K)
 
 	mu      sync.Mutex
 	tasks   map[K]*task[K]
-	running int // started and not ended
+	ready   []K // to be run, first come first served
+	workers int // that run tasks
 	changed *sync.Cond
 }
 
@@ -43,7 +44,7 @@ type task[K comparable] struct {
 // New makes a walk that runs at most parallel tasks at once and starts none when ctx has
 // ended. skipped is told of each task that is not run.
 func New[K comparable](ctx context.Context, parallel int, skipped func(K)) *Walk[K] {
-	w := &Walk[K]{ctx: ctx, slots: make(chan struct{}, parallel), skipped: skipped, tasks: map[K]*task[K]{}}
+	w := &Walk[K]{ctx: ctx, parallel: parallel, skipped: skipped, tasks: map[K]*task[K]{}}
 	w.changed = sync.NewCond(&w.mu)
 	return w
 }
@@ -86,23 +87,32 @@ func (w *Walk[K]) start(id K, t *task[K]) {
 		w.end(id, t, Skipped)
 		return
 	}
-	w.running++
-	go func() {
+	w.ready = append(w.ready, id)
+	if w.workers < w.parallel {
+		w.workers++
+		go w.work()
+	}
+}
+
+// work runs what is ready, until nothing is.
+func (w *Walk[K]) work() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for len(w.ready) > 0 {
+		id := w.ready[0]
+		w.ready = w.ready[1:]
+		t := w.tasks[id]
 		outcome := Skipped
-		select {
-		case w.slots <- struct{}{}:
-			if w.ctx.Err() == nil {
-				outcome = t.run(w.ctx)
-			}
-			<-w.slots
-		case <-w.ctx.Done():
+		if w.ctx.Err() == nil {
+			run := t.run
+			w.mu.Unlock()
+			outcome = run(w.ctx)
+			w.mu.Lock()
 		}
-		w.mu.Lock()
-		defer w.mu.Unlock()
 		w.end(id, t, outcome)
-		w.running--
-		w.changed.Broadcast()
-	}()
+	}
+	w.workers--
+	w.changed.Broadcast()
 }
 
 // end is called with the lock held.
@@ -127,7 +137,7 @@ func (w *Walk[K]) end(id K, t *task[K], outcome Outcome) {
 func (w *Walk[K]) Wait() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for w.running > 0 {
+	for w.workers > 0 {
 		w.changed.Wait()
 	}
 	for id, t := range w.tasks {

@@ -27,15 +27,23 @@ func (p *Plan) Seal() error {
 	return err
 }
 
+// digest hashes the plan a piece at a time: a plan of thousands of changes is not held in memory twice.
 func (p *Plan) digest() (string, error) {
 	bare := *p
-	bare.Digest, bare.Created = "", time.Time{}
-	b, err := json.Marshal(&bare)
+	bare.Digest, bare.Created, bare.Changes, bare.Observations = "", time.Time{}, nil, nil
+	h := sha256.New()
+	e := json.NewEncoder(h)
+	err := e.Encode(&bare)
+	for i := range p.Observations {
+		err = errors.Join(err, e.Encode(&p.Observations[i]))
+	}
+	for i := range p.Changes {
+		err = errors.Join(err, e.Encode(&p.Changes[i]))
+	}
 	if err != nil {
 		return "", err
 	}
-	sum := sha256.Sum256(b)
-	return "sha256:" + hex.EncodeToString(sum[:]), nil
+	return "sha256:" + hex.EncodeToString(h.Sum(nil)), nil
 }
 
 // Save writes the plan file, only for its owner to read. It is whole or not there at all.

@@ -110,7 +110,7 @@ type Change struct {
 	Action  Action     `json:"action"`
 	Reasons []string   `json:"reasons,omitempty"`
 	Items   []Item     `json:"items,omitempty"`
-	Before  *Value     `json:"before,omitempty"` // outputs in state
+	Before  *Value     `json:"before,omitempty"` // outputs in state; absent when nothing changes
 	After   *Value     `json:"after,omitempty"`  // planned outputs
 	Images  []ImageUse `json:"images,omitempty"` // applications: the images that they run
 	// WaitsFor are the managed instances whose results this one's unknown values wait for.
