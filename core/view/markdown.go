@@ -3,6 +3,7 @@ package view
 import (
 	"fmt"
 	"html"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -25,6 +26,11 @@ type section struct {
 	short string // stands in when the text does not fit
 }
 
+// ranks order changes by how much a reviewer misses them when they are cut: 1 and 2 are the lists of deletions and images.
+var ranks = map[plan.Action]int{
+	plan.Delete: 3, plan.Replace: 3, plan.Update: 4, plan.Create: 5, plan.Build: 5, plan.Adopt: 7, plan.Forget: 7, plan.None: 9,
+}
+
 // Markdown writes a plan for a pull request: summary and deletions above the fold, details
 // folded. What does not fit is left out whole, the least important first, and is named.
 func Markdown(p *plan.Plan, o MarkdownOptions) string {
@@ -35,6 +41,12 @@ func Markdown(p *plan.Plan, o MarkdownOptions) string {
 		o.Title = "davit plan"
 	}
 	sections := []section{{text: fmt.Sprintf("## %s\n\n**%s**\n", o.Title, summaryLine(p))}}
+	if s := partialLine(p); s != "" {
+		sections = append(sections, section{text: "\n> [!IMPORTANT]\n> " + prose(s) + "\n"})
+	}
+	if s := markdownChecks(p); s != "" {
+		sections = append(sections, section{rank: 1, text: s})
+	}
 	if s := markdownDeletions(p); s != "" {
 		count := len(deletions(p))
 		sections = append(sections, section{rank: 1, text: s, short: fmt.Sprintf("\n> [!CAUTION]\n> **%s. The list does not fit here.**\n", plural(count, "deletion", "deletions"))})
@@ -43,12 +55,15 @@ func Markdown(p *plan.Plan, o MarkdownOptions) string {
 		sections = append(sections, section{rank: 2, text: s})
 	}
 	if s := markdownObserved(p); s != "" {
-		sections = append(sections, section{rank: 4, text: s})
+		sections = append(sections, section{rank: 6, text: s})
+	}
+	if s := markdownMoves(p); s != "" {
+		sections = append(sections, section{rank: 8, text: s})
 	}
 	for _, c := range p.Changes {
-		if c.Action != plan.None {
+		if shown(p, c) {
 			sections = append(sections, section{
-				rank: 3, text: markdownChange(c),
+				rank: ranks[c.Action], text: markdownChange(c),
 				short: fmt.Sprintf("- %s `%s` %s\n", symbols[c.Action], code(c.Address), phrases[c.Action]),
 			})
 		}
@@ -117,8 +132,12 @@ func code(s string) string { return strings.ReplaceAll(clean(s), "`", "'") }
 // prose makes text of the outside harmless in Markdown: no markup, no mention, no link to an issue.
 func prose(s string) string {
 	var b strings.Builder
-	for _, r := range html.EscapeString(clean(s)) {
+	for _, r := range clean(s) {
 		switch r {
+		case '<':
+			b.WriteString("&lt;")
+		case '&':
+			b.WriteString("&amp;")
 		case '@', '#', '!':
 			b.WriteRune(r)
 			b.WriteString("<!-- -->") // keeps @name and #1 from being looked up
@@ -143,6 +162,30 @@ func markdownDeletions(p *plan.Plan) string {
 		fmt.Fprintf(&b, "> - `%s`\n", code(d))
 	}
 	return b.String()
+}
+
+func markdownMoves(p *plan.Plan) string {
+	var b strings.Builder
+	for _, m := range p.Moves {
+		fmt.Fprintf(&b, "- `%s` is now `%s`\n", code(m.From), code(m.To))
+	}
+	if b.Len() == 0 {
+		return ""
+	}
+	return "\n**Moves**\n\n" + b.String()
+}
+
+func markdownChecks(p *plan.Plan) string {
+	var b strings.Builder
+	for _, c := range p.Checks {
+		if c.Status == "fail" {
+			fmt.Fprintf(&b, "> - `%s`: %s\n", code(c.Address), prose(c.Message))
+		}
+	}
+	if b.Len() == 0 {
+		return ""
+	}
+	return "\n> [!WARNING]\n> **Checks that do not hold:**\n" + b.String()
 }
 
 func markdownImages(p *plan.Plan) string {
@@ -192,7 +235,7 @@ func markdownObserved(p *plan.Plan) string {
 func markdownChange(c plan.Change) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "\n<details><summary>%s <code>%s</code> %s</summary>\n\n", html.EscapeString(symbols[c.Action]), html.EscapeString(clean(c.Address)), phrases[c.Action])
-	for _, r := range c.Reasons {
+	for _, r := range append(slices.Clone(c.Reasons), remarks(c)...) {
 		fmt.Fprintf(&b, "- %s\n", prose(r))
 	}
 	var lines []string

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/davit-sh/davit/core/plan"
@@ -30,23 +31,30 @@ func (t *text) line(indent int, s string) {
 
 func (t *text) print() {
 	t.line(0, t.bold(summaryLine(t.plan)))
-	if t.plan.Empty() && !t.o.Verbose {
+	if s := partialLine(t.plan); s != "" {
+		t.line(0, t.action(plan.Update, s))
+	}
+	some := t.o.Verbose || slices.ContainsFunc(t.plan.Changes, func(c plan.Change) bool { return shown(t.plan, c) })
+	if t.plan.Empty() && !some {
+		t.checks()
 		t.warnings()
 		t.outputs()
 		return
 	}
 	t.deletions()
+	t.moves()
 	t.observations()
 	for _, c := range t.plan.Changes {
-		if c.Action != plan.None || t.o.Verbose {
+		if t.o.Verbose || shown(t.plan, c) {
 			t.change(c)
 		}
 	}
+	t.checks()
 	t.warnings()
 	t.outputs()
 	t.line(0, "")
 	if !t.plan.Empty() {
-		t.line(0, t.faint("+ create  ~ update  -/+ replace  - delete  * build  = adopt"))
+		t.line(0, t.faint("+ create  ~ update  -/+ replace  - delete  * build  = adopt  x forget"))
 	}
 	t.line(0, t.bold(summaryLine(t.plan)))
 }
@@ -85,6 +93,35 @@ func deletions(p *plan.Plan) []string {
 		}
 	}
 	return list
+}
+
+// moves are shown as lines of their own: nothing happens to what they stand for.
+func (t *text) moves() {
+	if len(t.plan.Moves) > 0 {
+		t.line(0, "")
+	}
+	for _, m := range t.plan.Moves {
+		t.line(0, fmt.Sprintf("  %s is now %s", clean(m.From), clean(m.To)))
+	}
+}
+
+// checks shows the checks that do not hold, or cannot be told yet. Their messages are warnings already.
+func (t *text) checks() {
+	first := true
+	for _, c := range t.plan.Checks {
+		if c.Status == "pass" && !t.o.Verbose {
+			continue
+		}
+		if first {
+			t.line(0, "")
+			first = false
+		}
+		line := fmt.Sprintf("%s: %s", clean(c.Address), map[string]string{"fail": "DOES NOT HOLD", "unknown": "known after apply", "pass": "holds"}[c.Status])
+		if c.Message != "" {
+			line += ": " + clean(c.Message)
+		}
+		t.line(0, t.action(map[string]plan.Action{"fail": plan.Delete}[c.Status], line))
+	}
 }
 
 // moved tells whether an observation is news.
@@ -143,12 +180,16 @@ func observed(o plan.Observation) string {
 func (t *text) change(c plan.Change) {
 	t.line(0, "")
 	head := fmt.Sprintf("%s %s", symbols[c.Action], clean(c.Address))
-	t.line(0, t.action(c.Action, t.bold(head))+" "+t.action(c.Action, phrases[c.Action]))
+	phrase := phrases[c.Action]
+	if t.plan.Mode == plan.ModeRefresh && c.Action == plan.None && len(c.Items) > 0 {
+		phrase = "was changed by somebody else; an apply would do this:"
+	}
+	t.line(0, t.action(c.Action, t.bold(head))+" "+t.action(c.Action, phrase))
 	for _, r := range c.Reasons {
 		t.line(6, t.faint("because ")+clean(r))
 	}
-	if c.Deferred {
-		t.line(6, "planned in full when "+strings.Join(c.WaitsFor, ", ")+" is done")
+	for _, r := range remarks(c) {
+		t.line(6, r)
 	}
 	t.images(c)
 	t.build(c)

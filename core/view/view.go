@@ -51,12 +51,14 @@ func (p palette) action(a plan.Action, s string) string {
 // symbols are what a change begins with.
 var symbols = map[plan.Action]string{
 	plan.Create: "+", plan.Update: "~", plan.Replace: "-/+", plan.Delete: "-", plan.Build: "*", plan.Adopt: "=", plan.None: " ",
+	plan.Forget: "x",
 }
 
 // phrases say what will happen to an instance.
 var phrases = map[plan.Action]string{
 	plan.Create: "will be created", plan.Update: "will be updated", plan.Replace: "will be REPLACED", plan.Delete: "will be DELETED",
 	plan.Build: "will be built", plan.Adopt: "is there already and will be adopted", plan.None: "is unchanged",
+	plan.Forget: "will be left alone and removed from state",
 }
 
 // clean makes text of the outside harmless: control characters could move the cursor or hide lines.
@@ -74,6 +76,9 @@ func clean(s string) string {
 
 // summaryLine counts what a plan does.
 func summaryLine(p *plan.Plan) string {
+	if p.Mode == plan.ModeRefresh {
+		return refreshLine(p)
+	}
 	if p.Empty() {
 		return fmt.Sprintf("No changes. What runs is what the stack says (%d unchanged).", p.Summary.None)
 	}
@@ -82,7 +87,7 @@ func summaryLine(p *plan.Plan) string {
 	for _, c := range []struct {
 		n    int
 		verb string
-	}{{s.Build, "build"}, {s.Adopt, "adopt"}, {s.Create, "create"}, {s.Update, "update"}, {s.Replace, "replace"}} {
+	}{{s.Build, "build"}, {s.Adopt, "adopt"}, {s.Create, "create"}, {s.Update, "update"}, {s.Replace, "replace"}, {s.Forget, "forget"}, {len(p.Moves), "move"}} {
 		if c.n > 0 {
 			parts = append(parts, fmt.Sprintf("%d to %s", c.n, c.verb))
 		}
@@ -93,6 +98,69 @@ func summaryLine(p *plan.Plan) string {
 		line += fmt.Sprintf(", and %s in what stays", plural(s.ItemsDeleted, "object is deleted", "objects are deleted"))
 	}
 	return line + fmt.Sprintf(". %d unchanged.", s.None)
+}
+
+// refreshLine says what a refresh found.
+func refreshLine(p *plan.Plan) string {
+	if p.Summary.Drift == 0 && p.Empty() {
+		return fmt.Sprintf("Refresh: what is there is what was applied last (%d unchanged).", p.Summary.None)
+	}
+	line := "Refresh: " + plural(p.Summary.Drift, "instance differs", "instances differ") + " from what was applied last"
+	if p.Summary.Forget > 0 {
+		line += fmt.Sprintf(", %d of them gone", p.Summary.Forget)
+	}
+	return line + ". Only state would be written."
+}
+
+// holdLine says at which revision an instance is held, and how that ends.
+func holdLine(c plan.Change) string {
+	line := fmt.Sprintf("held at revision %d", c.Hold.Revision)
+	if c.Hold.Who != "" {
+		line += " by " + clean(c.Hold.Who)
+	}
+	if c.Hold.Reason != "" {
+		line += ": " + clean(c.Hold.Reason)
+	}
+	return line + " (davit release " + clean(c.Address) + ")"
+}
+
+// shown tells whether a change is worth a word when unchanged ones are left out.
+func shown(p *plan.Plan, c plan.Change) bool {
+	return c.Action != plan.None || c.Hold != nil || (p.Mode == plan.ModeRefresh && len(c.Items) > 0)
+}
+
+// remarks are what is to be said of a change besides its reasons.
+func remarks(c plan.Change) []string {
+	var list []string
+	if c.MovedFrom != "" {
+		list = append(list, "moved from "+clean(c.MovedFrom))
+	}
+	if c.Import != "" {
+		list = append(list, "takes over "+clean(c.Import))
+	}
+	if c.TwoSteps && c.CreateFirst {
+		list = append(list, "the new one is made before the old one is deleted, if both can be there")
+	} else if c.TwoSteps {
+		list = append(list, "the old one is deleted before the new one is made")
+	}
+	if c.Hold != nil {
+		list = append(list, holdLine(c))
+	}
+	if c.Deferred {
+		list = append(list, "planned in full when "+clean(strings.Join(c.WaitsFor, ", "))+" is done")
+	}
+	return list
+}
+
+// partialLine says what a plan leaves out.
+func partialLine(p *plan.Plan) string {
+	switch {
+	case len(p.Targets) > 0:
+		return "A part of the stack only: " + clean(strings.Join(p.Targets, ", ")) + ", and what it depends on."
+	case len(p.Excludes) > 0:
+		return "Not the whole stack: without " + clean(strings.Join(p.Excludes, ", ")) + ", and what depends on it."
+	}
+	return ""
 }
 
 func plural(n int, one, many string) string {

@@ -91,6 +91,35 @@ func deletion() *plan.Plan {
 	}}
 }
 
+// lifecycle is a plan of a part of a stack, with moves, holds, imports, checks and replacements.
+func lifecycle() *plan.Plan {
+	change := func(name string, action plan.Action, adjust func(*plan.Change)) plan.Change {
+		c := plan.Change{Address: "module.shop[\"eu\"].application.kubernetes." + name, Kind: "application", Type: "kubernetes", Plugin: "kubernetes", Action: action}
+		adjust(&c)
+		return c
+	}
+	return &plan.Plan{
+		Targets: []string{`module.shop["eu"]`}, Observations: []plan.Observation{},
+		Moves:  []plan.Move{{From: "application.kubernetes.old", To: `module.shop["eu"].application.kubernetes.moved`}},
+		Checks: []plan.Check{{Address: "check.small", Status: "fail", Message: "it is larger than 2"}, {Address: "check.fine", Status: "pass"}, {Address: "check.late", Status: "unknown"}},
+		Changes: []plan.Change{
+			change("moved", plan.None, func(c *plan.Change) { c.MovedFrom = "application.kubernetes.old" }),
+			change("held", plan.None, func(c *plan.Change) { c.Hold = &plan.Hold{Revision: 12, Who: "ann@host", Reason: "slow queries"} }),
+			change("taken", plan.Adopt, func(c *plan.Change) { c.Import = "shop/web" }),
+			change("anew", plan.Replace, func(c *plan.Change) { c.TwoSteps, c.Reasons = true, []string{"-replace asks for it"} }),
+			change("left", plan.Forget, func(c *plan.Change) { c.Reasons = []string{"a removed block says that it is to stay"} }),
+		},
+	}
+}
+
+func refresh() *plan.Plan {
+	return &plan.Plan{Mode: plan.ModeRefresh, Observations: []plan.Observation{}, Changes: []plan.Change{
+		{Address: "application.kubernetes.api", Kind: "application", Type: "kubernetes", Plugin: "kubernetes", Action: plan.None,
+			Items: []plan.Item{{Key: "1", Kind: "Deployment", Name: "shop/api", Action: plan.Update, Fields: []plan.Field{{Path: "spec.replicas", Before: raw(5), After: raw(2)}}}}},
+		{Address: "application.kubernetes.web", Kind: "application", Type: "kubernetes", Plugin: "kubernetes", Action: plan.Forget, Reasons: []string{"it is not there any more"}},
+	}}
+}
+
 func unchanged() *plan.Plan {
 	return &plan.Plan{Observations: []plan.Observation{}, Changes: []plan.Change{{Address: "build.oci.a", Kind: "build", Type: "oci", Plugin: "oci", Action: plan.None}}}
 }
@@ -103,6 +132,9 @@ func sealed(t *testing.T, p *plan.Plan) *plan.Plan {
 	}
 	p.Config = oldDigest
 	p.Summary = plan.Summarise(p.Changes)
+	if p.Mode == plan.ModeRefresh {
+		p.Summary.Drift = len(p.Changes)
+	}
 	if err := p.Seal(); err != nil {
 		t.Fatal(err)
 	}
@@ -110,7 +142,7 @@ func sealed(t *testing.T, p *plan.Plan) *plan.Plan {
 }
 
 func TestGolden(t *testing.T) {
-	for name, p := range map[string]*plan.Plan{"release": release(t), "deletion": deletion(), "unchanged": unchanged()} {
+	for name, p := range map[string]*plan.Plan{"release": release(t), "deletion": deletion(), "unchanged": unchanged(), "lifecycle": lifecycle(), "refresh": refresh()} {
 		t.Run(name, func(t *testing.T) {
 			p := sealed(t, p)
 			var text, colour, js bytes.Buffer

@@ -1,0 +1,99 @@
+package view_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/davit-sh/davit/core/plan"
+	"github.com/davit-sh/davit/core/view"
+)
+
+// hostile is text that would break out of where it is shown.
+var hostile = rapid.SampledFrom([]string{
+	"plain", "</details>", "```", "````\n", "@everyone", "fixes #1", "<script>", "a\nb", "| x |", "\x1b[31m", "- [ ] todo", "![](http://x)", strings.Repeat("long ", 300),
+})
+
+func text(t *rapid.T, s string) json.RawMessage {
+	b, err := json.Marshal(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func drawPlan(t *rapid.T) *plan.Plan {
+	actions := []plan.Action{plan.None, plan.Create, plan.Update, plan.Replace, plan.Delete, plan.Build, plan.Adopt, plan.Forget}
+	p := &plan.Plan{Format: plan.Format, Mode: plan.ModeApply}
+	for i := range rapid.IntRange(0, 60).Draw(t, "changes") {
+		c := plan.Change{Address: fmt.Sprintf("application.a.n%d", i), Kind: "application", Type: "a", Action: rapid.SampledFrom(actions).Draw(t, "action")}
+		c.Reasons = rapid.SliceOfN(hostile, 0, 2).Draw(t, "reasons")
+		for range rapid.IntRange(0, 3).Draw(t, "items") {
+			c.Items = append(c.Items, plan.Item{
+				Key: "k", Kind: hostile.Draw(t, "kind"), Name: hostile.Draw(t, "name"), Action: rapid.SampledFrom(actions).Draw(t, "item"),
+				Fields: []plan.Field{{Path: hostile.Draw(t, "path"), After: text(t, hostile.Draw(t, "after"))}},
+			})
+		}
+		p.Changes = append(p.Changes, c)
+		if rapid.Bool().Draw(t, "image") {
+			p.Images = append(p.Images, plan.ImageChange{Application: c.Address, Name: "x", After: "reg/x:1", Commits: []plan.Commit{{ID: "c0ffee", Subject: hostile.Draw(t, "subject")}}})
+		}
+	}
+	p.Summary = plan.Summarise(p.Changes)
+	if err := p.Seal(); err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// However long a plan is, its comment fits, is whole Markdown, and never loses a deletion before something less important.
+func TestACommentIsCutByImportance(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		p := drawPlan(t)
+		limit := rapid.SampledFrom([]int{3000, 6000, 20000, 65536}).Draw(t, "limit")
+		text := view.Markdown(p, view.MarkdownOptions{Limit: limit})
+		if len(text) > limit {
+			t.Fatalf("%d bytes, and %d are allowed", len(text), limit)
+		}
+		if !strings.Contains(text, p.Digest) {
+			t.Fatal("the digest of the whole is missing")
+		}
+		details := 0
+		fenced := ""
+		for _, line := range strings.Split(text, "\n") {
+			run := len(line) - len(strings.TrimLeft(line, "`"))
+			switch {
+			case fenced == "" && run >= 3:
+				fenced = line[:run]
+			case fenced != "" && line == fenced:
+				fenced = ""
+			case fenced == "" && strings.HasPrefix(line, "<details>"):
+				details++
+			case fenced == "" && strings.Contains(line, "</details>"):
+				if details--; details < 0 || line != "</details>" {
+					t.Fatalf("a part ends too early:\n%s", text)
+				}
+			case fenced == "" && (strings.Contains(line, "@everyone") || strings.Contains(line, "<script>")):
+				t.Fatalf("text of the outside broke out: %s", line)
+			}
+		}
+		if fenced != "" || details != 0 {
+			t.Fatal("a code block or a folded part has no end")
+		}
+		for _, c := range p.Changes {
+			gone := c.Action == plan.Delete || c.Action == plan.Replace
+			if gone && !strings.Contains(text, "`"+c.Address) && !strings.Contains(text, "The list does not fit here") {
+				t.Fatalf("the deletion of %s is not there", c.Address)
+			}
+			less := c.Action == plan.Create && strings.Contains(text, "<code>"+c.Address+"</code>")
+			for _, d := range p.Changes {
+				if less && d.Action == plan.Delete && !strings.Contains(text, "<code>"+d.Address+"</code>") {
+					t.Fatalf("%s is shown in full, and the deletion of %s is not", c.Address, d.Address)
+				}
+			}
+		}
+	})
+}
