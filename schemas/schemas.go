@@ -1,4 +1,5 @@
-// Package schemas holds the published JSON Schemas: of a plan, of the events of a run, and of the state.
+// Package schemas holds the published JSON Schemas: of a plan, of the events of a run, of the state, and of
+// what the small verbs print with -json.
 package schemas
 
 import _ "embed"
@@ -11,4 +12,8 @@ var (
 	Event []byte
 	//go:embed state.schema.json
 	State []byte
+	//go:embed validate.schema.json
+	Validate []byte
+	//go:embed version.schema.json
+	Version []byte
 )

@@ -97,6 +97,8 @@ type Revision struct {
 	At        time.Time `json:"at"`
 	Reasons   []string  `json:"reasons,omitempty"`
 	Record    Record    `json:"record"` // as it was written; of a deletion: as it was before
+	// From are the addresses that the instance refers to directly, observed ones as well.
+	From []string `json:"from,omitempty"`
 	// Items are the nested changes and Inputs the observations that the instance was made from,
 	// in the form of a plan's items and observations.
 	Items  json.RawMessage `json:"items,omitempty"`

@@ -182,9 +182,10 @@ func (a *app) apply(f *applyFlags, mode plan.Mode, reviewed *plan.Plan, adjust f
 	return nil
 }
 
-// writes tells whether a plan that changes nothing in the world still writes to state: outputs, or what was seen.
+// writes tells whether a plan that changes nothing in the world still writes to state: outputs,
+// what was seen, or the end of what a killed process has left open.
 func (s *session) writes(p *plan.Plan) bool {
-	if p.Mode == plan.ModeRefresh {
+	if p.Mode == plan.ModeRefresh || s.unsettled {
 		return true
 	}
 	for _, o := range p.Outputs {

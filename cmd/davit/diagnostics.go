@@ -12,17 +12,40 @@ import (
 	"github.com/davit-sh/davit/core/event"
 )
 
-// show prints diagnostics with the lines that they speak of. It returns an error that ends the command.
+// show prints diagnostics with the lines that they speak of: warnings first, errors last, the same one from many
+// instances once. It returns an error that ends the command.
 func (a *app) show(stack *config.Stack, diags hcl.Diagnostics) error {
-	if len(diags) == 0 {
-		return nil
-	}
 	var files map[string]*hcl.File
 	if stack != nil {
 		files = stack.Files
 	}
+	return a.write(files, diags)
+}
+
+// showSource prints diagnostics about a text that is no file.
+func (a *app) showSource(name, text string, diags hcl.Diagnostics) error {
+	return a.write(map[string]*hcl.File{name: {Bytes: []byte(text)}}, diags)
+}
+
+func (a *app) write(files map[string]*hcl.File, diags hcl.Diagnostics) error {
+	if a.collect != nil { // they are printed otherwise
+		*a.collect = append(*a.collect, diags...)
+		a.files = files
+		if diags.HasErrors() {
+			return errShown
+		}
+		return nil
+	}
+	folded := diag.Fold(diags)
 	w := hcl.NewDiagnosticTextWriter(a.err, files, 0, a.color(a.err))
-	for _, d := range diags {
+	warnings := 0
+	for _, d := range folded {
+		if d.Severity == hcl.DiagWarning {
+			warnings++
+			if a.compactWarnings {
+				continue
+			}
+		}
 		shown := *d
 		if hint := diag.InfoOf(d).Hint; hint != "" {
 			if shown.Detail != "" {
@@ -34,15 +57,25 @@ func (a *app) show(stack *config.Stack, diags hcl.Diagnostics) error {
 			return err
 		}
 	}
-	if diags.HasErrors() {
-		return errShown
+	if a.compactWarnings && warnings > 0 {
+		fmt.Fprintf(a.err, "Warnings:\n")
+		for _, d := range folded[:warnings] {
+			fmt.Fprintf(a.err, "- %s\n", d.Summary)
+		}
+		fmt.Fprintln(a.err)
 	}
-	return nil
+	if !diags.HasErrors() {
+		return nil
+	}
+	if errs := len(folded) - warnings; errs > 1 {
+		fmt.Fprintf(a.err, "%d errors.\n", errs)
+	}
+	return errShown
 }
 
 // emitDiagnostics tells diagnostics as events.
 func emitDiagnostics(emit event.Sink, diags hcl.Diagnostics) {
-	for _, d := range diags {
+	for _, d := range diag.Fold(diags) {
 		info := diag.InfoOf(d)
 		e := &event.Diagnostic{Severity: "error", Summary: d.Summary, Detail: d.Detail, Address: info.Address, Hint: info.Hint, Code: info.Code}
 		if d.Severity == hcl.DiagWarning {

@@ -2,71 +2,142 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 
+	"github.com/aymanbagabas/go-udiff"
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/hashicorp/hcl/v2/hclwrite"
 	"github.com/spf13/cobra"
-
-	"github.com/davit-sh/davit/core/config"
 )
 
+// formatter writes files in the usual form, or says which are not in it.
+type formatter struct {
+	*app
+	check, recursive, diff, list, write bool
+	broken                              bool
+}
+
 func (a *app) fmtCmd() *cobra.Command {
-	var check, recursive bool
+	f := &formatter{app: a}
 	cmd := &cobra.Command{
-		Use: "fmt [FOLDER]", Short: "Write the stack's files in the usual form", Args: cobra.MaximumNArgs(1),
+		Use: "fmt [FILE|FOLDER|-]...", Short: "Write the stack's files in the usual form",
+		Long: "Fmt rewrites *.hcl and *.hclvars files, and prints the names of those that it has changed. With - it formats standard input.\n" +
+			"A file that is no HCL is an error; the others are formatted all the same.\n\n" +
+			"  davit fmt -recursive\n  davit fmt -check -diff",
 		RunE: func(_ *cobra.Command, args []string) error {
-			dir := "."
-			if len(args) == 1 {
-				dir = args[0]
+			if len(args) == 0 {
+				args = []string{"."}
 			}
-			return a.format(dir, check, recursive)
+			for _, arg := range args {
+				if err := f.argument(arg); err != nil {
+					return err
+				}
+			}
+			if f.broken {
+				return errShown
+			}
+			return nil
 		},
 	}
-	cmd.Flags().BoolVar(&check, "check", false, "change nothing; exit with 3 if a file is not in the usual form")
-	cmd.Flags().BoolVar(&recursive, "recursive", false, "folders below as well")
+	cmd.Flags().BoolVar(&f.check, "check", false, "change nothing; exit with 3 if a file is not in the usual form")
+	cmd.Flags().BoolVar(&f.recursive, "recursive", false, "folders below as well")
+	cmd.Flags().BoolVar(&f.diff, "diff", false, "print what changes")
+	cmd.Flags().BoolVar(&f.list, "list", true, "print the names of files that change")
+	cmd.Flags().BoolVar(&f.write, "write", true, "write the files")
 	return cmd
 }
 
 // exitUnformatted is what `fmt -check` exits with, as Terraform's.
 const exitUnformatted = 3
 
-func (a *app) format(dir string, check, recursive bool) error {
-	return filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+func (f *formatter) argument(arg string) error {
+	if arg == "-" {
+		src, err := io.ReadAll(f.in)
+		if err != nil {
+			return err
+		}
+		return f.text("standard input", src, func(out []byte) error {
+			_, err := f.out.Write(out)
+			return err
+		})
+	}
+	info, err := os.Stat(arg)
+	if err != nil {
+		return err
+	}
+	if !info.IsDir() {
+		return f.file(arg, info.Mode())
+	}
+	return filepath.WalkDir(arg, func(path string, d fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
 			return err
-		case d.IsDir() && path != dir && (!recursive || strings.HasPrefix(d.Name(), ".")):
+		case d.IsDir() && path != arg && (!f.recursive || strings.HasPrefix(d.Name(), ".")):
 			return filepath.SkipDir
 		case !d.Type().IsRegular() || (filepath.Ext(path) != ".hcl" && filepath.Ext(path) != ".hclvars"):
 			return nil
 		}
-		return a.formatFile(path, check)
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		return f.file(path, info.Mode())
 	})
 }
 
-func (a *app) formatFile(path string, check bool) error {
+func (f *formatter) file(path string, mode fs.FileMode) error {
 	src, err := os.ReadFile(path)
 	if err != nil {
 		return err
 	}
-	f, diags := hclsyntax.ParseConfig(src, path, hcl.InitialPos)
-	if diags.HasErrors() {
-		return a.show(&config.Stack{Files: map[string]*hcl.File{path: f}}, diags)
-	}
-	formatted := hclwrite.Format(src)
-	if bytes.Equal(src, formatted) {
+	return f.text(path, src, func(out []byte) error {
+		if bytes.Equal(src, out) {
+			return nil
+		}
+		if f.list {
+			fmt.Fprintln(f.out, path)
+		}
+		if f.diff {
+			fmt.Fprint(f.out, udiff.Unified("a/"+path, "b/"+path, string(src), string(out)))
+		}
+		if f.check {
+			f.code = exitUnformatted
+			return nil
+		}
+		if !f.write {
+			return nil
+		}
+		return replaceFile(path, out, mode)
+	})
+}
+
+// text formats a text and hands it on. One that is no HCL is reported, and the others go on.
+func (f *formatter) text(name string, src []byte, then func([]byte) error) error {
+	if _, diags := hclsyntax.ParseConfig(src, name, hcl.InitialPos); diags.HasErrors() {
+		f.broken = true
+		_ = f.showSource(name, string(src), diags) // counted at the end
 		return nil
 	}
-	fmt.Fprintln(a.out, path)
-	if check {
-		a.code = exitUnformatted
-		return nil
+	return then(hclwrite.Format(src))
+}
+
+// replaceFile writes a file that is whole at every moment.
+func replaceFile(path string, content []byte, mode fs.FileMode) error {
+	tmp, err := os.CreateTemp(filepath.Dir(path), ".fmt-*")
+	if err != nil {
+		return err
 	}
-	return os.WriteFile(path, formatted, 0o600)
+	defer os.Remove(tmp.Name())
+	_, err = tmp.Write(content)
+	if err := errors.Join(err, tmp.Chmod(mode.Perm()), tmp.Sync(), tmp.Close()); err != nil {
+		return err
+	}
+	return os.Rename(tmp.Name(), path)
 }

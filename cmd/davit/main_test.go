@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"os"
 	"os/exec"
@@ -9,8 +10,10 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"github.com/davit-sh/davit/plugins/registry/embedded"
+	"github.com/davit-sh/davit/schemas"
 	"github.com/davit-sh/davit/sdk"
 )
 
@@ -38,6 +41,7 @@ func TestScripts(t *testing.T) {
 			"plugin":   linkPlugin,
 			"commit":   commit,
 			"fill":     fill,
+			"valid":    valid,
 		},
 	})
 }
@@ -80,4 +84,25 @@ func fill(ts *testscript.TestScript, _ bool, args []string) {
 		text = "locals {\n" + strings.Repeat("  # "+strings.Repeat("x", 96)+"\n", 105000) + "  y = \n}\n"
 	}
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(text), 0o600))
+}
+
+// valid FILE SCHEMA checks a JSON file, or the standard output of the last command, against a published schema; with
+// LINES as a third argument, each line of it.
+func valid(ts *testscript.TestScript, _ bool, args []string) {
+	published := map[string][]byte{"plan": schemas.Plan, "event": schemas.Event, "state": schemas.State, "validate": schemas.Validate, "version": schemas.Version}
+	compiler := jsonschema.NewCompiler()
+	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(published[args[1]]))
+	ts.Check(err)
+	ts.Check(compiler.AddResource(args[1], doc))
+	schema, err := compiler.Compile(args[1])
+	ts.Check(err)
+	texts := []string{ts.ReadFile(args[0])}
+	if len(args) > 2 {
+		texts = strings.Split(strings.TrimSpace(texts[0]), "\n")
+	}
+	for _, text := range texts {
+		v, err := jsonschema.UnmarshalJSON(strings.NewReader(text))
+		ts.Check(err)
+		ts.Check(schema.Validate(v))
+	}
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/davit-sh/davit/core/event"
 	"github.com/davit-sh/davit/core/plan"
 	"github.com/davit-sh/davit/core/view"
+	"github.com/davit-sh/davit/state"
 )
 
 func (a *app) planCmd() *cobra.Command {
@@ -70,6 +71,10 @@ func (s *session) plan(ctx context.Context, opts engine.Options) (*plan.Plan, er
 	}
 	if err := s.app.warnAboutDamage(snapshot.Damaged); err != nil {
 		return nil, err
+	}
+	s.unsettled = len(snapshot.Operations) > 0
+	for _, rec := range snapshot.Records {
+		s.unsettled = s.unsettled || rec.Status == state.StatusPartial
 	}
 	p, diags := s.engine.Plan(ctx, snapshot, opts)
 	if diags.HasErrors() {

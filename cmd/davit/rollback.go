@@ -105,6 +105,6 @@ func (a *app) releaseCmd() *cobra.Command {
 			})
 		},
 	}
-	f.addLock(cmd)
+	f.addLockTimeout(cmd)
 	return cmd
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/hashicorp/hcl/v2"
 	"github.com/mattn/go-isatty"
 	"github.com/spf13/cobra"
 )
@@ -27,7 +28,12 @@ type app struct {
 	out, err io.Writer
 	dir      string
 	noColor  bool
-	code     int
+	// compactWarnings prints warnings without their details.
+	compactWarnings bool
+	// collect takes diagnostics instead of standard error, with the files that they are about.
+	collect *hcl.Diagnostics
+	files   map[string]*hcl.File
+	code    int
 	// soft ends on the first interrupt: start nothing new. hard ends on the second.
 	soft, hard context.Context
 }
@@ -50,7 +56,8 @@ func run(args []string, in io.Reader, out, errw io.Writer) int {
 	}
 	root.PersistentFlags().StringVar(&a.dir, "chdir", "", "change to this `folder` first")
 	root.PersistentFlags().BoolVar(&a.noColor, "no-color", false, "print without colour")
-	root.AddCommand(a.initCmd(), a.validateCmd(), a.fmtCmd(), a.planCmd(), a.applyCmd(), a.destroyCmd(), a.refreshCmd(), a.importCmd(), a.rollbackCmd(), a.releaseCmd(), a.showCmd(),
+	root.PersistentFlags().BoolVar(&a.compactWarnings, "compact-warnings", false, "print warnings without their details")
+	root.AddCommand(a.initCmd(), a.validateCmd(), a.fmtCmd(), a.planCmd(), a.applyCmd(), a.destroyCmd(), a.refreshCmd(), a.importCmd(), a.whyCmd(), a.historyCmd(), a.outputCmd(), a.graphCmd(), a.consoleCmd(), a.rollbackCmd(), a.releaseCmd(), a.showCmd(),
 		a.stateCmd(), a.schemaCmd(), a.versionCmd(), a.pluginCmd(), a.registryCmd(), a.forceUnlockCmd())
 	root.SetArgs(twoDashes(args))
 	root.SetIn(in)

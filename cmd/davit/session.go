@@ -35,6 +35,10 @@ type stackFlags struct {
 	guard          bool
 }
 
+func (f *stackFlags) addLockTimeout(cmd *cobra.Command) {
+	cmd.Flags().DurationVar(&f.lockTimeout, "lock-timeout", 0, "how long to wait for the lock on the state")
+}
+
 // planFlags are the flags of every verb that makes a plan.
 type planFlags struct {
 	targets, excludes, replace []string
@@ -92,7 +96,7 @@ func (f *stackFlags) add(cmd *cobra.Command) {
 
 func (f *stackFlags) addLock(cmd *cobra.Command) {
 	f.guard = true
-	cmd.Flags().DurationVar(&f.lockTimeout, "lock-timeout", 0, "how long to wait for the lock on the state")
+	f.addLockTimeout(cmd)
 	cmd.Flags().IntVar(&f.parallel, "parallelism", 0, "how many operations run at once (10)")
 }
 
@@ -114,6 +118,8 @@ type session struct {
 	engine *engine.Engine
 	host   *pluginhost.Host
 	store  state.Store
+
+	unsettled bool // state has operations that were cut off
 }
 
 func (s *session) close() {
@@ -303,7 +309,7 @@ func (a *app) openState(stack *config.Stack) (state.Store, error) {
 func (s *session) lock(ctx context.Context, what string, wait time.Duration) (state.Lease, error) {
 	who := state.Holder{Who: whoami(), PID: os.Getpid(), What: what}
 	deadline := time.Now().Add(wait)
-	told := false
+	var told time.Time
 	for {
 		lease, err := s.store.Lock(ctx, who)
 		var locked *state.LockedError
@@ -313,9 +319,9 @@ func (s *session) lock(ctx context.Context, what string, wait time.Duration) (st
 		if !time.Now().Before(deadline) {
 			return nil, fmt.Errorf("%w.\nWait for it with -lock-timeout=5m, or, if that process is gone for good, run davit force-unlock %s", err, locked.Holder.ID)
 		}
-		if !told {
-			fmt.Fprintf(s.app.err, "Waiting for the lock: %s.\n", locked)
-			told = true
+		if time.Since(told) >= tellEvery {
+			fmt.Fprintf(s.app.err, "Waiting for the lock, at most %s longer: %s.\n", time.Until(deadline).Round(time.Second), locked)
+			told = time.Now()
 		}
 		select {
 		case <-ctx.Done():
@@ -324,6 +330,9 @@ func (s *session) lock(ctx context.Context, what string, wait time.Duration) (st
 		}
 	}
 }
+
+// tellEvery is how often somebody who waits for the lock hears how long it may still take.
+const tellEvery = 10 * time.Second
 
 // whoami is user@host, for locks and histories.
 func whoami() string {

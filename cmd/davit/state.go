@@ -3,12 +3,16 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
+	"slices"
+	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/davit-sh/davit/core/addr"
 	"github.com/davit-sh/davit/core/config"
 	"github.com/davit-sh/davit/core/diag"
 	"github.com/davit-sh/davit/core/view"
@@ -16,24 +20,48 @@ import (
 )
 
 func (a *app) stateCmd() *cobra.Command {
-	cmd := &cobra.Command{Use: "state", Short: "Look at the state"}
-	list := &cobra.Command{
-		Use: "list", Short: "List the addresses in the state", Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
+	cmd := &cobra.Command{Use: "state", Short: "Look at the state, and mend it"}
+	cmd.AddCommand(a.stateListCmd(), a.stateShowCmd(), a.stateMvCmd(), a.stateRmCmd(), a.statePullCmd(), a.statePushCmd(), a.stateReplaceCmd(), a.stateOperationsCmd())
+	return cmd
+}
+
+func (a *app) stateListCmd() *cobra.Command {
+	return &cobra.Command{
+		Use: "list [ADDRESS...]", Short: "List the addresses in the state, all or those of blocks and modules",
+		Long: "List prints the addresses that the state has records of.\n\n  davit state list\n  davit state list 'module.shop[\"eu\"]'",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var places []addr.Place
+			for _, arg := range args {
+				p, err := addr.ParsePlace(arg)
+				if err != nil {
+					return err
+				}
+				places = append(places, p)
+			}
 			return a.withState(cmd.Context(), func(_ state.Store, s *state.Snapshot) error {
-				view.StateList(a.out, s, sortedKeys(s.Records))
+				var list []string
+				for _, address := range sortedKeys(s.Records) {
+					i, err := addr.Parse(address)
+					if len(places) == 0 || (err == nil && slices.ContainsFunc(places, func(p addr.Place) bool { return p.Matches(i) })) {
+						list = append(list, address)
+					}
+				}
+				view.StateList(a.out, s, list)
 				return nil
 			})
 		},
 	}
+}
+
+func (a *app) stateShowCmd() *cobra.Command {
 	var asJSON bool
-	show := &cobra.Command{
-		Use: "show ADDRESS", Short: "Print one record of the state", Args: cobra.ExactArgs(1),
+	cmd := &cobra.Command{
+		Use: "show ADDRESS", Short: "Print one record of the state", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeAddress,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.withState(cmd.Context(), func(_ state.Store, s *state.Snapshot) error {
-				r, ok := s.Records[args[0]]
-				if !ok {
-					return fmt.Errorf("the state has no record of %s.%s", args[0], diag.DidYouMean(args[0], sortedKeys(s.Records)))
+				r, err := recordOf(s, args[0])
+				if err != nil {
+					return err
 				}
 				if asJSON {
 					return writeJSON(a.out, r)
@@ -43,9 +71,208 @@ func (a *app) stateCmd() *cobra.Command {
 			})
 		},
 	}
-	show.Flags().BoolVar(&asJSON, "json", false, "print JSON")
-	cmd.AddCommand(list, show)
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
+}
+
+func recordOf(s *state.Snapshot, address string) (state.Record, error) {
+	r, ok := s.Records[address]
+	if !ok {
+		return r, fmt.Errorf("the state has no record of %s.%s", address, diag.DidYouMean(address, sortedKeys(s.Records)))
+	}
+	return r, nil
+}
+
+// stateWriter makes a verb that writes to state, under the lock.
+func (a *app) stateWriter(cmd *cobra.Command, write func(args []string, s *state.Snapshot, commit func(state.Batch) error, lease state.Lease) error) *cobra.Command {
+	var f stackFlags
+	f.addLockTimeout(cmd)
+	cmd.RunE = func(_ *cobra.Command, args []string) error {
+		return a.withState(a.soft, func(store state.Store, _ *state.Snapshot) error {
+			lease, err := (&session{app: a, store: store}).lock(a.soft, "davit state "+cmd.Name(), f.lockTimeout)
+			if err != nil {
+				return err
+			}
+			defer lease.Release(a.hard) //nolint:errcheck // it expires by itself
+			s, err := store.Load(a.soft)
+			if err != nil {
+				return err
+			}
+			return write(args, s, func(b state.Batch) error {
+				_, err := lease.Commit(a.hard, b)
+				return err
+			}, lease)
+		})
+	}
+	return cmd
+}
+
+func (a *app) stateMvCmd() *cobra.Command {
+	return a.stateWriter(&cobra.Command{
+		Use: "mv FROM TO", Short: "Give a record another address, with its history", Args: cobra.ExactArgs(2), ValidArgsFunction: a.completeAddress,
+		Long: "Mv renames a record. A moved block in the stack does the same as a part of a plan, where it is reviewed.\n\n" +
+			"  davit state mv application.kubernetes.api application.kubernetes.web",
+	}, func(args []string, s *state.Snapshot, commit func(state.Batch) error, _ state.Lease) error {
+		from, to := args[0], args[1]
+		if _, err := recordOf(s, from); err != nil {
+			return err
+		}
+		was, err1 := addr.Parse(from)
+		now, err2 := addr.Parse(to)
+		switch {
+		case err1 != nil || err2 != nil:
+			return errors.Join(err1, err2)
+		case was.Kind != now.Kind || was.Type != now.Type:
+			return fmt.Errorf("%s cannot become %s: only the name, the key and the module may change", from, to)
+		}
+		if _, taken := s.Records[to]; taken {
+			return fmt.Errorf("the state has a record of %s already", to)
+		}
+		b := state.Batch{Move: []state.Move{{From: from, To: to}}}
+		for _, address := range sortedKeys(s.Records) {
+			rec := s.Records[address]
+			if i := slices.Index(rec.DependsOn, from); i >= 0 && address != from {
+				rec.DependsOn = slices.Clone(rec.DependsOn)
+				rec.DependsOn[i] = to
+				b.Put = append(b.Put, rec)
+			}
+		}
+		if err := commit(b); err != nil {
+			return err
+		}
+		fmt.Fprintf(a.out, "%s is now %s.\n", from, to)
+		return nil
+	})
+}
+
+func (a *app) stateRmCmd() *cobra.Command {
+	return a.stateWriter(&cobra.Command{
+		Use: "rm ADDRESS...", Short: "Forget what a record stands for, and leave it alone", Args: cobra.MinimumNArgs(1), ValidArgsFunction: a.completeAddress,
+		Long: "Rm removes records. What they stand for stays as it is, and the next plan knows nothing of it.\n\n" +
+			"  davit state rm application.kubernetes.api",
+	}, func(args []string, s *state.Snapshot, commit func(state.Batch) error, _ state.Lease) error {
+		for _, address := range args {
+			if _, err := recordOf(s, address); err != nil && !slices.Contains(s.Damaged, address) {
+				return err
+			}
+		}
+		if err := commit(state.Batch{Delete: args}); err != nil {
+			return err
+		}
+		for _, address := range args {
+			fmt.Fprintf(a.out, "Forgot %s.\n", address)
+		}
+		return nil
+	})
+}
+
+func (a *app) statePullCmd() *cobra.Command {
+	return &cobra.Command{
+		Use: "pull", Short: "Print the whole state with its history, as JSON", Args: cobra.NoArgs,
+		Long: "Pull prints what davit state push takes. It holds no secrets.\n\n  davit state pull > backup.json",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.withState(cmd.Context(), func(store state.Store, s *state.Snapshot) error {
+				history, err := store.History(cmd.Context(), "")
+				if err != nil {
+					return err
+				}
+				return writeJSON(a.out, state.Archive{Snapshot: *s, History: history})
+			})
+		},
+	}
+}
+
+func (a *app) statePushCmd() *cobra.Command {
+	var force bool
+	cmd := a.stateWriter(&cobra.Command{
+		Use: "push FILE", Short: "Replace the whole state by what davit state pull printed", Args: cobra.ExactArgs(1),
+		Long: "Push refuses the state of another stack, and one that is older than what is there, unless -force is given.\n\n  davit state push backup.json",
+	}, func(args []string, s *state.Snapshot, _ func(state.Batch) error, lease state.Lease) error {
+		var archive state.Archive
+		if err := readStrict(args[0], &archive); err != nil {
+			return err
+		}
+		switch {
+		case archive.Format > state.Format:
+			return &state.FormatError{Where: args[0], Got: archive.Format, Know: state.Format}
+		case archive.Lineage == "":
+			return fmt.Errorf("%s is no state: it has no lineage", args[0])
+		case s.Lineage != "" && s.Lineage != archive.Lineage && !force:
+			return fmt.Errorf("%s is the state of another stack (lineage %s, and here is %s); -force takes it all the same", args[0], archive.Lineage, s.Lineage)
+		case archive.Serial < s.Serial && !force:
+			return fmt.Errorf("%s is older (serial %d) than the state that is there (serial %d); -force takes it all the same", args[0], archive.Serial, s.Serial)
+		}
+		archive.Serial = max(archive.Serial, s.Serial) + 1
+		archive.Format = state.Format
+		if err := lease.Replace(a.hard, &archive); err != nil {
+			return err
+		}
+		fmt.Fprintf(a.out, "The state has %d records now.\n", len(archive.Records))
+		return nil
+	})
+	cmd.Flags().BoolVar(&force, "force", false, "take the state of another stack, or an older one")
+	return cmd
+}
+
+func (a *app) stateReplaceCmd() *cobra.Command {
+	return a.stateWriter(&cobra.Command{
+		Use: "replace ADDRESS FILE", Short: "Replace one record by JSON in the form of davit state show -json", Args: cobra.ExactArgs(2), ValidArgsFunction: a.completeAddress,
+		Long: "Replace mends a record by hand.\n\n  davit state show -json application.kubernetes.api > r.json\n  davit state replace application.kubernetes.api r.json",
+	}, func(args []string, _ *state.Snapshot, commit func(state.Batch) error, _ state.Lease) error {
+		var rec state.Record
+		if err := readStrict(args[1], &rec); err != nil {
+			return err
+		}
+		at, err := addr.Parse(args[0])
+		switch {
+		case err != nil:
+			return err
+		case rec.Address != args[0] || rec.Kind != at.Kind || rec.Type != at.Type:
+			return fmt.Errorf("%s is a record of %s, not of %s", args[1], rec.Address, args[0])
+		case rec.Status != state.StatusOK && rec.Status != state.StatusPartial:
+			return fmt.Errorf("%s has the status %q: it is %q or %q", args[1], rec.Status, state.StatusOK, state.StatusPartial)
+		}
+		rec.Updated = time.Now().UTC()
+		if err := commit(state.Batch{Put: []state.Record{rec}}); err != nil {
+			return err
+		}
+		fmt.Fprintf(a.out, "Replaced the record of %s.\n", args[0])
+		return nil
+	})
+}
+
+func (a *app) stateOperationsCmd() *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use: "operations", Short: "List operations that have begun and not ended", Args: cobra.NoArgs,
+		Long: "Operations lists what a process that was killed has left open. The next apply looks what came of each of them, and goes on.\n\n  davit state operations",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.withState(cmd.Context(), func(_ state.Store, s *state.Snapshot) error {
+				if asJSON {
+					return writeJSON(a.out, s.Operations)
+				}
+				view.Operations(a.out, s, time.Now())
+				return nil
+			})
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
+}
+
+// readStrict reads a JSON file that has nothing in it but what is known.
+func readStrict(name string, into any) error {
+	f, err := os.Open(name)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	d := json.NewDecoder(f)
+	d.DisallowUnknownFields()
+	if err := d.Decode(into); err != nil {
+		return fmt.Errorf("%s cannot be read: %w", name, err)
+	}
+	return nil
 }
 
 func (a *app) forceUnlockCmd() *cobra.Command {
@@ -63,8 +290,13 @@ func (a *app) forceUnlockCmd() *cobra.Command {
 	}
 }
 
-// withState opens the stack's state for reading.
+// withState opens the stack's state.
 func (a *app) withState(ctx context.Context, fn func(state.Store, *state.Snapshot) error) error {
+	return a.withStack(ctx, func(_ *config.Stack, store state.Store, s *state.Snapshot) error { return fn(store, s) })
+}
+
+// withStack reads the stack's own files and opens its state.
+func (a *app) withStack(ctx context.Context, fn func(*config.Stack, state.Store, *state.Snapshot) error) error {
 	dir, err := os.Getwd()
 	if err != nil {
 		return err
@@ -82,7 +314,7 @@ func (a *app) withState(ctx context.Context, fn func(state.Store, *state.Snapsho
 	if err != nil {
 		return err
 	}
-	return fn(store, s)
+	return fn(stack, store, s)
 }
 
 func writeJSON(w io.Writer, v any) error {

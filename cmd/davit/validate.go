@@ -1,28 +1,126 @@
 package main
 
 import (
+	"bufio"
+	"errors"
 	"fmt"
 
+	"github.com/hashicorp/hcl/v2"
 	"github.com/spf13/cobra"
+
+	"github.com/davit-sh/davit/core/diag"
 )
+
+// findings is what `validate -json` prints: see schemas/validate.schema.json.
+type findings struct {
+	Format      int       `json:"format_version"`
+	Valid       bool      `json:"valid"`
+	Errors      int       `json:"error_count"`
+	Warnings    int       `json:"warning_count"`
+	Diagnostics []finding `json:"diagnostics"`
+}
+
+type finding struct {
+	Severity string   `json:"severity"`
+	Summary  string   `json:"summary"`
+	Detail   string   `json:"detail,omitempty"`
+	Address  string   `json:"address,omitempty"`
+	Code     string   `json:"code,omitempty"`
+	Hint     string   `json:"hint,omitempty"`
+	Range    *place   `json:"range,omitempty"`
+	Snippet  *snippet `json:"snippet,omitempty"`
+}
+
+type place struct {
+	File  string   `json:"filename"`
+	Start position `json:"start"`
+	End   position `json:"end"`
+}
+
+type position struct {
+	Line   int `json:"line"`
+	Column int `json:"column"`
+	Byte   int `json:"byte"`
+}
+
+// snippet is the text that a finding is about: whole lines.
+type snippet struct {
+	Code      string `json:"code"`
+	StartLine int    `json:"start_line"`
+}
 
 func (a *app) validateCmd() *cobra.Command {
 	var f stackFlags
+	var asJSON bool
 	cmd := &cobra.Command{
-		Use: "validate", Short: "Check the stack without looking at the world", Args: cobra.NoArgs,
+		Use: "validate", Short: "Check the stack without looking at the world",
+		Long: "Validate reads the stack and its modules, checks every reference and type, and asks the plugins about each block.\n\n" +
+			"  davit validate\n  davit validate -json",
+		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			s, err := a.open(a.soft, &f, nil)
-			if err != nil {
+			if asJSON {
+				a.collect = &hcl.Diagnostics{}
+			}
+			err := a.validate(&f)
+			if !asJSON {
+				if err == nil {
+					fmt.Fprintln(a.out, "The stack is valid.")
+				}
 				return err
 			}
-			defer s.close()
-			if err := a.show(s.stack, s.engine.Validate(a.soft)); err != nil {
+			if err != nil && !errors.Is(err, errShown) {
+				*a.collect = append(*a.collect, diag.Plain("The stack cannot be checked", err.Error()))
+			}
+			out := a.findings(*a.collect)
+			if err := writeJSON(a.out, out); err != nil {
 				return err
 			}
-			fmt.Fprintln(a.out, "The stack is valid.")
+			if !out.Valid {
+				return errShown
+			}
 			return nil
 		},
 	}
 	f.add(cmd)
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON: schemas/validate.schema.json")
 	return cmd
+}
+
+func (a *app) validate(f *stackFlags) error {
+	s, err := a.open(a.soft, f, nil)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	return a.show(s.stack, s.engine.Validate(a.soft))
+}
+
+func (a *app) findings(diags hcl.Diagnostics) findings {
+	out := findings{Format: 1, Diagnostics: []finding{}}
+	for _, d := range diag.Fold(diags) {
+		info := diag.InfoOf(d)
+		f := finding{Severity: "error", Summary: d.Summary, Detail: d.Detail, Address: info.Address, Code: info.Code, Hint: info.Hint}
+		if d.Severity == hcl.DiagWarning {
+			f.Severity = "warning"
+			out.Warnings++
+		} else {
+			out.Errors++
+		}
+		if r := d.Subject; r != nil {
+			f.Range = &place{File: r.Filename, Start: position(r.Start), End: position(r.End)}
+			if file := a.files[r.Filename]; file != nil && r.CanSliceBytes(file.Bytes) {
+				lines := hcl.NewRangeScanner(file.Bytes, r.Filename, bufio.ScanLines)
+				text := ""
+				for lines.Scan() {
+					if at := lines.Range().Start.Line; at >= r.Start.Line && at <= r.End.Line {
+						text += string(lines.Bytes()) + "\n"
+					}
+				}
+				f.Snippet = &snippet{Code: text, StartLine: r.Start.Line}
+			}
+		}
+		out.Diagnostics = append(out.Diagnostics, f)
+	}
+	out.Valid = out.Errors == 0
+	return out
 }

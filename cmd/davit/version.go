@@ -2,23 +2,47 @@ package main
 
 import (
 	"fmt"
+	"os"
 	"runtime"
 
 	"github.com/spf13/cobra"
+
+	"github.com/davit-sh/davit/sdk/handshake"
 )
+
+// versions is what `version -json` prints: see schemas/version.schema.json.
+type versions struct {
+	Version  string            `json:"version"`
+	Go       string            `json:"go"`
+	Platform string            `json:"platform"`
+	Protocol int               `json:"plugin_protocol"`
+	Plugins  map[string]string `json:"plugins"` // built-in ones, and those that the stack here has locked
+}
 
 func (a *app) versionCmd() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use: "version", Short: "Print the version", Args: cobra.NoArgs,
+		Long: "Version prints davit's version; -json adds the plugins, those that the stack here has locked among them.\n\n  davit version -json",
 		RunE: func(*cobra.Command, []string) error {
-			if asJSON {
-				return writeJSON(a.out, map[string]any{"version": version, "go": runtime.Version(), "platform": runtime.GOOS + "/" + runtime.GOARCH, "plugins": sortedKeys(builtins)})
+			if !asJSON {
+				fmt.Fprintf(a.out, "davit %s (%s/%s, %s)\n", version, runtime.GOOS, runtime.GOARCH, runtime.Version())
+				return nil
 			}
-			fmt.Fprintf(a.out, "davit %s (%s/%s, %s)\n", version, runtime.GOOS, runtime.GOARCH, runtime.Version())
-			return nil
+			v := versions{Version: version, Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH, Protocol: int(handshake.Config.ProtocolVersion), Plugins: map[string]string{}}
+			for name := range builtins {
+				v.Plugins[name] = version
+			}
+			if dir, err := os.Getwd(); err == nil {
+				if locked, err := readLock(dir); err == nil { // no stack here, or one that init complains about
+					for name, l := range locked {
+						v.Plugins[name] = l.Version
+					}
+				}
+			}
+			return writeJSON(a.out, v)
 		},
 	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON: schemas/version.schema.json")
 	return cmd
 }

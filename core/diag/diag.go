@@ -49,3 +49,65 @@ func DidYouMean(got string, among []string) string {
 	}
 	return fmt.Sprintf(" Did you mean %q?", best)
 }
+
+// Fold puts warnings before errors and makes one diagnostic of those that differ in their instance only.
+func Fold(diags hcl.Diagnostics) hcl.Diagnostics {
+	type key struct {
+		severity       hcl.DiagnosticSeverity
+		code, text, at string
+	}
+	var order []key
+	same := map[key]hcl.Diagnostics{}
+	for _, d := range diags {
+		info := InfoOf(d)
+		k := key{severity: d.Severity, code: info.Code, text: bare(d.Summary, info.Address) + "\x00" + bare(d.Detail, info.Address) + "\x00" + info.Hint}
+		if d.Subject != nil && info.Address == "" {
+			k.at = d.Subject.String()
+		}
+		if _, seen := same[k]; !seen {
+			order = append(order, k)
+		}
+		same[k] = append(same[k], d)
+	}
+	sort.SliceStable(order, func(i, j int) bool { return order[i].severity == hcl.DiagWarning && order[j].severity == hcl.DiagError })
+	out := make(hcl.Diagnostics, 0, len(order))
+	for _, k := range order {
+		out = append(out, folded(same[k]))
+	}
+	return out
+}
+
+// bare is a text without the instance that it speaks of.
+func bare(text, address string) string {
+	if address == "" {
+		return text
+	}
+	return strings.ReplaceAll(text, address, "\x00")
+}
+
+// named is how many instances a folded diagnostic names.
+const named = 3
+
+func folded(list hcl.Diagnostics) *hcl.Diagnostic {
+	first := list[0]
+	var addresses []string
+	seen := map[string]bool{}
+	for _, d := range list {
+		if a := InfoOf(d).Address; a != "" && !seen[a] {
+			seen[a] = true
+			addresses = append(addresses, a)
+		}
+	}
+	sort.Strings(addresses)
+	if len(addresses) < 2 {
+		return first
+	}
+	out := *first
+	out.Summary = fmt.Sprintf("%d instances: %s", len(addresses), strings.TrimPrefix(first.Summary, InfoOf(first).Address+": "))
+	about := strings.Join(addresses[:min(named, len(addresses))], ", ")
+	if n := len(addresses) - named; n > 0 {
+		about += fmt.Sprintf(" and %d more", n)
+	}
+	out.Detail = strings.TrimSpace(first.Detail + "\n\nThis is about " + about + ".")
+	return &out
+}

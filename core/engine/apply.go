@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -293,7 +294,27 @@ func (a *applying) unchanged(in *instance, c *plan.Change) hcl.Diagnostics {
 		return append(diags, a.failure(in, "reading the plan", err))
 	}
 	in.value = in.node.typ.value(in.addr, in.config, fit(outputs, in.node.typ.outputType))
+	if err := a.whole(in, outputs); err != nil {
+		return append(diags, a.failure(in, "writing its record to state", err))
+	}
 	return append(diags, a.conditions(in, in.node.block.Lifecycle.Post, "after it", in.value)...)
+}
+
+// whole writes the record of an instance that an earlier operation left unfinished, and that turned out to be as it should.
+func (a *applying) whole(in *instance, outputs cty.Value) error {
+	rec, ok := a.record(in.addr.String())
+	if !ok || rec.Status != state.StatusPartial || !outputs.IsWhollyKnown() {
+		return nil
+	}
+	config, err1 := stored(in.node.typ.pluginConfig(in.config))
+	out, err2 := stored(outputs)
+	if err := errors.Join(err1, err2); err != nil {
+		return err
+	}
+	now := *rec
+	now.Status, now.Config, now.Outputs, now.Fingerprints = state.StatusOK, config, out, a.fingerprints(in.config)
+	now.DependsOn, now.Updated = a.managedUpstream(in), time.Now().UTC()
+	return a.commit(state.Batch{Put: []state.Record{now}})
 }
 
 // change carries out one change and keeps account of it. in is nil for a deletion.

@@ -40,6 +40,9 @@ func (r *run) observe(ctx context.Context, in *instance, pinned *plan.Observatio
 	if diags.HasErrors() {
 		return diags
 	}
+	if pinned != nil { // what was reviewed tells what was news then
+		o.Items, o.Reasons, o.Before = pinned.Items, pinned.Reasons, pinned.Before
+	}
 	in.value = in.node.typ.value(in.addr, config, outputs)
 	diags = append(diags, r.conditions(in, in.node.block.Lifecycle.Post, "after it was looked at", in.value)...)
 	stored, err := plan.NewValue(outputs)

@@ -21,7 +21,7 @@ const (
 func (a *applying) newRevision(c *plan.Change, in *instance, rec *state.Record, operation string) state.Revision {
 	rev := state.Revision{
 		Operation: operation, Action: string(c.Action), Plan: a.plan.Digest, Who: a.opts.Who, At: time.Now().UTC(),
-		Reasons: c.Reasons, Record: *rec,
+		Reasons: c.Reasons, Record: *rec, From: addresses(in.deps),
 	}
 	if len(c.Items) > 0 {
 		rev.Items, _ = json.Marshal(c.Items) // plain data

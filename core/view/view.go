@@ -170,6 +170,9 @@ func plural(n int, one, many string) string {
 	return fmt.Sprintf("%d %s", n, many)
 }
 
+// Value writes a value in the form of JSON, on one line.
+func Value(raw json.RawMessage) string { return fieldValue(raw) }
+
 // longest is how much of one value is shown.
 const longest = 400
 

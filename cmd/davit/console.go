@@ -1,0 +1,112 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/mattn/go-isatty"
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/davit-sh/davit/core/engine"
+	"github.com/davit-sh/davit/core/view"
+)
+
+func (a *app) consoleCmd() *cobra.Command {
+	var f stackFlags
+	var fresh bool
+	cmd := &cobra.Command{
+		Use: "console", Short: "Try expressions",
+		Long: "Console evaluates expressions, a line each, with the stack's variables, locals and functions, and with what state has of its blocks;\n" +
+			"-plan looks at the world first and takes what a plan says. It changes nothing and takes no lock.\n\n" +
+			"  echo 'policy.semver.api.tag' | davit console",
+		Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			s, err := a.open(a.soft, &f, nil)
+			if err != nil {
+				return err
+			}
+			defer s.close()
+			c, err := s.console(a.soft, fresh)
+			if err != nil {
+				return err
+			}
+			return a.converse(c)
+		},
+	}
+	f.add(cmd)
+	cmd.Flags().BoolVar(&fresh, "plan", false, "take values of a new plan instead of those in state")
+	return cmd
+}
+
+func (s *session) console(ctx context.Context, fresh bool) (*engine.Console, error) {
+	snapshot, err := s.store.Load(ctx)
+	if err != nil {
+		return nil, err
+	}
+	c, diags := s.engine.Console(ctx, snapshot, fresh)
+	if diags.HasErrors() {
+		return nil, s.app.show(s.stack, diags)
+	}
+	return c, nil
+}
+
+// converse reads expressions and prints their values. A wrong one ends it, unless a person is there to correct it.
+func (a *app) converse(c *engine.Console) error {
+	next, end, person := a.lines()
+	defer end()
+	pending := ""
+	for {
+		line, err := next(pending != "")
+		if err != nil && !errors.Is(err, io.EOF) {
+			return err
+		}
+		text := strings.TrimSpace(pending + line)
+		switch {
+		case text == "exit" || (text == "" && err != nil):
+			return nil
+		case text == "":
+			continue
+		case err == nil && engine.Unfinished(text):
+			pending = text + "\n"
+			continue
+		}
+		pending = ""
+		value, diags := c.Eval(text)
+		if diags.HasErrors() {
+			if shown := a.showSource("expression", text, diags); !person {
+				return shown
+			}
+			continue
+		}
+		fmt.Fprintln(a.out, view.Cty(value))
+		if err != nil {
+			return nil
+		}
+	}
+}
+
+// lines reads lines of a terminal, with editing and history, or of a pipe.
+func (a *app) lines() (next func(more bool) (string, error), end func(), person bool) {
+	f, ok := a.in.(*os.File)
+	if ok && isatty.IsTerminal(f.Fd()) {
+		if before, err := term.MakeRaw(int(f.Fd())); err == nil { //nolint:gosec // a file descriptor is a small number
+			t := term.NewTerminal(struct {
+				io.Reader
+				io.Writer
+			}{f, a.out}, "> ")
+			a.out, a.err = t, t
+			return func(more bool) (string, error) {
+				t.SetPrompt(map[bool]string{false: "> ", true: ". "}[more])
+				return t.ReadLine()
+			}, func() { _ = term.Restore(int(f.Fd()), before) }, true //nolint:gosec // as above
+		}
+	}
+	r := bufio.NewReader(a.in)
+	return func(bool) (string, error) { return r.ReadString('\n') }, func() {}, false
+}

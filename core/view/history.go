@@ -1,0 +1,65 @@
+package view
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/dustin/go-humanize"
+
+	"github.com/davit-sh/davit/core/plan"
+	"github.com/davit-sh/davit/state"
+)
+
+// History prints the revisions of an instance, newest first. hold says at which of them it is held, if at any.
+func History(w io.Writer, list []state.Revision, hold *state.Hold, now time.Time, o Options) {
+	p := palette{o.Color}
+	for _, r := range list {
+		line := fmt.Sprintf("%s  %s  %s by %s", p.bold(fmt.Sprintf("%4d", r.Number)), r.At.Local().Format(time.DateTime),
+			p.action(plan.Action(r.Action), did[plan.Action(r.Action)]), clean(r.Who))
+		if hold != nil && hold.Revision == r.Number {
+			line += "  " + p.bold("(held)")
+		}
+		fmt.Fprintf(w, "%s  %s\n", line, p.faint(humanize.RelTime(r.At, now, "ago", "from now")))
+		for _, reason := range r.Reasons {
+			fmt.Fprintf(w, "      %s%s\n", p.faint("because "), clean(reason))
+		}
+		if s := itemsLine(r.Items); s != "" {
+			fmt.Fprintf(w, "      %s\n", s)
+		}
+	}
+}
+
+// itemsLine names the nested changes of a revision.
+func itemsLine(raw json.RawMessage) string {
+	var items []plan.Item
+	if len(raw) == 0 || json.Unmarshal(raw, &items) != nil {
+		return ""
+	}
+	var parts []string
+	for _, i := range items {
+		if i.Action != plan.None {
+			parts = append(parts, fmt.Sprintf("%s %s %s", symbols[i.Action], clean(i.Kind), clean(i.Name)))
+		}
+	}
+	if n := len(parts) - few; n > 0 {
+		parts = append(parts[:few], fmt.Sprintf("and %d more", n))
+	}
+	return strings.Join(parts, ", ")
+}
+
+// Operations prints what has begun and not ended.
+func Operations(w io.Writer, s *state.Snapshot, now time.Time) {
+	for _, id := range slices.Sorted(maps.Keys(s.Operations)) {
+		op := s.Operations[id]
+		line := fmt.Sprintf("%s  %s of %s, begun %s", op.ID, clean(op.Action), clean(op.Address), humanize.RelTime(op.Begun, now, "ago", "from now"))
+		if op.Checkpoint != nil {
+			line += ", with a part of its result"
+		}
+		fmt.Fprintln(w, line)
+	}
+}
