@@ -607,3 +607,14 @@ application "a" "y" { name = "y" }
 		t.Errorf("it depends on %v", got)
 	}
 }
+
+// An error of a function that repeats its argument does not show a secret.
+func TestErrorsShowNoSecrets(t *testing.T) {
+	f := newFixture(t)
+	secret := "hunter2-hunter2"
+	f.given = []eval.Given{{Name: "s", Text: &secret}}
+	_, diags := f.tryPlan("variable \"s\" { sensitive = true }\napplication \"a\" \"x\" { name = tostring(parseint(var.s, 10)) }\n", plan.ModeApply)
+	if !diags.HasErrors() || strings.Contains(diags.Error(), secret) {
+		t.Errorf("the error is %v", diags)
+	}
+}

@@ -224,7 +224,11 @@ func (n *node) add(in *instance) {
 	n.instances[in.addr.Key] = in
 }
 
+// report keeps findings. A function's error may repeat its argument: what is sensitive in it is masked.
 func (r *run) report(diags ...*hcl.Diagnostic) {
+	for _, d := range diags {
+		d.Summary, d.Detail = r.secrets.mask(d.Summary), r.secrets.mask(d.Detail)
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.diags = append(r.diags, diags...)

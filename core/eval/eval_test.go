@@ -14,6 +14,7 @@ import (
 
 	"github.com/davit-sh/davit/core/config"
 	"github.com/davit-sh/davit/core/eval"
+	"github.com/davit-sh/davit/core/functions"
 	pluginv1 "github.com/davit-sh/davit/schemas/plugin/v1"
 )
 
@@ -71,7 +72,7 @@ func TestReferences(t *testing.T) {
 
 func evaluate(t *testing.T, dir, text string) (cty.Value, hcl.Diagnostics) {
 	t.Helper()
-	return parse(t, text).Value(&hcl.EvalContext{Functions: eval.Functions(dir)})
+	return parse(t, text).Value(&hcl.EvalContext{Functions: functions.All(dir)})
 }
 
 func TestFunctions(t *testing.T) {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/davit-sh/davit/core/addr"
 	"github.com/davit-sh/davit/core/config"
+	"github.com/davit-sh/davit/core/functions"
 )
 
 // Instances is where a scope finds the values of blocks.
@@ -163,7 +164,7 @@ func (s *Scope) functions() map[string]function.Function {
 	defer s.shared.mu.Unlock()
 	f := s.shared.functions[s.Module.Dir]
 	if f == nil {
-		f = Functions(s.Module.Dir)
+		f = functions.All(s.Module.Dir)
 		s.shared.functions[s.Module.Dir] = f
 	}
 	return f

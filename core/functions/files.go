@@ -1,0 +1,178 @@
+package functions
+
+import (
+	"crypto/md5"  //nolint:gosec // filemd5: what others have computed is compared, nothing is protected
+	"crypto/sha1" //nolint:gosec // filesha1, as above
+	"crypto/sha256"
+	"crypto/sha512"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"hash"
+	"io/fs"
+	"os"
+	"path"
+	"slices"
+	"unicode/utf8"
+
+	"github.com/bmatcuk/doublestar/v4"
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+	"github.com/zclconf/go-cty/cty"
+	"github.com/zclconf/go-cty/cty/function"
+)
+
+var (
+	basename = oneText("The last part of a path.", func(s string) (string, error) { return path.Base(s), nil })
+	dirname  = oneText("A path without its last part.", func(s string) (string, error) { return path.Dir(s), nil })
+)
+
+// maxFile bounds what a function reads: larger files are not for expressions.
+const maxFile = 64 << 20
+
+// read reads a file of a folder. The way to it cannot leave the folder, by symlinks either.
+func read(dir, name string) ([]byte, error) {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	info, err := root.Stat(name)
+	if err != nil {
+		return nil, err
+	}
+	if info.IsDir() || info.Size() > maxFile {
+		return nil, function.NewArgErrorf(0, "this is a folder, or a file of more than %d bytes", maxFile)
+	}
+	return root.ReadFile(name)
+}
+
+func files(dir string) map[string]function.Function {
+	hashed := func(description string, make func() hash.Hash, encode func([]byte) string) function.Function {
+		return oneText(description, func(name string) (string, error) {
+			b, err := read(dir, name)
+			if err != nil {
+				return "", err
+			}
+			h := make()
+			h.Write(b)
+			return encode(h.Sum(nil)), nil
+		})
+	}
+	return map[string]function.Function{
+		"file": oneText("The text of a file of the stack's folder.", func(name string) (string, error) {
+			b, err := read(dir, name)
+			if err == nil && !utf8.Valid(b) {
+				err = function.NewArgErrorf(0, "the file is not text in UTF-8; use filebase64")
+			}
+			return string(b), err
+		}),
+		"filebase64": oneText("The content of a file, in base64.", func(name string) (string, error) {
+			b, err := read(dir, name)
+			return base64.StdEncoding.EncodeToString(b), err
+		}),
+		"fileexists": function.New(&function.Spec{
+			Description: "Whether there is a file of that name in the stack's folder.",
+			Params:      []function.Parameter{{Name: "path", Type: cty.String}}, Type: function.StaticReturnType(cty.Bool),
+			Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
+				root, err := os.OpenRoot(dir)
+				if err != nil {
+					return cty.NilVal, err
+				}
+				defer root.Close()
+				info, err := root.Stat(args[0].AsString())
+				if errors.Is(err, fs.ErrNotExist) {
+					return cty.False, nil
+				}
+				return cty.BoolVal(err == nil && info.Mode().IsRegular()), err
+			},
+		}),
+		"fileset":          fileSet(dir),
+		"filemd5":          hashed("The MD5 of a file, in hexadecimal.", md5.New, hex.EncodeToString),
+		"filesha1":         hashed("The SHA-1 of a file, in hexadecimal.", sha1.New, hex.EncodeToString),
+		"filesha256":       hashed("The SHA-256 of a file, in hexadecimal.", sha256.New, hex.EncodeToString),
+		"filesha512":       hashed("The SHA-512 of a file, in hexadecimal.", sha512.New, hex.EncodeToString),
+		"filebase64sha256": hashed("The SHA-256 of a file, in base64.", sha256.New, base64.StdEncoding.EncodeToString),
+		"filebase64sha512": hashed("The SHA-512 of a file, in base64.", sha512.New, base64.StdEncoding.EncodeToString),
+	}
+}
+
+// maxFiles is how many names fileset gives at most.
+const maxFiles = 100_000
+
+func fileSet(dir string) function.Function {
+	return function.New(&function.Spec{
+		Description: "The files below a folder that match a pattern; ** matches any folders.",
+		Params:      []function.Parameter{{Name: "folder", Type: cty.String}, {Name: "pattern", Type: cty.String}},
+		Type:        function.StaticReturnType(cty.Set(cty.String)),
+		Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
+			root, err := os.OpenRoot(dir)
+			if err != nil {
+				return cty.NilVal, err
+			}
+			defer root.Close()
+			below, err := root.OpenRoot(args[0].AsString())
+			if err != nil {
+				return cty.NilVal, err
+			}
+			defer below.Close()
+			names, err := doublestar.Glob(below.FS(), args[1].AsString(), doublestar.WithFilesOnly(), doublestar.WithNoFollow())
+			switch {
+			case err != nil:
+				return cty.NilVal, function.NewArgErrorf(1, "this is not a pattern")
+			case len(names) > maxFiles:
+				return cty.NilVal, function.NewArgErrorf(1, "more than %d files match", maxFiles)
+			case len(names) == 0:
+				return cty.SetValEmpty(cty.String), nil
+			}
+			slices.Sort(names)
+			vals := make([]cty.Value, len(names))
+			for i, n := range names {
+				vals[i] = cty.StringVal(n)
+			}
+			return cty.SetVal(vals), nil
+		},
+	})
+}
+
+// templateFile evaluates a file as a template. Templates cannot call it again, so they end.
+func templateFile(dir string, all map[string]function.Function) function.Function {
+	inner := map[string]function.Function{}
+	for name, f := range all {
+		if name != "templatefile" {
+			inner[name] = f
+		}
+	}
+	eval := func(args []cty.Value) (cty.Value, error) {
+		name := args[0].AsString()
+		src, err := read(dir, name)
+		if err != nil {
+			return cty.NilVal, err
+		}
+		expr, diags := hclsyntax.ParseTemplate(src, name, hcl.InitialPos)
+		if diags.HasErrors() {
+			return cty.NilVal, function.NewArgErrorf(0, "%s", diags[0].Error())
+		}
+		if t := args[1].Type(); !t.IsMapType() && !t.IsObjectType() {
+			return cty.NilVal, function.NewArgErrorf(1, "the variables are a map")
+		}
+		v, diags := expr.Value(&hcl.EvalContext{Variables: args[1].AsValueMap(), Functions: inner})
+		if diags.HasErrors() {
+			d := diags[0] // without its context, whose values may be sensitive
+			return cty.NilVal, function.NewArgErrorf(1, "%s: %s", d.Summary, d.Subject)
+		}
+		return v, nil
+	}
+	return function.New(&function.Spec{
+		Description: "Evaluates a file of the stack's folder as a template with these variables.",
+		Params:      []function.Parameter{{Name: "path", Type: cty.String}, {Name: "variables", Type: cty.DynamicPseudoType}},
+		Type: func(args []cty.Value) (cty.Type, error) {
+			if !args[0].IsKnown() || !args[1].IsKnown() {
+				return cty.DynamicPseudoType, nil
+			}
+			v, err := eval(args)
+			return v.Type(), err
+		},
+		Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) { return eval(args) },
+	})
+}

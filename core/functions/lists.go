@@ -1,0 +1,183 @@
+package functions
+
+import (
+	"slices"
+	"unicode/utf8"
+
+	"github.com/zclconf/go-cty/cty"
+	"github.com/zclconf/go-cty/cty/convert"
+	"github.com/zclconf/go-cty/cty/function"
+	"github.com/zclconf/go-cty/cty/function/stdlib"
+)
+
+// length counts elements, and the characters of a string.
+var length = function.New(&function.Spec{
+	Description: "The number of elements, or of characters of a string.",
+	Params:      []function.Parameter{{Name: "value", Type: cty.DynamicPseudoType, AllowUnknown: true, AllowDynamicType: true}},
+	Type:        function.StaticReturnType(cty.Number),
+	Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
+		switch v := args[0]; {
+		case v.Type() == cty.DynamicPseudoType:
+			return cty.UnknownVal(cty.Number), nil
+		case v.Type() == cty.String && !v.IsKnown():
+			return cty.UnknownVal(cty.Number).RefineNotNull(), nil
+		case v.Type() == cty.String:
+			return cty.NumberIntVal(int64(utf8.RuneCountInString(v.AsString()))), nil
+		case v.Type().IsObjectType():
+			return cty.NumberIntVal(int64(len(v.Type().AttributeTypes()))), nil
+		case v.Type().IsTupleType() || v.Type().IsCollectionType():
+			return stdlib.LengthFunc.Call(args)
+		}
+		return cty.NilVal, function.NewArgErrorf(0, "only strings, lists, sets, maps and objects have a length")
+	},
+})
+
+// maxProduct is how many combinations setproduct may make: more is a mistake, or an attack on the memory.
+const maxProduct = 100_000
+
+var setProduct = function.New(&function.Spec{
+	Description: "All combinations of the elements of several sets or lists.",
+	VarParam:    &function.Parameter{Name: "sets", Type: cty.DynamicPseudoType, AllowUnknown: true, AllowDynamicType: true},
+	Type: func(args []cty.Value) (cty.Type, error) {
+		total := 1
+		for _, a := range args {
+			if a.IsKnown() && !a.IsNull() && a.CanIterateElements() {
+				total *= max(1, a.LengthInt())
+			}
+			if total > maxProduct {
+				return cty.NilType, function.NewArgErrorf(0, "there are more than %d combinations", maxProduct)
+			}
+		}
+		return stdlib.SetProductFunc.ReturnTypeForValues(args)
+	},
+	Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) { return stdlib.SetProductFunc.Call(args) },
+})
+
+var sum = function.New(&function.Spec{
+	Description: "The sum of numbers.",
+	Params:      []function.Parameter{{Name: "numbers", Type: cty.DynamicPseudoType}},
+	Type:        function.StaticReturnType(cty.Number),
+	Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
+		list, err := convert.Convert(args[0], cty.List(cty.Number))
+		if err != nil || !list.IsKnown() || list.IsNull() || list.LengthInt() == 0 {
+			return cty.NilVal, function.NewArgErrorf(0, "sum wants at least one number")
+		}
+		total := cty.Zero
+		for it := list.ElementIterator(); it.Next(); {
+			_, v := it.Element()
+			if v.IsNull() {
+				return cty.NilVal, function.NewArgErrorf(0, "one of the numbers is null")
+			}
+			total = total.Add(v)
+		}
+		return total, nil
+	},
+})
+
+func truth(description string, until bool) function.Function {
+	return function.New(&function.Spec{
+		Description: description, Params: []function.Parameter{{Name: "list", Type: cty.List(cty.Bool)}}, Type: function.StaticReturnType(cty.Bool),
+		Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
+			unknown := false
+			for it := args[0].ElementIterator(); it.Next(); {
+				_, v := it.Element()
+				switch {
+				case !v.IsKnown():
+					unknown = true
+				case !v.IsNull() && v.True() == until, v.IsNull() && !until:
+					return cty.BoolVal(until), nil
+				}
+			}
+			if unknown {
+				return cty.UnknownVal(cty.Bool), nil
+			}
+			return cty.BoolVal(!until), nil
+		},
+	})
+}
+
+var (
+	every = truth("Whether all elements are true.", false)
+	some  = truth("Whether an element is true.", true)
+)
+
+var one = function.New(&function.Spec{
+	Description: "The only element of a list or set, null if there is none.",
+	Params:      []function.Parameter{{Name: "list", Type: cty.DynamicPseudoType}},
+	Type: func(args []cty.Value) (cty.Type, error) {
+		switch t := args[0].Type(); {
+		case t.IsTupleType() && t.Length() == 0:
+			return cty.DynamicPseudoType, nil
+		case t.IsTupleType() && t.Length() == 1:
+			return t.TupleElementType(0), nil
+		case t.IsListType() || t.IsSetType():
+			return t.ElementType(), nil
+		}
+		return cty.NilType, function.NewArgErrorf(0, "one wants a list or set of at most one element")
+	},
+	Impl: func(args []cty.Value, t cty.Type) (cty.Value, error) {
+		switch args[0].LengthInt() {
+		case 0:
+			return cty.NullVal(t), nil
+		case 1:
+			it := args[0].ElementIterator()
+			it.Next()
+			_, v := it.Element()
+			return v, nil
+		}
+		return cty.NilVal, function.NewArgErrorf(0, "there are %d elements, and one wants at most one", args[0].LengthInt())
+	},
+})
+
+var matchKeys = function.New(&function.Spec{
+	Description: "The values whose key, at the same place of the second list, is in the third.",
+	Params: []function.Parameter{
+		{Name: "values", Type: cty.List(cty.DynamicPseudoType)}, {Name: "keys", Type: cty.List(cty.DynamicPseudoType)}, {Name: "wanted", Type: cty.List(cty.DynamicPseudoType)},
+	},
+	Type: func(args []cty.Value) (cty.Type, error) { return args[0].Type(), nil },
+	Impl: func(args []cty.Value, t cty.Type) (cty.Value, error) {
+		values, keys, wanted := args[0].AsValueSlice(), args[1].AsValueSlice(), args[2].AsValueSlice()
+		if len(values) != len(keys) {
+			return cty.NilVal, function.NewArgErrorf(1, "there are %d keys for %d values", len(keys), len(values))
+		}
+		var out []cty.Value
+		for i, k := range keys {
+			if slices.ContainsFunc(wanted, func(w cty.Value) bool { return w.RawEquals(k) }) {
+				out = append(out, values[i])
+			}
+		}
+		if len(out) == 0 {
+			return cty.ListValEmpty(t.ElementType()), nil
+		}
+		return cty.ListVal(out), nil
+	},
+})
+
+var transpose = function.New(&function.Spec{
+	Description: "Turns a map of lists of strings round: each string with the keys that it was under.",
+	Params:      []function.Parameter{{Name: "map", Type: cty.Map(cty.List(cty.String))}},
+	Type:        function.StaticReturnType(cty.Map(cty.List(cty.String))),
+	Impl: func(args []cty.Value, t cty.Type) (cty.Value, error) {
+		if !args[0].IsWhollyKnown() {
+			return cty.UnknownVal(t), nil
+		}
+		turned := map[string][]cty.Value{}
+		for it := args[0].ElementIterator(); it.Next(); {
+			k, list := it.Element()
+			for _, v := range list.AsValueSlice() {
+				if v.IsNull() {
+					return cty.NilVal, function.NewArgErrorf(0, "a string is null")
+				}
+				turned[v.AsString()] = append(turned[v.AsString()], k)
+			}
+		}
+		if len(turned) == 0 {
+			return cty.MapValEmpty(cty.List(cty.String)), nil
+		}
+		out := map[string]cty.Value{}
+		for s, keys := range turned {
+			out[s] = cty.ListVal(keys)
+		}
+		return cty.MapVal(out), nil
+	},
+})

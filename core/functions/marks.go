@@ -1,0 +1,68 @@
+package functions
+
+import (
+	"github.com/zclconf/go-cty/cty"
+	"github.com/zclconf/go-cty/cty/convert"
+	"github.com/zclconf/go-cty/cty/function"
+)
+
+// mark is the type of the marks that values carry.
+type mark string
+
+// Sensitive marks a value that must not be shown or stored.
+const Sensitive = mark("sensitive")
+
+func marker(impl func(cty.Value) cty.Value) function.Function {
+	return function.New(&function.Spec{
+		Params: []function.Parameter{{Name: "value", Type: cty.DynamicPseudoType, AllowNull: true, AllowUnknown: true, AllowDynamicType: true, AllowMarked: true}},
+		Type:   func(args []cty.Value) (cty.Type, error) { return impl(args[0]).Type(), nil },
+		Impl:   func(args []cty.Value, _ cty.Type) (cty.Value, error) { return impl(args[0]), nil },
+	})
+}
+
+var (
+	sensitive    = marker(func(v cty.Value) cty.Value { return v.Mark(Sensitive) })
+	nonsensitive = marker(func(v cty.Value) cty.Value {
+		u, _ := v.Unmark()
+		return u
+	})
+	isSensitive = marker(func(v cty.Value) cty.Value { return cty.BoolVal(v.HasMark(Sensitive)) })
+)
+
+// to makes the function that converts to a type, as tostring and its like do.
+func to(want cty.Type) function.Function {
+	return function.New(&function.Spec{
+		Params: []function.Parameter{{Name: "value", Type: cty.DynamicPseudoType, AllowNull: true, AllowUnknown: true, AllowDynamicType: true, AllowMarked: true}},
+		Type: func(args []cty.Value) (cty.Type, error) {
+			if args[0].Type() == cty.DynamicPseudoType {
+				return cty.DynamicPseudoType, nil
+			}
+			if set, ok := strings(args[0].Type(), want); ok {
+				return set, nil
+			}
+			v, err := convert.Convert(args[0], want)
+			if err != nil {
+				return cty.NilType, function.NewArgErrorf(0, "this %s cannot be converted to %s", args[0].Type().FriendlyName(), want.FriendlyNameForConstraint())
+			}
+			return v.Type(), nil
+		},
+		Impl: func(args []cty.Value, t cty.Type) (cty.Value, error) { return convert.Convert(args[0], t) },
+	})
+}
+
+// strings tells whether a tuple of nothing but strings becomes a collection: its type is clear without comparing
+// each element's with each other's, which is slow for thousands.
+func strings(from, want cty.Type) (cty.Type, bool) {
+	if !from.IsTupleType() || from.Length() == 0 || !(want.IsSetType() || want.IsListType()) {
+		return cty.NilType, false
+	}
+	for _, t := range from.TupleElementTypes() {
+		if t != cty.String {
+			return cty.NilType, false
+		}
+	}
+	if want.IsSetType() {
+		return cty.Set(cty.String), true
+	}
+	return cty.List(cty.String), true
+}
