@@ -19,7 +19,7 @@ var allowed = map[string][]string{
 	"sdk":        {"sdk", "schemas"},
 	"state":      {"state"},
 	"schemas":    {"schemas"},
-	"examples":   {},
+	"examples":   {"sdk"},
 	"acceptance": {"acceptance"},
 }
 

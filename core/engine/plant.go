@@ -36,7 +36,37 @@ type planter struct {
 // plant adds tasks for everything that the stack declares.
 func (p *planter) plant() {
 	p.expandStatic(p.root)
-	p.scope(p.root)
+	p.nodesOf(p.root)
+	p.askFor(p.scope(p.root))
+}
+
+// nodesOf makes the nodes of a module instance and of those that it calls, as far as they are expanded. What has
+// neither for_each nor count is its only instance.
+func (p *planter) nodesOf(s *eval.Scope) {
+	for _, name := range s.Module.Order {
+		if !p.wants(s, name.String()) {
+			continue
+		}
+		if n := p.newNode(s, s.Module.Blocks[name]); !n.expanded {
+			n.add(&instance{addr: addr.Instance{Node: n.addr}, node: n})
+		}
+	}
+	for _, name := range s.Module.CallOrder {
+		if call := s.Module.Calls[name]; call.ForEach == nil && call.Count == nil {
+			for _, child := range s.Children(name) {
+				p.nodesOf(child)
+			}
+		}
+	}
+}
+
+// askFor asks for those of a list that are wanted for their own sake.
+func (p *planter) askFor(list []*instance) {
+	for _, in := range list {
+		if p.opts.targets(in.addr) {
+			p.ask([]addr.Instance{in.addr})
+		}
+	}
 }
 
 // expandStatic makes the instances of calls that have neither for_each nor count: they are known without a look at anything.
@@ -52,11 +82,15 @@ func (p *planter) expandStatic(s *eval.Scope) {
 	}
 }
 
-// scope adds the tasks of a module instance.
-func (p *planter) scope(s *eval.Scope) {
-	for _, n := range s.Module.Order {
-		if p.wants(s, n.String()) {
-			p.block(p.newNode(s, s.Module.Blocks[n]), 0)
+// scope adds the tasks of a module instance. It returns the instances that can be planned as soon as those that they
+// depend on are: nothing has to be expanded before.
+func (p *planter) scope(s *eval.Scope) []*instance {
+	var ready []*instance
+	for _, name := range s.Module.Order {
+		if n := p.node(name.In(s.Path)); n != nil {
+			if in := p.block(n, 0); in != nil {
+				ready = append(ready, in)
+			}
 		}
 	}
 	for _, name := range s.Module.CallOrder {
@@ -65,13 +99,14 @@ func (p *planter) scope(s *eval.Scope) {
 			continue
 		}
 		if call.ForEach == nil && call.Count == nil {
-			p.scope(s.Child(name, addr.Key{}))
+			ready = append(ready, p.scope(s.Child(name, addr.Key{}))...)
 			continue
 		}
 		if p.wants(s, callName(name)) {
 			p.call(s, call, 0)
 		}
 	}
+	return ready
 }
 
 func (p *planter) add(t task, deps []task, run func() graph.Outcome) {
@@ -113,7 +148,10 @@ func (p *planter) call(s *eval.Scope, call *config.Call, attempt int) {
 		}
 		for _, child := range s.Expanded(call, each) {
 			p.expandStatic(child)
-			p.scope(child)
+			p.nodesOf(child)
+		}
+		for _, child := range s.Children(call.Name) {
+			p.askFor(p.scope(child))
 		}
 		return graph.Done
 	})
@@ -121,8 +159,8 @@ func (p *planter) call(s *eval.Scope, call *config.Call, attempt int) {
 
 // block adds the task that makes a block's instances. It waits for what for_each or
 // count needs, and for the expansion of every block that is referred to: then each
-// instance's own dependencies can be told exactly.
-func (p *planter) block(n *node, attempt int) {
+// instance's own dependencies can be told exactly. It returns the instance if nothing has to be expanded before.
+func (p *planter) block(n *node, attempt int) *instance {
 	needs, pending := n.scope.Needs(n.own)
 	more, waits := p.order(n.scope, n.dependsOn)
 	needs, pending = append(needs, more...), append(pending, waits...)
@@ -133,11 +171,36 @@ func (p *planter) block(n *node, attempt int) {
 	expansion, waits := n.scope.Needs(n.form.expansion)
 	pending = append(pending, waits...)
 	if len(pending) > 0 {
-		p.await(addr.Instance{Node: n.addr}, attempt, pending, func() { p.block(n, attempt+1) })
-		return
+		p.await(addr.Instance{Node: n.addr}, attempt, pending, func() {
+			if in := p.block(n, attempt+1); in != nil {
+				p.askFor([]*instance{in})
+			}
+		})
+		return nil
 	}
 	n.needs, n.expansion = needs, expansion
+	if !n.expanded && !p.waits(needs) {
+		in := n.instances[addr.Key{}]
+		deps, diags := p.instanceDependencies(n, eval.Each{})
+		p.report(diags...)
+		if diags.HasErrors() {
+			return nil
+		}
+		in.deps = deps
+		return in
+	}
 	p.expansion(task{Instance: addr.Instance{Node: n.addr}, step: expanding}, needs, expansion, func() graph.Outcome { return p.expand(n) })
+	return nil
+}
+
+// waits tells whether one of the blocks that are needed has to be expanded.
+func (p *planter) waits(needs []eval.Need) bool {
+	for _, need := range needs {
+		if n := p.node(need.Node); n != nil && n.expanded {
+			return true
+		}
+	}
+	return false
 }
 
 // expansion adds a task that expands something, when all blocks that it needs are expanded and the instances
@@ -146,7 +209,9 @@ func (p *planter) expansion(t task, needs, of []eval.Need, expand func() graph.O
 	deps := make([]task, 0, len(needs)+len(of))
 	for _, list := range [][]eval.Need{needs, of} {
 		for _, need := range list {
-			deps = append(deps, task{Instance: addr.Instance{Node: need.Node}, step: expanding})
+			if n := p.node(need.Node); n != nil && n.expanded {
+				deps = append(deps, task{Instance: addr.Instance{Node: need.Node}, step: expanding})
+			}
 		}
 	}
 	deps = distinct(deps)
@@ -244,8 +309,11 @@ func (p *planter) expand(n *node) graph.Outcome {
 	outcome := graph.Done
 	list := make([]*instance, len(each))
 	for i, e := range each {
-		list[i] = &instance{addr: addr.Instance{Node: n.addr, Key: e.Key}, node: n, each: e}
-		n.add(list[i])
+		at := addr.Instance{Node: n.addr, Key: e.Key}
+		if list[i] = p.instance(at); list[i] == nil {
+			list[i] = &instance{addr: at, node: n, each: e}
+			n.add(list[i])
+		}
 	}
 	for i, e := range each {
 		deps, more := p.instanceDependencies(n, e)
