@@ -148,7 +148,7 @@ func TestNotThere(t *testing.T) {
 		got[name] = status.Code(err)
 	}
 	want := map[string]codes.Code{
-		"validate": codes.NotFound, "resolve": codes.NotFound, "import": codes.Unimplemented, "watch": codes.Unimplemented,
+		"validate": codes.NotFound, "resolve": codes.NotFound, "import": codes.NotFound, "watch": codes.Unimplemented,
 		"apply": codes.NotFound, "apply an image": codes.InvalidArgument,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

@@ -150,6 +150,20 @@ type Validator[C any] interface {
 	Validate(ctx context.Context, config C) error
 }
 
+// Importer is implemented by a Managed type that can take over an object that was made by other means.
+type Importer[C, O any] interface {
+	// Import looks at the object with that id and says what state would keep of it, had this type made it. It has
+	// no side effects. What differs from the configuration is found by the next Plan.
+	Import(ctx context.Context, r ImportRequest[C]) (Result[O], error)
+}
+
+// ImportRequest asks for an existing object.
+type ImportRequest[C any] struct {
+	Address string
+	Config  C      // of the block that is to manage the object
+	ID      string // what the type calls the object: "shop/web"
+}
+
 // Record is what state keeps of an instance: its configuration and outputs (sensitive ones are zero) and the plugin's own bytes.
 type Record[C, O any] struct {
 	Config  C

@@ -108,6 +108,39 @@ func (s *server) Resolve(ctx context.Context, r *pluginv1.ResolveRequest) (*plug
 	return out, nil
 }
 
+// Import reads an existing object.
+func (s *server) Import(ctx context.Context, r *pluginv1.ImportRequest) (*pluginv1.ImportResponse, error) {
+	t, err := s.typeOf(r.GetKind(), r.GetType())
+	if err != nil {
+		return nil, err
+	}
+	if t.imported == nil {
+		return nil, status.Errorf(codes.Unimplemented, "%s %q cannot take over existing objects", r.GetKind(), r.GetType())
+	}
+	out := &pluginv1.ImportResponse{}
+	found := guard(r.GetAddress(), func() error {
+		config, unknown, err := t.config.readConfig(r.GetConfig())
+		if err != nil {
+			return err
+		}
+		if len(unknown) > 0 {
+			return fmt.Errorf("it cannot be imported: %s", notKnown(unknown))
+		}
+		outputs, private, err := t.imported(with(ctx, s.calls()), r.GetAddress(), r.GetId(), config)
+		if err != nil {
+			return err
+		}
+		record := &pluginv1.Record{Config: r.GetConfig(), Private: private}
+		if record.Outputs, err = t.outputs.write(outputs); err != nil {
+			return err
+		}
+		out.Record = record
+		return nil
+	})
+	out.Diagnostics = diagnostics(found, t.config)
+	return out, nil
+}
+
 // Cancel ends the contexts of running operations.
 func (s *server) Cancel(_ context.Context, r *pluginv1.CancelRequest) (*pluginv1.CancelResponse, error) {
 	named := map[string]bool{}

@@ -37,6 +37,7 @@ type typeInfo struct {
 	plan            func(ctx context.Context, c *planCall) error
 	resolve         func(ctx context.Context, config reflect.Value, tag string) (Resolved, error)
 	apply           func(ctx context.Context, c *applyCall) error
+	imported        func(ctx context.Context, address, id string, config reflect.Value) (outputs reflect.Value, private []byte, err error)
 	pointer         func(outputs reflect.Value) any // *O, for Prior and Pinned
 }
 
@@ -231,6 +232,12 @@ func managed[C, O any](kind, name string, m Managed[C, O], options []Option) Typ
 		c.result = PlanResult[any]{Action: res.Action, Reasons: res.Reasons, Items: res.Items, Images: res.Images, Private: res.Private}
 		c.outputs = reflect.ValueOf(&res.Outputs).Elem()
 		return err
+	}
+	if i, ok := m.(Importer[C, O]); ok {
+		t.imported = func(ctx context.Context, address, id string, config reflect.Value) (reflect.Value, []byte, error) {
+			res, err := i.Import(ctx, ImportRequest[C]{Address: address, Config: typed[C](config), ID: id})
+			return reflect.ValueOf(&res.Outputs).Elem(), res.Private, err
+		}
 	}
 	t.apply = func(ctx context.Context, c *applyCall) error {
 		if c.action == ActionDelete {

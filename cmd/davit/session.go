@@ -24,6 +24,7 @@ import (
 	"github.com/davit-sh/davit/core/plan"
 	"github.com/davit-sh/davit/core/pluginhost"
 	"github.com/davit-sh/davit/state"
+	"github.com/davit-sh/davit/state/key"
 	"github.com/davit-sh/davit/state/local"
 )
 
@@ -166,7 +167,7 @@ func (a *app) open(ctx context.Context, f *stackFlags, emit event.Sink) (*sessio
 	}
 	s.engine = &engine.Engine{
 		Stack: stack, Variables: values, Types: types, Plugins: clients{s.host}, Version: version, Emit: emit, Parallel: f.parallel,
-		History: s.store.History,
+		History: s.store.History, Fingerprint: key.Lazy(filepath.Join(stack.Dir, ".davit", "state.key")),
 	}
 	return s, nil
 }

@@ -195,12 +195,19 @@ func (a *app) statePushCmd() *cobra.Command {
 		switch {
 		case archive.Format > state.Format:
 			return &state.FormatError{Where: args[0], Got: archive.Format, Know: state.Format}
+		case len(archive.Damaged)+len(s.Damaged) > 0 && !force:
+			return fmt.Errorf("records of %v are damaged, and would be lost: remove them with davit state rm first, or give -force", append(archive.Damaged, s.Damaged...))
 		case archive.Lineage == "":
 			return fmt.Errorf("%s is no state: it has no lineage", args[0])
 		case s.Lineage != "" && s.Lineage != archive.Lineage && !force:
 			return fmt.Errorf("%s is the state of another stack (lineage %s, and here is %s); -force takes it all the same", args[0], archive.Lineage, s.Lineage)
 		case archive.Serial < s.Serial && !force:
 			return fmt.Errorf("%s is older (serial %d) than the state that is there (serial %d); -force takes it all the same", args[0], archive.Serial, s.Serial)
+		}
+		for address, rec := range archive.Records {
+			if rec.Address != address {
+				return fmt.Errorf("%s has a record of %s under %s", args[0], rec.Address, address)
+			}
 		}
 		archive.Serial = max(archive.Serial, s.Serial) + 1
 		archive.Format = state.Format

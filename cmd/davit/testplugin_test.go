@@ -127,6 +127,17 @@ func (file) Apply(ctx context.Context, r sdk.ApplyRequest[fileConfig, fileOutput
 	return res, os.WriteFile(path(ctx, r.Config), []byte(content), 0o600)
 }
 
+// Import takes over a file that is there.
+func (file) Import(ctx context.Context, r sdk.ImportRequest[fileConfig]) (sdk.Result[fileOutputs], error) {
+	var res sdk.Result[fileOutputs]
+	live, err := os.ReadFile(filepath.Join(sdk.HostOf(ctx).StackDir, r.ID))
+	if errors.Is(err, os.ErrNotExist) {
+		return res, &sdk.Error{Summary: "there is no file " + r.ID, Hint: "Name a file of the stack's folder."}
+	}
+	res.Outputs.Health, res.Outputs.Items, res.Outputs.Sum = sdk.Known("Current"), []string{r.ID}, sdk.Known(sumOf(string(live)))
+	return res, err
+}
+
 func (file) Destroy(ctx context.Context, r sdk.DestroyRequest[fileConfig, fileOutputs]) error {
 	err := os.Remove(path(ctx, r.Config))
 	if errors.Is(err, os.ErrNotExist) {

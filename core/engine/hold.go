@@ -133,7 +133,9 @@ func (r *run) fingerprints(config cty.Value) map[string]string {
 			return false, nil
 		}
 		path := plan.PathString(p)
-		out[path] = r.Fingerprint(path, append(encoded.GetMsgpack(), encoded.GetJson()...))
+		if print := r.Fingerprint(path, append(encoded.GetMsgpack(), encoded.GetJson()...)); print != "" {
+			out[path] = print
+		}
 		return false, nil
 	})
 	return out
@@ -146,7 +148,7 @@ func (r *run) changedSecrets(in *instance, rec *state.Record) []string {
 	var list []string
 	for path, before := range rec.Fingerprints {
 		after, there := now[path]
-		if r.Fingerprint != nil && (!there || (sameKey(before, after) && before != after)) {
+		if (there || len(now) > 0) && (!there || (sameKey(before, after) && before != after)) {
 			list = append(list, path)
 		}
 	}

@@ -40,6 +40,9 @@ func (r *run) importID(in *instance) (string, hcl.Diagnostics) {
 // importRecord asks a plugin for the record of an existing object.
 func (r *run) importRecord(ctx context.Context, in *instance, id string) (*pluginv1.Record, hcl.Diagnostics) {
 	t := in.node.typ
+	if !t.canImport {
+		return nil, hcl.Diagnostics{in.errorf("it cannot be imported", "%s %q of plugin %q does not know how to take over an object that exists. An apply finds what is there if its name does not change.", t.kind, t.name, t.plugin)}
+	}
 	plain, _ := in.config.UnmarkDeep()
 	config, err := eval.EncodeValue(t.pluginConfig(plain))
 	if err != nil {

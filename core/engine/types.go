@@ -30,6 +30,7 @@ type blockType struct {
 	outputJSON         []byte   // outputType as stored values have it
 	configJSON         []byte   // configType, the same way
 	sensitive          []string // outputs
+	canImport          bool
 }
 
 // The attributes that the core adds to a kind's types: see the kinds in docs/language.md.
@@ -85,7 +86,7 @@ func newBlockType(plugin string, d *pluginv1.Type) (*blockType, error) {
 	if err != nil {
 		return nil, err
 	}
-	bt := &blockType{kind: d.GetKind(), name: d.GetName(), plugin: plugin, config: config, outputs: map[string]cty.Type{}}
+	bt := &blockType{kind: d.GetKind(), name: d.GetName(), plugin: plugin, config: config, outputs: map[string]cty.Type{}, canImport: d.GetCanImport()}
 	for _, a := range d.GetOutputs().GetAttributes() {
 		ty, err := ctyjson.UnmarshalType(a.GetType())
 		if err != nil {
