@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/mattn/go-isatty"
 	"github.com/spf13/cobra"
@@ -125,6 +126,7 @@ func (a *app) apply(f *applyFlags, mode plan.Mode, reviewed *plan.Plan, adjust f
 	var emit event.Sink
 	if f.asJSON {
 		emit = view.JSONEvents(a.out)
+		emit(event.Event{Time: time.Now().UTC(), Type: event.Version, Davit: version, Format: event.Format})
 	} else {
 		emit = a.progress(false)
 	}
@@ -152,7 +154,9 @@ func (a *app) apply(f *applyFlags, mode plan.Mode, reviewed *plan.Plan, adjust f
 		if p, err = s.plan(a.soft, opts); err != nil {
 			return err
 		}
-		if !f.asJSON {
+		if f.asJSON {
+			emit(planned(p))
+		} else {
 			if err := a.printPlan(p, false, false, false); err != nil {
 				return err
 			}
@@ -180,6 +184,15 @@ func (a *app) apply(f *applyFlags, mode plan.Mode, reviewed *plan.Plan, adjust f
 		return errors.New("the run was stopped before everything was done; run davit apply again to go on")
 	}
 	return nil
+}
+
+// planned is the event that tells what a plan would do.
+func planned(p *plan.Plan) event.Event {
+	e := event.Event{Time: time.Now().UTC(), Type: event.Plan, Changes: map[string]int{}}
+	for i := range p.Changes {
+		e.Changes[string(p.Changes[i].Action)]++
+	}
+	return e
 }
 
 // writes tells whether a plan that changes nothing in the world still writes to state: outputs,

@@ -46,19 +46,7 @@ func run(args []string, in io.Reader, out, errw io.Writer) int {
 	var stop func()
 	a.soft, a.hard, stop = interrupts(errw)
 	defer stop()
-	root := &cobra.Command{
-		Use:   "davit",
-		Short: "Plan and apply continuous delivery, from commit to pod",
-		Long: "davit plans the whole chain from a Git commit to a running pod, shows it before it happens,\n" +
-			"and applies exactly what was reviewed.",
-		SilenceUsage: true, SilenceErrors: true,
-		PersistentPreRunE: func(*cobra.Command, []string) error { return a.enter() },
-	}
-	root.PersistentFlags().StringVar(&a.dir, "chdir", "", "change to this `folder` first")
-	root.PersistentFlags().BoolVar(&a.noColor, "no-color", false, "print without colour")
-	root.PersistentFlags().BoolVar(&a.compactWarnings, "compact-warnings", false, "print warnings without their details")
-	root.AddCommand(a.initCmd(), a.validateCmd(), a.fmtCmd(), a.planCmd(), a.applyCmd(), a.destroyCmd(), a.refreshCmd(), a.importCmd(), a.whyCmd(), a.historyCmd(), a.outputCmd(), a.graphCmd(), a.consoleCmd(), a.rollbackCmd(), a.releaseCmd(), a.showCmd(),
-		a.stateCmd(), a.schemaCmd(), a.versionCmd(), a.pluginCmd(), a.registryCmd(), a.forceUnlockCmd())
+	root := newRoot(a)
 	root.SetArgs(twoDashes(args))
 	root.SetIn(in)
 	root.SetOut(out)
@@ -76,6 +64,24 @@ func run(args []string, in io.Reader, out, errw io.Writer) int {
 		}
 	}
 	return a.code
+}
+
+// newRoot makes the command with all of its verbs.
+func newRoot(a *app) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "davit",
+		Short: "Plan and apply continuous delivery, from commit to pod",
+		Long: "davit plans the whole chain from a Git commit to a running pod, shows it before it happens,\n" +
+			"and applies exactly what was reviewed.",
+		SilenceUsage: true, SilenceErrors: true,
+		PersistentPreRunE: func(*cobra.Command, []string) error { return a.enter() },
+	}
+	root.PersistentFlags().StringVar(&a.dir, "chdir", "", "change to this `folder` first")
+	root.PersistentFlags().BoolVar(&a.noColor, "no-color", false, "print without colour")
+	root.PersistentFlags().BoolVar(&a.compactWarnings, "compact-warnings", false, "print warnings without their details")
+	root.AddCommand(a.initCmd(), a.validateCmd(), a.fmtCmd(), a.planCmd(), a.applyCmd(), a.destroyCmd(), a.refreshCmd(), a.importCmd(), a.whyCmd(), a.historyCmd(), a.outputCmd(), a.graphCmd(), a.consoleCmd(), a.rollbackCmd(), a.releaseCmd(), a.showCmd(),
+		a.stateCmd(), a.schemaCmd(), a.versionCmd(), a.pluginCmd(), a.registryCmd(), a.forceUnlockCmd())
+	return root
 }
 
 func (a *app) enter() error {

@@ -3,11 +3,16 @@ package event
 
 import "time"
 
+// Format is the version of the events' JSON form. It grows when something is taken away or means something else.
+const Format = 1
+
 // Type is the kind of an event.
 type Type string
 
 // The types of events.
 const (
+	Version          Type = "version"           // the first one: Davit and Format
+	Plan             Type = "plan"              // the plan is made: Changes
 	Observed         Type = "observed"          // a source, image or policy was looked at
 	Planned          Type = "planned"           // a change was planned
 	OperationStart   Type = "operation_start"   // a change begins; its intent is in state
@@ -24,20 +29,23 @@ const (
 
 // Event is one thing that happened. Only the fields of its type are set.
 type Event struct {
-	Time       time.Time   `json:"time"`
-	Type       Type        `json:"type"`
-	Address    string      `json:"address,omitempty"`
-	Action     string      `json:"action,omitempty"`    // of a plan.Change
-	Operation  string      `json:"operation,omitempty"` // id
-	Stream     string      `json:"stream,omitempty"`    // "linux/arm64 3/5", "Deployment/web"
-	Message    string      `json:"message,omitempty"`
-	Done       int64       `json:"done,omitempty"`
-	Total      int64       `json:"total,omitempty"` // 0: not known
-	Item       string      `json:"item,omitempty"`  // key
-	Status     string      `json:"status,omitempty"`
-	ElapsedMS  int64       `json:"elapsed_ms,omitempty"`
-	Diagnostic *Diagnostic `json:"diagnostic,omitempty"`
-	Result     *Result     `json:"result,omitempty"`
+	Time       time.Time      `json:"time"`
+	Type       Type           `json:"type"`
+	Address    string         `json:"address,omitempty"`
+	Action     string         `json:"action,omitempty"`    // of a plan.Change
+	Operation  string         `json:"operation,omitempty"` // id
+	Stream     string         `json:"stream,omitempty"`    // "linux/arm64 3/5", "Deployment/web"
+	Message    string         `json:"message,omitempty"`
+	Done       int64          `json:"done,omitempty"`
+	Total      int64          `json:"total,omitempty"` // 0: not known
+	Item       string         `json:"item,omitempty"`  // key
+	Status     string         `json:"status,omitempty"`
+	ElapsedMS  int64          `json:"elapsed_ms,omitempty"`
+	Davit      string         `json:"davit,omitempty"`   // version
+	Format     int            `json:"format,omitempty"`  // of the events
+	Changes    map[string]int `json:"changes,omitempty"` // action -> instances
+	Diagnostic *Diagnostic    `json:"diagnostic,omitempty"`
+	Result     *Result        `json:"result,omitempty"`
 }
 
 // Diagnostic is an error or a warning.
