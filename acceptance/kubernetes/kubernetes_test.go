@@ -54,7 +54,7 @@ func TestLifeOfAnApplication(t *testing.T) {
 	t.Parallel()
 	s := newStack(t)
 	s.commit("web/all.yaml", deployment(1, image())+"---\n"+secret+"---\n"+configMap+"---\n"+service)
-	equal(t, "the first plan", s.changes(), []string{"create Namespace NS", "create ConfigMap NS/settings", "create Secret NS/login", "create Service NS/web", "create Deployment NS/web"})
+	equal(t, "the first plan", s.changes(), []string{"because it is new", "create Namespace NS", "create ConfigMap NS/settings", "create Secret NS/login", "create Service NS/web", "create Deployment NS/web"})
 	if _, err := s.tryKubectl("get", "namespace", s.namespace); err == nil {
 		t.Error("the plan made the namespace")
 	}
@@ -279,7 +279,7 @@ func TestWhatKubectlMadeIsAdopted(t *testing.T) {
 	}
 	s.kubectl("apply", "--filename", file)
 	s.commit("web/a.yaml", strings.Replace(configMap, "colour: blue", "size: large", 1)+"---\n"+secret)
-	equal(t, "the plan", s.changes(), []string{"adopt ConfigMap NS/settings", "adopt Secret NS/login"})
+	equal(t, "the plan", s.changes(), []string{"because it is new", "adopt ConfigMap NS/settings", "adopt Secret NS/login"})
 	s.apply()
 	if got := s.kubectl("get", "configmap", "settings", "-o", "jsonpath={.data}"); got != `{"size":"large"}` {
 		t.Errorf("the data: %s", got)
