@@ -89,12 +89,17 @@ func (a *app) init(cmd *cobra.Command, upgrade bool) error {
 		if builtins[name] != nil {
 			return fmt.Errorf("required_plugins names %q, which is a built-in plugin: give yours another name", name)
 		}
-		l, err := probe(cmd, stack, p, types)
+		sum, err := fileSum(absolute(stack.Dir, p.Source))
+		if err != nil {
+			return fmt.Errorf("plugin %q: %w", name, err)
+		}
+		// What has changed is not even started before a person wants it.
+		if was, ok := old[name]; ok && was.SHA256 != sum && !upgrade {
+			return fmt.Errorf("plugin %q has changed: %s has sha256 %s, and %s says %s. If that is what you want, run davit init -upgrade", name, p.Source, sum, config.LockFile, was.SHA256)
+		}
+		l, err := probe(cmd, stack, p, sum, types)
 		if err != nil {
 			return err
-		}
-		if was, ok := old[name]; ok && was.SHA256 != l.SHA256 && !upgrade {
-			return fmt.Errorf("plugin %q has changed: %s has sha256 %s, and %s says %s. If that is what you want, run davit init -upgrade", name, p.Source, l.SHA256, config.LockFile, was.SHA256)
 		}
 		lock.Plugins = append(lock.Plugins, l)
 		fmt.Fprintf(a.out, "Plugin %s %s from %s\n", name, l.Version, l.Source)
@@ -107,13 +112,9 @@ func (a *app) init(cmd *cobra.Command, upgrade bool) error {
 }
 
 // probe starts a plugin once and asks what it is.
-func probe(cmd *cobra.Command, stack *config.Stack, p *config.RequiredPlugin, types *engine.Types) (lockedPlugin, error) {
-	l := lockedPlugin{Name: p.Name, Source: p.Source}
+func probe(cmd *cobra.Command, stack *config.Stack, p *config.RequiredPlugin, sum string, types *engine.Types) (lockedPlugin, error) {
+	l := lockedPlugin{Name: p.Name, Source: p.Source, SHA256: sum}
 	path := absolute(stack.Dir, p.Source)
-	var err error
-	if l.SHA256, err = fileSum(path); err != nil {
-		return l, fmt.Errorf("plugin %q: %w", p.Name, err)
-	}
 	host := pluginhost.New(pluginhost.Options{Version: version, StackDir: stack.Dir,
 		Plugins: map[string]pluginhost.Executable{p.Name: {Path: path, SHA256: l.SHA256, Env: p.Env}}})
 	defer host.Close()
@@ -170,5 +171,5 @@ func writeLock(dir string, l lockFile) error {
 	if old, err := os.ReadFile(path); err == nil && string(old) == text {
 		return nil
 	}
-	return os.WriteFile(path, []byte(text), 0o600)
+	return replaceFile(path, []byte(text), 0o600)
 }
