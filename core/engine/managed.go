@@ -72,7 +72,7 @@ func (r *run) planManaged(ctx context.Context, in *instance, reviewed *plan.Chan
 	if r.replaced(in, rec, reviewed, c) {
 		outputs = in.node.typ.unknownOutputs()
 	}
-	if c.After, err = plan.NewValue(outputs); err != nil {
+	if c.After, err = in.node.typ.storedOutputs.Value(outputs); err != nil {
 		return append(diags, r.failure(in, "planning", err))
 	}
 	plain, _ := in.config.UnmarkDeep()
@@ -83,8 +83,8 @@ func (r *run) planManaged(ctx context.Context, in *instance, reviewed *plan.Chan
 	if in.node.block.Lifecycle.PreventDestroy && (c.Action == plan.Replace || c.Action == plan.Delete) {
 		return append(diags, in.errorf("it must not be destroyed", "The plan would %s it, and its lifecycle block says prevent_destroy. Undo what makes it so, or remove prevent_destroy.", c.Action))
 	}
-	if c.Action == plan.None {
-		c.Before = nil // what is there stays
+	if rec != nil && c.Action != plan.None {
+		c.Before = recordedValue(rec.Outputs)
 	}
 	r.explain(c, rec)
 	return append(diags, r.planned(in, c, outputs)...)
@@ -104,7 +104,6 @@ func (r *run) compare(c *plan.Change, in *instance, rec *state.Record) {
 	if rec == nil {
 		return
 	}
-	c.Before = recordedValue(rec.Outputs)
 	if rec.Hold != nil {
 		c.Hold = &plan.Hold{Revision: rec.Hold.Revision, Who: rec.Hold.Who, Reason: rec.Hold.Reason}
 	}

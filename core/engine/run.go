@@ -279,25 +279,25 @@ var errPlanTimeout = fmt.Errorf("the plugin did not answer within %s", planTimeo
 
 // heartbeat tells every ten seconds that something still runs.
 func (r *run) heartbeat(ev event.Event) (stop func()) {
-	done := make(chan struct{})
 	started := time.Now()
 	ev.Type = event.Heartbeat
-	timer := time.AfterFunc(heartbeatEvery, func() {
-		tick := time.NewTicker(heartbeatEvery)
-		defer tick.Stop()
-		for {
+	var timer *time.Timer
+	var mu sync.Mutex
+	stopped := false
+	timer = time.AfterFunc(heartbeatEvery, func() {
+		mu.Lock()
+		defer mu.Unlock()
+		if !stopped {
 			ev.ElapsedMS = time.Since(started).Milliseconds()
 			r.emit(ev)
-			select {
-			case <-done:
-				return
-			case <-tick.C:
-			}
+			timer.Reset(heartbeatEvery)
 		}
 	})
 	return func() {
+		mu.Lock()
+		defer mu.Unlock()
+		stopped = true
 		timer.Stop()
-		close(done)
 	}
 }
 
@@ -452,10 +452,10 @@ func (r *run) record(address string) (*state.Record, bool) {
 func priorOf(rec *state.Record, t *blockType) (*pluginv1.Record, error) {
 	out := &pluginv1.Record{Private: rec.Private}
 	var err error
-	if out.Config, err = priorValue(rec.Config, t.configType, t.configJSON); err != nil {
+	if out.Config, err = priorValue(rec.Config, t.configType, t.storedConfig.JSON()); err != nil {
 		return nil, err
 	}
-	out.Outputs, err = priorValue(rec.Outputs, t.outputType, t.outputJSON)
+	out.Outputs, err = priorValue(rec.Outputs, t.outputType, t.storedOutputs.JSON())
 	return out, err
 }
 

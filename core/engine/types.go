@@ -10,6 +10,7 @@ import (
 
 	"github.com/davit-sh/davit/core/addr"
 	"github.com/davit-sh/davit/core/eval"
+	"github.com/davit-sh/davit/core/plan"
 	pluginv1 "github.com/davit-sh/davit/schemas/plugin/v1"
 )
 
@@ -27,10 +28,10 @@ type blockType struct {
 	configType         cty.Type // of what the plugin gets as its configuration
 	outputs            map[string]cty.Type
 	outputType         cty.Type
-	outputJSON         []byte   // outputType as stored values have it
-	configJSON         []byte   // configType, the same way
 	sensitive          []string // outputs
 	canImport          bool
+	storedConfig       *plan.Typed // both as records and plans have them
+	storedOutputs      *plan.Typed
 }
 
 // The attributes that the core adds to a kind's types: see the kinds in docs/language.md.
@@ -103,11 +104,11 @@ func newBlockType(plugin string, d *pluginv1.Type) (*blockType, error) {
 		}
 	}
 	bt.outputType = cty.Object(bt.outputs)
-	if bt.outputJSON, err = ctyjson.MarshalType(bt.outputType); err != nil {
+	if bt.storedOutputs, err = plan.NewTyped(bt.outputType); err != nil {
 		return nil, err
 	}
 	bt.configType = configType(config, bt.kind)
-	bt.configJSON, err = ctyjson.MarshalType(bt.configType)
+	bt.storedConfig, err = plan.NewTyped(bt.configType)
 	return bt, err
 }
 

@@ -20,6 +20,30 @@ type Value struct {
 	made cty.Value // what it was made of, if nothing had to be left out; NilVal after decoding
 }
 
+// Typed makes Values of one type: the type is written down once for all of them.
+type Typed struct {
+	t   cty.Type
+	raw json.RawMessage
+}
+
+// NewTyped returns a maker of values of a type.
+func NewTyped(t cty.Type) (*Typed, error) {
+	raw, err := ctyjson.MarshalType(t)
+	return &Typed{t: t, raw: raw}, err
+}
+
+// JSON is the type in the form that Value.Type has.
+func (t *Typed) JSON() []byte { return t.raw }
+
+// Value makes a Value, as NewValue does. One of another type is fine.
+func (t *Typed) Value(v cty.Value) (*Value, error) {
+	if v.ContainsMarked() || !v.IsWhollyKnown() || !v.Type().Equals(t.t) {
+		return NewValue(v)
+	}
+	raw, err := ctyjson.Marshal(v, t.t)
+	return &Value{Type: t.raw, Value: raw, made: v}, err
+}
+
 // NewValue makes a Value. Marked parts are taken to be sensitive and are left out.
 func NewValue(v cty.Value) (*Value, error) {
 	out := &Value{}

@@ -33,13 +33,18 @@ type Cause struct {
 
 // Facts are where explanations come from.
 type Facts interface {
-	// Cause returns what is known of an instance without what it was made from, and the addresses of that. nil: nothing is.
-	Cause(address string) (c *Cause, from []string, err error)
+	// Cause returns what is known of an instance without what it was made from, and the addresses of that. Observed things
+	// are as they were for what they are explained for; seen is nil for one that is asked for itself. No cause: nothing is known.
+	Cause(address string, seen Seen) (c *Cause, from []string, as Seen, err error)
 }
+
+// Seen are observations by address, as a revision was made from them.
+type Seen map[string]plan.Observation
 
 // Explain explains an instance.
 func Explain(f Facts, address string) (*Cause, error) {
-	c, err := explain(f, address, map[string]bool{})
+	e := &explanation{facts: f, done: map[string]bool{}}
+	c, err := e.of(address, nil, "")
 	if err != nil {
 		return nil, err
 	}
@@ -49,17 +54,27 @@ func Explain(f Facts, address string) (*Cause, error) {
 	return c, nil
 }
 
-func explain(f Facts, address string, seen map[string]bool) (*Cause, error) {
-	c, from, err := f.Cause(address)
+type explanation struct {
+	facts Facts
+	done  map[string]bool // what was explained, each for the instance that it was made for
+}
+
+// of explains an instance; owner is the instance that the observations are of.
+func (e *explanation) of(address string, seen Seen, owner string) (*Cause, error) {
+	c, from, as, err := e.facts.Cause(address, seen)
 	if err != nil || c == nil {
 		return c, err
 	}
-	if seen[address] {
+	if managed(c.Kind) {
+		owner = address
+	}
+	id := owner + "\x00" + address
+	if e.done[id] {
 		return &Cause{Address: c.Address, Kind: c.Kind, Again: true}, nil
 	}
-	seen[address] = true
+	e.done[id] = true
 	for _, a := range from {
-		up, err := explain(f, a, seen)
+		up, err := e.of(a, as, owner)
 		if err != nil {
 			return nil, err
 		}
@@ -70,108 +85,102 @@ func explain(f Facts, address string, seen map[string]bool) (*Cause, error) {
 	return c, nil
 }
 
+func managed(kind string) bool { return kind == "build" || kind == "application" }
+
 // Applied are the facts of what was applied: state and its history.
 type Applied struct {
 	Snapshot *state.Snapshot
-	// History returns the revisions of an instance, newest first.
+	// History returns the revisions of an instance, newest first; of all instances for "".
 	History func(address string) ([]state.Revision, error)
-
-	inputs map[string]plan.Observation // what the revisions met so far were made from
 }
 
 // Cause implements Facts.
-func (a *Applied) Cause(address string) (*Cause, []string, error) {
+func (a *Applied) Cause(address string, seen Seen) (*Cause, []string, Seen, error) {
 	i, err := addr.Parse(address)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
-	if i.Kind != "build" && i.Kind != "application" {
-		return a.observed(address, i.Kind)
+	if !managed(i.Kind) {
+		return a.observed(address, i.Kind, seen)
 	}
 	list, err := a.History(address)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	rec, recorded := a.Snapshot.Records[address]
 	if len(list) == 0 {
 		if !recorded {
-			return nil, nil, nil
+			return nil, nil, nil, nil
 		}
 		return &Cause{Address: address, Kind: rec.Kind, Outputs: value(rec.Outputs), Hold: rec.Hold,
-			Note: "state has no history of it: it was applied by an earlier davit"}, rec.DependsOn, nil
+			Note: "state has no history of it: it was applied by an earlier davit"}, rec.DependsOn, nil, nil
 	}
 	r := list[0]
-	if err := a.remember(r); err != nil {
-		return nil, nil, fmt.Errorf("revision %d of %s: %w", r.Number, address, err)
-	}
+	inputs, err := inputsOf(r)
 	c := &Cause{
 		Address: address, Kind: i.Kind, Action: r.Action, Revision: r.Number, When: &r.At, Who: r.Who, Reasons: r.Reasons,
 		Outputs: value(r.Record.Outputs), Hold: rec.Hold,
 	}
-	if len(r.Items) > 0 {
-		if err := json.Unmarshal(r.Items, &c.Items); err != nil {
-			return nil, nil, fmt.Errorf("revision %d of %s: %w", r.Number, address, err)
-		}
+	if err == nil && len(r.Items) > 0 {
+		err = json.Unmarshal(r.Items, &c.Items)
 	}
-	return c, r.From, nil
+	if err != nil {
+		return nil, nil, nil, fmt.Errorf("revision %d of %s: %w", r.Number, address, err)
+	}
+	return c, r.From, inputs, nil
 }
 
-// remember keeps the observations of a revision: what depends on it is explained first, so the newest one stays.
-func (a *Applied) remember(r state.Revision) error {
-	if len(r.Inputs) == 0 {
-		return nil
-	}
+// inputsOf are the observations that a revision was made from.
+func inputsOf(r state.Revision) (Seen, error) {
 	var list []plan.Observation
-	if err := json.Unmarshal(r.Inputs, &list); err != nil {
-		return err
-	}
-	if a.inputs == nil {
-		a.inputs = map[string]plan.Observation{}
-	}
-	for _, o := range list {
-		if _, there := a.inputs[o.Address]; !there {
-			a.inputs[o.Address] = o
+	if len(r.Inputs) > 0 {
+		if err := json.Unmarshal(r.Inputs, &list); err != nil {
+			return nil, err
 		}
 	}
-	return nil
+	seen := Seen{}
+	for _, o := range list {
+		seen[o.Address] = o
+	}
+	return seen, nil
 }
 
-func (a *Applied) observed(address, kind string) (*Cause, []string, error) {
-	o, ok := a.inputs[address]
-	if !ok {
-		if err := a.rememberUsers(address); err != nil {
-			return nil, nil, err
+func (a *Applied) observed(address, kind string, seen Seen) (*Cause, []string, Seen, error) {
+	if seen == nil {
+		var err error
+		if seen, err = a.newest(address); err != nil {
+			return nil, nil, nil, err
 		}
-		o, ok = a.inputs[address]
 	}
-	if ok {
-		return seen(&o), o.DependsOn, nil
+	if o, ok := seen[address]; ok {
+		return observation(&o), o.DependsOn, seen, nil
 	}
 	rec, ok := a.Snapshot.Records[address]
 	if !ok {
-		return nil, nil, nil
+		return nil, nil, nil, nil
 	}
-	return &Cause{Address: address, Kind: kind, Outputs: value(rec.Outputs), Note: "state has no history of what was made from it"}, nil, nil
+	return &Cause{Address: address, Kind: kind, Outputs: value(rec.Outputs), Note: "state has no history of what was made from it"}, nil, seen, nil
 }
 
-// rememberUsers looks for the newest revision that was made from an observed instance.
-func (a *Applied) rememberUsers(address string) error {
+// newest are the observations of the newest revision that was made from an observed instance.
+func (a *Applied) newest(address string) (Seen, error) {
 	all, err := a.History("")
 	if err != nil {
-		return err
+		return nil, err
 	}
 	slices.SortStableFunc(all, func(x, y state.Revision) int { return y.At.Compare(x.At) })
 	for _, r := range all {
-		var list []plan.Observation
-		if json.Unmarshal(r.Inputs, &list) == nil && slices.ContainsFunc(list, func(o plan.Observation) bool { return o.Address == address }) {
-			return a.remember(r)
+		if seen, err := inputsOf(r); err == nil {
+			if _, there := seen[address]; there {
+				return seen, nil
+			}
 		}
 	}
-	return nil
+	return Seen{}, nil
 }
 
-// seen is what an observation tells.
-func seen(o *plan.Observation) *Cause {
+// observation is what an observation tells.
+func observation(o *plan.Observation) *Cause {
 	return &Cause{Address: o.Address, Kind: o.Kind, Reasons: o.Reasons, Items: o.Items, Outputs: &o.Outputs, Rejected: o.Rejected}
 }
 
@@ -187,21 +196,25 @@ func value(raw json.RawMessage) *plan.Value {
 type Planned struct{ Plan *plan.Plan }
 
 // Cause implements Facts.
-func (p Planned) Cause(address string) (*Cause, []string, error) {
+func (p Planned) Cause(address string, _ Seen) (*Cause, []string, Seen, error) {
 	for i := range p.Plan.Changes {
 		c := &p.Plan.Changes[i]
-		if c.Address == address {
-			out := &Cause{Address: address, Kind: c.Kind, Action: string(c.Action), Reasons: c.Reasons, Items: c.Items, Outputs: c.After}
-			if c.Hold != nil {
-				out.Hold = &state.Hold{Revision: c.Hold.Revision, Who: c.Hold.Who, Reason: c.Hold.Reason}
-			}
-			return out, c.DependsOn, nil
+		if c.Address != address {
+			continue
 		}
+		out := &Cause{Address: address, Kind: c.Kind, Action: string(c.Action), Reasons: c.Reasons, Items: c.Items, Outputs: c.After}
+		if c.Hold != nil {
+			out.Hold = &state.Hold{Revision: c.Hold.Revision, Who: c.Hold.Who, Reason: c.Hold.Reason}
+		}
+		if c.Action == plan.Delete {
+			return out, nil, nil, nil // what it waits for is what was made from it, not what it was made from
+		}
+		return out, c.DependsOn, nil, nil
 	}
 	for i := range p.Plan.Observations {
 		if o := &p.Plan.Observations[i]; o.Address == address {
-			return seen(o), o.DependsOn, nil
+			return observation(o), o.DependsOn, nil, nil
 		}
 	}
-	return nil, nil, nil
+	return nil, nil, nil, nil
 }
