@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/hashicorp/hcl/v2"
 	"github.com/mattn/go-isatty"
 	"github.com/spf13/cobra"
 
@@ -126,6 +127,8 @@ func (a *app) apply(f *applyFlags, mode plan.Mode, reviewed *plan.Plan, adjust f
 	var emit event.Sink
 	if f.asJSON {
 		emit = view.JSONEvents(a.out)
+		a.collect = &hcl.Diagnostics{}
+		defer func() { emitDiagnostics(emit, *a.collect) }()
 		emit(event.Event{Time: time.Now().UTC(), Type: event.Version, Davit: version, Format: event.Format})
 	} else {
 		emit = a.progress(false)
@@ -173,9 +176,6 @@ func (a *app) apply(f *applyFlags, mode plan.Mode, reviewed *plan.Plan, adjust f
 	result, diags := s.engine.Apply(a.hard, p, engine.ApplyOptions{Store: s.store, Lease: lease, Reviewed: reviewed != nil, Stop: a.soft, Who: whoami()})
 	if result != nil && !f.asJSON && !p.Empty() {
 		view.Result(a.out, result, view.Options{Color: a.color(a.out)})
-	}
-	if f.asJSON {
-		emitDiagnostics(emit, diags)
 	}
 	if err := a.show(s.stack, diags); err != nil {
 		return err

@@ -91,7 +91,7 @@ func (a *app) printPlan(p *plan.Plan, asJSON, asMarkdown, verbose bool) error {
 		_, err := a.out.Write([]byte(view.Markdown(p, view.MarkdownOptions{})))
 		return err
 	}
-	return view.Text(a.out, p, view.Options{Color: a.color(a.out), Verbose: verbose})
+	return view.Text(a.out, p, view.Options{Color: a.color(a.out), Verbose: verbose, Compact: a.compactWarnings})
 }
 
 // progress prints what goes on to standard error, unless standard error should stay quiet.

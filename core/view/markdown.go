@@ -19,13 +19,6 @@ type MarkdownOptions struct {
 	Title string // "davit plan" if empty
 }
 
-// section is a part of the comment; the lower the rank, the longer it stays when room is short.
-type section struct {
-	rank  int
-	text  string
-	short string // stands in when the text does not fit
-}
-
 // ranks order changes by how much a reviewer misses them when they are cut: 1 and 2 are the lists of deletions and images.
 var ranks = map[plan.Action]int{
 	plan.Delete: 3, plan.Replace: 3, plan.Update: 4, plan.Create: 5, plan.Build: 5, plan.Adopt: 7, plan.Forget: 7, plan.None: 9,
@@ -40,94 +33,25 @@ func Markdown(p *plan.Plan, o MarkdownOptions) string {
 	if o.Title == "" {
 		o.Title = "davit plan"
 	}
-	sections := []section{{text: fmt.Sprintf("## %s\n\n**%s**\n", o.Title, summaryLine(p))}}
+	head := fmt.Sprintf("## %s\n\n**%s**\n", o.Title, summaryLine(p))
 	if s := partialLine(p); s != "" {
-		sections = append(sections, section{text: "\n> [!IMPORTANT]\n> " + prose(s) + "\n"})
+		head += "\n> [!IMPORTANT]\n> " + prose(s) + "\n"
 	}
-	if s := markdownChecks(p); s != "" {
-		sections = append(sections, section{rank: 1, text: s})
-	}
-	if s := markdownDeletions(p); s != "" {
-		count := len(deletions(p))
-		sections = append(sections, section{rank: 1, text: s, short: fmt.Sprintf("\n> [!CAUTION]\n> **%s. The list does not fit here.**\n", plural(count, "deletion", "deletions"))})
-	}
-	if s := markdownImages(p); s != "" {
-		sections = append(sections, section{rank: 2, text: s})
-	}
-	if s := markdownObserved(p); s != "" {
-		sections = append(sections, section{rank: 6, text: s})
-	}
-	if s := markdownMoves(p); s != "" {
-		sections = append(sections, section{rank: 8, text: s})
-	}
+	parts := []part{markdownDeletions(p), markdownChecks(p), markdownImages(p), markdownObserved(p), markdownMoves(p)}
 	for _, c := range p.Changes {
 		if shown(p, c) {
-			sections = append(sections, section{
-				rank: ranks[c.Action], text: markdownChange(c),
-				short: fmt.Sprintf("- %s `%s` %s\n", symbols[c.Action], code(c.Address), phrases[c.Action]),
-			})
+			parts = append(parts, markdownChange(c))
 		}
 	}
 	footer := fmt.Sprintf("\n<sub>davit %s · state serial %d · plan `%s`</sub>\n", html.EscapeString(p.Davit), p.State.Serial, p.Digest)
-	return fit(sections, footer, o.Limit)
-}
-
-// note is what a comment says that was cut. It is the longest that it can be.
-func note(left int) string {
-	return fmt.Sprintf("\n> %s left out: the whole plan is too long for one comment. Look at it with `davit show`.\n", plural(left, "part is", "parts are"))
-}
-
-// fit leaves sections out, by rank from the highest and from the end, until the rest fits.
-func fit(sections []section, footer string, limit int) string {
-	size := func() int {
-		n := len(footer) + len(note(len(sections)+1))
-		for _, s := range sections {
-			n += len(s.text)
-		}
-		return n
-	}
-	left := 0
-	total := size()
-	for rank := highestRank(sections); rank > 0; rank-- {
-		for _, shorten := range []bool{true, false} {
-			for i := len(sections) - 1; i >= 0 && total >= limit; i-- {
-				s := &sections[i]
-				with := ""
-				if shorten {
-					with = s.short
-				}
-				if s.rank != rank || len(with) >= len(s.text) {
-					continue
-				}
-				if s.text != s.short || s.short == "" {
-					left++
-				}
-				total += len(with) - len(s.text)
-				s.text = with
-			}
-		}
-	}
-	var b strings.Builder
-	for _, s := range sections {
-		b.WriteString(s.text)
-	}
-	if left > 0 {
-		b.WriteString(note(left))
-	}
-	b.WriteString(footer)
-	return b.String()
-}
-
-func highestRank(sections []section) int {
-	most := 0
-	for _, s := range sections {
-		most = max(most, s.rank)
-	}
-	return most
+	return compose(head, parts, footer, o.Limit)
 }
 
 // code makes text harmless between backquotes.
 func code(s string) string { return strings.ReplaceAll(clean(s), "`", "'") }
+
+// cell is code in a table, where a bar would end the cell even between backquotes.
+func cell(s string) string { return strings.ReplaceAll(code(s), "|", "\\|") }
 
 // prose makes text of the outside harmless in Markdown: no markup, no mention, no link to an issue.
 func prose(s string) string {
@@ -141,7 +65,7 @@ func prose(s string) string {
 		case '@', '#', '!':
 			b.WriteRune(r)
 			b.WriteString("<!-- -->") // keeps @name and #1 from being looked up
-		case '\\', '`', '*', '_', '[', ']', '|', '~', '>':
+		case '\\', '`', '*', '_', '[', ']', '|', '~', '>', ':', '-':
 			b.WriteByte('\\')
 			b.WriteRune(r)
 		default:
@@ -151,104 +75,98 @@ func prose(s string) string {
 	return b.String()
 }
 
-func markdownDeletions(p *plan.Plan) string {
+func markdownDeletions(p *plan.Plan) part {
 	list := deletions(p)
 	if len(list) == 0 {
-		return ""
+		return part{}
 	}
-	var b strings.Builder
-	fmt.Fprintf(&b, "\n> [!CAUTION]\n> **%s:**\n", plural(len(list), "thing will be DELETED", "things will be DELETED"))
+	head := fmt.Sprintf("\n> [!CAUTION]\n> **%s:**\n", plural(len(list), "thing will be DELETED", "things will be DELETED"))
+	out := part{rank: 1, head: head, short: head}
 	for _, d := range list {
-		fmt.Fprintf(&b, "> - `%s`\n", code(d))
+		out.lines = append(out.lines, fmt.Sprintf("> - `%s`\n", code(d)))
 	}
-	return b.String()
+	out.more = func(n int) string { return fmt.Sprintf("> - and %d more\n", n) }
+	return out
 }
 
-func markdownMoves(p *plan.Plan) string {
-	var b strings.Builder
+func markdownMoves(p *plan.Plan) part {
+	out := part{rank: 8, head: "\n**Moves**\n\n", more: func(n int) string { return fmt.Sprintf("- and %d more\n", n) }}
 	for _, m := range p.Moves {
-		fmt.Fprintf(&b, "- `%s` is now `%s`\n", code(m.From), code(m.To))
+		out.lines = append(out.lines, fmt.Sprintf("- `%s` is now `%s`\n", code(m.From), code(m.To)))
 	}
-	if b.Len() == 0 {
-		return ""
-	}
-	return "\n**Moves**\n\n" + b.String()
+	return out
 }
 
-func markdownChecks(p *plan.Plan) string {
-	var b strings.Builder
+func markdownChecks(p *plan.Plan) part {
+	out := part{rank: 1, head: "\n> [!WARNING]\n> **Checks that do not hold:**\n", more: func(n int) string { return fmt.Sprintf("> - and %d more\n", n) }}
 	for _, c := range p.Checks {
 		if c.Status == "fail" {
-			fmt.Fprintf(&b, "> - `%s`: %s\n", code(c.Address), prose(c.Message))
+			out.lines = append(out.lines, fmt.Sprintf("> - `%s`: %s\n", code(c.Address), prose(c.Message)))
 		}
 	}
-	if b.Len() == 0 {
-		return ""
-	}
-	return "\n> [!WARNING]\n> **Checks that do not hold:**\n" + b.String()
+	return out
 }
 
-func markdownImages(p *plan.Plan) string {
-	if len(p.Images) == 0 {
-		return ""
-	}
+func markdownImages(p *plan.Plan) part {
 	waits := map[string][]string{}
 	for _, c := range p.Changes {
 		waits[c.Address] = c.WaitsFor
 	}
-	var b strings.Builder
-	b.WriteString("\n| application | image | commits |\n|---|---|---|\n")
+	out := part{rank: 2, head: "\n| application | image | commits |\n|---|---|---|\n", more: func(n int) string { return fmt.Sprintf("| and %d more | | |\n", n) }}
 	for _, i := range p.Images {
-		fmt.Fprintf(&b, "| `%s` | `%s` | %s |\n", code(i.Application), code(imageLine(i, waits[i.Application])), commitCell(i))
+		out.lines = append(out.lines, fmt.Sprintf("| `%s` | `%s` | %s |\n", cell(i.Application), cell(imageLine(i, waits[i.Application])), commitCell(i)))
 	}
-	return b.String()
+	return out
 }
 
 func commitCell(i plan.ImageChange) string {
 	const most = 10
-	cell := ""
+	text := ""
 	if r := commitRange(i); r != "" {
-		cell = "`" + code(r) + "`"
+		text = "`" + cell(r) + "`"
 	}
 	for n, c := range i.Commits {
 		if n == most {
-			return cell + fmt.Sprintf("<br>and %d more", len(i.Commits)-most)
+			return text + fmt.Sprintf("<br>and %d more", len(i.Commits)-most)
 		}
-		cell += "<br>`" + code(c.ID) + "` " + prose(c.Subject)
+		text += "<br>`" + cell(c.ID) + "` " + prose(c.Subject)
 	}
-	return cell
+	return text
 }
 
-func markdownObserved(p *plan.Plan) string {
-	var b strings.Builder
+func markdownObserved(p *plan.Plan) part {
+	out := part{rank: 6, head: "\n<details><summary>What was seen</summary>\n\n", foot: "\n</details>\n", more: func(n int) string { return fmt.Sprintf("- and %d more\n", n) }}
 	for _, o := range p.Observations {
 		if o.Kind != "image" && moved(o) {
-			fmt.Fprintf(&b, "- `%s` %s\n", code(o.Address), prose(observed(o)))
+			out.lines = append(out.lines, fmt.Sprintf("- `%s` %s\n", code(o.Address), prose(observed(o))))
 		}
 	}
-	if b.Len() == 0 {
-		return ""
-	}
-	return "\n<details><summary>What was seen</summary>\n\n" + b.String() + "\n</details>\n"
+	return out
 }
 
-func markdownChange(c plan.Change) string {
+func markdownChange(c plan.Change) part {
 	var b strings.Builder
 	fmt.Fprintf(&b, "\n<details><summary>%s <code>%s</code> %s</summary>\n\n", html.EscapeString(symbols[c.Action]), html.EscapeString(clean(c.Address)), phrases[c.Action])
 	for _, r := range append(slices.Clone(c.Reasons), remarks(c)...) {
 		fmt.Fprintf(&b, "- %s\n", prose(r))
 	}
-	var lines []string
+	out := part{rank: ranks[c.Action], short: fmt.Sprintf("- %s `%s` %s\n", symbols[c.Action], code(c.Address), phrases[c.Action])}
+	var body strings.Builder
 	for _, i := range c.Items {
-		lines = append(lines, markdownItem(c, i)...)
+		for _, l := range markdownItem(c, i) {
+			out.lines = append(out.lines, l+"\n")
+			out.weights = append(out.weights, ranks[i.Action])
+			body.WriteString(l)
+		}
 	}
-	if len(lines) > 0 {
-		body := strings.Join(lines, "\n")
-		f := fence(body)
-		fmt.Fprintf(&b, "\n%sdiff\n%s\n%s\n", f, body, f)
+	out.head, out.foot = b.String(), "\n</details>\n"
+	if len(out.lines) > 0 {
+		f := fence(body.String())
+		out.head += "\n" + f + "diff\n"
+		out.foot = f + "\n" + out.foot
+		out.more = func(n int) string { return fmt.Sprintf("# and %d lines more\n", n) }
 	}
-	b.WriteString("\n</details>\n")
-	return b.String()
+	return out
 }
 
 // fence is longer than any run of backquotes in the text.

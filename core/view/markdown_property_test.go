@@ -13,7 +13,7 @@ import (
 	"github.com/davit-sh/davit/core/view"
 )
 
-var inline = regexp.MustCompile("`[^`]*`")
+var inline = regexp.MustCompile("`[^`]*`|<code>[^<]*</code>")
 
 // hostile is text that would break out of where it is shown.
 var hostile = rapid.SampledFrom([]string{
@@ -30,9 +30,12 @@ func text(t *rapid.T, s string) json.RawMessage {
 
 func drawPlan(t *rapid.T) *plan.Plan {
 	actions := []plan.Action{plan.None, plan.Create, plan.Update, plan.Replace, plan.Delete, plan.Build, plan.Adopt, plan.Forget}
-	p := &plan.Plan{Format: plan.Format, Mode: plan.ModeApply}
-	for i := range rapid.IntRange(0, 60).Draw(t, "changes") {
-		c := plan.Change{Address: fmt.Sprintf("application.a.n%d", i), Kind: "application", Type: "a", Action: rapid.SampledFrom(actions).Draw(t, "action")}
+	p := &plan.Plan{Format: plan.Format, Mode: plan.ModeApply, Targets: rapid.SampledFrom([][]string{nil, make([]string, 3000)}).Draw(t, "targets")}
+	for i := range p.Targets {
+		p.Targets[i] = fmt.Sprintf("application.a.target%d", i)
+	}
+	for i := range rapid.SampledFrom([]int{0, 1, 3, 20, 60, 400}).Draw(t, "changes") {
+		c := plan.Change{Address: fmt.Sprintf("application.a.n%d%s", i, rapid.SampledFrom([]string{"", "", `["pr|@everyone <img src=x>"]`}).Draw(t, "key")), Kind: "application", Type: "a", Action: rapid.SampledFrom(actions).Draw(t, "action")}
 		c.Reasons = rapid.SliceOfN(hostile, 0, 2).Draw(t, "reasons")
 		for range rapid.IntRange(0, 3).Draw(t, "items") {
 			c.Items = append(c.Items, plan.Item{
@@ -89,17 +92,26 @@ func TestACommentIsCutByImportance(t *testing.T) {
 		if fenced != "" || details != 0 {
 			t.Fatal("a code block or a folded part has no end")
 		}
+		named, full := 0, 0
+		for _, line := range strings.Split(text, "\n") {
+			if strings.HasPrefix(line, "> - `application.a.n") || strings.HasPrefix(line, "> - `plain") {
+				named++
+			}
+			if strings.HasPrefix(line, "<details><summary>+") {
+				full++
+			}
+		}
+		deleted := 0
 		for _, c := range p.Changes {
-			gone := c.Action == plan.Delete || c.Action == plan.Replace
-			if gone && !strings.Contains(text, "`"+c.Address) && !strings.Contains(text, "The list does not fit here") {
-				t.Fatalf("the deletion of %s is not there", c.Address)
+			if c.Action == plan.Delete || c.Action == plan.Replace {
+				deleted++
 			}
-			less := c.Action == plan.Create && strings.Contains(text, "<code>"+c.Address+"</code>")
-			for _, d := range p.Changes {
-				if less && d.Action == plan.Delete && !strings.Contains(text, "<code>"+d.Address+"</code>") {
-					t.Fatalf("%s is shown in full, and the deletion of %s is not", c.Address, d.Address)
-				}
-			}
+		}
+		if named < deleted && full > 0 {
+			t.Fatalf("%d of %d deletions are named, and %d creations are shown in full", named, deleted, full)
+		}
+		if more := strings.Contains(text, "> - and "); named < deleted && !more {
+			t.Fatalf("%d of %d deletions are named, and nothing says so:\n%s", named, deleted, text)
 		}
 	})
 }

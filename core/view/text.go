@@ -261,7 +261,7 @@ func (t *text) warnings() {
 	for _, w := range t.plan.Warnings {
 		t.line(0, "")
 		t.line(0, t.action(plan.Update, "Warning: ")+clean(w.Summary))
-		if w.Detail != "" {
+		if w.Detail != "" && !t.o.Compact {
 			t.line(2, clean(w.Detail))
 		}
 	}

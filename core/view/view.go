@@ -19,6 +19,7 @@ import (
 type Options struct {
 	Color   bool
 	Verbose bool // unchanged instances as well
+	Compact bool // warnings without their details
 }
 
 // palette colours what has a meaning, or nothing.
@@ -152,15 +153,29 @@ func remarks(c plan.Change) []string {
 	return list
 }
 
+// some names the first few of a list.
+func some(list []string) string {
+	const most = 5
+	s := clean(strings.Join(list[:min(most, len(list))], ", "))
+	if n := len(list) - most; n > 0 {
+		s += fmt.Sprintf(" and %d more", n)
+	}
+	if len(s) > longest {
+		s = strings.ToValidUTF8(s[:longest], "") + "..."
+	}
+	return s
+}
+
 // partialLine says what a plan leaves out.
 func partialLine(p *plan.Plan) string {
-	switch {
-	case len(p.Targets) > 0:
-		return "A part of the stack only: " + clean(strings.Join(p.Targets, ", ")) + ", and what it depends on."
-	case len(p.Excludes) > 0:
-		return "Not the whole stack: without " + clean(strings.Join(p.Excludes, ", ")) + ", and what depends on it."
+	var parts []string
+	if len(p.Targets) > 0 {
+		parts = append(parts, "A part of the stack only: "+some(p.Targets)+", and what it depends on.")
 	}
-	return ""
+	if len(p.Excludes) > 0 {
+		parts = append(parts, "Not the whole stack: without "+some(p.Excludes)+", and what depends on it.")
+	}
+	return strings.Join(parts, " ")
 }
 
 func plural(n int, one, many string) string {
