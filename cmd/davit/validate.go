@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/spf13/cobra"
@@ -110,13 +111,14 @@ func (a *app) findings(diags hcl.Diagnostics) findings {
 			f.Range = &place{File: r.Filename, Start: position(r.Start), End: position(r.End)}
 			if file := a.files[r.Filename]; file != nil && r.CanSliceBytes(file.Bytes) {
 				lines := hcl.NewRangeScanner(file.Bytes, r.Filename, bufio.ScanLines)
-				text := ""
+				var text strings.Builder
 				for lines.Scan() {
 					if at := lines.Range().Start.Line; at >= r.Start.Line && at <= r.End.Line {
-						text += string(lines.Bytes()) + "\n"
+						text.Write(lines.Bytes())
+						text.WriteByte('\n')
 					}
 				}
-				f.Snippet = &snippet{Code: text, StartLine: r.Start.Line}
+				f.Snippet = &snippet{Code: text.String(), StartLine: r.Start.Line}
 			}
 		}
 		out.Diagnostics = append(out.Diagnostics, f)

@@ -315,7 +315,7 @@ func (l *loader) prefix(dir string) string {
 	return filepath.ToSlash(rel) + "/"
 }
 
-func (l *loader) stackDir() string { return l.stack.Module.Dir }
+func (l *loader) stackDir() string { return l.stack.Dir }
 
 // maxDepth is how deep brackets may nest: deeper than any person writes, shallow enough for the parser's stack.
 const maxDepth = 200

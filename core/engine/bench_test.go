@@ -100,6 +100,7 @@ func BenchmarkEngine(b *testing.B) {
 }
 
 func planned(b *testing.B, f *fixture, text string) (*engine.Engine, *plan.Plan) {
+	b.Helper()
 	e, diags := f.engine(text)
 	if diags.HasErrors() {
 		b.Fatal(diags)

@@ -211,8 +211,8 @@ func TestMistakesInModules(t *testing.T) {
 		want []string
 	}{
 		"an argument that there is not": {
-			"-- d.hcl --\nmodule \"m\" {\n  source = \"./m\"\n  nmae = 1\n}\n-- m/m.hcl --\nvariable \"name\" { default = 1 }\n",
-			[]string{`has no variable "nmae". Did you mean "name"?`},
+			"-- d.hcl --\nmodule \"m\" {\n  source = \"./m\"\n  namme = 1\n}\n-- m/m.hcl --\nvariable \"name\" { default = 1 }\n",
+			[]string{`has no variable "namme". Did you mean "name"?`},
 		},
 		"a variable without a value": {
 			"-- d.hcl --\nmodule \"m\" {\n  source = \"./m\"\n}\n-- m/m.hcl --\nvariable \"name\" {}\n",

@@ -172,7 +172,7 @@ func withOld(now, old cty.Value, path hcl.Traversal) (cty.Value, error) {
 	default:
 		return now, fmt.Errorf("a splat cannot be ignored")
 	}
-	if key.Type() != cty.String || !(now.Type().IsMapType() || now.Type().IsObjectType()) {
+	if key.Type() != cty.String || (!now.Type().IsMapType() && !now.Type().IsObjectType()) {
 		return now, fmt.Errorf("only attributes and keys of maps can be named")
 	}
 	elements := now.AsValueMap()

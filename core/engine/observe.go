@@ -141,8 +141,8 @@ func (r *run) observeImage(ctx context.Context, in *instance, pinned *plan.Obser
 		return t.unknownOutputs(), nil
 	}
 	var diags hcl.Diagnostics
-	outputs, recalled := cty.NilVal, r.recalls(in)
-	if recalled {
+	var outputs cty.Value
+	if r.recalls(in) {
 		outputs, _ = wholly(in.observation.Before, t)
 		in.observation.Reasons = []string{"as it was seen at the last apply"}
 	} else if outputs, diags = r.look(ctx, in, &pluginv1.PlanRequest{}); diags.HasErrors() {

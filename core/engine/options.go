@@ -72,7 +72,7 @@ func (r *run) checkOptions() hcl.Diagnostics {
 	for flag, places := range map[string][]addr.Place{"-target": r.opts.Targets, "-exclude": r.opts.Excludes, "-replace": r.opts.Replace} {
 		for _, p := range places {
 			if !r.means(p) {
-				diags = append(diags, diag.Plain("Nothing of that name", fmt.Sprintf("%s=%s: neither the stack nor state has it.%s", flag, p, r.Engine.suggestPlace(p))))
+				diags = append(diags, diag.Plain("Nothing of that name", fmt.Sprintf("%s=%s: neither the stack nor state has it.%s", flag, p, r.suggestPlace(p))))
 			}
 		}
 	}
@@ -81,7 +81,7 @@ func (r *run) checkOptions() hcl.Diagnostics {
 
 // means tells whether a place is declared or recorded.
 func (r *run) means(p addr.Place) bool {
-	if r.Engine.declares(p) {
+	if r.declares(p) {
 		return true
 	}
 	for address := range r.snapshot.Records {
@@ -106,7 +106,7 @@ func (e *Engine) declares(p addr.Place) bool {
 		}
 		m = call.Module
 	}
-	return p.IsModule() || m.Blocks[p.Node.In("")] != nil
+	return p.IsModule() || m.Blocks[p.In("")] != nil
 }
 
 func (e *Engine) suggestPlace(p addr.Place) string {

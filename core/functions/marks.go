@@ -53,7 +53,7 @@ func to(want cty.Type) function.Function {
 // strings tells whether a tuple of nothing but strings becomes a collection: its type is clear without comparing
 // each element's with each other's, which is slow for thousands.
 func strings(from, want cty.Type) (cty.Type, bool) {
-	if !from.IsTupleType() || from.Length() == 0 || !(want.IsSetType() || want.IsListType()) {
+	if !from.IsTupleType() || from.Length() == 0 || (!want.IsSetType() && !want.IsListType()) {
 		return cty.NilType, false
 	}
 	for _, t := range from.TupleElementTypes() {

@@ -69,7 +69,7 @@ func TestACommentIsCutByImportance(t *testing.T) {
 		}
 		details := 0
 		fenced := ""
-		for _, line := range strings.Split(text, "\n") {
+		for line := range strings.SplitSeq(text, "\n") {
 			run := len(line) - len(strings.TrimLeft(line, "`"))
 			if run < 3 {
 				line = inline.ReplaceAllString(line, "") // what is between backquotes is shown as it is
@@ -93,7 +93,7 @@ func TestACommentIsCutByImportance(t *testing.T) {
 			t.Fatal("a code block or a folded part has no end")
 		}
 		named, full := 0, 0
-		for _, line := range strings.Split(text, "\n") {
+		for line := range strings.SplitSeq(text, "\n") {
 			if strings.HasPrefix(line, "> - `application.a.n") || strings.HasPrefix(line, "> - `plain") {
 				named++
 			}
