@@ -29,8 +29,9 @@ test-short: ## everything but the acceptance tests
 acceptance: ## the tests on real servers
 	cd acceptance && $(GO) test -count=1 -timeout 80m -p 1 ./...
 
-bench: build ## measure, side by side with peers where there are any
+bench: build ## measure, side by side with peers where there are any (BENCH="-n 5000 -limit 10m" for the long way)
 	$(GO) test -run '^$$' -bench . -benchtime 1x ./core/... ./sdk/... ./state/... ./plugins/git/...
+	cd acceptance && $(GO) run ./bench $(BENCH)
 	cd acceptance && $(GO) test -run '^$$' -bench . -benchtime 5x .
 
 generate: ## write generated code again (needs protoc)

@@ -112,5 +112,5 @@ func (a *app) warnAboutDamage(damaged []string) error {
 	if len(damaged) == 0 {
 		return nil
 	}
-	return fmt.Errorf("the records of %v in state are damaged: restore the file from a backup, or remove them", damaged)
+	return fmt.Errorf("%q in state cannot be read: restore the file from a backup, or remove what is damaged with davit state rm", damaged)
 }

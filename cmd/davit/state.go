@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -156,7 +158,20 @@ func (a *app) stateRmCmd() *cobra.Command {
 				return err
 			}
 		}
-		if err := commit(state.Batch{Delete: args}); err != nil {
+		var b state.Batch
+		for _, address := range args {
+			if id, operation := strings.CutPrefix(address, "operation "); operation {
+				b.End = append(b.End, id)
+			} else if strings.HasPrefix(address, "output ") {
+				b.Outputs = maps.Clone(s.Outputs) // what can be read is written again
+				if b.Outputs == nil {
+					b.Outputs = map[string]json.RawMessage{}
+				}
+			} else {
+				b.Delete = append(b.Delete, address)
+			}
+		}
+		if err := commit(b); err != nil {
 			return err
 		}
 		for _, address := range args {

@@ -175,8 +175,8 @@ func (s *Store) Load(context.Context) (*state.Snapshot, error) {
 // History implements state.Store.
 func (s *Store) History(_ context.Context, address string) (list []state.Revision, err error) {
 	err = s.view(func(tx *bbolt.Tx) error {
-		list, err = loadHistory(tx, address)
-		return err
+		list = loadHistory(tx, address)
+		return nil
 	})
 	return list, err
 }

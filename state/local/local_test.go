@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -384,4 +385,41 @@ func BenchmarkCommit(b *testing.B) {
 			}
 		})
 	})
+}
+
+// Whatever is damaged, it is named and the rest is usable: operations, outputs and history as well.
+func TestDamageElsewhere(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "state.db")
+	l, err := store(t, path).Lock(t.Context(), state.Holder{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = l.Commit(t.Context(), state.Batch{
+		Put:     []state.Record{statetest.Record("build.oci.good")},
+		Begin:   []state.Operation{{ID: "one", Address: "build.oci.spoiled-operation"}, {ID: "two", Address: "build.oci.good"}},
+		Outputs: map[string]json.RawMessage{"bad": json.RawMessage(`"spoiled-output"`), "good": json.RawMessage(`1`)},
+		History: []state.Revision{{Action: "create", Who: "spoiled-revision", Record: statetest.Record("build.oci.good")}, {Action: "update", Record: statetest.Record("build.oci.good")}},
+	})
+	if err := errors.Join(err, l.Release(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, bytes.ReplaceAll(b, []byte("spoiled-"), []byte("SPOILED-")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s, err := store(t, path).Load(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	slices.Sort(s.Damaged)
+	if !slices.Equal(s.Damaged, []string{"operation one", "output bad"}) || len(s.Records) != 1 || len(s.Operations) != 1 || len(s.Outputs) != 1 {
+		t.Errorf("the state is %+v", s)
+	}
+	list, err := store(t, path).History(t.Context(), "")
+	if err != nil || len(list) != 1 || list[0].Number != 2 {
+		t.Errorf("the history is %+v, %v", list, err)
+	}
 }

@@ -115,8 +115,9 @@ func load(tx *bbolt.Tx, path string, s *state.Snapshot) error {
 	}
 	err = tx.Bucket(bucketOperations).ForEach(func(k, v []byte) error {
 		var o state.Operation
-		if err := unseal(v, &o); err != nil {
-			return fmt.Errorf("operation %s: %w", k, err)
+		if unseal(v, &o) != nil {
+			s.Damaged = append(s.Damaged, "operation "+string(k))
+			return nil
 		}
 		s.Operations[string(k)] = o
 		return nil
@@ -126,8 +127,9 @@ func load(tx *bbolt.Tx, path string, s *state.Snapshot) error {
 	}
 	return tx.Bucket(bucketOutputs).ForEach(func(k, v []byte) error {
 		var o json.RawMessage
-		if err := unseal(v, &o); err != nil {
-			return fmt.Errorf("output %s: %w", k, err)
+		if unseal(v, &o) != nil {
+			s.Damaged = append(s.Damaged, "output "+string(k))
+			return nil
 		}
 		if s.Outputs == nil {
 			s.Outputs = map[string]json.RawMessage{}
@@ -251,30 +253,31 @@ func move(tx *bbolt.Tx, m state.Move, put putFunc) error {
 	return nil
 }
 
-// loadHistory reads the revisions of one instance, or of all, newest first.
-func loadHistory(tx *bbolt.Tx, address string) ([]state.Revision, error) {
+// loadHistory reads the revisions of one instance, or of all, newest first. One that is damaged is left out: the others
+// still tell their part.
+func loadHistory(tx *bbolt.Tx, address string) []state.Revision {
 	history := tx.Bucket(bucketHistory)
 	if history == nil {
-		return nil, nil
+		return nil
+	}
+	var prefix []byte
+	if address != "" {
+		prefix = []byte(address + "\x00")
 	}
 	var list []state.Revision
-	err := history.ForEach(func(k, v []byte) error {
-		at := string(k[:len(k)-9])
-		if address != "" && at != address {
-			return nil
-		}
+	c := history.Cursor()
+	for k, v := c.Seek(prefix); k != nil && bytes.HasPrefix(k, prefix); k, v = c.Next() {
 		var r state.Revision
-		if err := unseal(v, &r); err != nil {
-			return fmt.Errorf("revision %d of %s: %w", number(k[len(k)-8:]), at, err)
+		if len(k) < 9 || unseal(v, &r) != nil {
+			continue
 		}
-		r.Record.Address = at
+		r.Record.Address = string(k[:len(k)-9])
 		list = append(list, r)
-		return nil
-	})
+	}
 	slices.SortStableFunc(list, func(a, b state.Revision) int {
 		return cmp.Or(cmp.Compare(a.Record.Address, b.Record.Address), cmp.Compare(b.Number, a.Number))
 	})
-	return list, err
+	return list
 }
 
 // replace writes a whole state over what is there.
