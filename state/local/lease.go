@@ -65,7 +65,7 @@ func (s *Store) Lock(_ context.Context, who state.Holder) (state.Lease, error) {
 	if err != nil {
 		return nil, err
 	}
-	go l.beat()
+	l.beating.Go(l.beat)
 	return l, nil
 }
 
@@ -93,6 +93,7 @@ type lease struct {
 
 	once, lostOnce sync.Once
 	lost, stop     chan struct{}
+	beating        sync.WaitGroup
 }
 
 // mine checks, in the transaction that would write, that the lease is still this one's.
@@ -167,6 +168,7 @@ func (l *lease) Lost() <-chan struct{} { return l.lost }
 func (l *lease) Release(context.Context) (err error) {
 	l.once.Do(func() {
 		close(l.stop)
+		l.beating.Wait() // a beat that comes later would be one too many
 		err = l.store.update(func(tx *bbolt.Tx) error {
 			if l.mine(tx) != nil {
 				return nil // somebody else's by now
