@@ -181,7 +181,11 @@ func (a *app) apply(f *applyFlags, mode plan.Mode, reviewed *plan.Plan, adjust f
 		return err
 	}
 	if result != nil && len(result.NotStarted) > 0 {
-		return errors.New("the run was stopped before everything was done; run davit apply again to go on")
+		next := "run davit " + string(opts.Mode) + " again"
+		if reviewed != nil {
+			next = "make a new plan"
+		}
+		return fmt.Errorf("the run was stopped before everything was done; %s to go on", next)
 	}
 	return nil
 }
