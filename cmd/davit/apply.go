@@ -157,10 +157,8 @@ func (a *app) apply(f *applyFlags, mode plan.Mode, reviewed *plan.Plan, adjust f
 		if p, err = s.plan(a.soft, opts); err != nil {
 			return err
 		}
-		if f.asJSON {
-			emit(planned(p))
-		} else {
-			if err := a.printPlan(p, false, false, false); err != nil {
+		if !f.asJSON {
+			if err := a.printPlan(p, formFlags{}); err != nil {
 				return err
 			}
 		}
@@ -172,6 +170,9 @@ func (a *app) apply(f *applyFlags, mode plan.Mode, reviewed *plan.Plan, adjust f
 				return err
 			}
 		}
+	}
+	if f.asJSON {
+		emit(planned(p))
 	}
 	result, diags := s.engine.Apply(a.hard, p, engine.ApplyOptions{Store: s.store, Lease: lease, Reviewed: reviewed != nil, Stop: a.soft, Who: whoami()})
 	if result != nil && !f.asJSON && !p.Empty() {
@@ -192,7 +193,7 @@ func (a *app) apply(f *applyFlags, mode plan.Mode, reviewed *plan.Plan, adjust f
 
 // planned is the event that tells what a plan would do.
 func planned(p *plan.Plan) event.Event {
-	e := event.Event{Time: time.Now().UTC(), Type: event.Plan, Changes: map[string]int{}}
+	e := event.Event{Time: time.Now().UTC(), Type: event.Plan, Changes: map[string]int{}, Digest: p.Digest}
 	for i := range p.Changes {
 		e.Changes[string(p.Changes[i].Action)]++
 	}
