@@ -70,9 +70,44 @@ func store(t testing.TB, path string, options ...local.Option) *local.Store {
 }
 
 func TestConformance(t *testing.T) {
-	statetest.Run(t, func(t *testing.T) func() state.Store {
+	statetest.Run(t, func(t *testing.T) statetest.Backend {
 		path := filepath.Join(t.TempDir(), ".davit", "state.db")
-		return func() state.Store { return store(t, path) }
+		return statetest.Backend{
+			Open:   func() state.Store { return store(t, path, local.TTL(2*time.Second)) },
+			Damage: func(t *testing.T, what statetest.Item) { damage(t, path, what) },
+			Newer: func(t *testing.T) {
+				edit(t, path, func(tx *bbolt.Tx) error {
+					return tx.Bucket([]byte("meta")).Put([]byte("format"), binary.BigEndian.AppendUint64(nil, state.Format+1))
+				})
+			},
+		}
+	})
+}
+
+// edit changes the file behind the store's back.
+func edit(t testing.TB, path string, fn func(*bbolt.Tx) error) {
+	t.Helper()
+	db, err := bbolt.Open(path, 0o600, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(db.Update(fn), db.Close()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// damage changes the last byte of an item.
+func damage(t testing.TB, path string, what statetest.Item) {
+	t.Helper()
+	key := []byte(what.Name)
+	bucket := map[string]string{"record": "records", "operation": "operations", "output": "outputs", "revision": "history"}[what.Kind]
+	if what.Kind == "revision" {
+		key = binary.BigEndian.AppendUint64(append(key, 0), what.Number)
+	}
+	edit(t, path, func(tx *bbolt.Tx) error {
+		b := bytes.Clone(tx.Bucket([]byte(bucket)).Get(key))
+		b[len(b)-1] ^= 1
+		return tx.Bucket([]byte(bucket)).Put(key, b)
 	})
 }
 
