@@ -397,32 +397,6 @@ func limitFileSize(t *testing.T, size uint64) {
 	t.Cleanup(func() { _ = syscall.Setrlimit(syscall.RLIMIT_FSIZE, &old) })
 }
 
-func BenchmarkCommit(b *testing.B) {
-	l, err := store(b, filepath.Join(b.TempDir(), "state.db")).Lock(b.Context(), state.Holder{})
-	if err != nil {
-		b.Fatal(err)
-	}
-	g := state.Group(l)
-	b.Run("one at a time", func(b *testing.B) {
-		for i := 0; b.Loop(); i++ {
-			if _, err := g.Commit(b.Context(), state.Batch{Put: []state.Record{statetest.Record("build.oci.r" + strconv.Itoa(i))}}); err != nil {
-				b.Fatal(err)
-			}
-		}
-	})
-	b.Run("by 64 at once", func(b *testing.B) {
-		b.SetParallelism(32)
-		b.RunParallel(func(p *testing.PB) {
-			for i := 0; p.Next(); i++ {
-				if _, err := g.Commit(b.Context(), state.Batch{Put: []state.Record{statetest.Record("build.oci.s" + strconv.Itoa(i))}}); err != nil {
-					b.Error(err)
-					return
-				}
-			}
-		})
-	})
-}
-
 // Whatever is damaged, it is named and the rest is usable: operations, outputs and history as well.
 func TestDamageElsewhere(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "state.db")
