@@ -40,7 +40,6 @@ func BenchmarkCommit(b *testing.B) {
 	})
 }
 
-
 // realistic is a record of the size that an application's has.
 func realistic(i int) state.Record {
 	r := statetest.Record(fmt.Sprintf("module.shop[\"region-%d\"].application.kubernetes.api[\"tenant-%d\"]", i%50, i))

@@ -3,6 +3,7 @@
 package seal
 
 import (
+	"bytes"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -17,11 +18,16 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 // Seal returns the stored form of v at a place: four bytes of checksum (CRC-32C of the place, a zero
 // byte and the JSON; the high byte first), then the JSON.
 func Seal(place string, v any) ([]byte, error) {
-	b, err := json.Marshal(v)
-	if err != nil {
+	var buf bytes.Buffer
+	buf.Write(make([]byte, 4))
+	e := json.NewEncoder(&buf)
+	e.SetEscapeHTML(false) // raw JSON in v stays as it came, but for white space
+	if err := e.Encode(v); err != nil {
 		return nil, err
 	}
-	return append(binary.BigEndian.AppendUint32(make([]byte, 0, 4+len(b)), sum(place, b)), b...), nil
+	b := buf.Bytes()[:buf.Len()-1] // without the encoder's newline
+	binary.BigEndian.PutUint32(b, sum(place, b[4:]))
+	return b, nil
 }
 
 // Open reads the stored form of what was sealed at the same place. It fails with ErrDamaged, or
