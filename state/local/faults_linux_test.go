@@ -1,0 +1,3 @@
+package local_test
+
+func fail(string, []string) error { return nil }
