@@ -21,14 +21,14 @@ func (s *Store) create(ctx context.Context) error {
 		return nil
 	}
 	if !errors.Is(err, fs.ErrNotExist) {
-		return s.failed("making", err)
+		return s.explain("making", err)
 	}
 	if err := makeDir(dir); err != nil {
-		return s.failed("making", err)
+		return s.explain("making", err)
 	}
 	unlock, alone, err := lockDir(ctx, dir)
 	if err != nil {
-		return s.failed("making", err)
+		return s.explain("making", err)
 	}
 	defer unlock()
 	if _, err := os.Stat(s.path); err == nil {
@@ -36,22 +36,22 @@ func (s *Store) create(ctx context.Context) error {
 	}
 	tmp, err := os.MkdirTemp(dir, s.temporary())
 	if err != nil {
-		return s.failed("making", err)
+		return s.explain("making", err)
 	}
 	defer os.RemoveAll(tmp)
 	fresh := filepath.Join(tmp, "state.db")
 	if err := initialise(fresh); err != nil {
-		return s.failed("making", err)
+		return s.explain("making", err)
 	}
 	publish := os.Rename
 	if !alone {
 		publish = os.Link // which does not replace what another process has made meanwhile
 	}
 	if err := publish(fresh, s.path); err != nil && !errors.Is(err, fs.ErrExist) {
-		return s.failed("making", err)
+		return s.explain("making", err)
 	}
 	if err := syncDir(dir); err != nil {
-		return s.failed("making", err)
+		return s.explain("making", err)
 	}
 	return nil
 }

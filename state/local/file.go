@@ -28,7 +28,7 @@ func (s *Store) transact(ctx context.Context, write bool, fn func(*bbolt.DB) err
 	case s.gate <- struct{}{}:
 		defer func() { <-s.gate }()
 	case <-ctx.Done():
-		return s.failed(doing, context.Cause(ctx))
+		return s.explain(doing, context.Cause(ctx))
 	}
 	var f *file
 	defer func() {
@@ -41,7 +41,7 @@ func (s *Store) transact(ctx context.Context, write bool, fn func(*bbolt.DB) err
 			s.put(f, err == nil)
 		}
 		if err != nil {
-			err = s.failed(doing, err)
+			err = s.explain(doing, err)
 		}
 	}()
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))

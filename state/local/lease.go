@@ -39,7 +39,7 @@ func (t tables) lease() (h *held, damaged bool) {
 // Lock implements state.Store. The lease of a process of this machine that has ended counts as expired.
 func (s *Store) Lock(ctx context.Context, who state.Holder) (state.Lease, error) {
 	if err := ctx.Err(); err != nil {
-		return nil, s.failed("locking", err)
+		return nil, s.explain("locking", err)
 	}
 	if err := s.create(ctx); err != nil {
 		return nil, err
@@ -52,6 +52,7 @@ func (s *Store) Lock(ctx context.Context, who state.Holder) (state.Lease, error)
 	l.held = held{Holder: who, Process: thisProcess()}
 	err := s.transact(ctx, true, func(db *bbolt.DB) error {
 		if err := s.take(ctx, db, l); err != nil {
+			s.failed = l.held.Holder.ID // a disk can fail after it has done its work
 			return err
 		}
 		s.leases++
@@ -74,7 +75,7 @@ func (s *Store) take(ctx context.Context, db *bbolt.DB, l *lease) error {
 			return err
 		}
 		h, damaged := t.lease()
-		if !damaged && h != nil && s.now().Before(h.Holder.Expires) && !h.Process.ended() {
+		if !damaged && h != nil && s.now().Before(h.Holder.Expires) && !h.Process.ended() && h.Holder.ID != s.failed {
 			return &state.LockedError{Holder: h.Holder}
 		}
 		if t.format < state.Format && !damaged {
@@ -128,7 +129,7 @@ func (t tables) standIn(now time.Time, ttl time.Duration) (*state.LockedError, e
 // Unlock implements state.Store. An entry that is damaged is ended whatever the id.
 func (s *Store) Unlock(ctx context.Context, id string) error {
 	if err := ctx.Err(); err != nil {
-		return s.failed("unlocking", err)
+		return s.explain("unlocking", err)
 	}
 	if _, err := os.Stat(s.path); errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("there is no state in %s, so no lock", s.path)

@@ -28,6 +28,7 @@ type Store struct {
 	gate   chan struct{} // one transaction of this process at a time; a mutex that a context can leave
 	leases int           // under the gate: how many leases of this store have not been released
 	kept   *file         // under the gate: open while there is a lease
+	failed string        // under the gate: id of a lease that was perhaps written, and that nobody got
 }
 
 // Option changes how a store behaves.
@@ -93,7 +94,7 @@ func (s *Store) read(ctx context.Context, fn func(tables, *state.Archive) error)
 		return &state.Archive{Snapshot: state.Snapshot{Format: state.Format, Records: map[string]state.Record{}, Operations: map[string]state.Operation{}}}
 	}
 	if err := ctx.Err(); err != nil {
-		return nil, s.failed("reading", err)
+		return nil, s.explain("reading", err)
 	}
 	if _, err := os.Stat(s.path); errors.Is(err, fs.ErrNotExist) {
 		return empty(), nil
@@ -138,8 +139,8 @@ func (e *Error) Error() string { return fmt.Sprintf("%s the state in %s: %v", e.
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// failed says what went wrong with which file, and what to do. What state's own errors say is enough.
-func (s *Store) failed(doing string, err error) error {
+// explain says what went wrong with which file, and what to do. What state's own errors say is enough.
+func (s *Store) explain(doing string, err error) error {
 	var locked *state.LockedError
 	var format *state.FormatError
 	var own *Error
