@@ -102,6 +102,7 @@ type Options struct {
 	TTL      time.Duration    // how long a lease lasts without a heartbeat: 30 s
 	Request  time.Duration    // how long one request may take, and a second more for each 64 KiB: 10 s, or a third of TTL
 	Patience time.Duration    // how long requests are repeated when there is no lease to bound it: 30 s
+	Pause    time.Duration    // before a request is repeated the first time; then ever longer: 100 ms
 	Now      func() time.Time // the clock by which leases expire, best that of the server: time.Now
 }
 
@@ -114,6 +115,7 @@ func (o Options) orDefault() Options {
 	set(&o.TTL, 30*time.Second)
 	set(&o.Request, min(10*time.Second, o.TTL/3))
 	set(&o.Patience, 30*time.Second)
+	set(&o.Pause, 100*time.Millisecond)
 	if o.Part == 0 {
 		o.Part = 1 << 20
 	}
@@ -130,7 +132,7 @@ func (o Options) orDefault() Options {
 // attempt moves. When time runs out the last error of the bucket is returned, not that of the clock.
 func (s *Store) retry(ctx context.Context, size int, attempt func(context.Context) error) error {
 	wait := backoff.NewExponentialBackOff()
-	wait.InitialInterval, wait.MaxInterval = 100*time.Millisecond, 3*time.Second
+	wait.InitialInterval, wait.MaxInterval = s.options.Pause, 30*s.options.Pause
 	limit := s.options.Request + time.Duration(size>>16)*time.Second
 	var last error
 	_, err := backoff.Retry(ctx, func() (struct{}, error) {

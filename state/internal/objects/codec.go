@@ -65,12 +65,12 @@ const (
 )
 
 func newCodec() (*codec, error) {
-	enc, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1))
+	enc, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithLowerEncoderMem(true), zstd.WithWindowSize(128<<10))
 	if err != nil {
 		return nil, err
 	}
 	// Values have checksums of their own: what can be read of a damaged frame is wanted.
-	dec, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(2), zstd.WithDecoderMaxMemory(maxFrame), zstd.IgnoreChecksum(true))
+	dec, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(2), zstd.WithDecoderMaxMemory(maxFrame), zstd.IgnoreChecksum(true), zstd.WithDecoderLowmem(true))
 	return &codec{enc, dec}, err
 }
 

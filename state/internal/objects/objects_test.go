@@ -1,8 +1,8 @@
 package objects_test
 
 import (
+	"context"
 	"testing"
-	"time"
 
 	"github.com/davit-sh/davit/state"
 	"github.com/davit-sh/davit/state/internal/objects"
@@ -38,7 +38,7 @@ func lock(t testing.TB, s state.Store) state.Lease {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = l.Release(t.Context()) })
+	t.Cleanup(func() { _ = l.Release(context.Background()) })
 	return l
 }
 
@@ -63,5 +63,3 @@ func load(t testing.TB, s state.Store) *state.Snapshot {
 	}
 	return snapshot
 }
-
-var _ = time.Second

@@ -89,12 +89,15 @@ func (s *Store) swap(ctx context.Context, h *head, version string) (string, erro
 		return "", err
 	}
 	var written string
-	sent := false // something may have been written of which there was no answer
+	sent := false    // something may have been written of which there was no answer
+	another := false // the head has another version: perhaps that which this wrote
 	err = s.retry(ctx, len(b), func(ctx context.Context) (err error) {
-		written, err = s.bucket.Put(ctx, Head, b, version)
-		if !errors.Is(err, ErrConflict) {
-			sent = sent || mayHaveWritten(err)
-			return err
+		if !another {
+			written, err = s.bucket.Put(ctx, Head, b, version)
+			if another = errors.Is(err, ErrConflict); !another {
+				sent = sent || mayHaveWritten(err)
+				return err
+			}
 		}
 		now, at, err := s.getHead(ctx)
 		if err != nil {
