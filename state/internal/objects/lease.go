@@ -25,7 +25,7 @@ func (s *Store) Lock(ctx context.Context, who state.Holder) (state.Lease, error)
 		}
 		if h == nil {
 			if v, ok := s.bucket.(Verifier); ok {
-				if err := v.Verify(ctx); err != nil {
+				if err := s.retry(ctx, 0, v.Verify); err != nil {
 					return nil, s.failed("beginning", err)
 				}
 			}
@@ -166,7 +166,7 @@ func (l *lease) announce(ctx context.Context) {
 	l.mu.Lock()
 	holder := l.head.Holder
 	l.mu.Unlock()
-	ctx, cancel := context.WithTimeout(ctx, l.store.options.TTL/3)
+	ctx, cancel := context.WithTimeout(ctx, l.store.options.TTL/10) // it must not keep a beat waiting
 	defer cancel()
 	a.Announce(ctx, holder)
 }
