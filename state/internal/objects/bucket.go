@@ -100,7 +100,7 @@ type Options struct {
 	Part     int              // bytes that an object may have: 1 MiB
 	Tail     int              // bytes of recent changes that the head itself holds: 24 KiB
 	TTL      time.Duration    // how long a lease lasts without a heartbeat: 30 s
-	Request  time.Duration    // how long one request may take, and a second more for each 64 KiB: 10 s, or a third of TTL
+	Request  time.Duration    // how long one request may take, and a second more for each 64 KiB: a quarter of TTL
 	Patience time.Duration    // how long requests are repeated when there is no lease to bound it: 30 s
 	Pause    time.Duration    // before a request is repeated the first time; then ever longer: 100 ms
 	Now      func() time.Time // the clock by which leases expire, best that of the server: time.Now
@@ -113,7 +113,7 @@ func (o Options) orDefault() Options {
 		}
 	}
 	set(&o.TTL, 30*time.Second)
-	set(&o.Request, min(10*time.Second, o.TTL/3))
+	set(&o.Request, o.TTL/4)
 	set(&o.Patience, 30*time.Second)
 	set(&o.Pause, 100*time.Millisecond)
 	if o.Part == 0 {

@@ -110,9 +110,7 @@ func (l *lease) commit(ctx context.Context, draw func(context.Context, *head, *d
 }
 
 func (l *lease) try(ctx context.Context, draw func(context.Context, *head, *draft) error) (uint64, error) {
-	l.mu.Lock()
-	h, generation := l.head, l.generation
-	l.mu.Unlock()
+	h, _, _, generation := l.now()
 	if l.read != generation {
 		l.content, l.read = nil, generation
 	}
@@ -161,9 +159,7 @@ func (l *lease) done(ctx context.Context, d *draft) {
 		l.content = contents{}
 	}
 	l.content.apply(d.changes)
-	l.mu.Lock()
-	h := l.head
-	l.mu.Unlock()
+	h, _, _, _ := l.now()
 	l.store.forget(h)
 	remove := 2 // a few at a time: a commit should be few requests
 	if len(d.wrote) > 0 {

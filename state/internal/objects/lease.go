@@ -52,7 +52,8 @@ func (s *Store) Lock(ctx context.Context, who state.Holder) (state.Lease, error)
 }
 
 func (s *Store) lease(h *head, version string, renewed time.Time) *lease {
-	l := &lease{store: s, id: h.Holder.ID, token: h.Token, head: h, version: version, renewed: renewed, turn: make(chan struct{}, 1)}
+	l := &lease{store: s, id: h.Holder.ID, token: h.Token, head: h, version: version, renewed: renewed,
+		swapping: make(chan struct{}, 1), turn: make(chan struct{}, 1)}
 	l.life, l.lose = context.WithCancel(context.Background())
 	var running context.Context
 	running, l.stop = context.WithCancel(l.life)
@@ -71,8 +72,10 @@ type lease struct {
 	beating sync.WaitGroup
 	once    sync.Once
 
-	mu         sync.Mutex // held while the head is swapped
-	head       *head      // as it was last seen; never changed, only replaced
+	swapping chan struct{} // holds a word while somebody swaps the head
+
+	mu         sync.Mutex
+	head       *head // as it was last seen; never changed, only replaced
 	version    string
 	renewed    time.Time // when the swap that renewed the lease was begun
 	generation int       // grows when the head turns out to be another than the one that was written last
@@ -96,62 +99,77 @@ const anyHead = -1
 
 // swap changes the head and renews the lease. When another has the lease it returns a *movedError.
 func (l *lease) swap(ctx context.Context, generation int, change func(next *head)) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.head.Holder == nil || !l.alive() {
+	select {
+	case l.swapping <- struct{}{}:
+		defer func() { <-l.swapping }()
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	next, version, renewed, now := l.now()
+	if next.Holder == nil || !l.alive() {
 		l.lose()
 		return state.ErrLeaseLost
 	}
-	if generation != anyHead && generation != l.generation {
+	if generation != anyHead && generation != now {
 		return errStale
 	}
-	ctx, cancel := context.WithDeadline(ctx, l.renewed.Add(l.store.options.TTL))
+	ctx, cancel := context.WithDeadline(ctx, renewed.Add(l.store.options.TTL))
 	defer cancel()
-	next := l.head.clone()
+	next = next.clone()
 	next.Holder.Expires = l.store.options.Now().Add(l.store.options.TTL).UTC()
 	change(next)
 	began := time.Now()
-	version, err := l.store.swap(ctx, next, l.version)
+	version, err := l.store.swap(ctx, next, version)
 	var moved *movedError
 	switch {
 	case err == nil:
-		l.head, l.version, l.renewed = next, version, began
+		l.set(next, version, began, now)
 	case errors.As(err, &moved) && l.owns(moved.head):
-		l.head, l.version = moved.head, moved.version
-		l.generation++
+		l.set(moved.head, moved.version, renewed, now+1)
 		return errStale
-	case moved != nil || !l.alive():
+	case moved != nil:
 		l.lose()
+	case !l.alive():
+		l.lose()
+		if !errors.As(err, new(*UnknownError)) {
+			return state.ErrLeaseLost
+		}
 	}
 	return err
+}
+
+func (l *lease) now() (h *head, version string, renewed time.Time, generation int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.head, l.version, l.renewed, l.generation
+}
+
+func (l *lease) set(h *head, version string, renewed time.Time, generation int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.head, l.version, l.renewed, l.generation = h, version, renewed, generation
 }
 
 func (l *lease) owns(h *head) bool { return h != nil && h.Holder != nil && h.Holder.ID == l.id }
 
 // alive looks at both clocks: one stands still while the machine sleeps, the other may be set.
 func (l *lease) alive() bool {
-	return time.Since(l.renewed) < l.store.options.TTL && l.store.options.Now().Before(l.head.Holder.Expires)
+	h, _, renewed, _ := l.now()
+	return time.Since(renewed) < l.store.options.TTL && h.Holder != nil && l.store.options.Now().Before(h.Holder.Expires)
 }
 
 func (l *lease) beat(ctx context.Context) {
 	ttl := l.store.options.TTL
 	for {
 		l.announce(ctx)
-		l.mu.Lock()
-		wait := time.Until(l.renewed.Add(ttl / 3))
-		l.mu.Unlock()
+		_, _, renewed, _ := l.now()
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(max(wait, ttl/20)):
+		case <-time.After(max(time.Until(renewed.Add(ttl/3)), ttl/20)):
 		}
-		if wait > 0 {
-			l.mu.Lock()
-			renewed := time.Since(l.renewed) < ttl/3
-			l.mu.Unlock()
-			if renewed {
-				continue // by a commit
-			}
+		if _, _, again, _ := l.now(); again != renewed {
+			continue // a commit has renewed the lease
 		}
 		// A beat that fails is tried again until the lease is over; then swap says so.
 		_ = l.swap(ctx, anyHead, func(*head) {})
@@ -163,12 +181,10 @@ func (l *lease) announce(ctx context.Context) {
 	if !ok {
 		return
 	}
-	l.mu.Lock()
-	holder := l.head.Holder
-	l.mu.Unlock()
+	h, _, _, _ := l.now()
 	ctx, cancel := context.WithTimeout(ctx, l.store.options.TTL/10) // it must not keep a beat waiting
 	defer cancel()
-	a.Announce(ctx, holder)
+	a.Announce(ctx, h.Holder)
 }
 
 // Lost implements state.Lease.

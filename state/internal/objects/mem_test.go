@@ -11,14 +11,18 @@ import (
 	"github.com/davit-sh/davit/state/internal/objects"
 )
 
-// bucket keeps objects in memory, and fails as it is told to.
+// bucket is one process's way to objects in memory. It fails as it is told to.
 type bucket struct {
+	*disk
+	calls []string // "put head", ...
+	// fault is asked before each call. It may wait, and call do itself: now, later or twice.
+	fault func(ctx context.Context, call string, do func() error) error
+}
+
+type disk struct {
 	mu      sync.Mutex
 	objects map[string]object
 	version int
-	calls   []string // "put head", ...
-	// fault is asked before each call. It may wait, and call do itself: now, later or twice.
-	fault func(ctx context.Context, call string, do func() error) error
 }
 
 type object struct {
@@ -26,7 +30,29 @@ type object struct {
 	version string
 }
 
-func newBucket() *bucket { return &bucket{objects: map[string]object{}} }
+func newBucket() *bucket { return &bucket{disk: &disk{objects: map[string]object{}}} }
+
+// another is another process's way to the same objects.
+func (b *bucket) another() *bucket { return &bucket{disk: b.disk} }
+
+// pause stops the process at its next call that is like this one: that call and all others go on when the
+// returned function is called, whatever became of their contexts.
+func (b *bucket) pause(like func(call string) bool) (goOn func()) {
+	var mu sync.Mutex
+	paused := false
+	wait := make(chan struct{})
+	b.inject(func(_ context.Context, call string, do func() error) error {
+		mu.Lock()
+		paused = paused || like(call)
+		now := paused
+		mu.Unlock()
+		if now {
+			<-wait
+		}
+		return do()
+	})
+	return func() { b.inject(nil); close(wait) }
+}
 
 func (b *bucket) call(ctx context.Context, call string, do func() error) error {
 	b.mu.Lock()
