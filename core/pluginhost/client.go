@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -28,11 +30,12 @@ const (
 // Client is a running plugin. Its methods may be called concurrently; their errors are of type *Error, and
 // wrap that of the context when it was the context that ended the call.
 type Client struct {
-	host   *Host
-	name   string
-	plugin *goplugin.Client
-	output *tail
-	rpc    pluginv1.PluginClient
+	host    *Host
+	name    string
+	plugin  *goplugin.Client
+	output  *tail
+	printed func(line []byte) // told the lines of its standard output
+	rpc     pluginv1.PluginClient
 
 	starting sync.Mutex
 	process  *process
@@ -83,6 +86,9 @@ func (c *Client) stop() {
 		<-c.process.done
 	})
 }
+
+// Ended tells whether the plugin has ended, and how: "exit status 0", "signal: killed".
+func (c *Client) Ended() (how string, ended bool) { return c.process.ended() }
 
 // Describe returns the plugin's name, version and types.
 func (c *Client) Describe(ctx context.Context) (*pluginv1.DescribeResponse, error) {
@@ -249,6 +255,9 @@ func (c *Client) said(doing string, code codes.Code, err error) *Error {
 	switch {
 	case code == codes.ResourceExhausted && strings.Contains(err.Error(), "larger than max"):
 		e.Problem, e.Detail, e.Hint = fmt.Sprintf("sent more than %d bytes in one message", c.host.limit), "", reportIt
+		if m := tooLarge.FindStringSubmatch(err.Error()); m != nil && m[1] != strconv.Itoa(c.host.limit) { // the other side's limit
+			e.Problem = "takes no more than " + m[1] + " bytes in one message"
+		}
 	case code == codes.Unimplemented:
 		e.Problem, e.Detail, e.Hint = "does not know the call", "", "It may be older than this davit: get a newer version of the plugin."
 	case code == codes.Unavailable:
@@ -256,6 +265,9 @@ func (c *Client) said(doing string, code codes.Code, err error) *Error {
 	}
 	return e
 }
+
+// tooLarge is how gRPC says that a message is larger than its receiver takes, on either side.
+var tooLarge = regexp.MustCompile(`larger than max \(\d+ vs\. (\d+)\)`)
 
 // errorText is what an error says, without gRPC's own words.
 func errorText(err error) string {

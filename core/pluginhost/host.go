@@ -38,6 +38,9 @@ type Options struct {
 	// Log is told each line that a plugin writes to its standard error or output. It may be
 	// called concurrently. Nil: nobody listens.
 	Log func(plugin, line string)
+	// Stdout is told each line that a plugin writes to its standard output after its handshake, besides Log: nothing
+	// should be there. It may be called concurrently. Nil: nobody listens.
+	Stdout func(plugin, line string)
 	// StartTimeout bounds the start of a plugin, until it is configured; 0 means 10 s.
 	StartTimeout time.Duration
 }
