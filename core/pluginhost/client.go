@@ -13,6 +13,7 @@ import (
 	"time"
 
 	goplugin "github.com/hashicorp/go-plugin"
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
@@ -30,12 +31,13 @@ const (
 // Client is a running plugin. Its methods may be called concurrently; their errors are of type *Error, and
 // wrap that of the context when it was the context that ended the call.
 type Client struct {
-	host    *Host
-	name    string
-	plugin  *goplugin.Client
-	output  *tail
-	printed func(line []byte) // told the lines of its standard output
-	rpc     pluginv1.PluginClient
+	host     *Host
+	name     string
+	plugin   *goplugin.Client
+	attached *grpc.ClientConn // instead of plugin, to one that was started by other means
+	output   *tail
+	printed  func(line []byte) // told the lines of its standard output
+	rpc      pluginv1.PluginClient
 
 	starting sync.Mutex
 	process  *process
@@ -76,6 +78,11 @@ func (c *Client) supervise() {
 // stop ends the plugin: politely, then by force.
 func (c *Client) stop() {
 	c.stopped.Do(func() {
+		if c.attached != nil {
+			c.stopping.Store(true)
+			_ = c.attached.Close()
+			return
+		}
 		if _, ended := c.process.ended(); !ended {
 			c.stopping.Store(true)
 		}
@@ -175,7 +182,7 @@ func (c *Client) Apply(ctx context.Context, r *pluginv1.ApplyRequest, on func(*p
 
 // check refuses calls that cannot be made.
 func (c *Client) check(doing string, r proto.Message) error {
-	if _, ended := c.process.ended(); ended {
+	if _, ended := c.process.ended(); ended || c.attached != nil && c.stopping.Load() {
 		return c.gone(doing)
 	}
 	if r == nil {
@@ -224,7 +231,7 @@ func (c *Client) failed(ctx context.Context, doing string, err error) error {
 		return &e
 	}
 	code := status.Code(err)
-	if code == codes.Unavailable || code == codes.Canceled || code == codes.Internal {
+	if c.attached == nil && (code == codes.Unavailable || code == codes.Canceled || code == codes.Internal) {
 		c.process.wait(ctx, exitTime)
 	}
 	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) <= 0 {

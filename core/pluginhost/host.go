@@ -31,6 +31,8 @@ type Options struct {
 	StackDir string // told to plugins: what relative paths in a configuration are relative to
 
 	Plugins map[string]Executable // by the plugin's name
+	// Reattach says where plugins serve that were started by other means, by name. They are not started, verified or ended.
+	Reattach map[string]Reattach
 	// Guard is a command that runs the function Guard on its standard input, usually davit itself. It outlives
 	// a davit that is killed and ends what plugins have started. Without it, only the plugins themselves
 	// end with a killed davit, and only on Linux.
@@ -118,7 +120,8 @@ func (h *Host) slot(name string) (*slot, error) {
 		return s, nil
 	}
 	exe, ok := h.options.Plugins[name]
-	if !ok {
+	where, attached := h.options.Reattach[name]
+	if !ok && !attached {
 		return nil, &Error{Plugin: name, Problem: "is not known", Hint: fmt.Sprintf("Name it in required_plugins: %s = { source = \"./path/to/it\" }.", name)}
 	}
 	s := &slot{ready: make(chan struct{})}
@@ -126,6 +129,10 @@ func (h *Host) slot(name string) (*slot, error) {
 	// The start belongs to all who wait for it, so it does not end with the context of one of them.
 	go func() {
 		defer close(s.ready)
+		if attached {
+			s.client, s.err = h.attach(name, where)
+			return
+		}
 		s.client, s.err = h.start(name, exe)
 	}()
 	return s, nil

@@ -34,6 +34,7 @@ type process struct {
 	said      chan struct{} // closed when announced is set
 	announced string        // the first line of its standard output, where it says how to reach it
 	rest      *strings.Reader
+	address   string        // of its socket
 	done      chan struct{} // closed when it has ended, with its group, and its output is read
 
 	mu      sync.Mutex
@@ -213,6 +214,7 @@ func (p *process) PluginToHost(network, address string) (string, string, error) 
 	if err := checkSocket(p.dir, network, address); err != nil {
 		return "", "", err
 	}
+	p.address = address
 	return network, address, nil
 }
 

@@ -126,6 +126,11 @@ func (c *Client) connect(ctx context.Context, prog *program) error {
 		return fmt.Errorf("go-plugin gave a %T, not a connection", raw)
 	}
 	c.rpc = pluginv1.NewPluginClient(conn)
+	return c.configure(ctx)
+}
+
+// configure tells the plugin what it works for.
+func (c *Client) configure(ctx context.Context) error {
 	o := c.host.options
 	res, err := c.rpc.Configure(ctx, &pluginv1.ConfigureRequest{HostVersion: o.Version, CacheDir: o.CacheDir, StackDir: o.StackDir})
 	if err != nil {
