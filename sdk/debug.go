@@ -11,8 +11,8 @@ import (
 	goplugin "github.com/hashicorp/go-plugin"
 )
 
-// debug serves for any davit that is told where, until it is interrupted.
-func debug(p *Plugin) error {
+// serveDebug serves for any davit that is told where, until it is interrupted.
+func serveDebug(p *Plugin) error {
 	// The socket is made in a folder that nobody else can enter.
 	dir, err := os.MkdirTemp("", "davit-debug-")
 	if err != nil {

@@ -19,7 +19,7 @@ import (
 // perhaps by a debugger, prints how davit connects to it and serves until it is interrupted.
 func Serve(p *Plugin) {
 	if len(os.Args) == 2 && (os.Args[1] == "-debug" || os.Args[1] == "--debug") {
-		if err := debug(p); err != nil {
+		if err := serveDebug(p); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
