@@ -33,10 +33,19 @@ func Seal(place string, v any) ([]byte, error) {
 // Open reads the stored form of what was sealed at the same place. It fails with ErrDamaged, or
 // with the decoder's error, and then into holds nothing of use.
 func Open(place string, b []byte, into any) error {
-	if len(b) < 4 || binary.BigEndian.Uint32(b) != sum(place, b[4:]) {
+	if _, holds := Sum(place, b); !holds {
 		return ErrDamaged
 	}
 	return json.Unmarshal(b[4:], into)
+}
+
+// Sum returns the checksum that an item is stored with, and whether it holds.
+func Sum(place string, b []byte) (stored uint32, holds bool) {
+	if len(b) < 4 {
+		return 0, false
+	}
+	stored = binary.BigEndian.Uint32(b)
+	return stored, stored == sum(place, b[4:])
 }
 
 func sum(place string, b []byte) uint32 {
