@@ -421,6 +421,9 @@ func (a *applying) carryOut(ctx context.Context, c *plan.Change, in *instance) h
 		// What was unknown turned out to change nothing.
 		return append(diags, a.unchanged(in, final)...)
 	}
+	if final.AsIs {
+		return append(diags, a.adopt(final, in)...)
+	}
 	return append(diags, a.operate(ctx, final, in)...)
 }
 
@@ -454,6 +457,32 @@ func (a *applying) takeOver(ctx context.Context, c *plan.Change, in *instance) h
 	}
 	in.value = in.node.typ.value(in.addr, in.config, fit(outputs, in.node.typ.outputType))
 	return diags
+}
+
+// adopt writes the record of what is there as it should be.
+func (a *applying) adopt(c *plan.Change, in *instance) hcl.Diagnostics {
+	t := in.node.typ
+	config, err1 := stored(t.pluginConfig(in.config))
+	after, err2 := c.After.Cty()
+	if err := errors.Join(err1, err2); err != nil {
+		return hcl.Diagnostics{a.failure(in, "adopting it", err)}
+	}
+	outputs := fit(after, t.outputType)
+	written, err := stored(outputs)
+	if err != nil {
+		return hcl.Diagnostics{a.failure(in, "adopting it", err)}
+	}
+	rec := &state.Record{
+		Address: c.Address, Kind: c.Kind, Type: c.Type, Plugin: c.Plugin, Status: state.StatusOK, Config: config, Outputs: written,
+		Private: c.Private, Fingerprints: a.fingerprints(in.config), DependsOn: a.managedUpstream(in), Updated: time.Now().UTC(), Hold: a.hold(c),
+	}
+	rev := a.newRevision(c, in, rec, "adopt")
+	if err := a.commit(state.Batch{Put: append([]state.Record{*rec}, a.observed(in)...), History: []state.Revision{rev}}); err != nil {
+		return hcl.Diagnostics{a.failure(in, "writing its record to state", err)}
+	}
+	a.written.Store(c.Address, rec)
+	in.value = t.value(in.addr, in.config, outputs)
+	return nil
 }
 
 // replace makes an instance anew in two operations, because the person or the configuration asked for it.
