@@ -53,8 +53,7 @@ func (t tables) setSealed(bucket, key, b []byte) error {
 	if err := t.remove(bucket, key); err != nil {
 		return err
 	}
-	stored, _ := seal.Sum(place(bucket, key), b)
-	t.sums[string(bucket)] = t.sums[string(bucket)].add(stored)
+	t.sums[string(bucket)] = t.sums[string(bucket)].add(seal.Sum(b))
 	return t.Bucket(bucket).Put(key, b)
 }
 
@@ -66,7 +65,7 @@ func (t tables) remove(bucket, key []byte) error {
 	if old == nil {
 		return nil
 	}
-	stored, holds := seal.Sum(place(bucket, key), old)
+	stored, holds := seal.Sum(old), seal.Holds(place(bucket, key), old)
 	if err := b.Delete(key); err != nil {
 		return err
 	}
@@ -80,13 +79,12 @@ func (t tables) remove(bucket, key []byte) error {
 
 // recount takes a table for what is in it.
 func (t tables) recount(bucket []byte) {
-	t.sums[string(bucket)] = sumOf(bucket, stores(t.Bucket(bucket), nil))
+	t.sums[string(bucket)] = sumOf(stores(t.Bucket(bucket), nil))
 }
 
-func sumOf(bucket []byte, list []stored) (s sum) {
+func sumOf(list []stored) (s sum) {
 	for _, x := range list {
-		stored, _ := seal.Sum(place(bucket, x.key), x.value)
-		s = s.add(stored)
+		s = s.add(seal.Sum(x.value))
 	}
 	return s
 }
@@ -110,7 +108,7 @@ func (t tables) check(h head, bucket []byte, list []stored, damagedItems bool, d
 	if t.format == 1 {
 		return
 	}
-	want, got := h.Tables[string(bucket)], sumOf(bucket, list)
+	want, got := h.Tables[string(bucket)], sumOf(list)
 	if want.Count != got.Count || (!damagedItems && want != got) || !inOrder(list) {
 		*damaged = append(*damaged, tableDamaged(bucket))
 	}

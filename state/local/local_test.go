@@ -4,12 +4,10 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
-	"encoding/json"
 	"errors"
 	"os"
 	"os/signal"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -141,36 +139,6 @@ func TestBadFiles(t *testing.T) {
 	}
 }
 
-// One damaged record is named, and the rest is usable.
-func TestDamagedRecord(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "state.db")
-	l, err := store(t, path).Lock(t.Context(), state.Holder{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := l.Commit(t.Context(), state.Batch{Put: []state.Record{statetest.Record("build.oci.good"), statetest.Record("build.oci.bad")}}); err != nil {
-		t.Fatal(err)
-	}
-	if err := l.Release(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	b, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	b = bytes.ReplaceAll(b, []byte(`"address":"build.oci.bad"`), []byte(`"address":"build.oci.BAD"`))
-	if err := os.WriteFile(path, b, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	s, err := store(t, path).Load(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(s.Records) != 1 || len(s.Damaged) != 1 || s.Damaged[0] != "build.oci.bad" {
-		t.Errorf("records %v, damaged %v", s.Records, s.Damaged)
-	}
-}
-
 // A full disk is an error that says so, and what was there before stays.
 func TestFullDisk(t *testing.T) {
 	dir := t.TempDir()
@@ -260,41 +228,4 @@ func limitFileSize(t *testing.T, size uint64) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = syscall.Setrlimit(syscall.RLIMIT_FSIZE, &old) })
-}
-
-// Whatever is damaged, it is named and the rest is usable: operations, outputs and history as well.
-func TestDamageElsewhere(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "state.db")
-	l, err := store(t, path).Lock(t.Context(), state.Holder{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, err = l.Commit(t.Context(), state.Batch{
-		Put:     []state.Record{statetest.Record("build.oci.good")},
-		Begin:   []state.Operation{{ID: "one", Address: "build.oci.spoiled-operation"}, {ID: "two", Address: "build.oci.good"}},
-		Outputs: map[string]json.RawMessage{"bad": json.RawMessage(`"spoiled-output"`), "good": json.RawMessage(`1`)},
-		History: []state.Revision{{Action: "create", Who: "spoiled-revision", Record: statetest.Record("build.oci.good")}, {Action: "update", Record: statetest.Record("build.oci.good")}},
-	})
-	if err := errors.Join(err, l.Release(t.Context())); err != nil {
-		t.Fatal(err)
-	}
-	b, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(path, bytes.ReplaceAll(b, []byte("spoiled-"), []byte("SPOILED-")), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	s, err := store(t, path).Load(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	slices.Sort(s.Damaged)
-	if !slices.Equal(s.Damaged, []string{"operation one", "output bad"}) || len(s.Records) != 1 || len(s.Operations) != 1 || len(s.Outputs) != 1 {
-		t.Errorf("the state is %+v", s)
-	}
-	list, err := store(t, path).History(t.Context(), "")
-	if err != nil || len(list) != 1 || list[0].Number != 2 {
-		t.Errorf("the history is %+v, %v", list, err)
-	}
 }
