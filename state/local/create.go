@@ -76,7 +76,7 @@ func makeDir(dir string) error {
 
 // initialise makes an empty state.
 func initialise(path string) error {
-	db, err := bbolt.Open(path, 0o600, nil)
+	db, err := bbolt.Open(path, 0o600, &bbolt.Options{PageSize: pageSize})
 	if err != nil {
 		return err
 	}

@@ -64,7 +64,7 @@ func lastCommit(t *testing.T, more int) (path string, before, after []byte, old,
 	return path, before, after, old, next
 }
 
-const page = 4096
+const page = 8192
 
 // The last commit reaches the disk up to any byte and no further, as its pages are written: first those of the
 // data, then, after a sync, the one that names them. The state is the old one or the new one, whole.
