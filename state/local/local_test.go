@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -228,4 +229,60 @@ func limitFileSize(t *testing.T, size uint64) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = syscall.Setrlimit(syscall.RLIMIT_FSIZE, &old) })
+}
+
+// Items that are sound do not hide that others are missing or are those of an earlier commit. What is left can be taken
+// for all there is.
+func TestMissingItems(t *testing.T) {
+	for name, spoil := range map[string]func(records *bbolt.Bucket, old []byte) error{
+		"one is missing":     func(r *bbolt.Bucket, _ []byte) error { return r.Delete([]byte("build.oci.b")) },
+		"an old one is back": func(r *bbolt.Bucket, old []byte) error { return r.Put([]byte("build.oci.b"), old) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "state.db")
+			s := store(t, path)
+			l, err := s.Lock(t.Context(), state.Holder{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			commit := func(b state.Batch) {
+				t.Helper()
+				if _, err := l.Commit(t.Context(), b); err != nil {
+					t.Fatal(err)
+				}
+			}
+			damaged := func() []string {
+				t.Helper()
+				a, err := s.Archive(t.Context())
+				if err != nil {
+					t.Fatal(err)
+				}
+				return a.Damaged
+			}
+			commit(state.Batch{Put: []state.Record{statetest.Record("build.oci.a"), statetest.Record("build.oci.b")}})
+			var old []byte
+			edit(t, path, func(tx *bbolt.Tx) error {
+				old = bytes.Clone(tx.Bucket([]byte("records")).Get([]byte("build.oci.b")))
+				return nil
+			})
+			changed := statetest.Record("build.oci.b")
+			changed.Status = state.StatusPartial
+			commit(state.Batch{Put: []state.Record{changed}})
+			if list := damaged(); len(list) > 0 {
+				t.Fatalf("damaged before anything happened: %v", list)
+			}
+			edit(t, path, func(tx *bbolt.Tx) error { return spoil(tx.Bucket([]byte("records")), old) })
+			if list := damaged(); !slices.Equal(list, []string{"table records"}) {
+				t.Errorf("damaged: %v", list)
+			}
+			commit(state.Batch{Put: []state.Record{statetest.Record("build.oci.c")}})
+			if list := damaged(); !slices.Equal(list, []string{"table records"}) {
+				t.Errorf("damaged after another commit: %v", list)
+			}
+			commit(state.Batch{Delete: []string{"table records"}})
+			if list := damaged(); len(list) > 0 {
+				t.Errorf("damaged after it was accepted: %v", list)
+			}
+		})
+	}
 }
