@@ -153,6 +153,7 @@ func (a *app) open(ctx context.Context, f *stackFlags, emit event.Sink) (*sessio
 	if s.host, err = newHost(stack, locked, f.guard); err != nil {
 		return nil, err
 	}
+	a.tellReattached()
 	types, err := describe(ctx, stack, s.host)
 	if err != nil {
 		s.close()
@@ -215,14 +216,21 @@ func newHost(stack *config.Stack, locked lockFile, guard bool) (*pluginhost.Host
 	for name := range builtins {
 		plugins[name] = pluginhost.Executable{Path: self, Args: []string{"plugin", "serve", name}}
 	}
+	reattach, err := pluginhost.ParseReattach(os.Getenv(pluginhost.ReattachVariable))
+	if err != nil {
+		return nil, err
+	}
 	for name, p := range stack.Settings.Plugins {
+		if _, runs := reattach[name]; runs {
+			continue // a person has started it
+		}
 		l, ok := locked.plugin(name)
 		if !ok || l.Source != p.Source {
 			return nil, fmt.Errorf("plugin %q is not in %s yet: run davit init", name, config.LockFile)
 		}
 		plugins[name] = pluginhost.Executable{Path: absolute(stack.Dir, p.Source), SHA256: l.SHA256, Env: p.Env}
 	}
-	options := pluginhost.Options{Version: version, CacheDir: cache, StackDir: stack.Dir, Plugins: plugins}
+	options := pluginhost.Options{Version: version, CacheDir: cache, StackDir: stack.Dir, Plugins: plugins, Reattach: reattach}
 	if guard {
 		options.Guard = pluginhost.Executable{Path: self, Args: []string{"plugin", "guard"}}
 	}
