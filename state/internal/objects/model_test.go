@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -95,9 +96,9 @@ func model(t *rapid.T) {
 		},
 		"bad weather": func(t *rapid.T) {
 			lose, refuse := rapid.IntRange(2, 9).Draw(t, "lose"), rapid.IntRange(2, 9).Draw(t, "refuse")
-			n := 0
+			var calls atomic.Int64
 			b.inject(func(_ context.Context, _ string, do func() error) error {
-				n++
+				n := int(calls.Add(1))
 				switch {
 				case n%refuse == 0:
 					return objects.Refused(errCut)
