@@ -2,7 +2,6 @@ package state_test
 
 import (
 	"crypto/rand"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -83,5 +82,3 @@ func newKubernetes(t *testing.T) place {
 	t.Helper()
 	return place{kubernetes: &kubernetes.Config{Name: fresh("shop"), Namespace: "default", Kubeconfig: l.APIServer.Kubeconfig}}
 }
-
-var _ = os.Args

@@ -24,8 +24,8 @@ func (s *Store) Lock(ctx context.Context, who state.Holder) (state.Lease, error)
 			return nil, s.failed("locking", err)
 		}
 		if h == nil {
-			if v, ok := s.bucket.(Verifier); ok {
-				if err := s.retry(ctx, 0, v.Verify); err != nil {
+			if s.options.Verify {
+				if err := s.verify(ctx); err != nil {
 					return nil, s.failed("beginning", err)
 				}
 			}
@@ -35,11 +35,10 @@ func (s *Store) Lock(ctx context.Context, who state.Holder) (state.Lease, error)
 		if h.Holder != nil && now.Before(h.Holder.Expires) {
 			return nil, &state.LockedError{Holder: *h.Holder}
 		}
-		began := time.Now()
-		who.Since, who.Expires = now.UTC(), now.Add(s.options.TTL).UTC()
+		who.Since = now.UTC()
 		next := h.clone()
 		next.Holder, next.Token = &who, h.Token+1
-		version, err = s.swap(ctx, next, version)
+		version, renewed, err := s.swap(ctx, next, version)
 		var moved *movedError
 		if errors.As(err, &moved) {
 			continue // somebody was faster, or a holder beat
@@ -47,7 +46,7 @@ func (s *Store) Lock(ctx context.Context, who state.Holder) (state.Lease, error)
 		if err != nil {
 			return nil, s.failed("locking", err)
 		}
-		return s.lease(next, version, began), nil
+		return s.lease(next, version, renewed), nil
 	}
 }
 
@@ -77,7 +76,7 @@ type lease struct {
 	mu         sync.Mutex
 	head       *head // as it was last seen; never changed, only replaced
 	version    string
-	renewed    time.Time // when the swap that renewed the lease was begun
+	renewed    time.Time // when the lease was, at the latest
 	generation int       // grows when the head turns out to be another than the one that was written last
 
 	turn    chan struct{} // holds a word while somebody commits; what is below belongs to them
@@ -116,14 +115,12 @@ func (l *lease) swap(ctx context.Context, generation int, change func(next *head
 	ctx, cancel := context.WithDeadline(ctx, renewed.Add(l.store.options.TTL))
 	defer cancel()
 	next = next.clone()
-	next.Holder.Expires = l.store.options.Now().Add(l.store.options.TTL).UTC()
 	change(next)
-	began := time.Now()
-	version, err := l.store.swap(ctx, next, version)
+	version, again, err := l.store.swap(ctx, next, version)
 	var moved *movedError
 	switch {
 	case err == nil:
-		l.set(next, version, began, now)
+		l.set(next, version, again, now)
 	case errors.As(err, &moved) && l.owns(moved.head):
 		l.set(moved.head, moved.version, renewed, now+1)
 		return errStale

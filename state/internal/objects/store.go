@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/davit-sh/davit/state"
 )
@@ -77,22 +78,25 @@ type movedError struct {
 
 func (*movedError) Error() string { return "another process has written in the meantime" }
 
-// swap writes a head in place of the one of that version. It knows its own writing again: one whose
-// answer was lost is not taken for another's, and not repeated.
-func (s *Store) swap(ctx context.Context, h *head, version string) (string, error) {
-	if err := ctx.Err(); err != nil {
-		return "", context.Cause(ctx)
+// swap writes a head in place of the one of that version, with the lease renewed by whoever holds it. It
+// knows its own writing again: one whose answer was lost is not taken for another's, and not
+// repeated. renewed is when the lease was renewed, at the latest.
+func (s *Store) swap(ctx context.Context, h *head, version string) (written string, renewed time.Time, err error) {
+	if ctx.Err() != nil {
+		return "", renewed, context.Cause(ctx)
 	}
 	h.Write = newID()
-	b, err := encodeHead(h)
-	if err != nil {
-		return "", err
-	}
-	var written string
 	sent := false    // something may have been written of which there was no answer
 	another := false // the head has another version: perhaps that which this wrote
-	err = s.retry(ctx, len(b), func(ctx context.Context) (err error) {
+	first := time.Now()
+	size := len(h.State.Tail) + len(h.History.Tail)
+	err = s.retry(ctx, size, func(ctx context.Context) error {
+		renewed = time.Now()
 		if !another {
+			b, err := s.renewed(h)
+			if err != nil {
+				return Permanent(err)
+			}
 			written, err = s.bucket.Put(ctx, Head, b, version)
 			if another = errors.Is(err, ErrConflict); !another {
 				sent = sent || mayHaveWritten(err)
@@ -104,7 +108,7 @@ func (s *Store) swap(ctx context.Context, h *head, version string) (string, erro
 			return err
 		}
 		if now != nil && now.Write == h.Write {
-			written = at
+			h.Holder, written, renewed = now.Holder, at, first
 			return nil
 		}
 		return Permanent(&movedError{now, at})
@@ -113,7 +117,15 @@ func (s *Store) swap(ctx context.Context, h *head, version string) (string, erro
 	if err != nil && sent && !errors.As(err, &moved) {
 		err = &UnknownError{err}
 	}
-	return written, err
+	return written, renewed, err
+}
+
+// renewed is a head as it is to be written now.
+func (s *Store) renewed(h *head) ([]byte, error) {
+	if h.Holder != nil {
+		h.Holder.Expires = s.options.Now().Add(s.options.TTL).UTC()
+	}
+	return encodeHead(h)
 }
 
 // consistently calls fn with the head, and again with a newer one when an object was removed under it. Objects that
@@ -273,7 +285,7 @@ func (s *Store) Unlock(ctx context.Context, id string) error {
 		}
 		next := h.clone()
 		next.Holder = nil
-		_, err = s.swap(ctx, next, version)
+		_, _, err = s.swap(ctx, next, version)
 		var moved *movedError
 		if errors.As(err, &moved) {
 			continue // it was only a heartbeat, perhaps
