@@ -13,22 +13,36 @@ import (
 
 	pluginv1 "github.com/davit-sh/davit/schemas/plugin/v1"
 	"github.com/davit-sh/davit/sdk/handshake"
+	"github.com/davit-sh/davit/sdk/trim"
 )
 
-// Serve serves the plugin until davit ends it. It is all that a plugin's main has to do.
+// Serve serves the plugin until davit ends it. It is all that a plugin's main has to do. A plugin that is started with -debug,
+// perhaps by a debugger, prints how davit connects to it and serves until it is interrupted.
 func Serve(p *Plugin) {
+	if len(os.Args) == 2 && (os.Args[1] == "-debug" || os.Args[1] == "--debug") {
+		if err := serveDebug(p); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
 	if os.Getenv(handshake.Config.MagicCookieKey) != handshake.Config.MagicCookieValue {
 		fmt.Fprintf(os.Stderr, "This is the davit plugin %s %s. davit starts it by itself; name it in required_plugins.\n", p.name, p.version)
 		os.Exit(1)
 	}
-	goplugin.Serve(&goplugin.ServeConfig{
+	trim.Startup()
+	goplugin.Serve(p.serveConfig())
+}
+
+func (p *Plugin) serveConfig() *goplugin.ServeConfig {
+	return &goplugin.ServeConfig{
 		HandshakeConfig: handshake.Config,
 		Plugins:         goplugin.PluginSet{handshake.Name: &grpcPlugin{plugin: p, stderr: os.Stderr}},
 		GRPCServer: func(options []grpc.ServerOption) *grpc.Server {
 			return grpc.NewServer(append(options, grpc.MaxRecvMsgSize(handshake.MaxMessage), grpc.MaxSendMsgSize(handshake.MaxMessage))...)
 		},
 		Logger: hclog.New(&hclog.LoggerOptions{Output: io.Discard, Level: hclog.Off}),
-	})
+	}
 }
 
 // grpcPlugin is the plugin as go-plugin wants it.

@@ -3,17 +3,11 @@ package main
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
-	"path/filepath"
 
 	goversion "github.com/hashicorp/go-version"
-	"github.com/hashicorp/hcl/v2/gohcl"
-	"github.com/hashicorp/hcl/v2/hclsimple"
-	"github.com/hashicorp/hcl/v2/hclwrite"
 	"github.com/spf13/cobra"
 
 	"github.com/davit-sh/davit/core/config"
@@ -21,45 +15,13 @@ import (
 	"github.com/davit-sh/davit/core/pluginhost"
 )
 
-// lockedPlugin is an entry of the lock file.
-type lockedPlugin struct {
-	Name    string `hcl:"name,label"`
-	Source  string `hcl:"source"`
-	Version string `hcl:"version"`
-	SHA256  string `hcl:"sha256"`
-}
-
-type lockFile struct {
-	Plugins []lockedPlugin `hcl:"plugin,block"`
-}
-
-// readLock reads the lock file by plugin name. None is an empty one.
-func readLock(dir string) (map[string]lockedPlugin, error) {
-	src, err := os.ReadFile(filepath.Join(dir, config.LockFile))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	var l lockFile
-	if err := hclsimple.Decode(config.LockFile, src, nil, &l); err != nil {
-		return nil, fmt.Errorf("%s cannot be read; remove it and run davit init: %w", config.LockFile, err)
-	}
-	out := map[string]lockedPlugin{}
-	for _, p := range l.Plugins {
-		out[p.Name] = p
-	}
-	return out, nil
-}
-
 func (a *app) initCmd() *cobra.Command {
 	var upgrade bool
 	cmd := &cobra.Command{
-		Use: "init", Short: "Find and verify the plugins, and write the lock file", Args: cobra.NoArgs,
+		Use: "init", Short: "Find and verify plugins and modules, and write the lock file", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.init(cmd, upgrade) },
 	}
-	cmd.Flags().BoolVar(&upgrade, "upgrade", false, "accept plugins that have changed since the lock file was written")
+	cmd.Flags().BoolVar(&upgrade, "upgrade", false, "take what there is now of plugins and modules, whatever the lock file says")
 	return cmd
 }
 
@@ -68,22 +30,28 @@ func (a *app) init(cmd *cobra.Command, upgrade bool) error {
 	if err != nil {
 		return err
 	}
-	stack, diags := config.Load(dir)
+	old, err := readLock(dir)
+	if err != nil {
+		return err
+	}
+	finder, err := newFinder(old)
+	if err != nil {
+		return err
+	}
+	fetcher := &fetcher{app: a, ctx: cmd.Context(), dir: dir, cache: finder.CacheDir}
+	finder.Fetch, finder.Upgrade = fetcher.fetch, upgrade
+	stack, diags := config.LoadTree(dir, finder)
 	if diags.HasErrors() {
 		return a.show(stack, diags)
 	}
 	if d := checkVersion(stack); d != nil {
 		return a.show(stack, append(diags, d))
 	}
-	old, err := readLock(dir)
-	if err != nil {
-		return err
-	}
 	types, err := builtinTypes()
 	if err != nil {
 		return err
 	}
-	var lock lockFile
+	lock := lockFile{Modules: finder.Used()}
 	for _, name := range sortedKeys(stack.Settings.Plugins) {
 		p := stack.Settings.Plugins[name]
 		if builtins[name] != nil {
@@ -94,7 +62,7 @@ func (a *app) init(cmd *cobra.Command, upgrade bool) error {
 			return fmt.Errorf("plugin %q: %w", name, err)
 		}
 		// What has changed is not even started before a person wants it.
-		if was, ok := old[name]; ok && was.SHA256 != sum && !upgrade {
+		if was, ok := old.plugin(name); ok && was.SHA256 != sum && !upgrade {
 			return fmt.Errorf("plugin %q has changed: %s has sha256 %s, and %s says %s. If that is what you want, run davit init -upgrade", name, p.Source, sum, config.LockFile, was.SHA256)
 		}
 		l, err := probe(cmd, stack, p, sum, types)
@@ -161,15 +129,4 @@ func fileSum(path string) (string, error) {
 		return "", err
 	}
 	return hex.EncodeToString(h.Sum(nil)), nil
-}
-
-func writeLock(dir string, l lockFile) error {
-	f := hclwrite.NewEmptyFile()
-	gohcl.EncodeIntoBody(&l, f.Body())
-	text := "# Written by davit init. Commit it with the stack.\n" + string(f.Bytes())
-	path := filepath.Join(dir, config.LockFile)
-	if old, err := os.ReadFile(path); err == nil && string(old) == text {
-		return nil
-	}
-	return replaceFile(path, []byte(text), 0o600)
 }

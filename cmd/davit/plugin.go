@@ -12,9 +12,9 @@ import (
 )
 
 func (a *app) pluginCmd() *cobra.Command {
-	cmd := &cobra.Command{Use: "plugin", Short: "Serve a built-in plugin", Hidden: true}
+	cmd := &cobra.Command{Use: "plugin", Short: "Write, test and debug plugins"}
 	cmd.AddCommand(&cobra.Command{
-		Use: "serve NAME", Short: "Serve a built-in plugin; davit does this by itself", Args: cobra.ExactArgs(1),
+		Use: "serve NAME", Short: "Serve a built-in plugin; davit does this by itself", Args: cobra.ExactArgs(1), Hidden: true,
 		RunE: func(_ *cobra.Command, args []string) error {
 			plugin := builtins[args[0]]
 			if plugin == nil {
@@ -25,8 +25,9 @@ func (a *app) pluginCmd() *cobra.Command {
 		},
 	})
 	cmd.AddCommand(&cobra.Command{
-		Use: "guard", Short: "End the plugins' children when davit is killed; davit starts it by itself", Args: cobra.NoArgs,
+		Use: "guard", Short: "End the plugins' children when davit is killed; davit starts it by itself", Args: cobra.NoArgs, Hidden: true,
 		Run: func(*cobra.Command, []string) { pluginhost.Guard(os.Stdin) },
 	})
+	cmd.AddCommand(a.pluginTestCmd(), a.pluginRunCmd())
 	return cmd
 }

@@ -101,17 +101,6 @@ func (f *stackFlags) addLock(cmd *cobra.Command) {
 	cmd.Flags().IntVar(&f.parallel, "parallelism", 0, "how many operations run at once (10)")
 }
 
-// localModules finds the modules that are called by a path.
-type localModules struct{}
-
-// Dir implements config.Resolver.
-func (localModules) Dir(parent, _, source, _ string) (string, error) {
-	if !strings.HasPrefix(source, "./") && !strings.HasPrefix(source, "../") {
-		return "", fmt.Errorf("%s is not installed: run davit init", source)
-	}
-	return filepath.Join(parent, source), nil
-}
-
 // session is a stack that is open: its engine, its plugins and its state.
 type session struct {
 	app    *app
@@ -138,7 +127,15 @@ func (a *app) open(ctx context.Context, f *stackFlags, emit event.Sink) (*sessio
 	if err != nil {
 		return nil, err
 	}
-	stack, diags := config.LoadTree(dir, localModules{})
+	locked, err := readLock(dir)
+	if err != nil {
+		return nil, err
+	}
+	finder, err := newFinder(locked)
+	if err != nil {
+		return nil, err
+	}
+	stack, diags := config.LoadTree(dir, finder)
 	if stack == nil || stack.Broken {
 		return nil, a.show(stack, diags)
 	}
@@ -153,9 +150,10 @@ func (a *app) open(ctx context.Context, f *stackFlags, emit event.Sink) (*sessio
 	if diags.HasErrors() {
 		return nil, a.show(stack, append(diags, checkAsWell(stack)...))
 	}
-	if s.host, err = newHost(stack, f.guard); err != nil {
+	if s.host, err = newHost(stack, locked, f.guard); err != nil {
 		return nil, err
 	}
+	a.tellReattached()
 	types, err := describe(ctx, stack, s.host)
 	if err != nil {
 		s.close()
@@ -205,7 +203,7 @@ func (c clients) Client(ctx context.Context, name string) (engine.Client, error)
 
 // newHost makes the host of the stack's plugins. With guard, the plugins' own children end with a
 // davit that is killed: only who applies starts some.
-func newHost(stack *config.Stack, guard bool) (*pluginhost.Host, error) {
+func newHost(stack *config.Stack, locked lockFile, guard bool) (*pluginhost.Host, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
@@ -218,18 +216,21 @@ func newHost(stack *config.Stack, guard bool) (*pluginhost.Host, error) {
 	for name := range builtins {
 		plugins[name] = pluginhost.Executable{Path: self, Args: []string{"plugin", "serve", name}}
 	}
-	locked, err := readLock(stack.Dir)
+	reattach, err := pluginhost.ParseReattach(os.Getenv(pluginhost.ReattachVariable))
 	if err != nil {
 		return nil, err
 	}
 	for name, p := range stack.Settings.Plugins {
-		l, ok := locked[name]
+		if _, runs := reattach[name]; runs {
+			continue // a person has started it
+		}
+		l, ok := locked.plugin(name)
 		if !ok || l.Source != p.Source {
 			return nil, fmt.Errorf("plugin %q is not in %s yet: run davit init", name, config.LockFile)
 		}
 		plugins[name] = pluginhost.Executable{Path: absolute(stack.Dir, p.Source), SHA256: l.SHA256, Env: p.Env}
 	}
-	options := pluginhost.Options{Version: version, CacheDir: cache, StackDir: stack.Dir, Plugins: plugins}
+	options := pluginhost.Options{Version: version, CacheDir: cache, StackDir: stack.Dir, Plugins: plugins, Reattach: reattach}
 	if guard {
 		options.Guard = pluginhost.Executable{Path: self, Args: []string{"plugin", "guard"}}
 	}
@@ -352,7 +353,7 @@ func givenVariables(f *stackFlags) ([]eval.Given, hcl.Diagnostics) {
 	for _, e := range os.Environ() {
 		name, value, _ := strings.Cut(e, "=")
 		if v, ok := strings.CutPrefix(name, "DAVIT_VAR_"); ok {
-			list = append(list, eval.Given{Name: v, Text: &value, From: name})
+			list = append(list, eval.Given{Name: v, Text: &value, From: name, Stray: true})
 		}
 	}
 	files, _ := filepath.Glob("*.auto.hclvars")

@@ -35,8 +35,8 @@ func (a *app) versionCmd() *cobra.Command {
 			}
 			if dir, err := os.Getwd(); err == nil {
 				if locked, err := readLock(dir); err == nil { // no stack here, or one that init complains about
-					for name, l := range locked {
-						v.Plugins[name] = l.Version
+					for _, l := range locked.Plugins {
+						v.Plugins[l.Name] = l.Version
 					}
 				}
 			}

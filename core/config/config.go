@@ -9,6 +9,7 @@ import (
 	"hash"
 	"maps"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -38,6 +39,7 @@ type Stack struct {
 // Module is what one directory declares. The stack's own directory is the root module.
 type Module struct {
 	Dir       string
+	Root      string // Location.Root
 	Variables map[string]*Variable
 	Locals    map[string]*Local
 	Outputs   map[string]*Output
@@ -166,11 +168,17 @@ type Check struct {
 	Range   hcl.Range
 }
 
+// Location is where a module's files are.
+type Location struct {
+	Dir  string
+	Name string // how its files are called in messages, the same on every machine; "" is the stack itself
+	Root string // the folder that paths in it may not leave; "" is any
+}
+
 // Resolver finds the files of modules.
 type Resolver interface {
-	// Dir returns the directory of a module that is called from the directory parentDir. The path is
-	// that of the call: "module.x.module.y".
-	Dir(parentDir, path, source, version string) (string, error)
+	// Find returns where a module is that is called from a parent.
+	Find(parent Location, source, version string) (Location, error)
 }
 
 // Load reads all *.hcl files of a directory, without the modules that they call. All findings come at once.
@@ -218,9 +226,10 @@ func parse(dir string, files map[string][]byte, modules Resolver) (*Stack, hcl.D
 	s := &Stack{Files: map[string]*hcl.File{}, Settings: Settings{Plugins: map[string]*RequiredPlugin{}}}
 	l := &loader{stack: s, modules: modules, hash: sha256.New(), loaded: map[string]*Module{}}
 	var diags hcl.Diagnostics
-	s.Module, diags = l.module(dir, "", files)
+	root := Location{Dir: dir}
+	s.Module, diags = l.module(root, files)
 	if modules != nil {
-		diags = append(diags, l.calls(s.Module, "", nil)...)
+		diags = append(diags, l.calls(s.Module, root, "", nil)...)
 	}
 	s.Digest = "sha256:" + hex.EncodeToString(l.hash.Sum(nil))
 	return s, diags
@@ -234,15 +243,15 @@ type loader struct {
 	loaded  map[string]*Module // by directory: a module that is called twice is read once
 }
 
-// module reads one directory's files. The names in ranges begin with prefix.
-func (l *loader) module(dir, prefix string, files map[string][]byte) (*Module, hcl.Diagnostics) {
+// module reads one directory's files. The names in ranges begin with the location's.
+func (l *loader) module(at Location, files map[string][]byte) (*Module, hcl.Diagnostics) {
 	m := &Module{
-		Dir: dir, Variables: map[string]*Variable{}, Locals: map[string]*Local{}, Outputs: map[string]*Output{},
+		Dir: at.Dir, Root: at.Root, Variables: map[string]*Variable{}, Locals: map[string]*Local{}, Outputs: map[string]*Output{},
 		Blocks: map[addr.Node]*Block{}, Calls: map[string]*Call{},
 	}
 	var diags hcl.Diagnostics
 	for _, base := range slices.Sorted(maps.Keys(files)) {
-		name, src := prefix+base, files[base]
+		name, src := path.Join(at.Name, base), files[base]
 		fmt.Fprintf(l.hash, "%s\x00%d\x00", name, len(src))
 		l.hash.Write(src)
 		if d := tooDeep(name, src); d != nil {
@@ -250,7 +259,7 @@ func (l *loader) module(dir, prefix string, files map[string][]byte) (*Module, h
 			l.stack.Broken = true
 			continue
 		}
-		f, more := hclsyntax.ParseConfig(src, name, hcl.InitialPos)
+		f, more := parseFile(src, name)
 		diags = append(diags, more...)
 		if f == nil {
 			continue
@@ -260,7 +269,7 @@ func (l *loader) module(dir, prefix string, files map[string][]byte) (*Module, h
 			l.stack.Broken = true
 			continue
 		}
-		diags = append(diags, m.addFile(l.stack, f.Body, prefix == "")...)
+		diags = append(diags, m.addFile(l.stack, f.Body, at.Name == "")...)
 	}
 	return m, diags
 }
@@ -269,24 +278,24 @@ func (l *loader) module(dir, prefix string, files map[string][]byte) (*Module, h
 const deepest = 20
 
 // calls reads the modules that m calls. above are the directories on the way to it.
-func (l *loader) calls(m *Module, path string, above []string) hcl.Diagnostics {
+func (l *loader) calls(m *Module, from Location, address string, above []string) hcl.Diagnostics {
 	var diags hcl.Diagnostics
 	above = append(slices.Clone(above), m.Dir)
 	for _, name := range m.CallOrder {
 		c := m.Calls[name]
-		at := strings.TrimPrefix(path+".module."+name, ".")
-		dir, err := l.modules.Dir(m.Dir, at, c.Source, c.Version)
+		at := strings.TrimPrefix(address+".module."+name, ".")
+		where, err := l.modules.Find(from, c.Source, c.Version)
 		if err != nil {
 			diags = append(diags, diag.Errorf(c.Range, "A module that cannot be found", "%s: %s", at, err))
 			continue
 		}
-		if slices.Contains(above, dir) || len(above) > deepest {
+		if slices.Contains(above, where.Dir) || len(above) > deepest {
 			diags = append(diags, diag.Errorf(c.Range, "Modules that call each other without end", "%s calls %s, which is above it already.", at, c.Source))
 			continue
 		}
-		child := l.loaded[dir]
+		child := l.loaded[where.Dir]
 		if child == nil {
-			files, d := read(dir)
+			files, d := read(where.Dir)
 			if d != nil {
 				diags = append(diags, diag.Errorf(c.Range, "A module that cannot be read", "%s: %s", at, d.Detail))
 				continue
@@ -296,26 +305,15 @@ func (l *loader) calls(m *Module, path string, above []string) hcl.Diagnostics {
 				continue
 			}
 			var more hcl.Diagnostics
-			child, more = l.module(dir, l.prefix(dir), files)
-			l.loaded[dir] = child
+			child, more = l.module(where, files)
+			l.loaded[where.Dir] = child
 			diags = append(diags, more...)
-			diags = append(diags, l.calls(child, at, above)...)
+			diags = append(diags, l.calls(child, where, at, above)...)
 		}
 		c.Module = child
 	}
 	return diags
 }
-
-// prefix is how the names of a module's files begin: the way from the stack's own directory.
-func (l *loader) prefix(dir string) string {
-	rel, err := filepath.Rel(l.stackDir(), dir)
-	if err != nil {
-		rel = dir
-	}
-	return filepath.ToSlash(rel) + "/"
-}
-
-func (l *loader) stackDir() string { return l.stack.Dir }
 
 // maxDepth is how deep brackets may nest: deeper than any person writes, shallow enough for the parser's stack.
 const maxDepth = 200

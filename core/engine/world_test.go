@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"path"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -333,8 +334,8 @@ func (f *fixture) Client(context.Context, string) (engine.Client, error) { retur
 // modules finds modules by their paths.
 type modules struct{}
 
-func (modules) Dir(parent, _, source, _ string) (string, error) {
-	return filepath.Join(parent, source), nil
+func (modules) Find(from config.Location, source, _ string) (config.Location, error) {
+	return config.Location{Dir: filepath.Join(from.Dir, source), Name: path.Join(from.Name, source)}, nil
 }
 
 // load reads a stack: one file's text, or an archive of several with their modules.

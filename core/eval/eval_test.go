@@ -120,6 +120,14 @@ func TestFilesStayInTheStack(t *testing.T) {
 			t.Errorf("file(%q) is %#v", name, v)
 		}
 	}
+	if err := os.WriteFile(filepath.Join(dir, "inside"), []byte("i"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"inside", "./inside", filepath.Join(dir, "inside"), dir + "/a/../inside"} {
+		if v, diags := evaluate(t, dir, fmt.Sprintf("file(%q)", name)); diags.HasErrors() || v.AsString() != "i" {
+			t.Errorf("file(%q) is %#v, %v", name, v, diags)
+		}
+	}
 }
 
 func TestVariables(t *testing.T) {

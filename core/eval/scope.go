@@ -164,7 +164,11 @@ func (s *Scope) functions() map[string]function.Function {
 	defer s.shared.mu.Unlock()
 	f := s.shared.functions[s.Module.Dir]
 	if f == nil {
-		f = functions.All(s.Module.Dir)
+		also := s.shared.root // a module that was fetched stays in what was fetched
+		if s.Module.Root != "" {
+			also = s.Module.Root
+		}
+		f = functions.All(s.Module.Dir, also)
 		s.shared.functions[s.Module.Dir] = f
 	}
 	return f

@@ -23,6 +23,8 @@ type Given struct {
 	Text *string
 	Expr hcl.Expression
 	From string // "-var", "DAVIT_VAR_x", "prod.hclvars:3"
+	// Stray says that the value may be meant for another stack: one for a variable that is not declared is left alone.
+	Stray bool
 }
 
 // Variables finds the values of a stack's variables. Sensitive ones are marked.
@@ -30,6 +32,9 @@ func Variables(stack *config.Module, given []Given) (map[string]cty.Value, hcl.D
 	var diags hcl.Diagnostics
 	last := map[string]Given{}
 	for _, g := range given {
+		if stack.Variables[g.Name] == nil && g.Stray {
+			continue
+		}
 		if stack.Variables[g.Name] == nil {
 			diags = append(diags, diag.Plain("A value for a variable that is not there",
 				fmt.Sprintf("%s gives a value for %q, and the stack has no such variable.%s", g.From, g.Name, diag.DidYouMean(g.Name, slices.Collect(maps.Keys(stack.Variables))))))

@@ -12,6 +12,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"path/filepath"
 	"slices"
 	"unicode/utf8"
 
@@ -30,9 +31,27 @@ var (
 // maxFile bounds what a function reads: larger files are not for expressions.
 const maxFile = 64 << 20
 
-// read reads a file of a folder. The way to it cannot leave the folder, by symlinks either.
-func read(dir, name string) ([]byte, error) {
-	root, err := os.OpenRoot(dir)
+// folders are where files are read: relative to the first, and in none but these.
+type folders []string
+
+// open opens the folder that a file is in, and tells the file's name in it. The way to the file cannot
+// leave that folder, by symlinks either.
+func (f folders) open(name string) (*os.Root, string, error) {
+	full := name
+	if !filepath.IsAbs(full) {
+		full = filepath.Join(f[0], name)
+	}
+	for _, dir := range f {
+		if rel, err := filepath.Rel(dir, full); err == nil && filepath.IsLocal(rel) {
+			root, err := os.OpenRoot(dir)
+			return root, rel, err
+		}
+	}
+	return nil, "", function.NewArgErrorf(0, "the path escapes from the stack's folder")
+}
+
+func (f folders) read(name string) ([]byte, error) {
+	root, name, err := f.open(name)
 	if err != nil {
 		return nil, err
 	}
@@ -47,10 +66,10 @@ func read(dir, name string) ([]byte, error) {
 	return root.ReadFile(name)
 }
 
-func files(dir string) map[string]function.Function {
+func files(in folders) map[string]function.Function {
 	hashed := func(description string, make func() hash.Hash, encode func([]byte) string) function.Function {
 		return oneText(description, func(name string) (string, error) {
-			b, err := read(dir, name)
+			b, err := in.read(name)
 			if err != nil {
 				return "", err
 			}
@@ -61,33 +80,33 @@ func files(dir string) map[string]function.Function {
 	}
 	return map[string]function.Function{
 		"file": oneText("The text of a file of the stack's folder.", func(name string) (string, error) {
-			b, err := read(dir, name)
+			b, err := in.read(name)
 			if err == nil && !utf8.Valid(b) {
 				err = function.NewArgErrorf(0, "the file is not text in UTF-8; use filebase64")
 			}
 			return string(b), err
 		}),
 		"filebase64": oneText("The content of a file, in base64.", func(name string) (string, error) {
-			b, err := read(dir, name)
+			b, err := in.read(name)
 			return base64.StdEncoding.EncodeToString(b), err
 		}),
 		"fileexists": function.New(&function.Spec{
 			Description: "Whether there is a file of that name in the stack's folder.",
 			Params:      []function.Parameter{{Name: "path", Type: cty.String}}, Type: function.StaticReturnType(cty.Bool),
 			Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
-				root, err := os.OpenRoot(dir)
+				root, name, err := in.open(args[0].AsString())
 				if err != nil {
 					return cty.NilVal, err
 				}
 				defer root.Close()
-				info, err := root.Stat(args[0].AsString())
+				info, err := root.Stat(name)
 				if errors.Is(err, fs.ErrNotExist) {
 					return cty.False, nil
 				}
 				return cty.BoolVal(err == nil && info.Mode().IsRegular()), err
 			},
 		}),
-		"fileset":          fileSet(dir),
+		"fileset":          fileSet(in),
 		"filemd5":          hashed("The MD5 of a file, in hexadecimal.", md5.New, hex.EncodeToString),
 		"filesha1":         hashed("The SHA-1 of a file, in hexadecimal.", sha1.New, hex.EncodeToString),
 		"filesha256":       hashed("The SHA-256 of a file, in hexadecimal.", sha256.New, hex.EncodeToString),
@@ -100,18 +119,18 @@ func files(dir string) map[string]function.Function {
 // maxFiles is how many names fileset gives at most.
 const maxFiles = 100_000
 
-func fileSet(dir string) function.Function {
+func fileSet(in folders) function.Function {
 	return function.New(&function.Spec{
 		Description: "The files below a folder that match a pattern; ** matches any folders.",
 		Params:      []function.Parameter{{Name: "folder", Type: cty.String}, {Name: "pattern", Type: cty.String}},
 		Type:        function.StaticReturnType(cty.Set(cty.String)),
 		Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
-			root, err := os.OpenRoot(dir)
+			root, name, err := in.open(args[0].AsString())
 			if err != nil {
 				return cty.NilVal, err
 			}
 			defer root.Close()
-			below, err := root.OpenRoot(args[0].AsString())
+			below, err := root.OpenRoot(name)
 			if err != nil {
 				return cty.NilVal, err
 			}
@@ -136,7 +155,7 @@ func fileSet(dir string) function.Function {
 }
 
 // templateFile evaluates a file as a template. Templates cannot call it again, so they end.
-func templateFile(dir string, all map[string]function.Function) function.Function {
+func templateFile(in folders, all map[string]function.Function) function.Function {
 	inner := map[string]function.Function{}
 	for name, f := range all {
 		if name != "templatefile" {
@@ -145,7 +164,7 @@ func templateFile(dir string, all map[string]function.Function) function.Functio
 	}
 	eval := func(args []cty.Value) (cty.Value, error) {
 		name := args[0].AsString()
-		src, err := read(dir, name)
+		src, err := in.read(name)
 		if err != nil {
 			return cty.NilVal, err
 		}

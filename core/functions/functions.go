@@ -17,11 +17,13 @@ import (
 	"github.com/zclconf/go-cty/cty/function/stdlib"
 )
 
-// All returns the functions by name. Files are read relative to dir and not outside of it.
-func All(dir string) map[string]function.Function {
+// All returns the functions by name. Files are read relative to dir, and not outside of it and of
+// the folders in also.
+func All(dir string, also ...string) map[string]function.Function {
+	in := append(folders{dir}, also...)
 	all := pure()
-	maps.Copy(all, files(dir))
-	all["templatefile"] = templateFile(dir, all)
+	maps.Copy(all, files(in))
+	all["templatefile"] = templateFile(in, all)
 	return all
 }
 

@@ -5,12 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	goplugin "github.com/hashicorp/go-plugin"
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
@@ -28,11 +31,13 @@ const (
 // Client is a running plugin. Its methods may be called concurrently; their errors are of type *Error, and
 // wrap that of the context when it was the context that ended the call.
 type Client struct {
-	host   *Host
-	name   string
-	plugin *goplugin.Client
-	output *tail
-	rpc    pluginv1.PluginClient
+	host     *Host
+	name     string
+	plugin   *goplugin.Client
+	attached *grpc.ClientConn // instead of plugin, to one that was started by other means
+	output   *tail
+	printed  func(line []byte) // told the lines of its standard output
+	rpc      pluginv1.PluginClient
 
 	starting sync.Mutex
 	process  *process
@@ -73,6 +78,11 @@ func (c *Client) supervise() {
 // stop ends the plugin: politely, then by force.
 func (c *Client) stop() {
 	c.stopped.Do(func() {
+		if c.attached != nil {
+			c.stopping.Store(true)
+			_ = c.attached.Close()
+			return
+		}
 		if _, ended := c.process.ended(); !ended {
 			c.stopping.Store(true)
 		}
@@ -83,6 +93,9 @@ func (c *Client) stop() {
 		<-c.process.done
 	})
 }
+
+// Ended tells whether the plugin has ended, and how: "exit status 0", "signal: killed".
+func (c *Client) Ended() (how string, ended bool) { return c.process.ended() }
 
 // Describe returns the plugin's name, version and types.
 func (c *Client) Describe(ctx context.Context) (*pluginv1.DescribeResponse, error) {
@@ -169,7 +182,7 @@ func (c *Client) Apply(ctx context.Context, r *pluginv1.ApplyRequest, on func(*p
 
 // check refuses calls that cannot be made.
 func (c *Client) check(doing string, r proto.Message) error {
-	if _, ended := c.process.ended(); ended {
+	if _, ended := c.process.ended(); ended || c.attached != nil && c.stopping.Load() {
 		return c.gone(doing)
 	}
 	if r == nil {
@@ -218,7 +231,7 @@ func (c *Client) failed(ctx context.Context, doing string, err error) error {
 		return &e
 	}
 	code := status.Code(err)
-	if code == codes.Unavailable || code == codes.Canceled || code == codes.Internal {
+	if c.attached == nil && (code == codes.Unavailable || code == codes.Canceled || code == codes.Internal) {
 		c.process.wait(ctx, exitTime)
 	}
 	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) <= 0 {
@@ -249,6 +262,9 @@ func (c *Client) said(doing string, code codes.Code, err error) *Error {
 	switch {
 	case code == codes.ResourceExhausted && strings.Contains(err.Error(), "larger than max"):
 		e.Problem, e.Detail, e.Hint = fmt.Sprintf("sent more than %d bytes in one message", c.host.limit), "", reportIt
+		if m := tooLarge.FindStringSubmatch(err.Error()); m != nil && m[1] != strconv.Itoa(c.host.limit) { // the other side's limit
+			e.Problem = "takes no more than " + m[1] + " bytes in one message"
+		}
 	case code == codes.Unimplemented:
 		e.Problem, e.Detail, e.Hint = "does not know the call", "", "It may be older than this davit: get a newer version of the plugin."
 	case code == codes.Unavailable:
@@ -256,6 +272,9 @@ func (c *Client) said(doing string, code codes.Code, err error) *Error {
 	}
 	return e
 }
+
+// tooLarge is how gRPC says that a message is larger than its receiver takes, on either side.
+var tooLarge = regexp.MustCompile(`larger than max \(\d+ vs\. (\d+)\)`)
 
 // errorText is what an error says, without gRPC's own words.
 func errorText(err error) string {

@@ -16,8 +16,8 @@ var (
 	}
 	passPrefixes = []string{"XDG_", "LC_", "BUILDX_", "KUBERNETES_SERVICE_", "DAVIT_"}
 	// Values of a stack's variables may be secret, and reach a plugin only where a configuration says so. The
-	// handshake sets its own variable itself.
-	keepPrefixes = []string{"DAVIT_VAR_", "DAVIT_PLUGIN"}
+	// handshake sets its own variable itself. Who knows where a plugin under a debugger serves could speak to it.
+	keepPrefixes = []string{"DAVIT_VAR_", "DAVIT_PLUGIN", ReattachVariable}
 )
 
 // environ returns those of all (as os.Environ gives them) that a plugin may see; extra are the names
@@ -25,7 +25,7 @@ var (
 func environ(all, extra []string) []string {
 	var out []string
 	for _, e := range all {
-		if name, _, ok := strings.Cut(e, "="); ok && (passes(name) || slices.Contains(extra, name)) {
+		if name, _, ok := strings.Cut(e, "="); ok && name != ReattachVariable && (passes(name) || slices.Contains(extra, name)) {
 			out = append(out, e)
 		}
 	}

@@ -31,6 +31,8 @@ type Options struct {
 	StackDir string // told to plugins: what relative paths in a configuration are relative to
 
 	Plugins map[string]Executable // by the plugin's name
+	// Reattach says where plugins serve that were started by other means, by name. They are not started, verified or ended.
+	Reattach map[string]Reattach
 	// Guard is a command that runs the function Guard on its standard input, usually davit itself. It outlives
 	// a davit that is killed and ends what plugins have started. Without it, only the plugins themselves
 	// end with a killed davit, and only on Linux.
@@ -38,6 +40,9 @@ type Options struct {
 	// Log is told each line that a plugin writes to its standard error or output. It may be
 	// called concurrently. Nil: nobody listens.
 	Log func(plugin, line string)
+	// Stdout is told each line that a plugin writes to its standard output after its handshake, besides Log: nothing
+	// should be there. It may be called concurrently. Nil: nobody listens.
+	Stdout func(plugin, line string)
 	// StartTimeout bounds the start of a plugin, until it is configured; 0 means 10 s.
 	StartTimeout time.Duration
 }
@@ -115,7 +120,8 @@ func (h *Host) slot(name string) (*slot, error) {
 		return s, nil
 	}
 	exe, ok := h.options.Plugins[name]
-	if !ok {
+	where, attached := h.options.Reattach[name]
+	if !ok && !attached {
 		return nil, &Error{Plugin: name, Problem: "is not known", Hint: fmt.Sprintf("Name it in required_plugins: %s = { source = \"./path/to/it\" }.", name)}
 	}
 	s := &slot{ready: make(chan struct{})}
@@ -123,6 +129,10 @@ func (h *Host) slot(name string) (*slot, error) {
 	// The start belongs to all who wait for it, so it does not end with the context of one of them.
 	go func() {
 		defer close(s.ready)
+		if attached {
+			s.client, s.err = h.attach(name, where)
+			return
+		}
 		s.client, s.err = h.start(name, exe)
 	}()
 	return s, nil

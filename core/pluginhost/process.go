@@ -24,15 +24,17 @@ const (
 // process is one run of a plugin's executable. It is the runner that go-plugin starts it by: go-plugin's own gives
 // the plugin davit's standard input, and stops reading output at a long line.
 type process struct {
-	cmd    *exec.Cmd
-	spawn  *spawner
-	guard  *guard
-	output *tail
-	dir    string // where its sockets must be
+	cmd     *exec.Cmd
+	spawn   *spawner
+	guard   *guard
+	output  *tail
+	printed func(line []byte) // told the lines of standard output after the first
+	dir     string            // where its sockets must be
 
 	said      chan struct{} // closed when announced is set
 	announced string        // the first line of its standard output, where it says how to reach it
 	rest      *strings.Reader
+	address   string        // of its socket
 	done      chan struct{} // closed when it has ended, with its group, and its output is read
 
 	mu      sync.Mutex
@@ -43,10 +45,10 @@ type process struct {
 	readers sync.WaitGroup
 }
 
-func newProcess(cmd *exec.Cmd, h *Host, output *tail, dir string) *process {
+func newProcess(cmd *exec.Cmd, h *Host, c *Client, dir string) *process {
 	cmd.SysProcAttr = processAttributes()
 	return &process{
-		cmd: cmd, spawn: h.setUp.spawn, guard: h.setUp.guard, output: output, dir: dir,
+		cmd: cmd, spawn: h.setUp.spawn, guard: h.setUp.guard, output: c.output, printed: c.printed, dir: dir,
 		said: make(chan struct{}), done: make(chan struct{}), rest: strings.NewReader(""),
 	}
 }
@@ -79,7 +81,7 @@ func (p *process) Start(context.Context) error {
 	p.guard.add(p.pid)
 	p.pipes = [2]*os.File{outR, errR}
 	p.readers.Go(func() { p.readOutput(outR) })
-	p.readers.Go(func() { p.copyLines(errR) })
+	p.readers.Go(func() { copyLines(errR, p.output.add) })
 	go p.watch()
 	return nil
 }
@@ -93,7 +95,7 @@ func (p *process) readOutput(r io.Reader) {
 		p.rest = strings.NewReader(p.announced + "\n")
 	}
 	close(p.said)
-	p.copyLines(b)
+	copyLines(b, p.printed)
 }
 
 // announcement is the first line of its standard output, empty if there is none yet.
@@ -106,8 +108,8 @@ func (p *process) announcement() string {
 	}
 }
 
-func (p *process) copyLines(r io.Reader) {
-	l := &lines{add: p.output.add}
+func copyLines(r io.Reader, add func(line []byte)) {
+	l := &lines{add: add}
 	_, _ = io.Copy(l, r)
 	l.flush()
 }
@@ -212,6 +214,7 @@ func (p *process) PluginToHost(network, address string) (string, string, error) 
 	if err := checkSocket(p.dir, network, address); err != nil {
 		return "", "", err
 	}
+	p.address = address
 	return network, address, nil
 }
 

@@ -41,6 +41,13 @@ func (h *Host) start(name string, exe Executable) (*Client, error) {
 	if h.options.Log != nil {
 		c.output.log = func(line string) { h.options.Log(name, line) }
 	}
+	c.printed = c.output.add
+	if h.options.Stdout != nil {
+		c.printed = func(line []byte) {
+			h.options.Stdout(name, printable(string(line)))
+			c.output.add(line)
+		}
+	}
 	c.plugin = h.newPlugin(c, prog, exe)
 	// go-plugin bounds only a part of the start, and takes no context: killing the process ends its wait.
 	stop := context.AfterFunc(ctx, func() { c.kill() })
@@ -66,7 +73,7 @@ func (h *Host) newPlugin(c *Client, prog *program, exe Executable) *goplugin.Cli
 		SkipHostEnv:      true,
 		StartTimeout:     2 * h.options.StartTimeout, // the context comes first, and knows the reason
 		UnixSocketConfig: &goplugin.UnixSocketConfig{TempDir: h.setUp.dir.path},
-		SyncStdout:       &lines{add: c.output.add},
+		SyncStdout:       &lines{add: c.printed},
 		SyncStderr:       &lines{add: c.output.add},
 		Logger:           hclog.New(&hclog.LoggerOptions{Level: hclog.Off, Output: io.Discard}),
 		GRPCDialOptions: []grpc.DialOption{
@@ -81,7 +88,7 @@ func (h *Host) newPlugin(c *Client, prog *program, exe Executable) *goplugin.Cli
 			if err := prog.unchanged(); err != nil {
 				return nil, err
 			}
-			return c.adopt(newProcess(cmd, h, c.output, dir))
+			return c.adopt(newProcess(cmd, h, c, dir))
 		},
 	})
 }
@@ -119,6 +126,11 @@ func (c *Client) connect(ctx context.Context, prog *program) error {
 		return fmt.Errorf("go-plugin gave a %T, not a connection", raw)
 	}
 	c.rpc = pluginv1.NewPluginClient(conn)
+	return c.configure(ctx)
+}
+
+// configure tells the plugin what it works for.
+func (c *Client) configure(ctx context.Context) error {
 	o := c.host.options
 	res, err := c.rpc.Configure(ctx, &pluginv1.ConfigureRequest{HostVersion: o.Version, CacheDir: o.CacheDir, StackDir: o.StackDir})
 	if err != nil {

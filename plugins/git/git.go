@@ -22,10 +22,11 @@ import (
 // Config is the configuration of source "git".
 type Config struct {
 	URL        string       `davit:"url" doc:"The repository: https://..., ssh://..., git@host:path, or a path on this machine."`
-	Branch     string       `davit:"branch,optional" doc:"Follow this branch. Without branch, tag, semver and commit: the remote's default branch."`
+	Branch     string       `davit:"branch,optional" doc:"Follow this branch. Without branch, tag, semver, commit and ref: the remote's default branch."`
 	Tag        string       `davit:"tag,optional" doc:"Use this tag."`
 	Semver     string       `davit:"semver,optional" doc:"Use the highest tag in this range, such as \"~1.4\"."`
 	Commit     string       `davit:"commit,optional" doc:"Use this commit, by its full id."`
+	Ref        string       `davit:"ref,optional" doc:"Use this tag, branch or full id of a commit: the first of them that there is."`
 	Path       string       `davit:"path,optional" doc:"Only this folder: tree, commit_count and the commits speak of it alone."`
 	Paths      []string     `davit:"paths,optional" doc:"Folders whose own trees and commit counts are wanted in trees and commit_counts."`
 	Submodules string       `davit:"submodules,optional" doc:"\"ignore\" leaves submodules out; without it a repository with submodules is an error."`
@@ -65,13 +66,13 @@ func (s *source) Validate(_ context.Context, c Config) error {
 	var errs sdk.Errors
 	add := func(attr, format string, args ...any) { errs = append(errs, sdk.Errorf(sdk.At(attr), format, args...)) }
 	set := 0
-	for _, v := range []string{c.Branch, c.Tag, c.Semver, c.Commit} {
+	for _, v := range []string{c.Branch, c.Tag, c.Semver, c.Commit, c.Ref} {
 		if v != "" {
 			set++
 		}
 	}
 	if set > 1 {
-		add("url", "only one of branch, tag, semver and commit can be given")
+		add("url", "only one of branch, tag, semver, commit and ref can be given")
 	}
 	if c.Semver != "" {
 		if _, err := semver.NewConstraint(c.Semver); err != nil {

@@ -157,6 +157,8 @@ func TestWhatIsFollowed(t *testing.T) {
 	r.git("tag", "v1.3.0-rc.1")
 	r.git("tag", "other")
 	r.git("branch", "side", first)
+	r.git("tag", "both", second)
+	r.git("branch", "both", first)
 	s := serveHTTP(t, r, "")
 	for _, where := range []string{r.dir, s.url(r)} {
 		for name, c := range map[string]struct {
@@ -170,6 +172,10 @@ func TestWhatIsFollowed(t *testing.T) {
 			"annotated": {Config{Tag: "v1.2.0"}, first, ""},
 			"semver":    {Config{Semver: ">=1.0.0"}, first, ""},
 			"commit":    {Config{Commit: first}, first, ""},
+			"ref: tag":  {Config{Ref: "v1.0.0"}, first, ""},
+			"ref: head": {Config{Ref: "side"}, first, "side"},
+			"ref: id":   {Config{Ref: first}, first, ""},
+			"ref: both": {Config{Ref: "both"}, second, ""},
 		} {
 			c.config.URL = where
 			o := must(t, c.config, nil)
@@ -178,7 +184,7 @@ func TestWhatIsFollowed(t *testing.T) {
 			}
 		}
 		o := must(t, Config{URL: where}, nil)
-		if o.Subject != "Second" || o.Author != "Test <test@example.com>" || o.CommitCount != 2 || strings.Join(o.Tags, " ") != "other v1.3.0-rc.1" {
+		if o.Subject != "Second" || o.Author != "Test <test@example.com>" || o.CommitCount != 2 || strings.Join(o.Tags, " ") != "both other v1.3.0-rc.1" {
 			t.Errorf("%+v", o)
 		}
 		tr, err := tree.Open(o.Tree)
@@ -375,6 +381,7 @@ func TestNamesThatAreNotThere(t *testing.T) {
 	}{
 		{Config{Branch: "mian"}, []string{`has no branch "mian"`, `Did you mean "main"`}},
 		{Config{Tag: "release"}, []string{`has no tag "release"`, "v1.0.0"}},
+		{Config{Ref: "v1.0.1"}, []string{`has no ref "v1.0.1"`, `Did you mean "v1.0.0"`}},
 		{Config{Semver: ">=2"}, []string{"no tag of", "in the range >=2", "v1.0.0"}},
 		{Config{Commit: strings.Repeat("1", 40)}, []string{"is not in"}},
 	} {

@@ -73,6 +73,8 @@ func choose(c Config, refs map[string]plumbing.Hash, head, url string) (*positio
 		return nil, missing("tag", c.Tag, names(refs, tags), url)
 	case c.Semver != "":
 		return highest(c.Semver, refs, url)
+	case c.Ref != "":
+		return anything(c.Ref, refs, url)
 	}
 	name := head
 	if c.Branch != "" {
@@ -87,6 +89,20 @@ func choose(c Config, refs map[string]plumbing.Hash, head, url string) (*positio
 	}
 	branch, _ := strings.CutPrefix(name, heads)
 	return &position{commit: hash, branch: branch}, nil
+}
+
+// anything takes a name for a tag, a branch or a commit, in this order.
+func anything(ref string, refs map[string]plumbing.Hash, url string) (*position, error) {
+	if hash, ok := refs[tags+ref]; ok {
+		return &position{commit: hash}, nil
+	}
+	if hash, ok := refs[heads+ref]; ok {
+		return &position{commit: hash, branch: ref}, nil
+	}
+	if plumbing.IsHash(ref) {
+		return &position{commit: plumbing.NewHash(ref)}, nil
+	}
+	return nil, missing("ref", ref, append(names(refs, tags), names(refs, heads)...), url)
 }
 
 func highest(want string, refs map[string]plumbing.Hash, url string) (*position, error) {

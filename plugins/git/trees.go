@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
-	"path/filepath"
 	"strings"
 
 	"github.com/go-git/go-git/v5/plumbing"
@@ -37,16 +35,12 @@ func (t *trees) tree(c *object.Commit, path string) (sdk.Tree, error) {
 		}
 	}
 	// Which tree of the cache a Git tree is was noted when it was written: nothing is listed twice.
-	note := filepath.Join(t.cacheDir, "git", "trees", root.Hash.String())
+	note := "git/trees/" + root.Hash.String()
 	if t.ignoreSubmodules {
 		note += "-nosub"
 	}
-	if b, err := os.ReadFile(note); err == nil {
-		digest := strings.TrimSpace(string(b))
-		dir := filepath.Join(t.cacheDir, "trees", strings.TrimPrefix(digest, "sha256:"))
-		if exists(filepath.Join(dir, "manifest.json")) {
-			return sdk.Tree{Digest: digest, Path: filepath.Join(dir, "files")}, nil
-		}
+	if out, ok := tree.Known(t.cacheDir, note); ok {
+		return out, nil
 	}
 	entries, err := t.entries(root)
 	if err != nil {
@@ -56,10 +50,7 @@ func (t *trees) tree(c *object.Commit, path string) (sdk.Tree, error) {
 	if err != nil {
 		return out, err
 	}
-	if err := os.MkdirAll(filepath.Dir(note), 0o700); err != nil {
-		return out, err
-	}
-	return out, os.WriteFile(note, []byte(out.Digest), 0o600)
+	return out, tree.Remember(t.cacheDir, note, out)
 }
 
 const blobPrefix = "git:"

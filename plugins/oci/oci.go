@@ -1,6 +1,7 @@
 // Package oci is the built-in plugin "oci": it packs files of a source as the layers of
 // an image, for several platforms, without a daemon, and pushes it. The same files and
-// settings give the same images to the digest, on any machine.
+// settings give the same images to the digest, on any machine. It also reads files that are kept as
+// artifacts in registries: source "oci".
 package oci
 
 import "github.com/davit-sh/davit/sdk"
@@ -11,6 +12,8 @@ func Plugin(version string) *sdk.Plugin {
 		sdk.Build("oci", builder{}, sdk.Description(
 			"Packs files of a source as layers of an image, on a base image or on nothing, for several platforms and "+
 				"without a daemon. It is built again only when its files, settings or base change.")),
+		sdk.Source("oci", artifact{}, sdk.Description(
+			"Files that are kept as an artifact in a registry: what davit module push, flux push artifact or helm push have put there.")),
 	)
 }
 

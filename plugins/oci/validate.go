@@ -23,20 +23,8 @@ var (
 
 // Validate checks the configuration without looking at files or registries.
 func (builder) Validate(_ context.Context, c Config) error {
-	var all sdk.Errors
-	add := func(err error, path ...any) {
-		if err == nil {
-			return
-		}
-		e := &sdk.Error{Summary: err.Error()}
-		if known, ok := errors.AsType[*sdk.Error](err); ok {
-			e = known
-		}
-		if e.Path == nil {
-			e.Path = path
-		}
-		all = append(all, e)
-	}
+	var f findings
+	add := f.add
 	_, err := registry.Repository(c.Repository, c.Insecure)
 	add(err, "repository")
 	add(checkTag(c.Tag), "tag")
@@ -61,10 +49,32 @@ func (builder) Validate(_ context.Context, c Config) error {
 		})
 	}
 	checkSettings(c, add)
-	if len(all) == 0 {
+	return f.err()
+}
+
+// findings collects what is wrong with a configuration.
+type findings struct{ all sdk.Errors }
+
+// add adds a finding about an attribute; nil is none.
+func (f *findings) add(err error, path ...any) {
+	if err == nil {
+		return
+	}
+	e := &sdk.Error{Summary: err.Error()}
+	if known, ok := errors.AsType[*sdk.Error](err); ok {
+		e = known
+	}
+	if e.Path == nil {
+		e.Path = path
+	}
+	f.all = append(f.all, e)
+}
+
+func (f *findings) err() error {
+	if len(f.all) == 0 {
 		return nil
 	}
-	return all
+	return f.all
 }
 
 func checkLayer(l Layer, platforms []string, add func(err error, path ...any)) {

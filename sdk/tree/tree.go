@@ -254,6 +254,9 @@ func (t *Tree) ReadFile(name string) ([]byte, error) {
 	return b, err
 }
 
+// Open opens one file of the tree.
+func (t *Tree) Open(e Entry) (io.ReadCloser, error) { return t.FS().Open(e.Path) }
+
 // FS returns the tree as a file system that cannot be left.
 func (t *Tree) FS() fs.FS { return confined{t} }
 

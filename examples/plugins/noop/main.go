@@ -32,8 +32,7 @@ func (noop) Plan(_ context.Context, r sdk.PlanRequest[config, outputs]) (sdk.Pla
 		res.Action = sdk.ActionCreate
 		return res, nil
 	}
-	now, known := r.Config.Input.Get()
-	if before, _ := r.Prior.Outputs.Output.Get(); !known || before != now {
+	if r.Config.Input != r.Prior.Outputs.Output || r.Config.Input.IsUnknown() {
 		res.Action, res.Reasons = sdk.ActionUpdate, []string{"the input changes"}
 	}
 	return res, nil

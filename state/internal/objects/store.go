@@ -158,29 +158,59 @@ func (s *Store) consistently(ctx context.Context, fn func(h *head, lost map[stri
 
 // Load implements state.Store.
 func (s *Store) Load(ctx context.Context) (*state.Snapshot, error) {
-	var snapshot *state.Snapshot
-	empty := func() *state.Snapshot {
-		return &state.Snapshot{Format: state.Format, Records: map[string]state.Record{}, Operations: map[string]state.Operation{}}
-	}
+	snapshot := empty()
 	err := s.consistently(ctx, func(h *head, lost map[string]bool) error {
 		all, err := s.contents(ctx, h, lost)
 		if err != nil {
 			return err
 		}
-		snapshot = empty()
-		if h.Serial > 0 {
-			snapshot.Lineage, snapshot.Serial = h.Lineage, h.Serial
-		}
-		fill(snapshot, all)
+		snapshot = h.snapshot(all)
 		return nil
 	})
 	if err != nil {
 		return nil, s.failed("reading", err)
 	}
-	if snapshot == nil {
-		snapshot = empty()
-	}
 	return snapshot, nil
+}
+
+// Archive implements state.Store.
+func (s *Store) Archive(ctx context.Context) (*state.Archive, error) {
+	a := &state.Archive{Snapshot: *empty()}
+	err := s.consistently(ctx, func(h *head, lost map[string]bool) error {
+		all, written, err := s.everything(ctx, h, lost)
+		if err != nil {
+			return err
+		}
+		a = &state.Archive{Snapshot: *h.snapshot(all)}
+		a.History = chronicle(all, written, "")
+		return nil
+	})
+	if err != nil {
+		return nil, s.failed("reading", err)
+	}
+	return a, nil
+}
+
+// everything is the state and its history.
+func (s *Store) everything(ctx context.Context, h *head, lost map[string]bool) (all, written contents, err error) {
+	if all, err = s.contents(ctx, h, lost); err != nil {
+		return nil, nil, err
+	}
+	written, err = s.history(ctx, h, lost)
+	return all, written, err
+}
+
+func empty() *state.Snapshot {
+	return &state.Snapshot{Format: state.Format, Records: map[string]state.Record{}, Operations: map[string]state.Operation{}}
+}
+
+func (h *head) snapshot(all contents) *state.Snapshot {
+	snapshot := empty()
+	if h.Serial > 0 {
+		snapshot.Lineage, snapshot.Serial = h.Lineage, h.Serial
+	}
+	fill(snapshot, all)
+	return snapshot
 }
 
 // The first letters of the keys say what the value is.
@@ -234,43 +264,44 @@ type revisions struct {
 
 func historyKey(stream string, number uint64) string { return fmt.Sprintf("%s/%d", stream, number) }
 
-// History implements state.Store. A revision that is damaged is left out: the others still tell their part.
+// History implements state.Store.
 func (s *Store) History(ctx context.Context, address string) (list []state.Revision, err error) {
 	err = s.consistently(ctx, func(h *head, lost map[string]bool) error {
 		list = nil
-		all, err := s.contents(ctx, h, lost)
-		if err != nil {
-			return err
-		}
-		written, err := s.history(ctx, h, lost)
-		if err != nil {
-			return err
-		}
-		for key, value := range all {
-			of, ok := strings.CutPrefix(key, keyRevisions)
-			var known revisions
-			if !ok || address != "" && of != address || (entry{key, value}).unseal(&known) != nil {
-				continue
-			}
-			for n := known.First; n <= known.Last; n++ {
-				key := historyKey(known.Stream, n)
-				var r state.Revision
-				if (entry{key, written[key]}).unseal(&r) != nil {
-					continue
-				}
-				r.Record.Address = of
-				list = append(list, r)
-			}
-		}
-		return nil
+		all, written, err := s.everything(ctx, h, lost)
+		list = chronicle(all, written, address)
+		return err
 	})
 	if err != nil {
 		return nil, s.failed("reading", err)
 	}
+	return list, nil
+}
+
+// chronicle is the history of an instance, or of all, newest first. A revision that is damaged is left out: the
+// others still tell their part.
+func chronicle(all, written contents, address string) []state.Revision {
+	var list []state.Revision
+	for key, value := range all {
+		of, ok := strings.CutPrefix(key, keyRevisions)
+		var known revisions
+		if !ok || address != "" && of != address || (entry{key, value}).unseal(&known) != nil {
+			continue
+		}
+		for n := known.First; n <= known.Last; n++ {
+			key := historyKey(known.Stream, n)
+			var r state.Revision
+			if (entry{key, written[key]}).unseal(&r) != nil {
+				continue
+			}
+			r.Record.Address = of
+			list = append(list, r)
+		}
+	}
 	slices.SortFunc(list, func(a, b state.Revision) int {
 		return cmp.Or(cmp.Compare(a.Record.Address, b.Record.Address), cmp.Compare(b.Number, a.Number))
 	})
-	return list, nil
+	return list
 }
 
 // Unlock implements state.Store.

@@ -1,0 +1,133 @@
+package plugintest
+
+import (
+	"context"
+	"regexp"
+	"slices"
+	"strings"
+
+	pluginv1 "github.com/davit-sh/davit/schemas/plugin/v1"
+	"github.com/davit-sh/davit/sdk/wire"
+)
+
+// imports takes over an existing object.
+func (t *trial) imports(ctx context.Context) outcome {
+	const mend = "Import looks at the object and answers what state would keep of it: outputs in the types that Describe gives, all of them known."
+	switch {
+	case !t.typ.GetCanImport():
+		return skip("the type cannot take over existing objects")
+	case t.example.id == "":
+		return skip("the examples have no id to import")
+	}
+	if o, ok := t.ready(ctx); !ok {
+		return notYet(o)
+	}
+	c, err := t.rig.running(ctx)
+	if err != nil {
+		return fail(mend, "%v", err)
+	}
+	res, err := c.Import(ctx, &pluginv1.ImportRequest{
+		Address: t.address(), Kind: t.typ.GetKind(), Type: t.typ.GetName(), Config: t.encode(t.example.config, t.configType), Id: t.example.id,
+	})
+	if err != nil {
+		return fail(mend, "%v", err)
+	}
+	if e := firstError(res.GetDiagnostics()); e != "" {
+		return fail(mend, "%s", e)
+	}
+	outputs, err := wire.Decode(res.GetRecord().GetOutputs(), t.outputType)
+	switch {
+	case err != nil:
+		return fail(mend, "the outputs cannot be read: %v", err)
+	case outputs.IsNull() || !outputs.IsWhollyKnown():
+		return fail(mend, "the outputs are not known")
+	}
+	return pass()
+}
+
+var reDigest = regexp.MustCompile(`^[a-z0-9]+:[0-9a-f]{32,}$`)
+
+// resolves looks at a tag that is there, and at one that is not.
+func (t *trial) resolves(ctx context.Context) outcome {
+	const mend = "Resolve answers the digest of a tag, such as sha256:..., and an error for a tag that is not there."
+	if o, ok := t.ready(ctx); !ok {
+		return notYet(o)
+	}
+	if t.example.tag == "" {
+		return skip("the examples have no tag that is there")
+	}
+	c, err := t.rig.running(ctx)
+	if err != nil {
+		return fail(mend, "%v", err)
+	}
+	ask := func(tag string) (*pluginv1.ResolveResponse, error) {
+		return c.Resolve(ctx, &pluginv1.ResolveRequest{Address: t.address(), Type: t.typ.GetName(), Config: t.encode(t.example.config, t.configType), Tag: tag})
+	}
+	res, err := ask(t.example.tag)
+	switch {
+	case err != nil:
+		return fail(mend, "%v", err)
+	case hasError(res.GetDiagnostics()):
+		return fail(mend, "the tag %q: %s", t.example.tag, firstError(res.GetDiagnostics()))
+	case !reDigest.MatchString(res.GetDigest()):
+		return fail(mend, "the digest of the tag %q is %q", t.example.tag, short(res.GetDigest()))
+	}
+	if res, err := ask("there-is-no-such-tag"); err == nil && !hasError(res.GetDiagnostics()) {
+		return fail(mend, "a tag that is not there has the digest %q", res.GetDigest())
+	}
+	return pass()
+}
+
+// decides looks at a policy's decisions: each candidate is ranked or rejected, once, in whatever order they come.
+func (t *trial) decides(ctx context.Context) outcome {
+	const mend = "A policy is a pure function: rank or reject each candidate once, say why, and let their order play no part. No acceptable tag is an empty ranking, not an error."
+	if o, ok := t.ready(ctx); !ok {
+		return notYet(o)
+	}
+	decide := func(tags []string, current string) (*pluginv1.Decision, outcome) {
+		r := t.request(t.example.config)
+		r.Candidates = &pluginv1.Candidates{Tags: tags, Current: current}
+		res, err := t.plan(ctx, r, nil)
+		switch {
+		case err != nil:
+			return nil, fail(mend, "%v", err)
+		case hasError(res.GetDiagnostics()):
+			return nil, fail(mend, "choosing from %s: %s", count(len(tags), "tag"), firstError(res.GetDiagnostics()))
+		}
+		return res.GetDecision(), pass()
+	}
+	tags := t.example.tags
+	d, o := decide(tags, "")
+	if o.status != Passed {
+		return o
+	}
+	all := slices.Clone(d.GetRanked())
+	for _, r := range d.GetRejected() {
+		if r.GetReason() == "" {
+			return fail(mend, "the tag %q is rejected without a reason", r.GetTag())
+		}
+		all = append(all, r.GetTag())
+	}
+	if len(d.GetRanked()) > 0 && d.GetReason() == "" {
+		return fail(mend, "there is no reason why %q is the best", d.GetRanked()[0])
+	}
+	slices.Sort(all)
+	if want := slices.Sorted(slices.Values(tags)); !slices.Equal(all, want) {
+		return fail(mend, "of the tags %s, these were ranked or rejected: %s", strings.Join(want, ", "), strings.Join(all, ", "))
+	}
+	reversed := slices.Clone(tags)
+	slices.Reverse(reversed)
+	again, o := decide(reversed, "")
+	if o.status != Passed {
+		return o
+	}
+	if !slices.Equal(again.GetRanked(), d.GetRanked()) {
+		return fail(mend, "the same tags in another order are ranked otherwise: %s instead of %s", strings.Join(again.GetRanked(), ", "), strings.Join(d.GetRanked(), ", "))
+	}
+	if none, o := decide(nil, ""); o.status != Passed {
+		return o
+	} else if len(none.GetRanked()) > 0 {
+		return fail(mend, "from no tags at all %q was chosen", none.GetRanked()[0])
+	}
+	return pass()
+}

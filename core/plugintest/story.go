@@ -1,0 +1,286 @@
+package plugintest
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/zclconf/go-cty/cty"
+
+	pluginv1 "github.com/davit-sh/davit/schemas/plugin/v1"
+	"github.com/davit-sh/davit/sdk/wire"
+)
+
+// The chapters of an instance's life: checks that follow one upon the other.
+const (
+	chapterApply   = "apply"
+	chapterEmpty   = "empty plan"
+	chapterChange  = "change"
+	chapterDestroy = "destroy"
+)
+
+func (t *trial) applied(ctx context.Context) outcome   { return t.chapter(ctx, chapterApply) }
+func (t *trial) emptied(ctx context.Context) outcome   { return t.chapter(ctx, chapterEmpty) }
+func (t *trial) changedBy(ctx context.Context) outcome { return t.chapter(ctx, chapterChange) }
+func (t *trial) destroyed(ctx context.Context) outcome { return t.chapter(ctx, chapterDestroy) }
+
+// chapter returns how a chapter went; the first call lives the whole life.
+func (t *trial) chapter(ctx context.Context, what string) outcome {
+	if o, ok := t.ready(ctx); !ok {
+		return notYet(o)
+	}
+	if t.story == nil {
+		t.story = map[string]outcome{}
+		t.live(ctx)
+	}
+	if o, ok := t.story[what]; ok {
+		return o
+	}
+	return skip("the instance did not come so far")
+}
+
+const mendEmpty = "Plan must find what Apply has made and answer ACTION_NONE when it is as configured: compare what is there with what is wanted, not the texts of two configurations."
+
+// live creates an instance, plans it again, changes it, plans it again, and deletes it twice.
+func (t *trial) live(ctx context.Context) {
+	record := t.make(ctx, chapterApply, t.example.config, nil)
+	if record == nil {
+		return
+	}
+	last := record
+	defer func() { t.remove(ctx, last) }()
+	t.story[chapterEmpty] = t.empty(ctx, t.example.config, record)
+	if t.story[chapterApply].status == Failed || t.story[chapterEmpty].status == Failed {
+		t.story[chapterChange] = skip("it is not what was planned: see the checks apply and empty plan")
+		return
+	}
+	if t.example.changed == cty.NilVal {
+		t.story[chapterChange] = skip("the examples have no changed configuration")
+		return
+	}
+	if after := t.make(ctx, chapterChange, t.example.changed, record); after != nil {
+		last = after
+		if o := t.empty(ctx, t.example.changed, after); o.status == Failed {
+			t.story[chapterChange] = o
+		}
+	}
+}
+
+// make plans and applies a configuration, and returns what state would keep; nil if it went wrong.
+func (t *trial) make(ctx context.Context, chapter string, config cty.Value, prior *pluginv1.Record) *pluginv1.Record {
+	r := t.request(config)
+	r.Prior = prior
+	planned, err := t.plan(ctx, r, nil)
+	if err != nil {
+		t.story[chapter] = fail("See the check plan.", "%v", err)
+		return nil
+	}
+	if e := firstError(planned.GetDiagnostics()); e != "" {
+		t.story[chapter] = fail("Give a configuration that works.", "it cannot be planned: %s", e)
+		return nil
+	}
+	outputs, o := t.judge(planned, config)
+	switch {
+	case o.status != Passed:
+		t.story[chapter] = o
+		return nil
+	case planned.GetAction() == pluginv1.Action_ACTION_NONE && prior == nil:
+		t.story[chapter] = fail("Plan ACTION_CREATE (ACTION_BUILD for a build, ACTION_ADOPT for what is there already) when state has no record of the instance.", "state knows nothing of the instance, and its plan is empty")
+		return nil
+	case planned.GetAction() == pluginv1.Action_ACTION_NONE:
+		t.story[chapter] = fail("Compare what is there with the new configuration.", "the configuration has changed, and the plan is empty")
+		return nil
+	case planned.GetAction() == pluginv1.Action_ACTION_DELETE:
+		t.story[chapter] = fail("Plan ACTION_DELETE only when destroy is set.", "nobody asked for a deletion, and one is planned")
+		return nil
+	}
+	res, err := t.apply(ctx, t.operation(config, planned, prior), nil)
+	record, o := t.judgeResult(res, err, config, outputs)
+	t.story[chapter] = o
+	return record
+}
+
+func (t *trial) operation(config cty.Value, planned *pluginv1.PlanResult, prior *pluginv1.Record) *pluginv1.ApplyRequest {
+	return &pluginv1.ApplyRequest{
+		Operation: "op-" + t.address(), Address: t.address(), Kind: t.typ.GetKind(), Type: t.typ.GetName(), Action: planned.GetAction(),
+		Config: t.encode(config, t.configType), Prior: prior, Planned: planned.GetOutputs(), PlannedPrivate: planned.GetPrivate(),
+	}
+}
+
+func (t *trial) apply(ctx context.Context, r *pluginv1.ApplyRequest, on func(*pluginv1.ApplyResponse) error) (*pluginv1.ApplyResult, error) {
+	c, err := t.rig.running(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if on == nil {
+		on = func(*pluginv1.ApplyResponse) error { return nil }
+	}
+	return c.Apply(ctx, r, on)
+}
+
+// judgeResult compares a result with what was planned. With a result there is a record, whatever is wrong with it.
+func (t *trial) judgeResult(res *pluginv1.ApplyResult, err error, config, planned cty.Value) (*pluginv1.Record, outcome) {
+	const mend = "Apply carries out what was planned: its outputs are those of the plan, with what was unknown filled in."
+	if err != nil {
+		return nil, fail("End the stream of an Apply with exactly one result.", "%v", err)
+	}
+	if e := firstError(res.GetDiagnostics()); e != "" {
+		return nil, fail("Give a configuration that can be applied here.", "it cannot be applied: %s", e)
+	}
+	outputs, err := wire.Decode(res.GetOutputs(), t.outputType)
+	switch {
+	case err != nil:
+		return nil, fail("Send outputs in exactly the types that Describe gives.", "the outputs cannot be read: %v", err)
+	case outputs.IsNull():
+		return nil, fail(mend, "the result has no outputs")
+	}
+	record := t.record(config, outputs, res.GetPrivate())
+	if d := t.departs(planned, outputs); d != "" {
+		return record, fail(mend, "%s", d)
+	}
+	return record, pass()
+}
+
+// departs says what of the result is not what was planned; empty if all of it is.
+func (t *trial) departs(planned, outputs cty.Value) string {
+	for n, got := range outputs.AsValueMap() {
+		if !got.IsWhollyKnown() {
+			return fmt.Sprintf("after apply the output %q is still unknown", n)
+		}
+		want := planned.GetAttr(n)
+		if in := includes(want, got); !in {
+			text := t.show(n, want)
+			if p := prefix(want); p != "" {
+				text = fmt.Sprintf("something that begins with %q", p)
+			}
+			return fmt.Sprintf("the output %q was planned as %s and is %s", n, text, t.show(n, got))
+		}
+	}
+	return ""
+}
+
+func prefix(v cty.Value) string {
+	if v.Type() == cty.String && !v.IsKnown() {
+		return v.Range().StringPrefix()
+	}
+	return ""
+}
+
+// includes tells whether a value is one that the other, which may be unknown in parts, can become.
+func includes(want, got cty.Value) bool {
+	switch {
+	case !want.IsKnown():
+		in := want.Range().Includes(got)
+		return !in.IsKnown() || in.True()
+	case want.IsWhollyKnown() || got.IsNull() || want.IsNull():
+		return want.RawEquals(got)
+	case want.Type().IsObjectType() || want.Type().IsMapType() || want.Type().IsListType():
+		if want.LengthInt() != got.LengthInt() {
+			return false
+		}
+		for it := want.ElementIterator(); it.Next(); {
+			k, v := it.Element()
+			var part cty.Value
+			switch {
+			case want.Type().IsObjectType():
+				part = got.GetAttr(k.AsString())
+			case got.HasIndex(k).True():
+				part = got.Index(k)
+			default:
+				return false
+			}
+			if !includes(v, part) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// record is what state would keep: sensitive attributes are null in it.
+func (t *trial) record(config, outputs cty.Value, private []byte) *pluginv1.Record {
+	return &pluginv1.Record{
+		Config:  t.encode(withoutSecrets(t.typ.GetConfig(), config), t.configType),
+		Outputs: t.encode(withoutSecrets(t.typ.GetOutputs(), outputs), t.outputType), Private: private,
+	}
+}
+
+func withoutSecrets(b *pluginv1.Block, v cty.Value) cty.Value {
+	if v.IsNull() || !v.IsKnown() {
+		return v
+	}
+	values := v.AsValueMap()
+	for _, a := range b.GetAttributes() {
+		if x, ok := values[a.GetName()]; ok && a.GetSensitive() {
+			values[a.GetName()] = cty.NullVal(x.Type())
+		}
+	}
+	for _, n := range b.GetBlocks() {
+		x := values[n.GetName()]
+		switch {
+		case x == cty.NilVal || x.IsNull() || !x.IsKnown():
+		case x.Type().IsListType() && x.LengthInt() > 0:
+			list := x.AsValueSlice()
+			for i := range list {
+				list[i] = withoutSecrets(n.GetBlock(), list[i])
+			}
+			values[n.GetName()] = cty.ListVal(list)
+		case x.Type().IsObjectType():
+			values[n.GetName()] = withoutSecrets(n.GetBlock(), x)
+		}
+	}
+	return cty.ObjectVal(values)
+}
+
+// empty plans what was just applied: there is nothing to do.
+func (t *trial) empty(ctx context.Context, config cty.Value, record *pluginv1.Record) outcome {
+	r := t.request(config)
+	r.Prior = record
+	res, err := t.plan(ctx, r, nil)
+	switch {
+	case err != nil:
+		return fail(mendEmpty, "%v", err)
+	case hasError(res.GetDiagnostics()):
+		return fail(mendEmpty, "planned again after its apply: %s", firstError(res.GetDiagnostics()))
+	case res.GetAction() != pluginv1.Action_ACTION_NONE:
+		why := ""
+		if len(res.GetReasons()) > 0 {
+			why = " (" + short(strings.Join(res.GetReasons(), "; ")) + ")"
+		}
+		return fail(mendEmpty, "planned again after its apply, the action is %s%s", actionName(res.GetAction()), why)
+	}
+	return pass()
+}
+
+// remove deletes the instance, and then once more: what is gone already is a success.
+func (t *trial) remove(ctx context.Context, record *pluginv1.Record) {
+	const mend = "With destroy set, plan ACTION_DELETE. Deleting succeeds, also when the object is gone already."
+	o := pass()
+	for _, again := range []string{"", "a second time, as after a crash, "} {
+		r := &pluginv1.PlanRequest{Address: t.address(), Kind: t.typ.GetKind(), Type: t.typ.GetName(), Prior: record, Destroy: true}
+		planned, err := t.plan(ctx, r, nil)
+		switch {
+		case err != nil:
+			o = fail(mend, "%sits deletion cannot be planned: %v", again, err)
+		case hasError(planned.GetDiagnostics()):
+			o = fail(mend, "%sits deletion cannot be planned: %s", again, firstError(planned.GetDiagnostics()))
+		case planned.GetAction() != pluginv1.Action_ACTION_DELETE && (again == "" || planned.GetAction() != pluginv1.Action_ACTION_NONE):
+			o = fail(mend, "%sits deletion is planned with the action %s", again, actionName(planned.GetAction()))
+		}
+		if o.status == Failed {
+			break
+		}
+		op := t.operation(t.example.config, planned, record)
+		op.Config, op.Action = nil, pluginv1.Action_ACTION_DELETE // the block is gone
+		res, err := t.apply(ctx, op, nil)
+		if err != nil {
+			o = fail(mend, "%sit cannot be deleted: %v", again, err)
+		} else if e := firstError(res.GetDiagnostics()); e != "" {
+			o = fail(mend, "%sit cannot be deleted: %s", again, e)
+		}
+		if o.status == Failed {
+			break
+		}
+	}
+	t.story[chapterDestroy] = o
+}

@@ -1,0 +1,4 @@
+test "application" "noop" {
+  config  = { input = "one", triggers = ["a"] }
+  changed = { input = "two" }
+}
