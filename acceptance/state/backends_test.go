@@ -1,3 +1,4 @@
+// Package state_test runs the remote state backends against real servers, over good connections and bad.
 package state_test
 
 import (

@@ -134,7 +134,7 @@ func TestBadHeads(t *testing.T) {
 		"empty":          {"", "no davit state, or damaged"},
 		"something else": {`{"version": 4, "resources": []}`, "no davit state, or damaged"},
 		"damaged":        {strings.Replace(head, `"serial":1`, `"serial":2`, 1), "no davit state, or damaged"},
-		"newer":          {strings.Replace(head, `"format":1`, `"format":99`, 1), "use a newer davit"},
+		"newer":          {strings.Replace(head, `"format":2`, `"format":99`, 1), "use a newer davit"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := newBucket()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -62,14 +63,15 @@ func (s *Store) lease(h *head, version string, renewed time.Time) *lease {
 
 // lease is the right to swap the head.
 type lease struct {
-	store   *Store
-	id      string
-	token   uint64
-	life    context.Context // ends when the lease is lost
-	lose    context.CancelFunc
-	stop    context.CancelFunc // ends the heartbeat
-	beating sync.WaitGroup
-	once    sync.Once
+	store    *Store
+	id       string
+	token    uint64
+	life     context.Context // ends when the lease is lost
+	lose     context.CancelFunc
+	stop     context.CancelFunc // ends the heartbeat
+	beating  sync.WaitGroup
+	once     sync.Once
+	released atomic.Bool
 
 	swapping chan struct{} // holds a word while somebody swaps the head
 
@@ -187,13 +189,20 @@ func (l *lease) announce(ctx context.Context) {
 // Lost implements state.Lease.
 func (l *lease) Lost() <-chan struct{} { return l.life.Done() }
 
-// Release implements state.Lease.
+// Release implements state.Lease. Under a context that has ended it is tried for a moment all the same: that is
+// when leases are released.
 func (l *lease) Release(ctx context.Context) (err error) {
 	l.once.Do(func() {
 		l.stop()
 		l.beating.Wait() // a beat that comes later would be one too many
+		defer l.released.Store(true)
 		if l.life.Err() != nil {
 			return
+		}
+		if ctx.Err() != nil {
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), l.store.options.Request)
+			defer cancel()
 		}
 		for {
 			err = l.swap(ctx, anyHead, func(next *head) { next.Holder = nil })

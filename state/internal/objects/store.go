@@ -1,7 +1,6 @@
 package objects
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -182,7 +181,9 @@ func (s *Store) Archive(ctx context.Context) (*state.Archive, error) {
 			return err
 		}
 		a = &state.Archive{Snapshot: *h.snapshot(all)}
-		a.History = chronicle(all, written, "")
+		var damaged []string
+		a.History, damaged = chronicle(all, written, "")
+		a.Damaged = append(a.Damaged, damaged...)
 		return nil
 	})
 	if err != nil {
@@ -255,21 +256,21 @@ func fill(s *state.Snapshot, all contents) {
 	slices.Sort(s.Damaged)
 }
 
-// revisions says which of the entries of the history are an instance's: those of a stream from the
-// first number to the last. A move of the instance takes the stream along.
+// revisions says which of the entries of the history are an instance's: those of a stream under these
+// numbers, oldest first. A move of the instance takes the stream along.
 type revisions struct {
-	Stream      string
-	First, Last uint64
+	Stream  string   `json:"stream"`
+	Numbers []uint64 `json:"numbers"`
 }
 
-func historyKey(stream string, number uint64) string { return fmt.Sprintf("%s/%d", stream, number) }
+func historyKey(stream string, number uint64) string { return fmt.Sprintf("h/%s/%d", stream, number) }
 
 // History implements state.Store.
 func (s *Store) History(ctx context.Context, address string) (list []state.Revision, err error) {
 	err = s.consistently(ctx, func(h *head, lost map[string]bool) error {
 		list = nil
 		all, written, err := s.everything(ctx, h, lost)
-		list = chronicle(all, written, address)
+		list, _ = chronicle(all, written, address)
 		return err
 	})
 	if err != nil {
@@ -278,30 +279,27 @@ func (s *Store) History(ctx context.Context, address string) (list []state.Revis
 	return list, nil
 }
 
-// chronicle is the history of an instance, or of all, newest first. A revision that is damaged is left out: the
-// others still tell their part.
-func chronicle(all, written contents, address string) []state.Revision {
-	var list []state.Revision
+// chronicle is the history of an instance, or of all, newest first. Revisions that are damaged are named.
+func chronicle(all, written contents, address string) (list []state.Revision, damaged []string) {
 	for key, value := range all {
 		of, ok := strings.CutPrefix(key, keyRevisions)
 		var known revisions
 		if !ok || address != "" && of != address || (entry{key, value}).unseal(&known) != nil {
 			continue
 		}
-		for n := known.First; n <= known.Last; n++ {
+		for _, n := range known.Numbers {
 			key := historyKey(known.Stream, n)
 			var r state.Revision
 			if (entry{key, written[key]}).unseal(&r) != nil {
+				damaged = append(damaged, fmt.Sprintf("revision %d of %s", n, of))
 				continue
 			}
 			r.Record.Address = of
 			list = append(list, r)
 		}
 	}
-	slices.SortFunc(list, func(a, b state.Revision) int {
-		return cmp.Or(cmp.Compare(a.Record.Address, b.Record.Address), cmp.Compare(b.Number, a.Number))
-	})
-	return list
+	slices.Sort(damaged)
+	return state.SortHistory(list), damaged
 }
 
 // Unlock implements state.Store.
