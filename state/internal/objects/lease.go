@@ -114,15 +114,24 @@ func (l *lease) swap(ctx context.Context, generation int, change func(next *head
 	if generation != anyHead && generation != now {
 		return errStale
 	}
-	ctx, cancel := context.WithDeadline(ctx, renewed.Add(l.store.options.TTL))
+	within, cancel := context.WithDeadline(ctx, renewed.Add(l.store.options.TTL))
 	defer cancel()
 	next = next.clone()
 	change(next)
-	version, again, err := l.store.swap(ctx, next, version)
+	version, again, err := l.store.swap(within, next, version)
 	var moved *movedError
+	if errors.As(err, new(*UnknownError)) && ctx.Err() == nil && generation != anyHead {
+		if !l.alive() {
+			l.lose()
+		}
+		version, err = l.store.look(context.WithoutCancel(ctx), next, err) // which losing the lease would end
+	}
 	switch {
 	case err == nil:
 		l.set(next, version, again, now)
+		if !l.alive() {
+			l.lose()
+		}
 	case errors.As(err, &moved) && l.owns(moved.head):
 		l.set(moved.head, moved.version, renewed, now+1)
 		return errStale

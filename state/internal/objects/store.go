@@ -119,6 +119,23 @@ func (s *Store) swap(ctx context.Context, h *head, version string) (written stri
 	return written, renewed, err
 }
 
+// look finds out, when there is no time left to write, what became of a head of which it was unknown whether it
+// was written. If that remains unknown it returns the error that said so.
+func (s *Store) look(ctx context.Context, h *head, unknown error) (version string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, s.options.Request)
+	defer cancel()
+	now, at, err := s.getHead(ctx)
+	switch {
+	case err != nil:
+		return "", unknown
+	case now != nil && now.Write == h.Write:
+		return at, nil
+	case now != nil && now.Token == h.Token && now.Serial < h.Serial:
+		return "", unknown // it may still be on its way
+	}
+	return "", &movedError{now, at}
+}
+
 // renewed is a head as it is to be written now.
 func (s *Store) renewed(h *head) ([]byte, error) {
 	if h.Holder != nil {
