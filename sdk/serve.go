@@ -13,6 +13,7 @@ import (
 
 	pluginv1 "github.com/davit-sh/davit/schemas/plugin/v1"
 	"github.com/davit-sh/davit/sdk/handshake"
+	"github.com/davit-sh/davit/sdk/trim"
 )
 
 // Serve serves the plugin until davit ends it. It is all that a plugin's main has to do. A plugin that is started with -debug,
@@ -29,6 +30,7 @@ func Serve(p *Plugin) {
 		fmt.Fprintf(os.Stderr, "This is the davit plugin %s %s. davit starts it by itself; name it in required_plugins.\n", p.name, p.version)
 		os.Exit(1)
 	}
+	trim.Startup()
 	goplugin.Serve(p.serveConfig())
 }
 

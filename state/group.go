@@ -2,92 +2,120 @@ package state
 
 import (
 	"context"
-	"slices"
 	"sync"
 )
 
-// Group wraps a lease so that commits share: the first goes at once, and those that come
-// while it is written are merged into the next. Each caller is answered when its own batch is durable.
+// Group wraps a lease so that commits share: the first goes at once, and those that come while it is
+// written are merged into the next, as far as they have the same meaning together as one after the other.
+// Each caller is answered when its own batch is durable.
+//
+// A caller whose context ends is answered at once. Its batch is taken back if its write has not begun; if it
+// has, it may be written. It does not fail those who share the write, which ends early when all of them have left.
 func Group(l Lease) Lease { return &group{Lease: l} }
 
 type group struct {
 	Lease
 	mu      sync.Mutex
 	writing bool
-	next    *shared // who waits for the commit after the one that is being written
+	waiting []*commit
 }
 
-type shared struct {
+// commit is one caller's batch on its way.
+type commit struct {
+	ctx    context.Context
 	batch  Batch
 	done   chan struct{}
 	serial uint64
 	err    error
 }
 
-// Commit implements Lease. The context of the caller that writes bounds the write for all who share it.
+// Commit implements Lease.
 func (g *group) Commit(ctx context.Context, b Batch) (uint64, error) {
+	// One that cannot be must not fail the others.
+	if err := b.Check(); err != nil {
+		return 0, err
+	}
+	mine := &commit{ctx: ctx, batch: b, done: make(chan struct{})}
 	g.mu.Lock()
-	if g.next == nil {
-		g.next = &shared{done: make(chan struct{})}
+	g.waiting = append(g.waiting, mine)
+	if !g.writing {
+		g.writing = true
+		go g.write()
 	}
-	mine := g.next
-	mine.batch = merge(mine.batch, b)
-	if g.writing {
-		g.mu.Unlock()
-		<-mine.done
-		return mine.serial, mine.err
-	}
-	g.writing = true
-	for g.next != nil {
-		s := g.next
-		g.next = nil
-		g.mu.Unlock()
-		s.serial, s.err = g.Lease.Commit(ctx, s.batch)
-		close(s.done)
-		g.mu.Lock()
-	}
-	g.writing = false
 	g.mu.Unlock()
-	return mine.serial, mine.err
-}
-
-// merge puts b after a. A later word on the same thing wins.
-func merge(a, b Batch) Batch {
-	put, deleted := map[string]bool{}, map[string]bool{}
-	for _, r := range b.Put {
-		put[r.Address] = true
-	}
-	for _, d := range b.Delete {
-		deleted[d] = true
-	}
-	begun, ended := map[string]bool{}, map[string]bool{}
-	for _, o := range b.Begin {
-		begun[o.ID] = true
-	}
-	for _, id := range b.End {
-		ended[id] = true
-	}
-	out := Batch{
-		Put:    append(keep(a.Put, func(r Record) bool { return !put[r.Address] && !deleted[r.Address] }), b.Put...),
-		Delete: append(keep(a.Delete, func(d string) bool { return !put[d] }), b.Delete...),
-		Begin:  append(keep(a.Begin, func(o Operation) bool { return !begun[o.ID] && !ended[o.ID] }), b.Begin...),
-		End:    append(keep(a.End, func(id string) bool { return !begun[id] }), b.End...),
-	}
-	out.Move = append(slices.Clone(a.Move), b.Move...)
-	out.History = append(slices.Clone(a.History), b.History...)
-	out.Outputs = a.Outputs
-	if b.Outputs != nil {
-		out.Outputs = b.Outputs
-	}
-	return out
-}
-
-func keep[T any](list []T, want func(T) bool) []T {
-	out := list[:0:0]
-	for _, x := range list {
-		if want(x) {
-			out = append(out, x)
+	select {
+	case <-mine.done:
+		return mine.serial, mine.err
+	case <-ctx.Done():
+		select { // it may be both
+		case <-mine.done:
+			return mine.serial, mine.err
+		default:
+			return 0, ctx.Err()
 		}
 	}
-	return out
+}
+
+// write writes what is waiting until nothing is.
+func (g *group) write() {
+	for {
+		g.mu.Lock()
+		shared, batch := g.take()
+		if len(shared) == 0 {
+			g.writing = false
+			g.mu.Unlock()
+			return
+		}
+		g.mu.Unlock()
+		ctx, cancel := together(shared)
+		serial, err := g.Lease.Commit(ctx, batch)
+		cancel()
+		for _, c := range shared {
+			c.serial, c.err = serial, err
+			close(c.done)
+		}
+	}
+}
+
+// take takes those who can share the next write, in their order, and leaves the others. Who has left is
+// taken out.
+func (g *group) take() (shared []*commit, batch Batch) {
+	m := merger{}
+	for len(g.waiting) > 0 {
+		c := g.waiting[0]
+		switch {
+		case c.ctx.Err() != nil:
+			c.err = c.ctx.Err()
+			close(c.done)
+		case m.add(c.batch):
+			shared = append(shared, c)
+		default:
+			return shared, m.batch()
+		}
+		g.waiting = g.waiting[1:]
+	}
+	return shared, m.batch()
+}
+
+// together is a context that ends when those of all who share a write have ended.
+func together(shared []*commit) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(shared[0].ctx))
+	var mu sync.Mutex
+	left := len(shared)
+	var stops []func() bool
+	for _, c := range shared {
+		stops = append(stops, context.AfterFunc(c.ctx, func() {
+			mu.Lock()
+			defer mu.Unlock()
+			if left--; left == 0 {
+				cancel()
+			}
+		}))
+	}
+	return ctx, func() {
+		for _, stop := range stops {
+			stop()
+		}
+		cancel()
+	}
 }

@@ -15,19 +15,26 @@ import (
 
 // Format is the version of the stored form that this davit writes. Older ones are
 // upgraded, newer ones are refused with a *FormatError.
-const Format = 1
+//
+// Format 2 has checksums that cover the place of an item as well as its content.
+const Format = 2
 
 // Store is where one stack's state is. All methods may be called concurrently, by
-// several processes as well.
+// several processes as well. They return the context's error soon after it has ended.
 type Store interface {
 	// Lock takes the lease. If another process holds it, Lock returns a *LockedError at
 	// once; who wants to wait calls again. The lease of a dead process expires by itself.
 	Lock(ctx context.Context, who Holder) (Lease, error)
 	// Load reads everything, with or without the lease. A store that was never written
-	// to is an empty Snapshot with serial 0 and no lineage.
+	// to is an empty Snapshot with serial 0 and no lineage. What is returned is the state at one
+	// serial, whatever is written meanwhile, and belongs to the caller.
 	Load(ctx context.Context) (*Snapshot, error)
+	// Archive reads everything with its history, all at the same serial. Revisions that are damaged
+	// are named in Damaged, which Load does not do: it does not read them.
+	Archive(ctx context.Context) (*Archive, error)
 	// History returns the applied revisions of an instance, newest first; with an empty address those of
-	// all instances, by address and then newest first. Deleted instances keep theirs.
+	// all instances, by address (in the order of its bytes) and then newest first. Deleted instances keep
+	// theirs. A damaged revision is left out.
 	History(ctx context.Context, address string) ([]Revision, error)
 	// Unlock ends the lease with this id whoever holds it ("force-unlock").
 	Unlock(ctx context.Context, id string) error
@@ -38,14 +45,20 @@ type Store interface {
 type Lease interface {
 	// Commit applies the batch atomically; it is durable on return. It fails with
 	// ErrLeaseLost when another process has taken the lease in the meantime, and then
-	// nothing is written. Concurrent calls are normal.
+	// nothing is written, and with the error of Batch.Check before anything is written. After
+	// another error the batch may have been written all the same, as a whole: a disk or a network can
+	// fail after it has done its work. Concurrent calls are normal.
 	Commit(ctx context.Context, b Batch) (serial uint64, err error)
 	// Replace writes a whole state over what is there: either all of it is written, lineage and
-	// serial included, or nothing. It fails with ErrLeaseLost as Commit does.
+	// serial included, or nothing. It fails with ErrLeaseLost as Commit does, and with the error of
+	// Archive.Check before anything is written. Of the history it keeps the newest KeepRevisions of
+	// each address, with their numbers, in whatever order they come.
 	Replace(ctx context.Context, a *Archive) error
-	// Lost is closed when the lease is lost.
+	// Lost is closed when the lease is lost: at the latest when it would have expired, or when a commit
+	// or a beat finds that another process has it.
 	Lost() <-chan struct{}
-	// Release gives the lease up. It is safe to call more than once.
+	// Release gives the lease up, and nobody else's. It is safe to call more than once, and commits
+	// that come later fail with ErrLeaseLost.
 	Release(ctx context.Context) error
 }
 
@@ -57,7 +70,7 @@ type Snapshot struct {
 	Records    map[string]Record          `json:"records"`              // by address
 	Operations map[string]Operation       `json:"operations,omitempty"` // by id; begun and not ended
 	Outputs    map[string]json.RawMessage `json:"outputs,omitempty"`    // the stack's outputs; sensitive ones are absent
-	Damaged    []string                   `json:"damaged,omitempty"`    // what cannot be read: addresses of records, "operation ID", "output NAME"
+	Damaged    []string                   `json:"damaged,omitempty"`    // what cannot be read: addresses of records, "operation ID", "output NAME", "revision N of ADDRESS"
 }
 
 // Record is what state keeps of one instance. It never holds a secret.
@@ -108,18 +121,6 @@ type Revision struct {
 // KeepRevisions is how many revisions of an instance a store keeps.
 const KeepRevisions = 20
 
-// Archive is a whole state with its history: what `davit state pull` prints, and what moves between backends.
-type Archive struct {
-	Snapshot
-	History []Revision `json:"history,omitempty"`
-}
-
-// Move is a record, with its history, that gets another address.
-type Move struct {
-	From string `json:"from"`
-	To   string `json:"to"`
-}
-
 // The values of Record.Status.
 const (
 	StatusOK      = "ok"
@@ -148,23 +149,6 @@ type Operation struct {
 type Checkpoint struct {
 	Outputs json.RawMessage `json:"outputs,omitempty"`
 	Private []byte          `json:"private,omitempty"`
-}
-
-// Batch is what one commit changes. Begin and End may name the same operations as Put and Delete name instances.
-type Batch struct {
-	Move    []Move                     // before everything else; a record that is not there is fine
-	Put     []Record                   // written whole
-	Delete  []string                   // addresses; one that is not there is fine
-	Begin   []Operation                // written whole; the same id again replaces it (checkpoints)
-	End     []string                   // operation ids; one that is not there is fine
-	Outputs map[string]json.RawMessage // nil: unchanged; else replaces all
-	History []Revision                 // appended; the store gives each its number and drops those that are too many
-}
-
-// Empty tells whether the batch changes nothing.
-func (b Batch) Empty() bool {
-	return len(b.Put) == 0 && len(b.Delete) == 0 && len(b.Begin) == 0 && len(b.End) == 0 && b.Outputs == nil &&
-		len(b.Move) == 0 && len(b.History) == 0
 }
 
 // Holder is who holds a lease, for the one who waits.

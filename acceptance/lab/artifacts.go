@@ -29,7 +29,7 @@ type artifacts struct {
 // is first needed. Unlike Start it works for any user.
 func Build(ctx context.Context, progress io.Writer) error {
 	_, err := prepare(ctx, Options{
-		Registry: true, Gitea: true, BuildKit: true, Kubernetes: true, BaseImages: true,
+		Registry: true, Gitea: true, BuildKit: true, Kubernetes: true, BaseImages: true, S3: true,
 		Progress: progress,
 	})
 	return err
@@ -57,6 +57,12 @@ func prepare(ctx context.Context, opts Options) (*artifacts, error) {
 		needs = append(needs, node.Needs()...)
 		servers = append(servers, controlplane.Binaries()...)
 		servers = append(servers, server.Kubelet, server.Kubectl)
+	}
+	if opts.APIServer && !opts.Kubernetes {
+		servers = append(servers, controlplane.Binaries()[:2]...)
+	}
+	if opts.S3 {
+		servers = append(servers, server.S3)
 	}
 	root, err := server.Root()
 	if err != nil {

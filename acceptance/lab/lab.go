@@ -1,6 +1,7 @@
 // Package lab runs the real servers that davit's acceptance tests work
 // against, on one machine and for one test process: a container registry,
-// Gitea, BuildKit with buildx, and Kubernetes with a node that runs pods.
+// Gitea, BuildKit with buildx, an S3 server, and Kubernetes with a node that
+// runs pods.
 //
 // A test package starts what it needs in TestMain:
 //
@@ -42,6 +43,8 @@ type Options struct {
 	BuildKit     bool
 	Kubernetes   bool // brings Registry and BaseImages
 	BaseImages   bool // brings Registry, which then has the images named Busybox and Python
+	APIServer    bool // the API server of a second cluster, with nothing behind it
+	S3           bool
 
 	// Progress gets a line for each server, and for each thing that takes
 	// minutes the first time; standard error when nil.
@@ -59,6 +62,8 @@ type Lab struct {
 	Gitea        *Gitea
 	BuildKit     *BuildKit
 	Kubernetes   *Kubernetes
+	APIServer    *APIServer
+	S3           *S3
 
 	workspace *workspace.Workspace
 	mu        sync.Mutex
@@ -129,6 +134,8 @@ func (l *Lab) start(ctx context.Context, opts Options, made *artifacts) error {
 	run(opts.Gitea, "gitea", l.startGitea)
 	run(opts.BuildKit, "buildkit", l.startBuildKit)
 	run(opts.Kubernetes, "kubernetes", l.startKubernetes)
+	run(opts.APIServer, "apiserver", l.startAPIServer)
+	run(opts.S3, "s3", l.startS3)
 	return group.Wait()
 }
 
@@ -197,6 +204,10 @@ func (l *Lab) Env() []string {
 	}
 	if k := l.Kubernetes; k != nil {
 		env = append(env, "KUBECONFIG="+k.Kubeconfig)
+	}
+	if s := l.S3; s != nil {
+		env = append(env, "AWS_ENDPOINT_URL_S3="+s.URL, "AWS_REGION="+s.Region,
+			"AWS_ACCESS_KEY_ID="+s.AccessKey, "AWS_SECRET_ACCESS_KEY="+s.SecretKey)
 	}
 	return env
 }

@@ -13,7 +13,7 @@ var l *lab.Lab
 
 func TestMain(m *testing.M) {
 	os.Exit(lab.Run(m, &l, lab.Options{
-		Registry: true, AuthRegistry: true, Gitea: true, BuildKit: true, Kubernetes: true,
+		Registry: true, AuthRegistry: true, Gitea: true, BuildKit: true, Kubernetes: true, S3: true,
 	}))
 }
 

@@ -157,10 +157,8 @@ func (a *app) apply(f *applyFlags, mode plan.Mode, reviewed *plan.Plan, adjust f
 		if p, err = s.plan(a.soft, opts); err != nil {
 			return err
 		}
-		if f.asJSON {
-			emit(planned(p))
-		} else {
-			if err := a.printPlan(p, false, false, false); err != nil {
+		if !f.asJSON {
+			if err := a.printPlan(p, formFlags{}); err != nil {
 				return err
 			}
 		}
@@ -173,6 +171,9 @@ func (a *app) apply(f *applyFlags, mode plan.Mode, reviewed *plan.Plan, adjust f
 			}
 		}
 	}
+	if f.asJSON {
+		emit(planned(p))
+	}
 	result, diags := s.engine.Apply(a.hard, p, engine.ApplyOptions{Store: s.store, Lease: lease, Reviewed: reviewed != nil, Stop: a.soft, Who: whoami()})
 	if result != nil && !f.asJSON && !p.Empty() {
 		view.Result(a.out, result, view.Options{Color: a.color(a.out)})
@@ -181,14 +182,18 @@ func (a *app) apply(f *applyFlags, mode plan.Mode, reviewed *plan.Plan, adjust f
 		return err
 	}
 	if result != nil && len(result.NotStarted) > 0 {
-		return errors.New("the run was stopped before everything was done; run davit apply again to go on")
+		next := "run davit " + string(opts.Mode) + " again"
+		if reviewed != nil {
+			next = "make a new plan"
+		}
+		return fmt.Errorf("the run was stopped before everything was done; %s to go on", next)
 	}
 	return nil
 }
 
 // planned is the event that tells what a plan would do.
 func planned(p *plan.Plan) event.Event {
-	e := event.Event{Time: time.Now().UTC(), Type: event.Plan, Changes: map[string]int{}}
+	e := event.Event{Time: time.Now().UTC(), Type: event.Plan, Changes: map[string]int{}, Digest: p.Digest}
 	for i := range p.Changes {
 		e.Changes[string(p.Changes[i].Action)]++
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/davit-sh/davit/plugins/oci"
 	"github.com/davit-sh/davit/plugins/registry"
 	"github.com/davit-sh/davit/sdk"
+	"github.com/davit-sh/davit/sdk/trim"
 )
 
 // version is set when a release is built.
@@ -25,6 +26,7 @@ var builtins = map[string]func(version string) *sdk.Plugin{
 }
 
 func main() {
+	trim.Startup()
 	stop := profile()
 	code := run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
 	stop()

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/santhosh-tekuri/jsonschema/v6"
@@ -42,6 +43,7 @@ func TestScripts(t *testing.T) {
 			"commit":   commit,
 			"fill":     fill,
 			"valid":    valid,
+			"await":    await,
 		},
 	})
 }
@@ -65,6 +67,19 @@ func linkPlugin(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(err)
 	ts.Check(os.MkdirAll(ts.MkAbs("plugins"), 0o750))
 	ts.Check(os.Symlink(path, ts.MkAbs(filepath.Join("plugins", args[0]))))
+}
+
+// await FILE [TEXT] waits until there is a file, with that text in it.
+func await(ts *testscript.TestScript, _ bool, args []string) {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(5 * time.Millisecond) {
+		b, err := os.ReadFile(ts.MkAbs(args[0]))
+		if err == nil && (len(args) == 1 || strings.Contains(string(b), args[1])) {
+			return
+		}
+		if time.Now().After(deadline) {
+			ts.Fatalf("waited in vain for %s: %v\n%s", args, err, b)
+		}
+	}
 }
 
 // commit FOLDER MESSAGE commits everything in a folder, making it a repository first.

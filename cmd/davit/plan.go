@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"errors"
+	"fmt"
 
 	"github.com/spf13/cobra"
 
@@ -16,7 +18,8 @@ func (a *app) planCmd() *cobra.Command {
 	var f stackFlags
 	var pf planFlags
 	var out string
-	var asJSON, asMarkdown, detailed, destroy, verbose bool
+	var form formFlags
+	var detailed, destroy bool
 	cmd := &cobra.Command{
 		Use: "plan", Short: "Show what an apply would do", Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
@@ -24,11 +27,14 @@ func (a *app) planCmd() *cobra.Command {
 			if destroy {
 				mode = plan.ModeDestroy
 			}
+			if err := form.check(); err != nil {
+				return err
+			}
 			opts, err := pf.options(mode)
 			if err != nil {
 				return err
 			}
-			s, err := a.open(a.soft, &f, a.progress(asJSON || asMarkdown))
+			s, err := a.open(a.soft, &f, a.progress(form.asJSON || form.asMarkdown))
 			if err != nil {
 				return err
 			}
@@ -42,7 +48,7 @@ func (a *app) planCmd() *cobra.Command {
 					return err
 				}
 			}
-			if err := a.printPlan(p, asJSON, asMarkdown, verbose); err != nil {
+			if err := a.printPlan(p, form); err != nil {
 				return err
 			}
 			if detailed && !p.Empty() {
@@ -55,13 +61,37 @@ func (a *app) planCmd() *cobra.Command {
 	pf.add(cmd)
 	cmd.Flags().IntVar(&f.parallel, "parallelism", 0, "how many instances are planned at once (64)")
 	cmd.Flags().StringVar(&out, "out", "", "save the plan to this `file`, for davit apply FILE")
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print the plan as JSON")
-	cmd.Flags().BoolVar(&asMarkdown, "markdown", false, "print the plan as Markdown for a pull request")
+	form.add(cmd)
 	cmd.Flags().BoolVar(&detailed, "detailed-exitcode", false, "exit with 2 when there are changes")
 	cmd.Flags().BoolVar(&destroy, "destroy", false, "plan the deletion of everything")
-	cmd.Flags().BoolVar(&verbose, "verbose", false, "show what is unchanged as well")
 	return cmd
 }
+
+// formFlags say in which form a plan is printed.
+type formFlags struct {
+	asJSON, asMarkdown, verbose bool
+	limit                       int
+}
+
+func (f *formFlags) add(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&f.asJSON, "json", false, "print JSON")
+	cmd.Flags().BoolVar(&f.asMarkdown, "markdown", false, "print Markdown for a pull request")
+	cmd.Flags().IntVar(&f.limit, "limit", view.CommentLimit, "how many bytes of Markdown there may be; the least important lines are left out")
+	cmd.Flags().BoolVar(&f.verbose, "verbose", false, "show what is unchanged as well")
+}
+
+func (f *formFlags) check() error {
+	if f.asJSON && f.asMarkdown {
+		return errors.New("-json and -markdown are two forms: give one")
+	}
+	if f.limit < minLimit {
+		return fmt.Errorf("-limit=%d is less than what a plan needs to be told at all: give %d or more", f.limit, minLimit)
+	}
+	return nil
+}
+
+// minLimit is room for the head and the foot of a comment.
+const minLimit = 1000
 
 // plan makes a plan of what state and world are now.
 func (s *session) plan(ctx context.Context, opts engine.Options) (*plan.Plan, error) {
@@ -83,15 +113,15 @@ func (s *session) plan(ctx context.Context, opts engine.Options) (*plan.Plan, er
 	return p, nil
 }
 
-func (a *app) printPlan(p *plan.Plan, asJSON, asMarkdown, verbose bool) error {
+func (a *app) printPlan(p *plan.Plan, f formFlags) error {
 	switch {
-	case asJSON:
+	case f.asJSON:
 		return view.JSON(a.out, p)
-	case asMarkdown:
-		_, err := a.out.Write([]byte(view.Markdown(p, view.MarkdownOptions{})))
+	case f.asMarkdown:
+		_, err := a.out.Write([]byte(view.Markdown(p, view.MarkdownOptions{Limit: f.limit})))
 		return err
 	}
-	return view.Text(a.out, p, view.Options{Color: a.color(a.out), Verbose: verbose, Compact: a.compactWarnings})
+	return view.Text(a.out, p, view.Options{Color: a.color(a.out), Verbose: f.verbose, Compact: a.compactWarnings})
 }
 
 // progress prints what goes on to standard error, unless standard error should stay quiet.

@@ -11,26 +11,27 @@ import (
 )
 
 func (a *app) showCmd() *cobra.Command {
-	var asJSON, asMarkdown, verbose bool
+	var f formFlags
 	cmd := &cobra.Command{
 		Use: "show [PLAN]", Short: "Print a saved plan, or the state", Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := f.check(); err != nil {
+				return err
+			}
 			if len(args) == 1 {
 				p, err := plan.ReadFile(args[0])
 				if err != nil {
 					return err
 				}
-				return a.printPlan(p, asJSON, asMarkdown, verbose)
+				return a.printPlan(p, f)
 			}
-			if asMarkdown {
+			if f.asMarkdown {
 				return errors.New("-markdown is for plans: name a plan file")
 			}
-			return a.showState(cmd, asJSON)
+			return a.showState(cmd, f.asJSON)
 		},
 	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
-	cmd.Flags().BoolVar(&asMarkdown, "markdown", false, "print Markdown for a pull request")
-	cmd.Flags().BoolVar(&verbose, "verbose", false, "show what is unchanged as well")
+	f.add(cmd)
 	return cmd
 }
 

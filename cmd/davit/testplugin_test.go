@@ -117,6 +117,10 @@ func (file) Apply(ctx context.Context, r sdk.ApplyRequest[fileConfig, fileOutput
 			return res, err
 		}
 		os.Exit(7)
+	case "apply-gate":
+		if err := gate(ctx, path(ctx, r.Config)); err != nil {
+			return res, err
+		}
 	case "apply-slow":
 		select {
 		case <-time.After(30 * time.Second):
@@ -125,6 +129,23 @@ func (file) Apply(ctx context.Context, r sdk.ApplyRequest[fileConfig, fileOutput
 		}
 	}
 	return res, os.WriteFile(path(ctx, r.Config), []byte(content), 0o600)
+}
+
+// gate tells that it has been reached, and waits until it is opened.
+func gate(ctx context.Context, path string) error {
+	if err := os.WriteFile(path+".begun", nil, 0o600); err != nil {
+		return err
+	}
+	for {
+		if _, err := os.Stat(path + ".open"); err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
 }
 
 // Import takes over a file that is there.

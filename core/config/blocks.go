@@ -196,10 +196,14 @@ func (m *Module) addKind(block *hclsyntax.Block) hcl.Diagnostics {
 	if old := m.Blocks[node]; old != nil {
 		return duplicate(node.String(), block.DefRange(), old.Range)
 	}
-	content, rest, diags := block.Body.PartialContent(metaSchema)
-	b := &Block{Addr: node, Body: rest, Range: block.DefRange()}
+	b := &Block{Addr: node, Body: block.Body, Range: block.DefRange()}
 	m.Blocks[node] = b
 	m.Order = append(m.Order, node)
+	if !hasMeta(block.Body) {
+		return nil
+	}
+	content, rest, diags := block.Body.PartialContent(metaSchema)
+	b.Body = rest
 	if a := content.Attributes["for_each"]; a != nil {
 		b.ForEach = a.Expr
 	}
@@ -214,6 +218,16 @@ func (m *Module) addKind(block *hclsyntax.Block) hcl.Diagnostics {
 		diags = append(diags, b.addLifecycle(l)...)
 	}
 	return diags
+}
+
+// hasMeta tells whether a body has any meta-argument. Most have none.
+func hasMeta(body *hclsyntax.Body) bool {
+	for _, a := range metaSchema.Attributes {
+		if body.Attributes[a.Name] != nil {
+			return true
+		}
+	}
+	return slices.ContainsFunc(body.Blocks, func(b *hclsyntax.Block) bool { return b.Type == metaSchema.Blocks[0].Type })
 }
 
 // dependsOn reads a list of references.

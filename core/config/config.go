@@ -259,7 +259,7 @@ func (l *loader) module(at Location, files map[string][]byte) (*Module, hcl.Diag
 			l.stack.Broken = true
 			continue
 		}
-		f, more := hclsyntax.ParseConfig(src, name, hcl.InitialPos)
+		f, more := parseFile(src, name)
 		diags = append(diags, more...)
 		if f == nil {
 			continue

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -57,6 +58,7 @@ type applying struct {
 
 	resultMu sync.Mutex
 	result   event.Result
+	undone   map[string]string // address -> "failed" or "was not started"; observations as well
 }
 
 // Apply carries a plan out, in the order that the plan has written down. It returns what was done, what failed
@@ -78,7 +80,7 @@ func (e *Engine) Apply(ctx context.Context, p *plan.Plan, opts ApplyOptions) (*e
 	if snapshot, err = settle(ctx, lease, snapshot, p.Moves); err != nil {
 		return nil, hcl.Diagnostics{diag.Plain("The state cannot be written", err.Error())}
 	}
-	a := &applying{run: newRun(e, snapshot, Options{Mode: p.Mode}), plan: p, opts: opts, lease: lease}
+	a := &applying{run: newRun(e, snapshot, Options{Mode: p.Mode}), plan: p, opts: opts, lease: lease, undone: map[string]string{}}
 	a.result = event.Result{Done: []event.Outcome{}, Failed: []event.Outcome{}, NotStarted: []event.Outcome{}}
 	if diags := a.prepare(); diags.HasErrors() {
 		return nil, diags
@@ -202,13 +204,19 @@ const ahead = 4
 
 // walk runs what the plan says, each thing after what it depends on.
 func (a *applying) walk(ctx context.Context) {
-	actions := map[string]plan.Action{}
-	for _, c := range a.plan.Changes {
-		actions[c.Address] = c.Action
+	changes := map[string]*plan.Change{}
+	for i := range a.plan.Changes {
+		changes[a.plan.Changes[i].Address] = &a.plan.Changes[i]
+	}
+	observations := map[string]*plan.Observation{}
+	for i := range a.plan.Observations {
+		observations[a.plan.Observations[i].Address] = &a.plan.Observations[i]
 	}
 	w := graph.New(a.soft, a.parallel()*ahead, func(address string) {
-		if action, ok := actions[address]; ok && action != plan.None {
-			a.end(&a.result.NotStarted, event.OperationSkipped, event.Outcome{Address: address, Action: string(action)})
+		if c := changes[address]; c != nil {
+			a.notStarted(c, c.DependsOn)
+		} else if o := observations[address]; o != nil {
+			a.because(address, "was not started", o.DependsOn)
 		}
 	})
 	for i := range a.plan.Observations {
@@ -245,9 +253,31 @@ func (a *applying) step(ctx context.Context, address string, c *plan.Change, o *
 	}
 	a.report(diags...)
 	if diags.HasErrors() {
+		a.because(address, "failed", nil)
 		return graph.Failed
 	}
 	return graph.Done
+}
+
+// because notes that an instance was not brought to its end, and tells which of those that it depends on was not either.
+func (a *applying) because(address, how string, dependsOn []string) string {
+	a.resultMu.Lock()
+	defer a.resultMu.Unlock()
+	a.undone[address] = how
+	for _, d := range dependsOn {
+		if was := a.undone[d]; was != "" {
+			return "it waits for " + d + ", which " + was
+		}
+	}
+	return "the run was stopped"
+}
+
+// notStarted keeps account of a change that was not begun. What changes nothing is not spoken of.
+func (a *applying) notStarted(c *plan.Change, dependsOn []string) {
+	reason := a.because(c.Address, "was not started", dependsOn)
+	if c.Action != plan.None {
+		a.end(&a.result.NotStarted, event.OperationSkipped, event.Outcome{Address: c.Address, Action: string(c.Action), Reason: reason})
+	}
 }
 
 // eachOf finds what each.key and each.value were for an instance.
@@ -324,17 +354,18 @@ func (a *applying) change(ctx context.Context, c *plan.Change, in *instance) gra
 	diags := a.carryOut(ctx, c, in)
 	out.ElapsedMS = time.Since(started).Milliseconds()
 	if slices.ContainsFunc(diags, func(d *hcl.Diagnostic) bool { return diag.InfoOf(d).Code == codeNotStarted }) {
-		a.end(&a.result.NotStarted, event.OperationSkipped, event.Outcome{Address: c.Address, Action: string(c.Action)})
+		a.notStarted(c, nil)
 		return graph.Failed
 	}
 	a.report(diags...)
 	if diags.HasErrors() {
 		for _, d := range diags {
 			if d.Severity == hcl.DiagError {
-				out.Error = d.Summary
+				out.Error, out.Hint = d.Summary, diag.InfoOf(d).Hint
 				break
 			}
 		}
+		a.because(c.Address, "failed", nil)
 		a.end(&a.result.Failed, event.OperationFailed, out)
 		return graph.Failed
 	}
@@ -348,7 +379,7 @@ func (a *applying) end(list *[]event.Outcome, t event.Type, out event.Outcome) {
 	a.resultMu.Lock()
 	*list = append(*list, out)
 	a.resultMu.Unlock()
-	a.emit(event.Event{Type: t, Address: out.Address, Action: out.Action, Message: out.Error, ElapsedMS: out.ElapsedMS})
+	a.emit(event.Event{Type: t, Address: out.Address, Action: out.Action, Message: cmp.Or(out.Error, out.Reason), ElapsedMS: out.ElapsedMS})
 }
 
 func (a *applying) carryOut(ctx context.Context, c *plan.Change, in *instance) hcl.Diagnostics {

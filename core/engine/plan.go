@@ -221,8 +221,11 @@ func warning(d *hcl.Diagnostic) plan.Diagnostic {
 func (n *node) sorted() []*instance {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if len(n.ordered) != len(n.instances) {
-		n.ordered = slices.Collect(maps.Values(n.instances))
+	if n.only != nil && n.ordered == nil {
+		n.ordered = []*instance{n.only}
+	}
+	if len(n.ordered) < len(n.several) {
+		n.ordered = slices.Collect(maps.Values(n.several))
 		slices.SortFunc(n.ordered, func(a, b *instance) int { return addr.CompareKeys(a.addr.Key, b.addr.Key) })
 	}
 	return n.ordered

@@ -180,7 +180,7 @@ func (p *planter) block(n *node, attempt int) *instance {
 	}
 	n.needs, n.expansion = needs, expansion
 	if !n.expanded && !p.waits(needs) {
-		in := n.instances[addr.Key{}]
+		in := n.only
 		deps, diags := p.instanceDependencies(n, eval.Each{})
 		p.report(diags...)
 		if diags.HasErrors() {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"sync"
 	"time"
@@ -66,10 +67,11 @@ type node struct {
 	expansion []eval.Need // of for_each or count
 	expanded  bool        // it has for_each or count
 
-	mu        sync.RWMutex
-	keys      []addr.Key
-	instances map[addr.Key]*instance
-	ordered   []*instance // by key, once it was asked for
+	mu      sync.RWMutex
+	only    *instance // of a block without for_each and count
+	keys    []addr.Key
+	several map[addr.Key]*instance
+	ordered []*instance // by key, once it was asked for
 
 	eachOnce  sync.Once // at apply
 	each      map[addr.Key]eval.Each
@@ -176,7 +178,7 @@ func (r *run) nodeAt(a addr.Node, b *config.Block) *node {
 	defer r.nodesMu.Unlock()
 	n := r.nodes[a]
 	if n == nil {
-		n = &node{form: form, addr: a, expanded: b.ForEach != nil || b.Count != nil, instances: map[addr.Key]*instance{}}
+		n = &node{form: form, addr: a, expanded: b.ForEach != nil || b.Count != nil}
 		r.nodes[a] = n
 	}
 	return n
@@ -214,14 +216,50 @@ func (r *run) instance(i addr.Instance) *instance {
 	}
 	n.mu.RLock()
 	defer n.mu.RUnlock()
-	return n.instances[i.Key]
+	return n.at(i.Key)
+}
+
+// at is called with the lock held, or when nothing is added any more. Nil is none.
+func (n *node) at(k addr.Key) *instance {
+	if k.IsNone() {
+		return n.only
+	}
+	return n.several[k]
 }
 
 func (n *node) add(in *instance) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	if in.addr.Key.IsNone() {
+		n.only = in
+		return
+	}
+	if n.several == nil {
+		n.several = map[addr.Key]*instance{}
+	}
 	n.keys = append(n.keys, in.addr.Key)
-	n.instances[in.addr.Key] = in
+	n.several[in.addr.Key] = in
+}
+
+func (n *node) count() int {
+	if n.only != nil {
+		return 1 + len(n.several)
+	}
+	return len(n.several)
+}
+
+// all returns the instances, in no order.
+func (n *node) all() iter.Seq[*instance] {
+	return func(yield func(*instance) bool) {
+		if n.only != nil && !yield(n.only) {
+			return
+		}
+		for _, in := range n.several {
+			if !yield(in) {
+				return
+			}
+		}
+	}
 }
 
 // report keeps findings. A function's error may repeat its argument: what is sensitive in it is masked.

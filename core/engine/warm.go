@@ -80,7 +80,7 @@ func (w *Warm) cold(ctx context.Context) (*plan.Plan, int, hcl.Diagnostics) {
 func (w *Warm) index() {
 	w.dependants, w.expanding, w.users = map[addr.Instance][]*instance{}, map[addr.Instance]bool{}, map[string][]*node{}
 	for _, n := range w.run.nodes {
-		for _, in := range n.instances {
+		for in := range n.all() {
 			for _, d := range in.deps {
 				w.dependants[d] = append(w.dependants[d], in)
 			}
@@ -192,7 +192,7 @@ func (w *Warm) setVariables(now map[string]cty.Value, dirty map[*instance]bool) 
 			if !w.sameInstances(n) {
 				return false
 			}
-			for _, in := range n.instances {
+			for in := range n.all() {
 				dirty[in] = true
 			}
 		}
@@ -211,11 +211,11 @@ func (w *Warm) sameInstances(n *node) bool {
 		}
 	}
 	list, diags := n.scope.Expand(n.addr.String(), n.block.ForEach, n.block.Count)
-	if diags.HasErrors() || len(list) != len(n.instances) {
+	if diags.HasErrors() || len(list) != n.count() {
 		return false
 	}
 	for _, each := range list {
-		in := n.instances[each.Key]
+		in := n.at(each.Key)
 		if in == nil {
 			return false
 		}

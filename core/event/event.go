@@ -12,7 +12,7 @@ type Type string
 // The types of events.
 const (
 	Version          Type = "version"           // the first one: Davit and Format
-	Plan             Type = "plan"              // the plan is made: Changes
+	Plan             Type = "plan"              // the plan is made, or was read: Changes and Digest
 	Observed         Type = "observed"          // a source, image or policy was looked at
 	Planned          Type = "planned"           // a change was planned
 	OperationStart   Type = "operation_start"   // a change begins; its intent is in state
@@ -24,7 +24,7 @@ const (
 	OperationFailed  Type = "operation_failed"  // what exists in part is in state
 	OperationSkipped Type = "operation_skipped" // not started: what it depends on failed, or the run was stopped
 	Diagnostics      Type = "diagnostic"        // an error or a warning
-	Summary          Type = "summary"           // the last one of an apply
+	Summary          Type = "summary"           // the end of an apply; only diagnostics follow
 )
 
 // Event is one thing that happened. Only the fields of its type are set.
@@ -44,6 +44,7 @@ type Event struct {
 	Davit      string         `json:"davit,omitempty"`   // version
 	Format     int            `json:"format,omitempty"`  // of the events
 	Changes    map[string]int `json:"changes,omitempty"` // action -> instances
+	Digest     string         `json:"digest,omitempty"`  // of the plan
 	Diagnostic *Diagnostic    `json:"diagnostic,omitempty"`
 	Result     *Result        `json:"result,omitempty"`
 }
@@ -71,7 +72,9 @@ type Result struct {
 type Outcome struct {
 	Address   string `json:"address"`
 	Action    string `json:"action"`
-	Error     string `json:"error,omitempty"` // one line
+	Error     string `json:"error,omitempty"`  // of a failed one; one line
+	Hint      string `json:"hint,omitempty"`   // of a failed one: what to do
+	Reason    string `json:"reason,omitempty"` // why it was not started
 	ElapsedMS int64  `json:"elapsed_ms,omitempty"`
 }
 

@@ -28,17 +28,18 @@ type Walk[K comparable] struct {
 
 	mu      sync.Mutex
 	tasks   map[K]*task[K]
-	ready   []K // to be run, first come first served
-	workers int // that run tasks
+	ready   []*task[K] // to be run, first come first served
+	workers int        // that run tasks
 	changed *sync.Cond
 }
 
 type task[K comparable] struct {
+	id      K
 	run     func(context.Context) Outcome
 	missing int // dependencies that have not ended
 	skip    bool
 	outcome Outcome
-	next    []K // who waits for it
+	next    []*task[K] // who waits for it
 }
 
 // New makes a walk that runs at most parallel tasks at once and starts none when ctx has
@@ -60,7 +61,7 @@ func (w *Walk[K]) Add(id K, deps []K, run func(context.Context) Outcome) {
 		dep := w.task(d)
 		switch dep.outcome {
 		case 0:
-			dep.next = append(dep.next, id)
+			dep.next = append(dep.next, t)
 			t.missing++
 		case Failed, Skipped:
 			t.skip = true
@@ -68,26 +69,26 @@ func (w *Walk[K]) Add(id K, deps []K, run func(context.Context) Outcome) {
 		}
 	}
 	if t.missing == 0 {
-		w.start(id, t)
+		w.start(t)
 	}
 }
 
 func (w *Walk[K]) task(id K) *task[K] {
 	t := w.tasks[id]
 	if t == nil {
-		t = &task[K]{}
+		t = &task[K]{id: id}
 		w.tasks[id] = t
 	}
 	return t
 }
 
 // start is called with the lock held, when nothing is missing any more.
-func (w *Walk[K]) start(id K, t *task[K]) {
+func (w *Walk[K]) start(t *task[K]) {
 	if t.skip || w.ctx.Err() != nil {
-		w.end(id, t, Skipped)
+		w.end(t, Skipped)
 		return
 	}
-	w.ready = append(w.ready, id)
+	w.ready = append(w.ready, t)
 	if w.workers < w.parallel {
 		w.workers++
 		go w.work()
@@ -99,9 +100,8 @@ func (w *Walk[K]) work() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for len(w.ready) > 0 {
-		id := w.ready[0]
+		t := w.ready[0]
 		w.ready = w.ready[1:]
-		t := w.tasks[id]
 		outcome := Skipped
 		if w.ctx.Err() == nil {
 			run := t.run
@@ -109,25 +109,24 @@ func (w *Walk[K]) work() {
 			outcome = run(w.ctx)
 			w.mu.Lock()
 		}
-		w.end(id, t, outcome)
+		w.end(t, outcome)
 	}
 	w.workers--
 	w.changed.Broadcast()
 }
 
 // end is called with the lock held.
-func (w *Walk[K]) end(id K, t *task[K], outcome Outcome) {
+func (w *Walk[K]) end(t *task[K], outcome Outcome) {
 	t.outcome = outcome
 	t.run = nil
 	if outcome == Skipped && w.skipped != nil {
-		w.skipped(id)
+		w.skipped(t.id)
 	}
-	for _, n := range t.next {
-		next := w.tasks[n]
+	for _, next := range t.next {
 		next.missing--
 		next.skip = next.skip || outcome != Done
 		if next.missing == 0 && next.run != nil {
-			w.start(n, next)
+			w.start(next)
 		}
 	}
 	t.next = nil
@@ -140,9 +139,9 @@ func (w *Walk[K]) Wait() {
 	for w.workers > 0 {
 		w.changed.Wait()
 	}
-	for id, t := range w.tasks {
+	for _, t := range w.tasks {
 		if t.run != nil && t.outcome == 0 {
-			w.end(id, t, Skipped)
+			w.end(t, Skipped)
 		}
 	}
 }

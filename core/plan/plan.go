@@ -137,6 +137,8 @@ type Hold struct {
 	Revision uint64 `json:"revision"`
 	Who      string `json:"who,omitempty"`
 	Reason   string `json:"reason,omitempty"`
+	// Since is when it was held; zero if this plan does it.
+	Since time.Time `json:"since,omitzero"`
 }
 
 // Move is a record that gets another address.

@@ -10,7 +10,7 @@ import (
 	"github.com/davit-sh/davit/core/plan"
 )
 
-// CommentLimit is how many characters GitHub, GitLab and Gitea take at most in one comment.
+// CommentLimit is how many characters GitHub and Gitea take at most in one comment. GitLab takes a million.
 const CommentLimit = 65536
 
 // MarkdownOptions says how a plan is written for a pull request.

@@ -1,6 +1,7 @@
 package view
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -70,7 +71,7 @@ func progressLine(p palette, e event.Event, verbose bool) string {
 	case event.OperationFailed:
 		return head + p.action(plan.Delete, "FAILED") + " after " + elapsed(e.ElapsedMS)
 	case event.OperationSkipped:
-		return head + p.action(plan.Update, "not started")
+		return head + p.action(plan.Update, "not started") + ": " + clean(e.Message)
 	case event.Observed, event.Planned:
 		if verbose {
 			return head + clean(e.Message)
@@ -112,10 +113,13 @@ func Result(w io.Writer, r *event.Result, o Options) {
 		fmt.Fprintf(w, "\n%s\n", p.action(a, title))
 		for _, x := range list {
 			line := fmt.Sprintf("  %s %s", symbols[plan.Action(x.Action)], clean(x.Address))
-			if x.Error != "" {
-				line += "  " + clean(x.Error)
+			if x.Error != "" || x.Reason != "" {
+				line += ": " + clean(cmp.Or(strings.TrimPrefix(x.Error, x.Address+": "), x.Reason))
 			}
 			fmt.Fprintln(w, line)
+			if x.Hint != "" {
+				fmt.Fprintf(w, "      %s\n", p.faint(clean(x.Hint)))
+			}
 		}
 	}
 	if len(r.Failed) > 0 || len(r.NotStarted) > 0 {

@@ -105,7 +105,8 @@ func (t *text) moves() {
 	}
 }
 
-// checks shows the checks that do not hold, or cannot be told yet. Their messages are warnings already.
+// checks shows the checks that do not hold, or cannot be told yet. The messages of those that do not hold are warnings
+// already, unless warnings are shown without their details.
 func (t *text) checks() {
 	first := true
 	for _, c := range t.plan.Checks {
@@ -117,7 +118,7 @@ func (t *text) checks() {
 			first = false
 		}
 		line := fmt.Sprintf("%s: %s", clean(c.Address), map[string]string{"fail": "DOES NOT HOLD", "unknown": "known after apply", "pass": "holds"}[c.Status])
-		if c.Message != "" {
+		if c.Message != "" && (c.Status != "fail" || t.o.Compact) {
 			line += ": " + clean(c.Message)
 		}
 		t.line(0, t.action(map[string]plan.Action{"fail": plan.Delete}[c.Status], line))

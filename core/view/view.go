@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 	"unicode"
 
 	"github.com/fatih/color"
@@ -118,6 +119,9 @@ func holdLine(c plan.Change) string {
 	line := fmt.Sprintf("held at revision %d", c.Hold.Revision)
 	if c.Hold.Who != "" {
 		line += " by " + clean(c.Hold.Who)
+	}
+	if !c.Hold.Since.IsZero() {
+		line += " since " + c.Hold.Since.UTC().Format(time.RFC3339)
 	}
 	if c.Hold.Reason != "" {
 		line += ": " + clean(c.Hold.Reason)

@@ -43,7 +43,7 @@ func (y *whyText) print(c *why.Cause, first, rest string) {
 		}
 	}
 	if c.Hold != nil {
-		y.line(inner, holdLine(plan.Change{Address: c.Address, Hold: &plan.Hold{Revision: c.Hold.Revision, Who: c.Hold.Who, Reason: c.Hold.Reason}}))
+		y.line(inner, holdLine(plan.Change{Address: c.Address, Hold: &plan.Hold{Revision: c.Hold.Revision, Who: c.Hold.Who, Reason: c.Hold.Reason, Since: c.Hold.Since}}))
 	}
 	if c.Note != "" {
 		y.line(inner, y.faint(clean(c.Note)))

@@ -3,10 +3,11 @@ package local
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io/fs"
 	"os"
-	"strings"
 	"sync"
-	"syscall"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -17,129 +18,205 @@ import (
 
 // held is the lease as the file has it.
 type held struct {
-	Holder state.Holder `json:"holder"`
-	Token  uint64       `json:"token"` // only ever grows
+	Holder  state.Holder `json:"holder"`
+	Token   uint64       `json:"token"`             // only ever grows
+	Process *process     `json:"process,omitempty"` // the holder, as far as others on its machine can look for it
 }
 
-func heldLease(tx *bbolt.Tx) (*held, error) {
-	meta := tx.Bucket(bucketMeta)
-	if meta == nil {
-		return nil, nil
-	}
-	b := meta.Get(keyLease)
+// lease returns who has the lease, nil if nobody. damaged says that somebody may have it, and that nobody can tell who.
+func (t tables) lease() (h *held, damaged bool) {
+	b := t.Bucket(bucketMeta).Get(keyLease)
 	if b == nil {
-		return nil, nil
+		return nil, false
 	}
-	var h held
-	if err := unseal(b, &h); err != nil {
-		return nil, err
+	h = &held{}
+	if t.unseal(bucketMeta, keyLease, b, h) != nil {
+		return nil, true
 	}
-	return &h, nil
+	return h, false
 }
 
 // Lock implements state.Store. The lease of a process of this machine that has ended counts as expired.
-func (s *Store) Lock(_ context.Context, who state.Holder) (state.Lease, error) {
-	if err := s.create(); err != nil {
+func (s *Store) Lock(ctx context.Context, who state.Holder) (state.Lease, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, s.explain("locking", err)
+	}
+	if err := s.create(ctx); err != nil {
 		return nil, err
 	}
 	l := &lease{store: s, lost: make(chan struct{}), stop: make(chan struct{})}
-	who.ID, who.Since, who.Expires = uuid.NewString(), s.now().UTC(), s.now().Add(s.ttl).UTC()
+	who.ID, who.Since = uuid.NewString(), s.now().UTC()
 	if who.PID == 0 {
 		who.PID = os.Getpid()
 	}
-	err := s.update(func(tx *bbolt.Tx) error {
-		if err := begin(tx, s.path); err != nil {
+	l.held = held{Holder: who, Process: thisProcess()}
+	err := s.transact(ctx, true, func(db *bbolt.DB) error {
+		if err := s.take(ctx, db, l); err != nil {
+			s.failed = l.held.Holder.ID // a disk can fail after it has done its work
 			return err
 		}
-		h, err := heldLease(tx)
-		if err != nil {
-			return err
-		}
-		if h != nil && s.now().Before(h.Holder.Expires) && !ended(h.Holder) {
-			return &state.LockedError{Holder: h.Holder}
-		}
-		meta := tx.Bucket(bucketMeta)
-		l.held = held{Holder: who, Token: number(meta.Get(keyToken)) + 1}
-		return errors.Join(putNumber(meta, keyToken, l.held.Token), putLease(tx, l.held))
+		s.leases++
+		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
+	l.expiry = time.AfterFunc(s.ttl, l.lose)
 	l.beating.Go(l.beat)
 	return l, nil
 }
 
-func putLease(tx *bbolt.Tx, h held) error {
-	b, err := seal(h)
+// take makes the lease l's, and the file one of the newest format. The file is locked.
+func (s *Store) take(ctx context.Context, db *bbolt.DB, l *lease) error {
+	// Looking comes first: a file of which somebody else has the lease is not backed up, nor upgraded.
+	err := db.View(func(tx *bbolt.Tx) error {
+		t, err := open(tx, s.path)
+		if err != nil {
+			return err
+		}
+		h, damaged := t.lease()
+		if !damaged && h != nil && s.now().Before(h.Holder.Expires) && !h.Process.ended() && h.Holder.ID != s.failed {
+			return &state.LockedError{Holder: h.Holder}
+		}
+		if t.format < state.Format && !damaged {
+			return s.backup(ctx, tx, t.format)
+		}
+		return nil
+	})
 	if err != nil {
 		return err
 	}
-	return tx.Bucket(bucketMeta).Put(keyLease, b)
+	var locked *state.LockedError
+	err = db.Update(func(tx *bbolt.Tx) error {
+		t, err := open(tx, s.path)
+		if err != nil {
+			return err
+		}
+		if _, damaged := t.lease(); damaged {
+			locked, err = t.standIn(s.now(), s.ttl)
+			return err
+		}
+		if t.format < state.Format {
+			if t, err = t.upgrade(s.now()); err != nil {
+				return fmt.Errorf("changing the file to format %d: %w", state.Format, err)
+			}
+		}
+		l.held.Token = t.token(s.nanoseconds) + 1
+		l.held.Holder.Expires = s.now().Add(s.ttl).UTC()
+		return errors.Join(t.put(bucketMeta, keyToken, l.held.Token), t.put(bucketMeta, keyLease, l.held))
+	})
+	if err == nil && locked != nil {
+		return locked
+	}
+	return err
 }
 
-// ended tells whether the holder was a process of this machine that is not there any more.
-func ended(h state.Holder) bool {
-	_, where, _ := strings.Cut(h.Who, "@")
-	host, err := os.Hostname()
-	if err != nil || where != host || h.PID <= 0 {
-		return false
+func (s *Store) nanoseconds() uint64 { return uint64(s.now().UnixNano()) } //nolint:gosec // after 1970
+
+// standIn writes an entry in the place of one that is damaged. It expires as any other, unless the
+// holder, whose token it has, beats and makes it its own again.
+func (t tables) standIn(now time.Time, ttl time.Duration) (*state.LockedError, error) {
+	h := held{Token: t.token(func() uint64 { return 0 }), Holder: state.Holder{
+		ID: uuid.NewString(), Who: "somebody", What: "the entry of the lock is damaged", Since: now.UTC(), Expires: now.Add(ttl).UTC(),
+	}}
+	locked := &state.LockedError{Holder: h.Holder}
+	if t.format < state.Format { // an old holder could not read the entry; without one it cannot write
+		return locked, t.Bucket(bucketMeta).Delete(keyLease)
 	}
-	return errors.Is(syscall.Kill(h.PID, 0), syscall.ESRCH)
+	return locked, t.put(bucketMeta, keyLease, h)
+}
+
+// Unlock implements state.Store. An entry that is damaged is ended whatever the id.
+func (s *Store) Unlock(ctx context.Context, id string) error {
+	if err := ctx.Err(); err != nil {
+		return s.explain("unlocking", err)
+	}
+	if _, err := os.Stat(s.path); errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("there is no state in %s, so no lock", s.path)
+	}
+	return s.update(ctx, func(t tables) error {
+		h, damaged := t.lease()
+		if !damaged && (h == nil || h.Holder.ID != id) {
+			return fmt.Errorf("there is no lock %q", id)
+		}
+		return t.Bucket(bucketMeta).Delete(keyLease)
+	})
 }
 
 type lease struct {
 	store *Store
 	held  held
 
-	once, lostOnce sync.Once
-	lost, stop     chan struct{}
-	beating        sync.WaitGroup
+	release, lostOnce sync.Once
+	lost, stop        chan struct{}
+	released          atomic.Bool
+	beating           sync.WaitGroup
+	expiry            *time.Timer // closes lost when nothing has renewed the lease in time
 }
 
-// mine checks, in the transaction that would write, that the lease is still this one's.
-func (l *lease) mine(tx *bbolt.Tx) error {
-	h, err := heldLease(tx)
-	if err != nil {
-		return err
+func (l *lease) lose() { l.lostOnce.Do(func() { close(l.lost) }) }
+
+// write runs a transaction in which the lease is still this one's, and renews it.
+func (l *lease) write(ctx context.Context, fn func(tables) error) error {
+	s := l.store
+	now := s.now()
+	err := s.update(ctx, func(t tables) error {
+		if l.released.Load() || !l.mine(t) {
+			l.lose()
+			return state.ErrLeaseLost
+		}
+		now = s.now() // after waiting for the file
+		h := l.held
+		h.Holder.Expires = now.Add(s.ttl).UTC()
+		if err := t.put(bucketMeta, keyLease, h); err != nil {
+			return err
+		}
+		return fn(t)
+	})
+	if err == nil {
+		l.expiry.Reset(s.ttl - s.now().Sub(now))
 	}
-	if h == nil || h.Token != l.held.Token || !l.store.now().Before(h.Holder.Expires) {
-		l.lostOnce.Do(func() { close(l.lost) })
-		return state.ErrLeaseLost
-	}
-	return nil
+	return err
 }
 
-func (l *lease) renew(tx *bbolt.Tx) error {
-	h := l.held
-	h.Holder.Expires = l.store.now().Add(l.store.ttl).UTC()
-	return putLease(tx, h)
+// mine tells, in the transaction that would write, whether the lease is still this one's.
+func (l *lease) mine(t tables) bool {
+	select {
+	case <-l.lost:
+		return false
+	default:
+	}
+	h, damaged := t.lease()
+	if damaged { // nobody has taken it since: who does raises the token
+		return t.token(func() uint64 { return 0 }) == l.held.Token
+	}
+	return h != nil && h.Token == l.held.Token && l.store.now().Before(h.Holder.Expires)
 }
 
 // Commit implements state.Lease. It also renews the lease.
-func (l *lease) Commit(_ context.Context, b state.Batch) (serial uint64, err error) {
-	err = l.store.update(func(tx *bbolt.Tx) error {
-		if err := l.mine(tx); err != nil {
-			return err
-		}
-		if err := l.renew(tx); err != nil {
-			return err
-		}
-		serial, err = write(tx, b)
+func (l *lease) Commit(ctx context.Context, b state.Batch) (serial uint64, err error) {
+	if err := b.Check(); err != nil {
+		return 0, err
+	}
+	err = l.write(ctx, func(t tables) error {
+		serial, err = t.write(b)
 		return err
 	})
-	return serial, err
+	if err != nil {
+		return 0, err
+	}
+	return serial, nil
 }
 
 // Replace implements state.Lease.
-func (l *lease) Replace(_ context.Context, a *state.Archive) error {
-	return l.store.update(func(tx *bbolt.Tx) error {
-		if err := l.mine(tx); err != nil {
-			return err
-		}
-		return replace(tx, a)
-	})
+func (l *lease) Replace(ctx context.Context, a *state.Archive) error {
+	if err := a.Check(); err != nil {
+		return err
+	}
+	return l.write(ctx, func(t tables) error { return t.replace(a) })
 }
 
+// beat renews the lease three times in its life. A beat that fails is tried again, until it is too late.
 func (l *lease) beat() {
 	tick := time.NewTicker(l.store.ttl / 3)
 	defer tick.Stop()
@@ -150,13 +227,7 @@ func (l *lease) beat() {
 		case <-l.lost:
 			return
 		case <-tick.C:
-			// A beat that fails for another reason is tried again: the lease lasts three of them.
-			_ = l.store.update(func(tx *bbolt.Tx) error {
-				if err := l.mine(tx); err != nil {
-					return err
-				}
-				return l.renew(tx)
-			})
+			_ = l.write(context.Background(), func(tables) error { return nil })
 		}
 	}
 }
@@ -164,17 +235,30 @@ func (l *lease) beat() {
 // Lost implements state.Lease.
 func (l *lease) Lost() <-chan struct{} { return l.lost }
 
-// Release implements state.Lease.
-func (l *lease) Release(context.Context) (err error) {
-	l.once.Do(func() {
+// Release implements state.Lease. Under a context that has ended it is tried for a second all the same: that
+// is when leases are released.
+func (l *lease) Release(ctx context.Context) (err error) {
+	l.release.Do(func() {
 		close(l.stop)
 		l.beating.Wait() // a beat that comes later would be one too many
-		err = l.store.update(func(tx *bbolt.Tx) error {
-			if l.mine(tx) != nil {
+		l.expiry.Stop()
+		ctx, cancel := lasting(ctx)
+		defer cancel()
+		err = l.store.update(ctx, func(t tables) error {
+			if !l.mine(t) {
 				return nil // somebody else's by now
 			}
-			return tx.Bucket(bucketMeta).Delete(keyLease)
+			return t.Bucket(bucketMeta).Delete(keyLease)
 		})
+		l.released.Store(true)
+		l.store.letGo()
 	})
 	return err
+}
+
+func lasting(ctx context.Context) (context.Context, context.CancelFunc) {
+	if ctx.Err() == nil {
+		return ctx, func() {}
+	}
+	return context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 }

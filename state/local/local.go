@@ -1,7 +1,7 @@
-// Package local keeps a stack's state in one database file.
+// Package local keeps a stack's state in one database file. docs/state.md describes the file.
 //
-// The file is open only for the time of one transaction, so that a plan can read while
-// another process applies; the right to write is a lease that is kept in the file itself.
+// The file is locked only for the time of one transaction, so that a plan can read while another
+// process applies; the right to write is a lease that is kept in the file itself.
 package local
 
 import (
@@ -10,9 +10,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
-	"runtime/debug"
-	"sync"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -27,7 +24,11 @@ type Store struct {
 	ttl  time.Duration
 	busy time.Duration
 	now  func() time.Time
-	mu   sync.Mutex // one transaction of this process at a time: waiting for the file's lock is slow
+
+	gate   chan struct{} // one transaction of this process at a time; a mutex that a context can leave
+	leases int           // under the gate: how many leases of this store have not been released
+	kept   *file         // under the gate: open while there is a lease
+	failed string        // under the gate: id of a lease that was perhaps written, and that nobody got
 }
 
 // Option changes how a store behaves.
@@ -41,7 +42,7 @@ func Busy(d time.Duration) Option { return func(s *Store) { s.busy = d } }
 
 // Open names the file; it is made by the first Lock.
 func Open(path string, options ...Option) (*Store, error) {
-	s := &Store{path: path, ttl: 30 * time.Second, busy: 10 * time.Second, now: time.Now}
+	s := &Store{path: path, ttl: 30 * time.Second, busy: 10 * time.Second, now: time.Now, gate: make(chan struct{}, 1)}
 	for _, o := range options {
 		o(s)
 	}
@@ -51,63 +52,80 @@ func Open(path string, options ...Option) (*Store, error) {
 	return s, nil
 }
 
-// Close implements state.Store.
+// Close implements state.Store. Leases that were not released go on.
 func (s *Store) Close() error { return nil }
 
-// view runs a reading transaction. A file that is not there yet is no error: fn is not called.
-func (s *Store) view(fn func(*bbolt.Tx) error) error {
-	if info, err := os.Stat(s.path); errors.Is(err, fs.ErrNotExist) {
-		return nil
-	} else if err == nil && info.Size() == 0 {
-		return s.failed("reading", errors.New("the file is empty: it was cut off; restore it from a backup, or remove it to begin anew"))
-	}
-	return s.transact(true, func(db *bbolt.DB) error { return db.View(fn) })
-}
-
-func (s *Store) update(fn func(*bbolt.Tx) error) error {
-	return s.transact(false, func(db *bbolt.DB) error { return db.Update(fn) })
-}
-
-func (s *Store) transact(readOnly bool, fn func(*bbolt.DB) error) (err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	doing := "writing"
-	if readOnly {
-		doing = "reading"
-	}
-	// The file is mapped into memory: reading a part that a full disk never gave is a fault. It
-	// becomes a panic, as the database's own on pages that make no sense.
-	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	defer func() {
-		if p := recover(); p != nil {
-			err = s.failed(doing, fmt.Errorf("the file is damaged: %v", p))
-		}
-	}()
-	db, err := bbolt.Open(s.path, 0o600, &bbolt.Options{Timeout: s.busy, ReadOnly: readOnly, FreelistType: bbolt.FreelistMapType})
+// Load implements state.Store.
+func (s *Store) Load(ctx context.Context) (*state.Snapshot, error) {
+	a, err := s.read(ctx, func(t tables, a *state.Archive) error { return t.snapshot(&a.Snapshot) })
 	if err != nil {
-		return s.failed(doing, err)
+		return nil, err
 	}
-	defer db.Close()
-	if err := fn(db); err != nil {
-		return s.failed(doing, err)
-	}
-	return nil
+	return &a.Snapshot, nil
 }
 
-// failed says what went wrong with which file. What state's own errors say is enough.
-func (s *Store) failed(doing string, err error) error {
-	var locked *state.LockedError
-	var format *state.FormatError
-	var own *Error
-	switch {
-	case errors.As(err, &locked), errors.As(err, &format), errors.As(err, &own), errors.Is(err, state.ErrLeaseLost):
+// Archive implements state.Store.
+func (s *Store) Archive(ctx context.Context) (*state.Archive, error) {
+	return s.read(ctx, func(t tables, a *state.Archive) error {
+		if err := t.snapshot(&a.Snapshot); err != nil {
+			return err
+		}
+		history, damaged, err := t.history("")
+		a.History, a.Damaged = history, append(a.Damaged, damaged...)
 		return err
-	case errors.Is(err, berrors.ErrTimeout):
-		err = errors.New("another process keeps the file busy")
-	case errors.Is(err, berrors.ErrInvalid), errors.Is(err, berrors.ErrChecksum), errors.Is(err, berrors.ErrVersionMismatch):
-		err = fmt.Errorf("the file is no davit state, or damaged (%w)", err)
+	})
+}
+
+// History implements state.Store.
+func (s *Store) History(ctx context.Context, address string) ([]state.Revision, error) {
+	a, err := s.read(ctx, func(t tables, a *state.Archive) (err error) {
+		a.History, _, err = t.history(address)
+		return err
+	})
+	if err != nil {
+		return nil, err
 	}
-	return &Error{Doing: doing, Path: s.path, Err: err}
+	return a.History, nil
+}
+
+// read runs a reading transaction. Of a file that is not there yet nothing is read.
+func (s *Store) read(ctx context.Context, fn func(tables, *state.Archive) error) (*state.Archive, error) {
+	empty := func() *state.Archive {
+		return &state.Archive{Snapshot: state.Snapshot{Format: state.Format, Records: map[string]state.Record{}, Operations: map[string]state.Operation{}}}
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, s.explain("reading", err)
+	}
+	if _, err := os.Stat(s.path); errors.Is(err, fs.ErrNotExist) {
+		return empty(), nil
+	}
+	a := empty()
+	err := s.transact(ctx, false, func(db *bbolt.DB) error {
+		return db.View(func(tx *bbolt.Tx) error {
+			t, err := open(tx, s.path)
+			if err != nil {
+				return err
+			}
+			return fn(t, a)
+		})
+	})
+	if err != nil {
+		return nil, err
+	}
+	return a, nil
+}
+
+// update runs a writing transaction on a file that is there.
+func (s *Store) update(ctx context.Context, fn func(tables) error) error {
+	return s.transact(ctx, true, func(db *bbolt.DB) error {
+		return db.Update(func(tx *bbolt.Tx) error {
+			t, err := open(tx, s.path)
+			if err != nil {
+				return err
+			}
+			return fn(t)
+		})
+	})
 }
 
 // Error is a failure to read or write the file.
@@ -121,79 +139,20 @@ func (e *Error) Error() string { return fmt.Sprintf("%s the state in %s: %v", e.
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// create makes the folder and the file, and lets git ignore davit's folder. The file is whole or
-// not there: it is made under another name first.
-func (s *Store) create() error {
-	if _, err := os.Stat(s.path); err == nil {
-		return nil
+// explain says what went wrong with which file, and what to do. What state's own errors say is enough.
+func (s *Store) explain(doing string, err error) error {
+	var locked *state.LockedError
+	var format *state.FormatError
+	var own *Error
+	switch {
+	case errors.As(err, &locked), errors.As(err, &format), errors.As(err, &own), errors.Is(err, state.ErrLeaseLost):
+		return err
+	case errors.Is(err, errBusy):
+		err = fmt.Errorf("%w for longer than %s: a process that was suspended in the middle of a write does that", err, s.busy)
+	case errors.Is(err, berrors.ErrInvalid), errors.Is(err, berrors.ErrChecksum), errors.Is(err, berrors.ErrVersionMismatch):
+		err = fmt.Errorf("the file is no davit state, or damaged (%w): put a backup in its place", err)
+	case doing != "reading" && (errors.Is(err, fs.ErrPermission) || isReadOnly(err)):
+		err = fmt.Errorf("%w: you may read this state, not write to it", err)
 	}
-	dir := filepath.Dir(s.path)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return s.failed("making", err)
-	}
-	if filepath.Base(dir) == ".davit" {
-		ignore := filepath.Join(dir, ".gitignore")
-		if _, err := os.Stat(ignore); errors.Is(err, fs.ErrNotExist) {
-			if err := os.WriteFile(ignore, []byte("*\n"), 0o600); err != nil {
-				return s.failed("making", err)
-			}
-		}
-	}
-	tmp, err := os.MkdirTemp(dir, ".new-*")
-	if err != nil {
-		return s.failed("making", err)
-	}
-	defer os.RemoveAll(tmp)
-	fresh := &Store{path: filepath.Join(tmp, "state.db"), ttl: s.ttl, busy: s.busy, now: s.now}
-	if err := fresh.update(func(tx *bbolt.Tx) error { return begin(tx, fresh.path) }); err != nil {
-		return s.failed("making", errors.Unwrap(err))
-	}
-	// A link does not replace what another process has made in the meantime.
-	if err := os.Link(fresh.path, s.path); err != nil && !errors.Is(err, fs.ErrExist) {
-		return s.failed("making", err)
-	}
-	return s.syncDir()
-}
-
-// syncDir makes the name of a new file durable.
-func (s *Store) syncDir() error {
-	d, err := os.Open(filepath.Dir(s.path))
-	if err != nil {
-		return s.failed("making", err)
-	}
-	defer d.Close()
-	return d.Sync()
-}
-
-// Load implements state.Store.
-func (s *Store) Load(context.Context) (*state.Snapshot, error) {
-	snapshot := &state.Snapshot{Format: state.Format, Records: map[string]state.Record{}, Operations: map[string]state.Operation{}}
-	err := s.view(func(tx *bbolt.Tx) error { return load(tx, s.path, snapshot) })
-	return snapshot, err
-}
-
-// History implements state.Store.
-func (s *Store) History(_ context.Context, address string) (list []state.Revision, err error) {
-	err = s.view(func(tx *bbolt.Tx) error {
-		list = loadHistory(tx, address)
-		return nil
-	})
-	return list, err
-}
-
-// Unlock implements state.Store.
-func (s *Store) Unlock(_ context.Context, id string) error {
-	if _, err := os.Stat(s.path); errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("there is no state in %s, so no lock", s.path)
-	}
-	return s.update(func(tx *bbolt.Tx) error {
-		held, err := heldLease(tx)
-		if err != nil {
-			return err
-		}
-		if held == nil || held.Holder.ID != id {
-			return fmt.Errorf("there is no lock %q", id)
-		}
-		return tx.Bucket(bucketMeta).Delete(keyLease)
-	})
+	return &Error{Doing: doing, Path: s.path, Err: err}
 }

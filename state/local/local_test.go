@@ -1,16 +1,12 @@
 package local_test
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
-	"fmt"
-	"math/rand/v2"
 	"os"
-	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"slices"
@@ -27,39 +23,6 @@ import (
 	"github.com/davit-sh/davit/state/statetest"
 )
 
-// writerEnv makes the test binary a process that commits until it is killed.
-const writerEnv = "DAVIT_TEST_STATE_WRITER"
-
-func TestMain(m *testing.M) {
-	if path := os.Getenv(writerEnv); path != "" {
-		write(path)
-		return
-	}
-	os.Exit(m.Run())
-}
-
-// write commits one record after the other, and says so when each is durable.
-func write(path string) {
-	s, err := local.Open(path)
-	if err != nil {
-		panic(err)
-	}
-	host, _ := os.Hostname()
-	l, err := s.Lock(context.Background(), state.Holder{Who: "writer@" + host})
-	if err != nil {
-		fmt.Println("error", err)
-		return
-	}
-	for i := 0; ; i++ {
-		address := fmt.Sprintf("build.oci.p%d-%d", os.Getpid(), i)
-		if _, err := l.Commit(context.Background(), state.Batch{Put: []state.Record{statetest.Record(address)}}); err != nil {
-			fmt.Println("error", err)
-			return
-		}
-		fmt.Println("done", address)
-	}
-}
-
 func store(t testing.TB, path string, options ...local.Option) *local.Store {
 	t.Helper()
 	s, err := local.Open(path, options...)
@@ -70,67 +33,45 @@ func store(t testing.TB, path string, options ...local.Option) *local.Store {
 }
 
 func TestConformance(t *testing.T) {
-	statetest.Run(t, func(t *testing.T) func() state.Store {
+	statetest.Run(t, func(t *testing.T) statetest.Backend {
 		path := filepath.Join(t.TempDir(), ".davit", "state.db")
-		return func() state.Store { return store(t, path) }
+		return statetest.Backend{
+			Open:   func() state.Store { return store(t, path, local.TTL(2*time.Second)) },
+			Damage: func(t *testing.T, what statetest.Item) { damage(t, path, what) },
+			Newer: func(t *testing.T) {
+				edit(t, path, func(tx *bbolt.Tx) error {
+					return tx.Bucket([]byte("meta")).Put([]byte("format"), binary.BigEndian.AppendUint64(nil, state.Format+1))
+				})
+			},
+		}
 	})
 }
 
-// A writer that is killed at any moment loses nothing that it was told is durable, and its
-// lock holds nobody up.
-func TestKilledWriter(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "state.db")
-	acknowledged := map[string]bool{}
-	const kills = 30
-	for range kills {
-		cmd := exec.Command(os.Args[0])
-		cmd.Env = append(os.Environ(), writerEnv+"="+path)
-		out, err := cmd.StdoutPipe()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		timer := time.AfterFunc(time.Duration(5+rand.IntN(60))*time.Millisecond, func() { _ = cmd.Process.Kill() })
-		for lines := bufio.NewScanner(out); lines.Scan(); {
-			what, address, _ := strings.Cut(lines.Text(), " ")
-			if what != "done" {
-				t.Fatalf("the writer said: %s", lines.Text())
-			}
-			acknowledged[address] = true
-		}
-		_ = cmd.Wait()
-		timer.Stop()
-		s, err := store(t, path).Load(t.Context())
-		if err != nil {
-			t.Fatalf("after a kill: %v", err)
-		}
-		for address := range acknowledged {
-			if s.Records[address].Address != address {
-				t.Fatalf("%s was acknowledged and is lost", address)
-			}
-		}
-	}
-	t.Logf("%d kills, %d acknowledged commits, 0 lost", kills, len(acknowledged))
-	if len(acknowledged) == 0 {
-		t.Error("no writer came as far as a commit")
-	}
-}
-
-// A process that sleeps for longer than its lease cannot write when it wakes up.
-func TestSuspendedHolder(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "state.db")
-	old, err := store(t, path, local.TTL(50*time.Millisecond)).Lock(t.Context(), state.Holder{Who: "old@elsewhere"})
+// edit changes the file behind the store's back.
+func edit(t testing.TB, path string, fn func(*bbolt.Tx) error) {
+	t.Helper()
+	db, err := bbolt.Open(path, 0o600, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := old.Release(t.Context()); err != nil { // ends its heartbeat, as a suspension would
+	if err := errors.Join(db.Update(fn), db.Close()); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := old.Commit(t.Context(), state.Batch{Put: []state.Record{statetest.Record("build.oci.x")}}); !errors.Is(err, state.ErrLeaseLost) {
-		t.Errorf("a holder without a lease wrote: %v", err)
+}
+
+// damage changes the last byte of an item.
+func damage(t testing.TB, path string, what statetest.Item) {
+	t.Helper()
+	key := []byte(what.Name)
+	bucket := map[string]string{"record": "records", "operation": "operations", "output": "outputs", "revision": "history"}[what.Kind]
+	if what.Kind == "revision" {
+		key = binary.BigEndian.AppendUint64(append(key, 0), what.Number)
 	}
+	edit(t, path, func(tx *bbolt.Tx) error {
+		b := bytes.Clone(tx.Bucket([]byte(bucket)).Get(key))
+		b[len(b)-1] ^= 1
+		return tx.Bucket([]byte(bucket)).Put(key, b)
+	})
 }
 
 // The lease is kept alive by its heartbeat.
@@ -146,47 +87,6 @@ func TestHeartbeat(t *testing.T) {
 	if _, err := store(t, path).Lock(t.Context(), state.Holder{}); !errors.As(err, &locked) {
 		t.Errorf("the lease expired under its heartbeat: %v", err)
 	}
-}
-
-func TestExpiredLeaseIsTakenOver(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "state.db")
-	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), writerEnv+"="+path)
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	bufio.NewScanner(out).Scan() // it holds the lease
-	// It may be stopped in the middle of a transaction, and then keeps the file itself: try another moment.
-	var locked *state.LockedError
-	for try := 0; ; try++ {
-		if err := cmd.Process.Signal(syscall.SIGSTOP); err != nil {
-			t.Fatal(err)
-		}
-		_, err := store(t, path, local.Busy(300*time.Millisecond)).Lock(t.Context(), state.Holder{})
-		if errors.As(err, &locked) && locked.Holder.PID == cmd.Process.Pid {
-			break
-		}
-		if err == nil || try == 50 {
-			t.Fatalf("a suspended process lost its lease before it expired: %v", err)
-		}
-		if err := cmd.Process.Signal(syscall.SIGCONT); err != nil {
-			t.Fatal(err)
-		}
-		time.Sleep(time.Duration(1+try) * time.Millisecond)
-	}
-	if err := cmd.Process.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	_ = cmd.Wait()
-	l, err := store(t, path).Lock(t.Context(), state.Holder{})
-	if err != nil {
-		t.Fatalf("the lock of a dead process of this machine: %v", err)
-	}
-	_ = l.Release(t.Context())
 }
 
 func TestBadFiles(t *testing.T) {
@@ -360,32 +260,6 @@ func limitFileSize(t *testing.T, size uint64) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = syscall.Setrlimit(syscall.RLIMIT_FSIZE, &old) })
-}
-
-func BenchmarkCommit(b *testing.B) {
-	l, err := store(b, filepath.Join(b.TempDir(), "state.db")).Lock(b.Context(), state.Holder{})
-	if err != nil {
-		b.Fatal(err)
-	}
-	g := state.Group(l)
-	b.Run("one at a time", func(b *testing.B) {
-		for i := 0; b.Loop(); i++ {
-			if _, err := g.Commit(b.Context(), state.Batch{Put: []state.Record{statetest.Record("build.oci.r" + strconv.Itoa(i))}}); err != nil {
-				b.Fatal(err)
-			}
-		}
-	})
-	b.Run("by 64 at once", func(b *testing.B) {
-		b.SetParallelism(32)
-		b.RunParallel(func(p *testing.PB) {
-			for i := 0; p.Next(); i++ {
-				if _, err := g.Commit(b.Context(), state.Batch{Put: []state.Record{statetest.Record("build.oci.s" + strconv.Itoa(i))}}); err != nil {
-					b.Error(err)
-					return
-				}
-			}
-		})
-	})
 }
 
 // Whatever is damaged, it is named and the rest is usable: operations, outputs and history as well.

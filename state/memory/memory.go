@@ -1,12 +1,10 @@
-// Package memory keeps a state for the length of a test.
+// Package memory keeps a state for the length of a test. It keeps the stored form of each item,
+// so that what goes in and comes out is what a real backend would make of it.
 package memory
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
-	"maps"
-	"slices"
 	"sync"
 
 	"github.com/google/uuid"
@@ -16,22 +14,21 @@ import (
 
 // Store is a state in memory.
 type Store struct {
-	mu       sync.Mutex
-	snapshot state.Snapshot
-	history  map[string][]state.Revision // by address, oldest first
-	holder   *lease
+	mu     sync.Mutex
+	data   tables
+	holder *lease
 }
 
 // New returns an empty state.
-func New() *Store {
-	return &Store{snapshot: state.Snapshot{Format: state.Format, Records: map[string]state.Record{}, Operations: map[string]state.Operation{}},
-		history: map[string][]state.Revision{}}
-}
+func New() *Store { return &Store{data: empty()} }
 
-// Lock implements state.Store.
-func (s *Store) Lock(_ context.Context, who state.Holder) (state.Lease, error) {
+// Lock implements state.Store. The lease does not expire: it ends with the process.
+func (s *Store) Lock(ctx context.Context, who state.Holder) (state.Lease, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if err := s.usable(ctx); err != nil {
+		return nil, err
+	}
 	if s.holder != nil {
 		return nil, &state.LockedError{Holder: s.holder.who}
 	}
@@ -40,43 +37,81 @@ func (s *Store) Lock(_ context.Context, who state.Holder) (state.Lease, error) {
 	return s.holder, nil
 }
 
+// usable refuses a context that has ended and a state of a newer davit.
+func (s *Store) usable(ctx context.Context) error {
+	if s.data.format > state.Format {
+		return &state.FormatError{Where: "the state in memory", Got: s.data.format, Know: state.Format}
+	}
+	return ctx.Err()
+}
+
 // Load implements state.Store.
-func (s *Store) Load(context.Context) (*state.Snapshot, error) {
+func (s *Store) Load(ctx context.Context) (*state.Snapshot, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	out := s.snapshot
-	out.Records, out.Operations, out.Outputs = maps.Clone(out.Records), maps.Clone(out.Operations), maps.Clone(out.Outputs)
-	return &out, nil
+	if err := s.usable(ctx); err != nil {
+		return nil, err
+	}
+	return s.data.snapshot(), nil
+}
+
+// Archive implements state.Store.
+func (s *Store) Archive(ctx context.Context) (*state.Archive, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.usable(ctx); err != nil {
+		return nil, err
+	}
+	a := &state.Archive{Snapshot: *s.data.snapshot()}
+	history, damaged := s.data.revisions("")
+	a.History, a.Damaged = history, append(a.Damaged, damaged...)
+	return a, nil
 }
 
 // History implements state.Store.
-func (s *Store) History(_ context.Context, address string) ([]state.Revision, error) {
+func (s *Store) History(ctx context.Context, address string) ([]state.Revision, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var list []state.Revision
-	for _, a := range slices.Sorted(maps.Keys(s.history)) {
-		if address == "" || a == address {
-			for _, r := range slices.Backward(s.history[a]) {
-				list = append(list, r)
-			}
-		}
+	if err := s.usable(ctx); err != nil {
+		return nil, err
 	}
+	list, _ := s.data.revisions(address)
 	return list, nil
 }
 
 // Unlock implements state.Store.
-func (s *Store) Unlock(_ context.Context, id string) error {
+func (s *Store) Unlock(ctx context.Context, id string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if err := s.usable(ctx); err != nil {
+		return err
+	}
 	if s.holder == nil || s.holder.who.ID != id {
 		return fmt.Errorf("there is no lock %q", id)
 	}
+	s.holder.lose()
 	s.holder = nil
 	return nil
 }
 
 // Close implements state.Store.
 func (s *Store) Close() error { return nil }
+
+// Damage spoils the stored form of one item: a "record", an "operation", an "output" or a "revision", which has
+// a number. It panics when there is no such item.
+func (s *Store) Damage(kind, name string, number uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	b := s.data.stored(kind, name, number)
+	b[len(b)-1] ^= 1
+}
+
+// SetFormat makes the state one that was written by a davit of another format.
+func (s *Store) SetFormat(format int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.data.format = format
+}
 
 type lease struct {
 	store *Store
@@ -85,80 +120,49 @@ type lease struct {
 	lost  chan struct{}
 }
 
-// Commit implements state.Lease.
-func (l *lease) Commit(_ context.Context, b state.Batch) (uint64, error) {
+func (l *lease) lose() { l.once.Do(func() { close(l.lost) }) }
+
+// write lets fn change a copy of what is stored, which counts only when fn has no error.
+func (l *lease) write(ctx context.Context, fn func(*tables) error) error {
 	s := l.store
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.holder != l {
-		l.once.Do(func() { close(l.lost) })
-		return 0, state.ErrLeaseLost
+		l.lose()
+		return state.ErrLeaseLost
 	}
-	if s.snapshot.Lineage == "" {
-		s.snapshot.Lineage = uuid.NewString()
+	if err := s.usable(ctx); err != nil {
+		return err
 	}
-	for _, m := range b.Move {
-		if r, ok := s.snapshot.Records[m.From]; ok {
-			delete(s.snapshot.Records, m.From)
-			r.Address = m.To
-			s.snapshot.Records[m.To] = r
+	changed := s.data.clone()
+	if err := fn(&changed); err != nil {
+		return err
+	}
+	s.data = changed
+	return nil
+}
+
+// Commit implements state.Lease.
+func (l *lease) Commit(ctx context.Context, b state.Batch) (serial uint64, err error) {
+	if err := b.Check(); err != nil {
+		return 0, err
+	}
+	err = l.write(ctx, func(t *tables) error {
+		if err := t.commit(b); err != nil {
+			return err
 		}
-		if h, ok := s.history[m.From]; ok {
-			delete(s.history, m.From)
-			s.history[m.To] = h
-		}
-	}
-	for _, d := range b.Delete {
-		delete(s.snapshot.Records, d)
-	}
-	for _, r := range b.Put {
-		s.snapshot.Records[r.Address] = r
-	}
-	for _, id := range b.End {
-		delete(s.snapshot.Operations, id)
-	}
-	for _, o := range b.Begin {
-		s.snapshot.Operations[o.ID] = o
-	}
-	if b.Outputs != nil {
-		s.snapshot.Outputs = map[string]json.RawMessage{}
-		maps.Copy(s.snapshot.Outputs, b.Outputs)
-	}
-	for _, r := range b.History {
-		list := s.history[r.Record.Address]
-		r.Number = 1
-		if n := len(list); n > 0 {
-			r.Number = list[n-1].Number + 1
-		}
-		list = append(list, r)
-		s.history[r.Record.Address] = list[max(0, len(list)-state.KeepRevisions):]
-	}
-	s.snapshot.Serial++
-	return s.snapshot.Serial, nil
+		serial = t.serial
+		return nil
+	})
+	return serial, err
 }
 
 // Replace implements state.Lease.
-func (l *lease) Replace(_ context.Context, a *state.Archive) error {
-	s := l.store
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.holder != l {
-		l.once.Do(func() { close(l.lost) })
-		return state.ErrLeaseLost
+func (l *lease) Replace(ctx context.Context, a *state.Archive) error {
+	if err := a.Check(); err != nil {
+		return err
 	}
-	s.snapshot = a.Snapshot
-	s.snapshot.Records, s.snapshot.Operations = maps.Clone(a.Records), maps.Clone(a.Operations)
-	if s.snapshot.Records == nil {
-		s.snapshot.Records = map[string]state.Record{}
-	}
-	if s.snapshot.Operations == nil {
-		s.snapshot.Operations = map[string]state.Operation{}
-	}
-	s.history = map[string][]state.Revision{}
-	for _, r := range slices.Backward(a.History) {
-		s.history[r.Record.Address] = append(s.history[r.Record.Address], r)
-	}
-	return nil
+	return l.write(ctx, func(t *tables) error { return t.replace(a) })
 }
 
 // Lost implements state.Lease.

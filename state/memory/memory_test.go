@@ -9,8 +9,12 @@ import (
 )
 
 func TestConformance(t *testing.T) {
-	statetest.Run(t, func(*testing.T) func() state.Store {
+	statetest.Run(t, func(*testing.T) statetest.Backend {
 		s := memory.New()
-		return func() state.Store { return s }
+		return statetest.Backend{
+			Open:   func() state.Store { return s },
+			Damage: func(_ *testing.T, what statetest.Item) { s.Damage(what.Kind, what.Name, what.Number) },
+			Newer:  func(*testing.T) { s.SetFormat(state.Format + 1) },
+		}
 	})
 }

@@ -45,7 +45,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 
 func up(ctx context.Context, out io.Writer) error {
 	l, err := lab.Start(ctx, lab.Options{
-		Registry: true, AuthRegistry: true, Gitea: true, BuildKit: true, Kubernetes: true, BaseImages: true,
+		Registry: true, AuthRegistry: true, Gitea: true, BuildKit: true, Kubernetes: true, BaseImages: true, S3: true,
 	})
 	if err != nil {
 		return err

@@ -35,6 +35,7 @@ type Plane struct {
 	controller *process.Process
 	scheduler  *process.Process
 	client     *http.Client
+	startAPI   func() (*process.Process, error)
 }
 
 // Binaries are the servers Start needs, in its order.
@@ -44,7 +45,20 @@ func Binaries() []server.Server {
 
 // Start runs the binaries with their files below dir and returns when the API
 // server is ready. On failure nothing is left running.
-func Start(ctx context.Context, dir string, binaries []string) (_ *Plane, err error) {
+func Start(ctx context.Context, dir string, binaries []string) (*Plane, error) {
+	p, err := StartAPI(ctx, dir, binaries[:2])
+	if err != nil {
+		return nil, err
+	}
+	if err := p.startControllers(binaries[2:]); err != nil {
+		return nil, errors.Join(err, p.Stop())
+	}
+	return p, nil
+}
+
+// StartAPI runs no more than etcd and the API server, which are the first two of Binaries: objects
+// are kept and checked, and nothing happens because of them.
+func StartAPI(ctx context.Context, dir string, binaries []string) (_ *Plane, err error) {
 	ports, err := host.FreePorts(1)
 	if err != nil {
 		return nil, err
@@ -74,18 +88,37 @@ func Start(ctx context.Context, dir string, binaries []string) (_ *Plane, err er
 	); err != nil {
 		return nil, err
 	}
-	if p.apiserver, err = p.run("kube-apiserver", binaries[1], p.apiserverArgs(ports[0], etcdSocket)...); err != nil {
+	p.startAPI = func() (*process.Process, error) {
+		return p.run("kube-apiserver", binaries[1], p.apiserverArgs(ports[0], etcdSocket)...)
+	}
+	if p.apiserver, err = p.startAPI(); err != nil {
 		return nil, err
 	}
 	if p.client, err = p.newClient(); err != nil {
 		return nil, err
 	}
-	if err := p.apiserver.WaitReady(ctx, 60*time.Second, func(ctx context.Context) error {
+	return p, p.ready(ctx)
+}
+
+func (p *Plane) ready(ctx context.Context) error {
+	return p.apiserver.WaitReady(ctx, 60*time.Second, func(ctx context.Context) error {
 		return p.Get(ctx, "/readyz", io.Discard)
-	}); err != nil {
-		return nil, err
+	})
+}
+
+// RestartAPI kills the API server, with whatever it is doing, and returns when another one is ready.
+func (p *Plane) RestartAPI(ctx context.Context) (err error) {
+	if err := p.apiserver.Stop(0); err != nil {
+		return err
 	}
-	if p.controller, err = p.run("kube-controller-manager", binaries[2],
+	if p.apiserver, err = p.startAPI(); err != nil {
+		return err
+	}
+	return p.ready(ctx)
+}
+
+func (p *Plane) startControllers(binaries []string) (err error) {
+	if p.controller, err = p.run("kube-controller-manager", binaries[0],
 		"--kubeconfig="+p.File("controller-manager.kubeconfig"),
 		"--root-ca-file="+p.File("ca.crt"),
 		"--service-account-private-key-file="+p.File("service-account.key"),
@@ -94,18 +127,15 @@ func Start(ctx context.Context, dir string, binaries []string) (_ *Plane, err er
 		"--kube-api-qps=1000", "--kube-api-burst=2000",
 		"--secure-port=0",
 	); err != nil {
-		return nil, err
+		return err
 	}
-	p.scheduler, err = p.run("kube-scheduler", binaries[3],
+	p.scheduler, err = p.run("kube-scheduler", binaries[1],
 		"--kubeconfig="+p.File("scheduler.kubeconfig"),
 		"--leader-elect=false",
 		"--kube-api-qps=1000", "--kube-api-burst=2000",
 		"--secure-port=0",
 	)
-	if err != nil {
-		return nil, err
-	}
-	return p, nil
+	return err
 }
 
 func (p *Plane) apiserverArgs(port int, etcdSocket string) []string {

@@ -32,12 +32,13 @@ const (
 	KubeScheduler         Server = "kube-scheduler"
 	Kubelet               Server = "kubelet"
 	Kubectl               Server = "kubectl"
+	S3                    Server = "versitygw"
 )
 
 // All lists every server, the quickest to build first.
 func All() []Server {
 	return []Server{
-		Registry, Buildkitd, Buildctl, Buildx, Gitea,
+		Registry, S3, Buildkitd, Buildctl, Buildx, Gitea,
 		Etcd, KubeAPIServer, KubeControllerManager, KubeScheduler, Kubelet, Kubectl,
 	}
 }
@@ -88,6 +89,10 @@ var recipes = map[Server]recipe{
 	KubeScheduler:         kubernetes("k8s.io/kubernetes/cmd/kube-scheduler"),
 	Kubelet:               kubernetes("k8s.io/kubernetes/cmd/kubelet"),
 	Kubectl:               kubernetes("k8s.io/kubernetes/cmd/kubectl"),
+	S3: {
+		module: "s3", pkg: "github.com/versity/versitygw/cmd/versitygw",
+		version: "github.com/versity/versitygw", ldflags: "-X main.Version=vVERSION",
+	},
 }
 
 // Root returns the folder of the acceptance module, found from this source

@@ -1,0 +1,58 @@
+package diag_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/hashicorp/hcl/v2"
+
+	"github.com/davit-sh/davit/core/diag"
+)
+
+func about(severity hcl.DiagnosticSeverity, address, summary, detail string) *hcl.Diagnostic {
+	return &hcl.Diagnostic{Severity: severity, Summary: summary, Detail: detail, Extra: diag.Info{Address: address}}
+}
+
+// The same error of 200 instances is one, that says how many there are and names some.
+func TestFold(t *testing.T) {
+	var diags hcl.Diagnostics
+	for i := range 200 {
+		a := fmt.Sprintf("application.kubernetes.api[%d]", i)
+		diags = append(diags, about(hcl.DiagError, a, a+": the registry refused the login", "While reading "+a+"."))
+	}
+	diags = append(diags,
+		about(hcl.DiagError, "source.git.repo", "source.git.repo: it is empty", ""),
+		about(hcl.DiagWarning, "", "A warning", ""),
+		about(hcl.DiagError, "application.kubernetes.api[0]", "application.kubernetes.api[0]: something else", ""),
+		&hcl.Diagnostic{Severity: hcl.DiagError, Summary: "No such block", Subject: &hcl.Range{Filename: "a.hcl"}},
+		&hcl.Diagnostic{Severity: hcl.DiagError, Summary: "No such block", Subject: &hcl.Range{Filename: "b.hcl"}},
+		&hcl.Diagnostic{Severity: hcl.DiagError, Summary: "No such block", Subject: &hcl.Range{Filename: "b.hcl"}},
+	)
+	var got []string
+	folded := diag.Fold(diags)
+	for _, d := range folded {
+		got = append(got, d.Summary)
+	}
+	want := "A warning; 200 instances: the registry refused the login; source.git.repo: it is empty; application.kubernetes.api[0]: something else; No such block; No such block"
+	if text := strings.Join(got, "; "); text != want {
+		t.Errorf("%s\nwant\n%s", text, want)
+	}
+	const detail = "While reading application.kubernetes.api[0].\n\nThis is about application.kubernetes.api[0], application.kubernetes.api[100], application.kubernetes.api[101] and 197 more."
+	if folded[1].Detail != detail {
+		t.Errorf("%q", folded[1].Detail)
+	}
+	if diags[0].Summary != "application.kubernetes.api[0]: the registry refused the login" {
+		t.Error("the diagnostics that were given have changed")
+	}
+}
+
+func TestDidYouMean(t *testing.T) {
+	for _, c := range []struct{ got, want string }{
+		{"kubernetse", ` Did you mean "kubernetes"?`}, {"Git", ` Did you mean "git"?`}, {"x", ""}, {"something", ""},
+	} {
+		if s := diag.DidYouMean(c.got, []string{"git", "kubernetes", "registry"}); s != c.want {
+			t.Errorf("%s: %q, want %q", c.got, s, c.want)
+		}
+	}
+}

@@ -1,0 +1,89 @@
+package state
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+)
+
+// MaxName is how long addresses, ids of operations and names of outputs may be, in bytes.
+const MaxName = 16 << 10
+
+// Batch is what one commit changes, in the order of the fields: what is named by Delete and Put is
+// put, what is named by End and Begin has begun.
+type Batch struct {
+	// Move gives records other addresses, all at the same time: each From is what the address had before
+	// the batch, so that a chain (a to b, b to c) and a swap are fine. A record that is not there is left out.
+	Move    []Move
+	Delete  []string                   // addresses; one that is not there is fine
+	Put     []Record                   // written whole; of two with the same address the later one counts
+	End     []string                   // operation ids; one that is not there is fine
+	Begin   []Operation                // written whole; the same id again replaces it (checkpoints)
+	Outputs map[string]json.RawMessage // nil: unchanged; else replaces all
+	History []Revision                 // appended; the store gives each its number and drops those that are too many
+}
+
+// Move is a record that gets another address. Its history goes with it, with its numbers and under the
+// new address; record and history that the new address had before are dropped.
+type Move struct {
+	From string `json:"from"`
+	To   string `json:"to"`
+}
+
+// Empty tells whether the batch changes nothing.
+func (b Batch) Empty() bool {
+	return len(b.Put) == 0 && len(b.Delete) == 0 && len(b.Begin) == 0 && len(b.End) == 0 && b.Outputs == nil &&
+		len(b.Move) == 0 && len(b.History) == 0
+}
+
+// Check tells what is wrong with a batch that cannot be committed to any store: an address twice in Move
+// on the same side, or a name that is empty, too long or no text.
+func (b Batch) Check() error {
+	from, to := map[string]bool{}, map[string]bool{}
+	for _, m := range b.Move {
+		if from[m.From] || to[m.To] {
+			return fmt.Errorf("moving %s to %s: one of them is in another move already", m.From, m.To)
+		}
+		from[m.From], to[m.To] = true, true
+		if err := checkNames("address", m.From, m.To); err != nil {
+			return err
+		}
+	}
+	for _, r := range b.Put {
+		if err := checkNames("address", r.Address); err != nil {
+			return err
+		}
+	}
+	for _, o := range b.Begin {
+		if err := checkNames("id of an operation", o.ID); err != nil {
+			return err
+		}
+	}
+	for name := range b.Outputs {
+		if err := checkNames("name of an output", name); err != nil {
+			return err
+		}
+	}
+	for _, r := range b.History {
+		if err := checkNames("address", r.Record.Address); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkNames refuses what some store could not keep as it is: JSON replaces what is no UTF-8.
+func checkNames(what string, names ...string) error {
+	for _, n := range names {
+		switch {
+		case n == "":
+			return fmt.Errorf("the %s is empty", what)
+		case len(n) > MaxName:
+			return fmt.Errorf("the %s is longer than %d bytes: %.60s...", what, MaxName, n)
+		case !utf8.ValidString(n) || strings.ContainsRune(n, 0):
+			return fmt.Errorf("%q cannot be the %s: it is no text", n, what)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,48 @@
+package objects
+
+import (
+	"net/http"
+	"sync/atomic"
+	"time"
+)
+
+// Clock follows the clock of a server by the dates of its answers, so that a lease expires at the same
+// moment for all who use the server, however their own clocks go. The zero value is this machine's clock.
+type Clock struct{ offset atomic.Int64 }
+
+// Now is the server's time as far as it is known.
+func (c *Clock) Now() time.Time { return time.Now().Add(time.Duration(c.offset.Load())) }
+
+// Observe learns from an answer: its date, which is cut to the second, was true at some moment
+// between sent and received. As long as this machine's clock may be right, it is taken for right.
+func (c *Clock) Observe(date, sent, received time.Time) {
+	least, most := date.Sub(received), date.Add(time.Second).Sub(sent)
+	var offset time.Duration
+	switch {
+	case least > 0:
+		offset = least
+	case most < 0:
+		offset = most
+	}
+	c.offset.Store(int64(offset))
+}
+
+// Wrap makes a transport that the clock learns from.
+func (c *Clock) Wrap(next http.RoundTripper) http.RoundTripper { return &observed{c, next} }
+
+type observed struct {
+	clock *Clock
+	next  http.RoundTripper
+}
+
+// RoundTrip implements http.RoundTripper.
+func (o *observed) RoundTrip(r *http.Request) (*http.Response, error) {
+	sent := time.Now()
+	resp, err := o.next.RoundTrip(r)
+	if err == nil {
+		if date, err := http.ParseTime(resp.Header.Get("Date")); err == nil {
+			o.clock.Observe(date, sent, time.Now())
+		}
+	}
+	return resp, err
+}

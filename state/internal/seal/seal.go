@@ -1,0 +1,44 @@
+// Package seal is the stored form of one item of a state: its JSON after a checksum. The checksum
+// covers the item's place as well, so that an item that turns up somewhere else is damaged too.
+package seal
+
+import (
+	"bytes"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"hash/crc32"
+)
+
+// ErrDamaged says that an item is not what was written at its place.
+var ErrDamaged = errors.New("its checksum does not hold")
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// Seal returns the stored form of v at a place: four bytes of checksum (CRC-32C of the place, a zero
+// byte and the JSON; the high byte first), then the JSON.
+func Seal(place string, v any) ([]byte, error) {
+	var buf bytes.Buffer
+	buf.Write(make([]byte, 4))
+	e := json.NewEncoder(&buf)
+	e.SetEscapeHTML(false) // raw JSON in v stays as it came, but for white space
+	if err := e.Encode(v); err != nil {
+		return nil, err
+	}
+	b := buf.Bytes()[:buf.Len()-1] // without the encoder's newline
+	binary.BigEndian.PutUint32(b, sum(place, b[4:]))
+	return b, nil
+}
+
+// Open reads the stored form of what was sealed at the same place. It fails with ErrDamaged, or
+// with the decoder's error, and then into holds nothing of use.
+func Open(place string, b []byte, into any) error {
+	if len(b) < 4 || binary.BigEndian.Uint32(b) != sum(place, b[4:]) {
+		return ErrDamaged
+	}
+	return json.Unmarshal(b[4:], into)
+}
+
+func sum(place string, b []byte) uint32 {
+	return crc32.Update(crc32.Checksum(append([]byte(place), 0), castagnoli), castagnoli, b)
+}

@@ -1,0 +1,176 @@
+package state
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// Migration says what Migrate did.
+type Migration struct {
+	Lineage string `json:"lineage"`
+	Serial  uint64 `json:"serial"`
+	// Records, Operations, Outputs and Revisions are how many of each were copied and compared.
+	Records    int `json:"records"`
+	Operations int `json:"operations"`
+	Outputs    int `json:"outputs"`
+	Revisions  int `json:"revisions"`
+	// Already says that the target held the same state before: an earlier migration came to its end.
+	Already bool `json:"already,omitempty"`
+	// LeftBehind are damaged revisions, which cannot be copied.
+	LeftBehind []string `json:"left_behind,omitempty"`
+}
+
+// Migrate copies a whole state into another store: records, open operations, outputs and history, with
+// lineage and serial. It holds the leases of both, writes in one step, reads back and compares item by item.
+// The source is not changed. Whenever it is cut off, the source is whole, and the target is either as it was or
+// whole as well; then it can be done again.
+//
+// It refuses a source with damaged records, and a target that holds the state of another stack, or a later
+// or different state of the same one. An empty source copies nothing.
+func Migrate(ctx context.Context, from, to Store, who Holder) (_ Migration, err error) {
+	release := func(l Lease) { err = errors.Join(err, l.Release(context.WithoutCancel(ctx))) }
+	source, err := from.Lock(ctx, who)
+	if err != nil {
+		return Migration{}, fmt.Errorf("the state to migrate from: %w", err)
+	}
+	defer release(source)
+	target, err := to.Lock(ctx, who)
+	if err != nil {
+		return Migration{}, fmt.Errorf("the state to migrate to: %w", err)
+	}
+	defer release(target)
+	have, err := from.Archive(ctx)
+	if err != nil {
+		return Migration{}, fmt.Errorf("the state to migrate from: %w", err)
+	}
+	there, err := to.Archive(ctx)
+	if err != nil {
+		return Migration{}, fmt.Errorf("the state to migrate to: %w", err)
+	}
+	m := Migration{Lineage: have.Lineage, Serial: have.Serial}
+	if have.Serial == 0 {
+		return m, nil
+	}
+	if m.LeftBehind, err = migratable(have, there); err != nil {
+		return m, err
+	}
+	clean := *have
+	clean.Damaged, clean.History = nil, SortHistory(have.History)
+	if there.Serial == have.Serial && len(there.Damaged) == 0 {
+		if err := m.compare(&clean, there); err != nil {
+			return m, fmt.Errorf("the target holds another state of this stack with the same serial: %w; both were used since they parted: empty the one that is not to be kept", err)
+		}
+		m.Already = true
+		return m, nil
+	}
+	if lost(source) {
+		return m, fmt.Errorf("the state to migrate from: %w", ErrLeaseLost)
+	}
+	if err := target.Replace(ctx, &clean); err != nil {
+		return m, fmt.Errorf("the state to migrate to: %w", err)
+	}
+	if there, err = to.Archive(ctx); err != nil {
+		return m, fmt.Errorf("reading the migrated state back: %w", err)
+	}
+	if err := m.compare(&clean, there); err != nil {
+		return m, fmt.Errorf("the migrated state is not what was written: %w; keep the old one", err)
+	}
+	if lost(source) {
+		return m, fmt.Errorf("the state to migrate from may have changed meanwhile: %w; migrate again", ErrLeaseLost)
+	}
+	return m, nil
+}
+
+func lost(l Lease) bool {
+	select {
+	case <-l.Lost():
+		return true
+	default:
+		return false
+	}
+}
+
+// migratable refuses what must not be copied, or written over. Damaged revisions are no reason: they are named.
+func migratable(have, there *Archive) (leftBehind []string, err error) {
+	revisions := 0
+	for _, d := range have.Damaged {
+		if isRevision(d) {
+			revisions++
+			leftBehind = append(leftBehind, d)
+		}
+	}
+	switch {
+	case len(have.Damaged) > revisions:
+		return nil, fmt.Errorf("in the state to migrate from, these are damaged: %q; restore or remove them first", have.Damaged)
+	case there.Serial == 0:
+		return leftBehind, nil
+	case there.Lineage != have.Lineage:
+		return nil, fmt.Errorf("the target holds the state of another stack (lineage %s, serial %d, %d records; to be migrated is lineage %s): name another target, or empty that one first",
+			there.Lineage, there.Serial, len(there.Records), have.Lineage)
+	case there.Serial > have.Serial:
+		return nil, fmt.Errorf("the target holds a later state of this stack (serial %d; to be migrated is serial %d): it is in use already", there.Serial, have.Serial)
+	}
+	return leftBehind, nil
+}
+
+func isRevision(damaged string) bool { return strings.HasPrefix(damaged, "revision ") }
+
+// compare counts what is in both archives, and names the first difference.
+func (m *Migration) compare(want, got *Archive) error {
+	switch {
+	case want.Lineage != got.Lineage || want.Serial != got.Serial:
+		return fmt.Errorf("lineage %s and serial %d became %s and %d", want.Lineage, want.Serial, got.Lineage, got.Serial)
+	case len(got.Damaged) > 0:
+		return fmt.Errorf("%q are damaged", got.Damaged)
+	}
+	var err error
+	if m.Records, err = same("record", want.Records, got.Records); err != nil {
+		return err
+	}
+	if m.Operations, err = same("operation", want.Operations, got.Operations); err != nil {
+		return err
+	}
+	if m.Outputs, err = same("output", want.Outputs, got.Outputs); err != nil {
+		return err
+	}
+	m.Revisions, err = same("revision", byName(want.History), byName(got.History))
+	return err
+}
+
+func byName(list []Revision) map[string]Revision {
+	out := make(map[string]Revision, len(list))
+	for _, r := range list {
+		out[fmt.Sprintf("%d of %s", r.Number, r.Record.Address)] = r
+	}
+	return out
+}
+
+// same compares two tables by the JSON of their items, and returns how many there are.
+func same[T any](kind string, want, got map[string]T) (int, error) {
+	for _, name := range slices.Sorted(maps.Keys(want)) {
+		g, there := got[name]
+		if !there {
+			return 0, fmt.Errorf("the %s %s is not there", kind, name)
+		}
+		a, err1 := json.Marshal(want[name])
+		b, err2 := json.Marshal(g)
+		if err := errors.Join(err1, err2); err != nil {
+			return 0, fmt.Errorf("the %s %s: %w", kind, name, err)
+		}
+		if !bytes.Equal(a, b) {
+			return 0, fmt.Errorf("the %s %s is another one", kind, name)
+		}
+	}
+	for name := range got {
+		if _, there := want[name]; !there {
+			return 0, fmt.Errorf("the %s %s was not written", kind, name)
+		}
+	}
+	return len(want), nil
+}

@@ -1,0 +1,64 @@
+package state
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// ActionRestore is the action of the revision that Restore adds to the history.
+const ActionRestore = "restore"
+
+// Restore writes the record of an address again as one of its revisions has it: a record that is
+// damaged, or was removed. n is the number of the revision, or 0 for the newest one. Nothing in the world is
+// changed, so the next plan shows what is different by now. A record that can be read is only overwritten when
+// n is given. who goes into the history, with the revision that Restore adds and returns.
+func Restore(ctx context.Context, store Store, lease Lease, address string, n uint64, who string) (Revision, error) {
+	snapshot, err := store.Load(ctx)
+	if err != nil {
+		return Revision{}, err
+	}
+	list, err := store.History(ctx, address)
+	if err != nil {
+		return Revision{}, err
+	}
+	if _, there := snapshot.Records[address]; there && n == 0 {
+		return Revision{}, fmt.Errorf("the record of %s is sound: there is nothing to restore; to write it as it was at another revision, say which", address)
+	}
+	from, err := pick(list, address, n)
+	if err != nil {
+		return Revision{}, err
+	}
+	now := time.Now().UTC()
+	r := Revision{
+		Action: ActionRestore, Who: who, At: now, Record: from.Record, From: from.From, Items: from.Items, Inputs: from.Inputs,
+		Reasons: []string{fmt.Sprintf("the record was restored from revision %d", from.Number)},
+	}
+	r.Record.Address, r.Record.Updated = address, now
+	if _, err := lease.Commit(ctx, Batch{Put: []Record{r.Record}, History: []Revision{r}}); err != nil {
+		return Revision{}, err
+	}
+	if list, err = store.History(ctx, address); err != nil || len(list) == 0 {
+		return r, err
+	}
+	return list[0], nil
+}
+
+// pick finds the revision that a record is restored from.
+func pick(list []Revision, address string, n uint64) (Revision, error) {
+	if len(list) == 0 {
+		return Revision{}, fmt.Errorf("%s has no history to restore it from: import it again, or remove the record and let the next plan look", address)
+	}
+	if n == 0 {
+		if list[0].Action == "delete" {
+			return Revision{}, fmt.Errorf("%s was deleted by revision %d: to restore its record all the same, say from which revision", address, list[0].Number)
+		}
+		return list[0], nil
+	}
+	for _, r := range list {
+		if r.Number == n {
+			return r, nil
+		}
+	}
+	return Revision{}, fmt.Errorf("%s has no revision %d: there are %d to %d", address, n, list[len(list)-1].Number, list[0].Number)
+}
