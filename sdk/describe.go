@@ -90,6 +90,7 @@ func (f *field) describe() (*pluginv1.Attribute, error) {
 		return nil, fmt.Errorf("%s: %w", f.name, err)
 	}
 	a := &pluginv1.Attribute{Name: f.name, Type: t, Required: !f.optional, Sensitive: f.sensitive, Description: f.doc, Deprecated: f.deprecated}
+	f.rule.describe(a)
 	if f.fallback != cty.NilVal {
 		j, err := ctyjson.Marshal(f.fallback, f.fallback.Type())
 		if err != nil {

@@ -41,7 +41,7 @@ var FileNames = []string{"davit-plugin-test.hcl", "davit-plugin-test.json"}
 //	}
 //
 // Besides env there are the function source("folder"), a source block with the files of a folder beside this file,
-// and the variable folder, an empty folder of the test that is also the stack's.
+// and the variables here, the folder of this file, and folder, an empty folder of the test that is also the stack's.
 type Examples struct {
 	File string
 	Env  []string
@@ -160,6 +160,7 @@ func (e *Examples) of(s *suite, t *pluginv1.Type) (example, error) {
 	if body == nil {
 		x.made, x.config = true, sampleBlock(t.GetConfig())
 		x.changed = alter(t.GetConfig(), x.config)
+		x.invalid = violations(t.GetConfig(), x.config)
 		return x, nil
 	}
 	content, diags := body.Content(testSchema)
@@ -177,6 +178,9 @@ func (e *Examples) of(s *suite, t *pluginv1.Type) (example, error) {
 	}
 	if err := e.invalid(ctx, t, content.Attributes["invalid"], &x); err != nil {
 		return x, err
+	}
+	if x.invalid == nil {
+		x.invalid = violations(t.GetConfig(), x.config)
 	}
 	for name, into := range map[string]*string{"tag": &x.tag, "id": &x.id, "needs": &x.needs} {
 		if err := text(ctx, content.Attributes[name], into); err != nil {
@@ -257,7 +261,7 @@ func (e *Examples) context(s *suite) *hcl.EvalContext {
 		"tree": cty.Object(map[string]cty.Type{"digest": cty.String, "path": cty.String}),
 	})
 	return &hcl.EvalContext{
-		Variables: map[string]cty.Value{"folder": cty.StringVal(s.folder)},
+		Variables: map[string]cty.Value{"folder": cty.StringVal(s.folder), "here": cty.StringVal(filepath.Dir(e.File))},
 		Functions: map[string]function.Function{
 			"env": function.New(&function.Spec{Params: one, Type: function.StaticReturnType(cty.String), Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
 				v, ok := os.LookupEnv(args[0].AsString())

@@ -525,14 +525,19 @@ func (x *Block) GetBlocks() []*NestedBlock {
 }
 
 type Attribute struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	Type          []byte                 `protobuf:"bytes,2,opt,name=type,proto3" json:"type,omitempty"` // cty type constraint as JSON: "string", ["list","string"], ["object",{...}]
-	Required      bool                   `protobuf:"varint,3,opt,name=required,proto3" json:"required,omitempty"`
-	Sensitive     bool                   `protobuf:"varint,4,opt,name=sensitive,proto3" json:"sensitive,omitempty"`
-	Description   string                 `protobuf:"bytes,5,opt,name=description,proto3" json:"description,omitempty"`
-	Default       *Value                 `protobuf:"bytes,6,opt,name=default,proto3" json:"default,omitempty"`
-	Deprecated    string                 `protobuf:"bytes,7,opt,name=deprecated,proto3" json:"deprecated,omitempty"` // what to use instead
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Name        string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Type        []byte                 `protobuf:"bytes,2,opt,name=type,proto3" json:"type,omitempty"` // cty type constraint as JSON: "string", ["list","string"], ["object",{...}]
+	Required    bool                   `protobuf:"varint,3,opt,name=required,proto3" json:"required,omitempty"`
+	Sensitive   bool                   `protobuf:"varint,4,opt,name=sensitive,proto3" json:"sensitive,omitempty"`
+	Description string                 `protobuf:"bytes,5,opt,name=description,proto3" json:"description,omitempty"`
+	Default     *Value                 `protobuf:"bytes,6,opt,name=default,proto3" json:"default,omitempty"`
+	Deprecated  string                 `protobuf:"bytes,7,opt,name=deprecated,proto3" json:"deprecated,omitempty"` // what to use instead
+	// What a value must be like. The plugin checks it; a host may as well, and shows it in the reference.
+	Pattern       string   `protobuf:"bytes,8,opt,name=pattern,proto3" json:"pattern,omitempty"`  // regular expression (RE2) that a text, or each text of a list or map, matches somewhere
+	Enum          []string `protobuf:"bytes,9,rep,name=enum,proto3" json:"enum,omitempty"`        // the texts that there are; of a list or map, for each element
+	Min           *float64 `protobuf:"fixed64,10,opt,name=min,proto3,oneof" json:"min,omitempty"` // least number, least length of a text in characters, least number of elements
+	Max           *float64 `protobuf:"fixed64,11,opt,name=max,proto3,oneof" json:"max,omitempty"` // greatest
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -614,6 +619,34 @@ func (x *Attribute) GetDeprecated() string {
 		return x.Deprecated
 	}
 	return ""
+}
+
+func (x *Attribute) GetPattern() string {
+	if x != nil {
+		return x.Pattern
+	}
+	return ""
+}
+
+func (x *Attribute) GetEnum() []string {
+	if x != nil {
+		return x.Enum
+	}
+	return nil
+}
+
+func (x *Attribute) GetMin() float64 {
+	if x != nil && x.Min != nil {
+		return *x.Min
+	}
+	return 0
+}
+
+func (x *Attribute) GetMax() float64 {
+	if x != nil && x.Max != nil {
+		return *x.Max
+	}
+	return 0
 }
 
 type NestedBlock struct {
@@ -2922,7 +2955,7 @@ const file_schemas_plugin_v1_plugin_proto_rawDesc = "" +
 	"\n" +
 	"attributes\x18\x01 \x03(\v2\x1a.davit.plugin.v1.AttributeR\n" +
 	"attributes\x124\n" +
-	"\x06blocks\x18\x02 \x03(\v2\x1c.davit.plugin.v1.NestedBlockR\x06blocks\"\xe1\x01\n" +
+	"\x06blocks\x18\x02 \x03(\v2\x1c.davit.plugin.v1.NestedBlockR\x06blocks\"\xcd\x02\n" +
 	"\tAttribute\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04type\x18\x02 \x01(\fR\x04type\x12\x1a\n" +
@@ -2932,7 +2965,14 @@ const file_schemas_plugin_v1_plugin_proto_rawDesc = "" +
 	"\adefault\x18\x06 \x01(\v2\x16.davit.plugin.v1.ValueR\adefault\x12\x1e\n" +
 	"\n" +
 	"deprecated\x18\a \x01(\tR\n" +
-	"deprecated\"\x97\x02\n" +
+	"deprecated\x12\x18\n" +
+	"\apattern\x18\b \x01(\tR\apattern\x12\x12\n" +
+	"\x04enum\x18\t \x03(\tR\x04enum\x12\x15\n" +
+	"\x03min\x18\n" +
+	" \x01(\x01H\x00R\x03min\x88\x01\x01\x12\x15\n" +
+	"\x03max\x18\v \x01(\x01H\x01R\x03max\x88\x01\x01B\x06\n" +
+	"\x04_minB\x06\n" +
+	"\x04_max\"\x97\x02\n" +
 	"\vNestedBlock\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12>\n" +
 	"\anesting\x18\x02 \x01(\x0e2$.davit.plugin.v1.NestedBlock.NestingR\anesting\x12,\n" +
@@ -3274,6 +3314,7 @@ func file_schemas_plugin_v1_plugin_proto_init() {
 		(*Value_Msgpack)(nil),
 		(*Value_Json)(nil),
 	}
+	file_schemas_plugin_v1_plugin_proto_msgTypes[5].OneofWrappers = []any{}
 	file_schemas_plugin_v1_plugin_proto_msgTypes[8].OneofWrappers = []any{
 		(*PathStep_Attribute)(nil),
 		(*PathStep_Key)(nil),
