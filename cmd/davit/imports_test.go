@@ -17,10 +17,11 @@ var allowed = map[string][]string{
 	"core":       {"core", "sdk", "state", "schemas"},
 	"plugins":    {"plugins", "sdk", "schemas"},
 	"sdk":        {"sdk", "schemas"},
-	"state":      {"state"},
+	"state":      {"state", "schemas"},
 	"schemas":    {"schemas"},
 	"examples":   {"sdk"},
-	"acceptance": {"acceptance"},
+	"acceptance": {"acceptance", "state"},
+	"docs":       {"core", "sdk", "schemas"}, // tests of what the pages say
 }
 
 // foreign are libraries that a part must not know.
