@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"os"
 	"strings"
 	"testing"
 
@@ -38,8 +39,9 @@ func everything(t *testing.T) *state.Archive {
 	return archive(t, s)
 }
 
-// What davit state pull prints follows the published schema, whose every property it has.
-func TestSchema(t *testing.T) {
+// published is the schema that is published, and its text.
+func published(t *testing.T) (schema *jsonschema.Schema, document any) {
+	t.Helper()
 	document, err := jsonschema.UnmarshalJSON(bytes.NewReader(schemas.State))
 	if err != nil {
 		t.Fatal(err)
@@ -48,10 +50,39 @@ func TestSchema(t *testing.T) {
 	if err := c.AddResource("state.json", document); err != nil {
 		t.Fatal(err)
 	}
-	schema, err := c.Compile("state.json")
+	if schema, err = c.Compile("state.json"); err != nil {
+		t.Fatal(err)
+	}
+	return schema, document
+}
+
+// The example in the documentation is what the schema says, and can be pushed.
+func TestDocument(t *testing.T) {
+	text, err := os.ReadFile("../docs/state.md")
 	if err != nil {
 		t.Fatal(err)
 	}
+	_, rest, found := strings.Cut(string(text), "```json\n")
+	example, _, closed := strings.Cut(rest, "```")
+	if !found || !closed {
+		t.Fatal("there is no example")
+	}
+	value, err := jsonschema.UnmarshalJSON(strings.NewReader(example))
+	if err != nil {
+		t.Fatal(err)
+	}
+	schema, _ := published(t)
+	if err := schema.Validate(value); err != nil {
+		t.Error(err)
+	}
+	if _, err := state.ReadArchive("the example", []byte(example)); err != nil {
+		t.Error(err)
+	}
+}
+
+// What davit state pull prints follows the published schema, whose every property it has.
+func TestSchema(t *testing.T) {
+	schema, document := published(t)
 	text, err := json.Marshal(everything(t))
 	if err != nil {
 		t.Fatal(err)

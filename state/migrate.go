@@ -119,7 +119,9 @@ func migratable(have, there *Archive) (leftBehind []string, err error) {
 	return leftBehind, nil
 }
 
-func isRevision(damaged string) bool { return strings.HasPrefix(damaged, "revision ") }
+func isRevision(damaged string) bool {
+	return strings.HasPrefix(damaged, "revision ") || damaged == "table history"
+}
 
 // compare counts what is in both archives, and names the first difference.
 func (m *Migration) compare(want, got *Archive) error {

@@ -70,7 +70,7 @@ type Snapshot struct {
 	Records    map[string]Record          `json:"records"`              // by address
 	Operations map[string]Operation       `json:"operations,omitempty"` // by id; begun and not ended
 	Outputs    map[string]json.RawMessage `json:"outputs,omitempty"`    // the stack's outputs; sensitive ones are absent
-	Damaged    []string                   `json:"damaged,omitempty"`    // what cannot be read: addresses of records, "operation ID", "output NAME", "revision N of ADDRESS"
+	Damaged    []string                   `json:"damaged,omitempty"`    // what cannot be read: addresses of records, "operation ID", "output NAME", "revision N of ADDRESS", or "table NAME" from which something is missing
 }
 
 // Record is what state keeps of one instance. It never holds a secret.

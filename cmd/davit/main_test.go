@@ -25,6 +25,7 @@ func TestMain(m *testing.M) {
 		"davit":      main,
 		"testplugin": func() { sdk.Serve(testPlugin()) },
 		"badplugin":  serveBadPlugin,
+		"killplugin": func() { sdk.Serve(killPlugin()) },
 		"noplugin":   func() { _, _ = os.Stdout.WriteString("hello there\n") },
 	})
 }

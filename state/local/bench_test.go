@@ -51,7 +51,7 @@ func realistic(i int) state.Record {
 }
 
 // big makes a state of 50,000 records with a revision each of every tenth, in commits of a thousand.
-func big(b *testing.B) (*local.Store, state.Lease) {
+func big(b *testing.B) (*local.Store, state.Lease, string) {
 	b.Helper()
 	const records = 50_000
 	path := filepath.Join(b.TempDir(), "state.db")
@@ -74,18 +74,12 @@ func big(b *testing.B) (*local.Store, state.Lease) {
 			b.Fatal(err)
 		}
 	}
-	info, err := os.Stat(path)
-	if err != nil {
-		b.Fatal(err)
-	}
-	text, _ := json.Marshal(realistic(1))
-	b.Logf("%d records of about %d bytes: the file has %.1f MB", records, len(text), float64(info.Size())/1e6)
-	return s, l
+	return s, l, path
 }
 
 // 50,000 records: loading them, and writing one.
 func BenchmarkBig(b *testing.B) {
-	s, l := big(b)
+	s, l, path := big(b)
 	b.Run("load", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
@@ -93,6 +87,24 @@ func BenchmarkBig(b *testing.B) {
 				b.Fatal(err)
 			}
 		}
+	})
+	b.Run("archive", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if a, err := s.Archive(b.Context()); err != nil || len(a.Records) != 50_000 || len(a.Damaged) > 0 {
+				b.Fatal(err, a.Damaged)
+			}
+		}
+		info, err := os.Stat(path)
+		if err != nil {
+			b.Fatal(err)
+		}
+		text, err := json.Marshal(realistic(1))
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.ReportMetric(float64(info.Size())/1e6, "file-MB")
+		b.ReportMetric(float64(len(text)), "record-B")
 	})
 	b.Run("commit", func(b *testing.B) {
 		b.ReportAllocs()

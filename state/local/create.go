@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 
 	"go.etcd.io/bbolt"
@@ -33,6 +34,9 @@ func (s *Store) create(ctx context.Context) error {
 	defer unlock()
 	if _, err := os.Stat(s.path); err == nil {
 		return nil // another process was faster
+	}
+	if alone {
+		removeAll(leftovers(dir, s.temporary()))
 	}
 	tmp, err := os.MkdirTemp(dir, s.temporary())
 	if err != nil {
@@ -72,7 +76,7 @@ func makeDir(dir string) error {
 
 // initialise makes an empty state.
 func initialise(path string) error {
-	db, err := bbolt.Open(path, 0o600, nil)
+	db, err := bbolt.Open(path, 0o600, &bbolt.Options{PageSize: pageSize})
 	if err != nil {
 		return err
 	}
@@ -85,8 +89,7 @@ func (s *Store) temporary() string { return "." + filepath.Base(s.path) + ".new-
 // sweep removes what processes have left that were killed while they made a file. Who makes one has the
 // lock of the folder; without it nothing is removed. Nor is it an error that something stays.
 func sweep(dir, pattern string) {
-	left, _ := filepath.Glob(filepath.Join(quote(dir), quote(pattern[:len(pattern)-1])+"*"))
-	if len(left) == 0 {
+	if len(leftovers(dir, pattern)) == 0 {
 		return
 	}
 	d, err := os.Open(dir)
@@ -97,8 +100,17 @@ func sweep(dir, pattern string) {
 	if syscall.Flock(int(d.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) != nil { //nolint:gosec // a file descriptor is small
 		return
 	}
-	for _, l := range left {
-		_ = os.RemoveAll(l)
+	removeAll(leftovers(dir, pattern))
+}
+
+func leftovers(dir, pattern string) []string {
+	left, _ := filepath.Glob(filepath.Join(quote(dir), quote(strings.TrimSuffix(pattern, "*"))+"*"))
+	return left
+}
+
+func removeAll(paths []string) {
+	for _, p := range paths {
+		_ = os.RemoveAll(p)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -15,6 +16,7 @@ import (
 	"testing"
 	"unsafe"
 
+	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
 	"github.com/davit-sh/davit/state"
@@ -254,4 +256,46 @@ func whole(t *testing.T, path string, done map[string]bool) (acknowledged, unans
 		t.Fatalf("left behind: %v, %v", left, err)
 	}
 	return acknowledged, unanswered
+}
+
+// An upgrade that is cut off at any write, sync or name leaves a file of the one format or of the other, whole.
+func TestUpgradeOnFailingDisk(t *testing.T) {
+	cut := 0
+	for n := 1; ; n++ {
+		path := format1(t)
+		c := start(t, "fail", path, strconv.Itoa(n), "forever", "clean", "EIO")
+		var said []string
+		for c.out.Scan() {
+			said = append(said, c.out.Text())
+		}
+		if err := c.Wait(); err != nil {
+			t.Fatal(err)
+		}
+		if slices.Contains(said, "done lock") { // it is upgraded
+			break
+		}
+		cut++
+		a, err := store(t, path).Archive(t.Context())
+		if err != nil {
+			t.Fatalf("cut off at call %d: %v", n, err)
+		}
+		a.Lineage = ""
+		if diff := cmp.Diff(was(), a); diff != "" {
+			t.Fatalf("cut off at call %d (-want +got):\n%s", n, diff)
+		}
+		l, err := store(t, path).Lock(t.Context(), state.Holder{})
+		if err != nil {
+			t.Fatalf("cut off at call %d, and done again: %v", n, err)
+		}
+		if err := l.Release(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if len(backups(t, path)) == 0 {
+			t.Fatalf("cut off at call %d: there is no backup", n)
+		}
+	}
+	t.Logf("cut off at each of %d calls: the state was whole each time, and the upgrade was done again", cut)
+	if cut < 5 {
+		t.Error("the failures did not reach the upgrade")
+	}
 }

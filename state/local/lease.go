@@ -61,7 +61,7 @@ func (s *Store) Lock(ctx context.Context, who state.Holder) (state.Lease, error)
 	if err != nil {
 		return nil, err
 	}
-	l.expiry = time.AfterFunc(s.ttl, l.lose)
+	l.expiry = time.AfterFunc(l.held.Holder.Expires.Sub(s.now()), l.lose)
 	l.beating.Go(l.beat)
 	return l, nil
 }

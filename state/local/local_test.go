@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
-	"encoding/json"
 	"errors"
 	"os"
 	"os/signal"
@@ -141,36 +140,6 @@ func TestBadFiles(t *testing.T) {
 	}
 }
 
-// One damaged record is named, and the rest is usable.
-func TestDamagedRecord(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "state.db")
-	l, err := store(t, path).Lock(t.Context(), state.Holder{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := l.Commit(t.Context(), state.Batch{Put: []state.Record{statetest.Record("build.oci.good"), statetest.Record("build.oci.bad")}}); err != nil {
-		t.Fatal(err)
-	}
-	if err := l.Release(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	b, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	b = bytes.ReplaceAll(b, []byte(`"address":"build.oci.bad"`), []byte(`"address":"build.oci.BAD"`))
-	if err := os.WriteFile(path, b, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	s, err := store(t, path).Load(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(s.Records) != 1 || len(s.Damaged) != 1 || s.Damaged[0] != "build.oci.bad" {
-		t.Errorf("records %v, damaged %v", s.Records, s.Damaged)
-	}
-}
-
 // A full disk is an error that says so, and what was there before stays.
 func TestFullDisk(t *testing.T) {
 	dir := t.TempDir()
@@ -262,39 +231,58 @@ func limitFileSize(t *testing.T, size uint64) {
 	t.Cleanup(func() { _ = syscall.Setrlimit(syscall.RLIMIT_FSIZE, &old) })
 }
 
-// Whatever is damaged, it is named and the rest is usable: operations, outputs and history as well.
-func TestDamageElsewhere(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "state.db")
-	l, err := store(t, path).Lock(t.Context(), state.Holder{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, err = l.Commit(t.Context(), state.Batch{
-		Put:     []state.Record{statetest.Record("build.oci.good")},
-		Begin:   []state.Operation{{ID: "one", Address: "build.oci.spoiled-operation"}, {ID: "two", Address: "build.oci.good"}},
-		Outputs: map[string]json.RawMessage{"bad": json.RawMessage(`"spoiled-output"`), "good": json.RawMessage(`1`)},
-		History: []state.Revision{{Action: "create", Who: "spoiled-revision", Record: statetest.Record("build.oci.good")}, {Action: "update", Record: statetest.Record("build.oci.good")}},
-	})
-	if err := errors.Join(err, l.Release(t.Context())); err != nil {
-		t.Fatal(err)
-	}
-	b, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(path, bytes.ReplaceAll(b, []byte("spoiled-"), []byte("SPOILED-")), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	s, err := store(t, path).Load(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	slices.Sort(s.Damaged)
-	if !slices.Equal(s.Damaged, []string{"operation one", "output bad"}) || len(s.Records) != 1 || len(s.Operations) != 1 || len(s.Outputs) != 1 {
-		t.Errorf("the state is %+v", s)
-	}
-	list, err := store(t, path).History(t.Context(), "")
-	if err != nil || len(list) != 1 || list[0].Number != 2 {
-		t.Errorf("the history is %+v, %v", list, err)
+// Items that are sound do not hide that others are missing or are those of an earlier commit. What is left can be taken
+// for all there is.
+func TestMissingItems(t *testing.T) {
+	for name, spoil := range map[string]func(records *bbolt.Bucket, old []byte) error{
+		"one is missing":     func(r *bbolt.Bucket, _ []byte) error { return r.Delete([]byte("build.oci.b")) },
+		"an old one is back": func(r *bbolt.Bucket, old []byte) error { return r.Put([]byte("build.oci.b"), old) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "state.db")
+			s := store(t, path)
+			l, err := s.Lock(t.Context(), state.Holder{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			commit := func(b state.Batch) {
+				t.Helper()
+				if _, err := l.Commit(t.Context(), b); err != nil {
+					t.Fatal(err)
+				}
+			}
+			damaged := func() []string {
+				t.Helper()
+				a, err := s.Archive(t.Context())
+				if err != nil {
+					t.Fatal(err)
+				}
+				return a.Damaged
+			}
+			commit(state.Batch{Put: []state.Record{statetest.Record("build.oci.a"), statetest.Record("build.oci.b")}})
+			var old []byte
+			edit(t, path, func(tx *bbolt.Tx) error {
+				old = bytes.Clone(tx.Bucket([]byte("records")).Get([]byte("build.oci.b")))
+				return nil
+			})
+			changed := statetest.Record("build.oci.b")
+			changed.Status = state.StatusPartial
+			commit(state.Batch{Put: []state.Record{changed}})
+			if list := damaged(); len(list) > 0 {
+				t.Fatalf("damaged before anything happened: %v", list)
+			}
+			edit(t, path, func(tx *bbolt.Tx) error { return spoil(tx.Bucket([]byte("records")), old) })
+			if list := damaged(); !slices.Equal(list, []string{"table records"}) {
+				t.Errorf("damaged: %v", list)
+			}
+			commit(state.Batch{Put: []state.Record{statetest.Record("build.oci.c")}})
+			if list := damaged(); !slices.Equal(list, []string{"table records"}) {
+				t.Errorf("damaged after another commit: %v", list)
+			}
+			commit(state.Batch{Delete: []string{"table records"}})
+			if list := damaged(); len(list) > 0 {
+				t.Errorf("damaged after it was accepted: %v", list)
+			}
+		})
 	}
 }

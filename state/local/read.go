@@ -24,13 +24,13 @@ func (t tables) snapshot(s *state.Snapshot) error {
 	if s.Serial = h.Serial; s.Serial > 0 {
 		s.Lineage = h.Lineage
 	}
-	if s.Records, err = readAll[state.Record](t, bucketRecords, "", &s.Damaged); err != nil {
+	if s.Records, err = readAll[state.Record](t, h, bucketRecords, "", &s.Damaged); err != nil {
 		return err
 	}
-	if s.Operations, err = readAll[state.Operation](t, bucketOperations, "operation ", &s.Damaged); err != nil {
+	if s.Operations, err = readAll[state.Operation](t, h, bucketOperations, "operation ", &s.Damaged); err != nil {
 		return err
 	}
-	outputs, err := readAll[json.RawMessage](t, bucketOutputs, "output ", &s.Damaged)
+	outputs, err := readAll[json.RawMessage](t, h, bucketOutputs, "output ", &s.Damaged)
 	if len(outputs) > 0 {
 		s.Outputs = outputs
 	}
@@ -53,7 +53,7 @@ func stores(b *bbolt.Bucket, prefix []byte) []stored {
 }
 
 // readAll reads a table. Items that are damaged are named with a prefix before their key.
-func readAll[T any](t tables, bucket []byte, prefix string, damaged *[]string) (map[string]T, error) {
+func readAll[T any](t tables, h head, bucket []byte, prefix string, damaged *[]string) (map[string]T, error) {
 	list := stores(t.Bucket(bucket), nil)
 	values, errs, err := decode[T](t, bucket, list)
 	if err != nil {
@@ -67,6 +67,7 @@ func readAll[T any](t tables, bucket []byte, prefix string, damaged *[]string) (
 		}
 		out[string(s.key)] = values[i]
 	}
+	t.check(h, bucket, list, len(out) < len(list), damaged)
 	return out, nil
 }
 
@@ -116,6 +117,9 @@ func (t tables) history(address string) (out []state.Revision, damaged []string,
 			values[i].Record.Address = of
 		}
 		out = append(out, values[i])
+	}
+	if h, err := t.head(); err == nil && address == "" {
+		t.check(h, bucketHistory, list, len(damaged) > 0, &damaged)
 	}
 	slices.SortStableFunc(out, func(a, b state.Revision) int {
 		return cmp.Or(cmp.Compare(a.Record.Address, b.Record.Address), cmp.Compare(b.Number, a.Number))

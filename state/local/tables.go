@@ -35,16 +35,11 @@ var (
 	keySerial1  = []byte("serial")
 )
 
-// head is what is known of the state as a whole.
-type head struct {
-	Lineage string `json:"lineage"`
-	Serial  uint64 `json:"serial"`
-}
-
 // tables is a transaction on a file of a known format. What is written is always of the newest.
 type tables struct {
 	*bbolt.Tx
 	format uint64
+	sums   sums // of a transaction that writes items; they go into the head at its end
 }
 
 // open looks whether the file is a state that this davit can read.
@@ -53,7 +48,7 @@ func open(tx *bbolt.Tx, path string) (tables, error) {
 	if meta == nil {
 		return tables{}, errors.New("the file is a database, but no davit state")
 	}
-	t := tables{tx, number(meta.Get(keyFormat))}
+	t := tables{Tx: tx, format: number(meta.Get(keyFormat))}
 	switch {
 	case t.format > state.Format:
 		return t, &state.FormatError{Where: path, Got: int(t.format), Know: state.Format} //nolint:gosec // a format is a small number
@@ -75,7 +70,7 @@ func begin(tx *bbolt.Tx) error {
 			return err
 		}
 	}
-	t := tables{tx, state.Format}
+	t := tables{Tx: tx, format: state.Format}
 	return errors.Join(tx.Bucket(bucketMeta).Put(keyFormat, binary.BigEndian.AppendUint64(nil, state.Format)),
 		t.put(bucketMeta, keyHead, head{Lineage: uuid.NewString()}))
 }
@@ -112,18 +107,6 @@ func unseal1(b []byte, into any) error {
 		return seal.ErrDamaged
 	}
 	return json.Unmarshal(b[4:], into)
-}
-
-// head returns lineage and serial.
-func (t tables) head() (h head, err error) {
-	meta := t.Bucket(bucketMeta)
-	if t.format == 1 {
-		return head{Lineage: string(meta.Get(keyLineage1)), Serial: number(meta.Get(keySerial1))}, nil
-	}
-	if t.unseal(bucketMeta, keyHead, meta.Get(keyHead), &h) != nil {
-		return h, errors.New("the file is damaged: its lineage and serial cannot be read; put a backup in its place, or move it away and push an archive with davit state push")
-	}
-	return h, nil
 }
 
 // token returns the newest fencing token. It counts up; when it cannot be read, it goes on from the time

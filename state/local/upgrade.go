@@ -56,7 +56,7 @@ func (t tables) upgrade(now time.Time) (tables, error) {
 		return t, err
 	}
 	token := t.token(func() uint64 { return uint64(now.UnixNano()) }) //nolint:gosec // after 1970
-	next := tables{t.Tx, state.Format}
+	next := tables{Tx: t.Tx, format: state.Format, sums: sums{}}
 	if t.Bucket(bucketHistory) == nil {
 		if _, err := t.CreateBucket(bucketHistory); err != nil {
 			return t, err
@@ -75,6 +75,10 @@ func (t tables) upgrade(now time.Time) (tables, error) {
 	if err != nil {
 		return t, err
 	}
+	for _, bucket := range items {
+		next.recount(bucket)
+	}
+	h.Tables = next.sums
 	meta := t.Bucket(bucketMeta)
 	return next, errors.Join(
 		meta.Put(keyFormat, binary.BigEndian.AppendUint64(nil, state.Format)),

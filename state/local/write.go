@@ -13,27 +13,32 @@ func (t tables) write(b state.Batch) (uint64, error) {
 	if err != nil {
 		return 0, err
 	}
+	if t.sums = h.Tables; t.sums == nil {
+		t.sums = sums{}
+	}
 	if err := t.move(b.Move); err != nil {
 		return 0, err
 	}
-	records, operations := t.Bucket(bucketRecords), t.Bucket(bucketOperations)
 	for _, d := range b.Delete {
-		if err := records.Delete([]byte(d)); err != nil {
+		if bucket, ok := damagedTable(d); ok {
+			t.recount(bucket)
+		}
+		if err := t.remove(bucketRecords, []byte(d)); err != nil {
 			return 0, err
 		}
 	}
 	for _, r := range b.Put {
-		if err := t.put(bucketRecords, []byte(r.Address), r); err != nil {
+		if err := t.set(bucketRecords, []byte(r.Address), r); err != nil {
 			return 0, fmt.Errorf("record %s: %w", r.Address, err)
 		}
 	}
 	for _, id := range b.End {
-		if err := operations.Delete([]byte(id)); err != nil {
+		if err := t.remove(bucketOperations, []byte(id)); err != nil {
 			return 0, err
 		}
 	}
 	for _, o := range b.Begin {
-		if err := t.put(bucketOperations, []byte(o.ID), o); err != nil {
+		if err := t.set(bucketOperations, []byte(o.ID), o); err != nil {
 			return 0, fmt.Errorf("operation %s: %w", o.ID, err)
 		}
 	}
@@ -42,7 +47,7 @@ func (t tables) write(b state.Batch) (uint64, error) {
 			return 0, err
 		}
 		for name, v := range b.Outputs {
-			if err := t.put(bucketOutputs, []byte(name), v); err != nil {
+			if err := t.set(bucketOutputs, []byte(name), v); err != nil {
 				return 0, fmt.Errorf("output %s: %w", name, err)
 			}
 		}
@@ -53,6 +58,7 @@ func (t tables) write(b state.Batch) (uint64, error) {
 		}
 	}
 	h.Serial++
+	h.Tables = t.sums
 	return h.Serial, t.put(bucketMeta, keyHead, h)
 }
 
@@ -64,6 +70,7 @@ func (t tables) empty(bucket []byte) error {
 		}
 	}
 	_, err := t.CreateBucket(bucket)
+	t.sums[string(bucket)] = sum{}
 	return err
 }
 
@@ -75,12 +82,12 @@ func (t tables) appendRevision(r state.Revision) error {
 		r.Number = number(keys[n-1][len(keys[n-1])-8:]) + 1
 	}
 	for len(keys) >= state.KeepRevisions {
-		if err := history.Delete(keys[0]); err != nil {
+		if err := t.remove(bucketHistory, keys[0]); err != nil {
 			return err
 		}
 		keys = keys[1:]
 	}
-	return t.put(bucketHistory, historyKey(r.Record.Address, r.Number), r)
+	return t.set(bucketHistory, historyKey(r.Record.Address, r.Number), r)
 }
 
 // moving is a record on its way, with its revisions as they are stored.
@@ -123,13 +130,13 @@ func (t tables) move(moves []state.Move) error {
 
 // takeOut deletes a record and its history, and returns the revisions as they were stored.
 func (t tables) takeOut(address string) (map[uint64][]byte, error) {
-	if err := t.Bucket(bucketRecords).Delete([]byte(address)); err != nil {
+	if err := t.remove(bucketRecords, []byte(address)); err != nil {
 		return nil, err
 	}
 	history, out := t.Bucket(bucketHistory), map[uint64][]byte{}
 	for _, k := range revisions(history, address) {
 		out[number(k[len(k)-8:])] = bytes.Clone(history.Get(k))
-		if err := history.Delete(k); err != nil {
+		if err := t.remove(bucketHistory, k); err != nil {
 			return nil, err
 		}
 	}
@@ -138,7 +145,7 @@ func (t tables) takeOut(address string) (map[uint64][]byte, error) {
 
 func (t tables) putIn(x moving) error {
 	x.record.Address = x.To
-	if err := t.put(bucketRecords, []byte(x.To), x.record); err != nil {
+	if err := t.set(bucketRecords, []byte(x.To), x.record); err != nil {
 		return err
 	}
 	for n, b := range x.history {
@@ -146,13 +153,13 @@ func (t tables) putIn(x moving) error {
 		var r state.Revision
 		if t.unseal(bucketHistory, from, b, &r) != nil {
 			// It goes along as it is. Its checksum does not hold there either.
-			if err := t.Bucket(bucketHistory).Put(to, b); err != nil {
+			if err := t.setSealed(bucketHistory, to, b); err != nil {
 				return err
 			}
 			continue
 		}
 		r.Record.Address = x.To
-		if err := t.put(bucketHistory, to, r); err != nil {
+		if err := t.set(bucketHistory, to, r); err != nil {
 			return err
 		}
 	}
@@ -161,30 +168,31 @@ func (t tables) putIn(x moving) error {
 
 // replace writes a whole state over what is there.
 func (t tables) replace(a *state.Archive) error {
+	t.sums = sums{}
 	for _, name := range items {
 		if err := t.empty(name); err != nil {
 			return err
 		}
 	}
 	for address, r := range a.Records {
-		if err := t.put(bucketRecords, []byte(address), r); err != nil {
+		if err := t.set(bucketRecords, []byte(address), r); err != nil {
 			return fmt.Errorf("record %s: %w", address, err)
 		}
 	}
 	for id, o := range a.Operations {
-		if err := t.put(bucketOperations, []byte(id), o); err != nil {
+		if err := t.set(bucketOperations, []byte(id), o); err != nil {
 			return fmt.Errorf("operation %s: %w", id, err)
 		}
 	}
 	for name, o := range a.Outputs {
-		if err := t.put(bucketOutputs, []byte(name), o); err != nil {
+		if err := t.set(bucketOutputs, []byte(name), o); err != nil {
 			return fmt.Errorf("output %s: %w", name, err)
 		}
 	}
 	for _, r := range state.SortHistory(a.History) {
-		if err := t.put(bucketHistory, historyKey(r.Record.Address, r.Number), r); err != nil {
+		if err := t.set(bucketHistory, historyKey(r.Record.Address, r.Number), r); err != nil {
 			return fmt.Errorf("revision %d of %s: %w", r.Number, r.Record.Address, err)
 		}
 	}
-	return t.put(bucketMeta, keyHead, head{Lineage: a.Lineage, Serial: a.Serial})
+	return t.put(bucketMeta, keyHead, head{Lineage: a.Lineage, Serial: a.Serial, Tables: t.sums})
 }

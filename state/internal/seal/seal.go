@@ -33,11 +33,22 @@ func Seal(place string, v any) ([]byte, error) {
 // Open reads the stored form of what was sealed at the same place. It fails with ErrDamaged, or
 // with the decoder's error, and then into holds nothing of use.
 func Open(place string, b []byte, into any) error {
-	if len(b) < 4 || binary.BigEndian.Uint32(b) != sum(place, b[4:]) {
+	if !Holds(place, b) {
 		return ErrDamaged
 	}
 	return json.Unmarshal(b[4:], into)
 }
+
+// Sum returns the checksum that an item is stored with, whether it holds or not.
+func Sum(b []byte) uint32 {
+	if len(b) < 4 {
+		return 0
+	}
+	return binary.BigEndian.Uint32(b)
+}
+
+// Holds tells whether an item is what was written at its place.
+func Holds(place string, b []byte) bool { return len(b) >= 4 && Sum(b) == sum(place, b[4:]) }
 
 func sum(place string, b []byte) uint32 {
 	return crc32.Update(crc32.Checksum(append([]byte(place), 0), castagnoli), castagnoli, b)
