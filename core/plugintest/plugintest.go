@@ -210,6 +210,7 @@ var typeChecks = []typeCheck{
 	{"secrets", nil, (*trial).secrets},
 }
 
-var plannedKinds = []string{"source", "image", "policy", "build", "application"}
+// plannedKinds are those whose instances are planned: what is only told of something has none of these checks.
+var plannedKinds = []string{"source", "image", "policy", "build", "application", "update"}
 
 var managedKinds = []string{"build", "application"}
