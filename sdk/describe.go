@@ -48,7 +48,7 @@ func (t *typeInfo) describe() (*pluginv1.Type, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &pluginv1.Type{Kind: t.kind, Name: t.name, Description: t.description, Config: config, Outputs: outputs, CannotRecover: t.cannotRecover, CanImport: t.imported != nil}, nil
+	return &pluginv1.Type{Kind: t.kind, Name: t.name, Description: t.description, Config: config, Outputs: outputs, CannotRecover: t.cannotRecover, CanImport: t.imported != nil, CanWatch: t.watch != nil}, nil
 }
 
 func (o *object) describe() (*pluginv1.Block, error) {

@@ -18,10 +18,11 @@ var allowed = map[string][]string{
 	"plugins":    {"plugins", "internal", "sdk", "schemas"},
 	"internal":   {"internal", "sdk", "schemas"}, // what core and plugins share: registries
 	"sdk":        {"sdk", "schemas"},
-	"state":      {"state"},
+	"state":      {"state", "schemas"},
 	"schemas":    {"schemas"},
 	"examples":   {"sdk"},
-	"acceptance": {"acceptance"},
+	"acceptance": {"acceptance", "state"},
+	"docs":       {"core", "sdk", "schemas"}, // tests of what the pages say
 }
 
 // foreign are libraries that a part must not know.

@@ -24,6 +24,8 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
 		"davit":      main,
 		"testplugin": func() { sdk.Serve(testPlugin()) },
+		"badplugin":  serveBadPlugin,
+		"killplugin": func() { sdk.Serve(killPlugin()) },
 		"noplugin":   func() { _, _ = os.Stdout.WriteString("hello there\n") },
 	})
 }

@@ -108,7 +108,8 @@ type session struct {
 	host   *pluginhost.Host
 	store  state.Store
 
-	unsettled bool // state has operations that were cut off
+	unsettled bool            // state has operations that were cut off
+	trouble   hcl.Diagnostics // why planning failed
 }
 
 func (s *session) close() {

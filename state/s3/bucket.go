@@ -137,7 +137,7 @@ func (b *bucket) failed(err error) error {
 		return objects.ErrConflict
 	case code == "NoSuchBucket":
 		return objects.Permanent(fmt.Errorf("there is no bucket %s: make it first", b.bucket))
-	case status == http.StatusNotFound:
+	case status == http.StatusNotFound && (code == "NoSuchKey" || code == "NotFound"):
 		return objects.ErrNotFound
 	case status == http.StatusTooManyRequests, status == http.StatusServiceUnavailable, status == http.StatusConflict,
 		code == "RequestTimeTooSkewed", code == "RequestTimeout", code == "SlowDown":

@@ -321,8 +321,11 @@ func chronicle(all, written contents, address string) (list []state.Revision, da
 
 // Unlock implements state.Store.
 func (s *Store) Unlock(ctx context.Context, id string) error {
-	for {
+	for try := 0; ; try++ {
 		h, version, err := s.head(ctx)
+		if err == nil && try == contention {
+			err = errContention
+		}
 		if err != nil {
 			return s.failed("unlocking", err)
 		}
