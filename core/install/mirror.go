@@ -31,7 +31,9 @@ const (
 	maxManifest    = 16 << 20 // bytes
 )
 
-func inMirror(repo name.Repository) string { return path.Join(repo.RegistryStr(), repo.RepositoryStr()) }
+func inMirror(repo name.Repository) string {
+	return path.Join(repo.RegistryStr(), repo.RepositoryStr())
+}
 
 func platformFolder(platform string) string { return strings.ReplaceAll(platform, "/", "_") }
 

@@ -22,7 +22,9 @@ type Source struct {
 const example = `It is a path such as "./plugins/telegram", or "oci://registry.example.com/davit/telegram".`
 
 // Fetched tells whether a source is one that plugins are fetched from, and not a path.
-func Fetched(source string) bool { return strings.Contains(source, "://") || strings.Contains(source, "::") }
+func Fetched(source string) bool {
+	return strings.Contains(source, "://") || strings.Contains(source, "::")
+}
 
 // The grammar of the OCI distribution specification, which leaves no way for "..".
 var rePath = regexp.MustCompile(`^[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*$`)
