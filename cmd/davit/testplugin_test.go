@@ -15,7 +15,11 @@ import (
 
 // testPlugin is a plugin whose effects are files, and whose misbehaviour is configured.
 func testPlugin() *sdk.Plugin {
-	return sdk.New("test", "1.2.0", sdk.Source("text", text{}), sdk.Application("file", file{}), sdk.Notification("log", logged{}))
+	version := "1.2.0"
+	if v := os.Getenv("TESTPLUGIN_VERSION"); v != "" {
+		version = v
+	}
+	return sdk.New("test", version, sdk.Source("text", text{}), sdk.Application("file", file{}), sdk.Notification("log", logged{}))
 }
 
 type logConfig struct {

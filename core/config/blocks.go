@@ -260,8 +260,8 @@ var (
 		Blocks:     []hcl.BlockHeaderSchema{{Type: "required_plugins"}, {Type: "state", LabelNames: []string{"type"}}},
 	}
 	pluginType = cty.ObjectWithOptionalAttrs(map[string]cty.Type{
-		"source": cty.String, "version": cty.String, "env": cty.List(cty.String),
-	}, []string{"version", "env"})
+		"source": cty.String, "version": cty.String, "env": cty.List(cty.String), "public_key": cty.String,
+	}, []string{"version", "env", "public_key"})
 )
 
 func (s *Stack) addSettings(block *hclsyntax.Block) hcl.Diagnostics {
@@ -293,9 +293,10 @@ func (s *Stack) addPlugin(a *hcl.Attribute) hcl.Diagnostics {
 		return duplicate("plugin "+a.Name, a.NameRange, old.Range)
 	}
 	var p struct {
-		Source  string   `cty:"source"`
-		Version *string  `cty:"version"`
-		Env     []string `cty:"env"`
+		Source    string   `cty:"source"`
+		Version   *string  `cty:"version"`
+		Env       []string `cty:"env"`
+		PublicKey *string  `cty:"public_key"`
 	}
 	v, diags := a.Expr.Value(nil)
 	if diags.HasErrors() {
@@ -308,6 +309,9 @@ func (s *Stack) addPlugin(a *hcl.Attribute) hcl.Diagnostics {
 	r := &RequiredPlugin{Name: a.Name, Source: p.Source, Env: p.Env, Range: a.Range}
 	if p.Version != nil {
 		r.Version = *p.Version
+	}
+	if p.PublicKey != nil {
+		r.PublicKey = *p.PublicKey
 	}
 	s.Settings.Plugins[a.Name] = r
 	return diags

@@ -68,11 +68,12 @@ type Settings struct {
 
 // RequiredPlugin is an entry of required_plugins.
 type RequiredPlugin struct {
-	Name    string
-	Source  string // a path of an executable
-	Version string // constraint
-	Env     []string
-	Range   hcl.Range
+	Name      string
+	Source    string // a path of an executable, or oci://REPOSITORY[:TAG][@DIGEST]
+	Version   string // constraint
+	Env       []string
+	PublicKey string // that the plugin is signed with: a path, or the key in PEM form
+	Range     hcl.Range
 }
 
 // StateBlock says where the state is.
