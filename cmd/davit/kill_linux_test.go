@@ -69,6 +69,7 @@ func TestKilledApply(t *testing.T) {
 	}
 	for _, e := range p.Effects {
 		t.Run(e, func(t *testing.T) {
+			t.Parallel()
 			k := newKilling(t, p, e, seed)
 			for k.kills() < kills {
 				k.round(k.newStack(), kills)
@@ -238,7 +239,7 @@ func (k *killing) runAndKill(dir string) (done bool) {
 // moment chooses when to kill: after some time, or when some more has been done.
 func (k *killing) moment(dir string, begun time.Time) func() bool {
 	after := time.Duration(k.rand.Int64N(int64(k.full)))
-	steps := int64(k.rand.IntN(3 * perRound / 2))
+	steps := int64(k.rand.IntN(perRound / 2))
 	journal := filepath.Join(dir, "journal")
 	size := func() int64 {
 		info, err := os.Stat(journal)
@@ -247,7 +248,7 @@ func (k *killing) moment(dir string, begun time.Time) func() bool {
 		}
 		return info.Size()
 	}
-	if k.rand.IntN(3) == 0 || k.place.Stacks != nil {
+	if k.rand.IntN(4) == 0 || k.place.Stacks != nil {
 		return func() bool { return time.Since(begun) > after }
 	}
 	before := size()
