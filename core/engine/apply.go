@@ -90,7 +90,9 @@ func (e *Engine) Apply(ctx context.Context, p *plan.Plan, opts ApplyOptions) (*e
 	if a.soft == nil {
 		a.soft = ctx
 	}
-	a.walk(ctx)
+	work, stop := a.whileHeld(ctx)
+	defer stop()
+	a.walk(work)
 	a.finish()
 	a.emit(event.Event{Type: event.Summary, Result: &a.result})
 	return &a.result, a.diags

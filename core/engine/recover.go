@@ -8,6 +8,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/davit-sh/davit/core/diag"
 	"github.com/davit-sh/davit/core/plan"
 	"github.com/davit-sh/davit/state"
 )
@@ -79,6 +80,32 @@ func settle(ctx context.Context, lease state.Lease, s *state.Snapshot, moves []p
 		s = moved(s, now)
 	}
 	return s, nil
+}
+
+// whileHeld is a context that ends, as the soft one does then, when the lease is lost: somebody else may be about to do
+// the same work.
+func (a *applying) whileHeld(ctx context.Context) (work context.Context, stop func()) {
+	work, cancelWork := context.WithCancel(ctx)
+	soft, cancelSoft := context.WithCancel(a.soft)
+	a.soft = soft
+	over, watching := make(chan struct{}), sync.WaitGroup{}
+	watching.Go(func() {
+		select {
+		case <-over:
+		case <-a.lease.Lost():
+			cancelSoft()
+			cancelWork()
+			a.report(diag.Plain("The lock on the state was lost",
+				"This process was suspended, or could not reach the state, for so long that the lock expired. It has stopped; another process may have taken over. "+
+					"What it was working on is found again by the next run: run davit plan to see where things are."))
+		}
+	})
+	return work, func() {
+		close(over)
+		watching.Wait()
+		cancelSoft()
+		cancelWork()
+	}
 }
 
 // checkpointOf is a checkpoint in the form of state.
