@@ -38,6 +38,7 @@ generate: ## write generated code again (needs protoc)
 	$(GO) build -modfile=.ci/tools/go.mod -o bin/ google.golang.org/protobuf/cmd/protoc-gen-go google.golang.org/grpc/cmd/protoc-gen-go-grpc
 	PATH=$(CURDIR)/bin:$$PATH protoc -I . --go_out=. --go_opt=paths=source_relative \
 		--go-grpc_out=. --go-grpc_opt=paths=source_relative schemas/plugin/v1/plugin.proto
+	cp schemas/plugin/v1/plugin.proto examples/plugins/http-source/
 	$(GO) test ./cmd/davit -run TestReferencePagesAreUpToDate -update
 
 lint: ## check the style

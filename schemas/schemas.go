@@ -14,6 +14,8 @@ var (
 	State []byte
 	//go:embed validate.schema.json
 	Validate []byte
+	//go:embed schema.schema.json
+	Schema []byte
 	//go:embed version.schema.json
 	Version []byte
 )

@@ -7,7 +7,6 @@ import (
 	"reflect"
 	"sync"
 
-	"github.com/zclconf/go-cty/cty"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -99,9 +98,13 @@ func (a *applying) whole(outputs reflect.Value) error {
 func (a *applying) read() (*applyCall, error) {
 	r := a.req
 	c := &applyCall{operation: r.GetOperation(), address: r.GetAddress(), action: actionOf(r.GetAction()), private: r.GetPlannedPrivate()}
-	var unknown []cty.Path
+	// Its rules were checked when it was planned.
+	var d *decoder
 	var err error
-	if c.config, unknown, err = a.config.readConfig(r.GetConfig()); err != nil {
+	if c.config, d, err = a.config.read(r.GetConfig()); err == nil {
+		err = d.err()
+	}
+	if err != nil {
 		return nil, err
 	}
 	if c.prior, err = a.readRecord(r.GetPrior()); err != nil {
@@ -111,8 +114,8 @@ func (a *applying) read() (*applyCall, error) {
 		c.config = c.prior.config
 	}
 	switch {
-	case len(unknown) > 0:
-		return nil, fmt.Errorf("it cannot be applied: %s", notKnown(unknown))
+	case len(d.unknown) > 0:
+		return nil, fmt.Errorf("it cannot be applied: %s", notKnown(d.unknown))
 	case c.action == "":
 		return nil, fmt.Errorf("davit asked for the action %d, which this plugin does not know", r.GetAction())
 	case c.action == ActionDelete && c.prior == nil:

@@ -41,8 +41,10 @@ func (k form) null() cty.Value { return k.nothing }
 
 // decoder gathers what a value says that Go cannot hold.
 type decoder struct {
-	unknown []cty.Path // plain fields whose value is not known
-	errs    Errors
+	unknown    []cty.Path // plain fields whose value is not known
+	errs       Errors     // values that Go cannot hold
+	broken     Errors     // values that break a rule of their field
+	deprecated Errors     // warnings about fields that are set
 }
 
 func (d *decoder) fail(path cty.Path, format string, args ...any) {

@@ -47,7 +47,7 @@ func (c value) decode(d *decoder, v cty.Value, into reflect.Value, path cty.Path
 	default:
 		inner := &decoder{}
 		c.inner.decode(inner, v, x.set(valueKnown, ""), path)
-		d.errs = append(d.errs, inner.errs...)
+		d.errs, d.broken, d.deprecated = append(d.errs, inner.errs...), append(d.broken, inner.broken...), append(d.deprecated, inner.deprecated...)
 		if len(inner.unknown) > 0 { // unknown somewhere inside
 			x.set(valueUnknown, "").SetZero()
 		}

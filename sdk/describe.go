@@ -48,7 +48,7 @@ func (t *typeInfo) describe() (*pluginv1.Type, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &pluginv1.Type{Kind: t.kind, Name: t.name, Description: t.description, Config: config, Outputs: outputs, CannotRecover: t.cannotRecover, CanImport: t.imported != nil}, nil
+	return &pluginv1.Type{Kind: t.kind, Name: t.name, Description: t.description, Config: config, Outputs: outputs, CannotRecover: t.cannotRecover, CanImport: t.imported != nil, CanWatch: t.watch != nil}, nil
 }
 
 func (o *object) describe() (*pluginv1.Block, error) {
@@ -90,6 +90,7 @@ func (f *field) describe() (*pluginv1.Attribute, error) {
 		return nil, fmt.Errorf("%s: %w", f.name, err)
 	}
 	a := &pluginv1.Attribute{Name: f.name, Type: t, Required: !f.optional, Sensitive: f.sensitive, Description: f.doc, Deprecated: f.deprecated}
+	f.rule.describe(a)
 	if f.fallback != cty.NilVal {
 		j, err := ctyjson.Marshal(f.fallback, f.fallback.Type())
 		if err != nil {

@@ -140,6 +140,13 @@ func TestNotThere(t *testing.T) {
 		_, err = watch.Recv()
 	}
 	got["watch"] = status.Code(err)
+	watch, err = client.Watch(t.Context(), &pluginv1.WatchRequest{Instances: []*pluginv1.WatchedInstance{{Kind: "policy", Type: "first"}}})
+	if err == nil {
+		_, err = watch.Recv()
+	}
+	got["watch a policy"] = status.Code(err)
+	_, err = client.Notify(t.Context(), &pluginv1.NotifyRequest{Type: "x"})
+	got["notify"] = status.Code(err)
 	for name, r := range map[string]*pluginv1.ApplyRequest{"apply": {Kind: "build", Type: "x"}, "apply an image": {Kind: "image", Type: "tags"}} {
 		apply, err := client.Apply(t.Context(), r)
 		if err == nil {
@@ -148,7 +155,7 @@ func TestNotThere(t *testing.T) {
 		got[name] = status.Code(err)
 	}
 	want := map[string]codes.Code{
-		"validate": codes.NotFound, "resolve": codes.NotFound, "import": codes.NotFound, "watch": codes.Unimplemented,
+		"validate": codes.NotFound, "resolve": codes.NotFound, "import": codes.NotFound, "watch": codes.InvalidArgument, "watch a policy": codes.Unimplemented, "notify": codes.NotFound,
 		"apply": codes.NotFound, "apply an image": codes.InvalidArgument,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

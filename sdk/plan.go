@@ -89,7 +89,7 @@ func (p *planning) plan(ctx context.Context) (*pluginv1.PlanResult, error) {
 		return nil, errors.New(status.Convert(err).Message())
 	}
 	p.typ = t
-	c, unknown, err := p.read()
+	c, unknown, warnings, err := p.read()
 	if err != nil {
 		return nil, err
 	}
@@ -101,9 +101,8 @@ func (p *planning) plan(ctx context.Context) (*pluginv1.PlanResult, error) {
 		return nil, err
 	}
 	ctx = with(ctx, told)
-	var warnings Errors
 	if t.validate != nil && !c.destroy {
-		if warnings = findings(t.validate(ctx, c.config)); warnings.failed() {
+		if warnings = append(warnings, findings(t.validate(ctx, c.config))...); warnings.failed() {
 			return nil, warnings
 		}
 	}
@@ -121,25 +120,32 @@ func (p *planning) plan(ctx context.Context) (*pluginv1.PlanResult, error) {
 	return res, warnings
 }
 
-// read decodes the request.
-func (p *planning) read() (*planCall, []cty.Path, error) {
+// read decodes the request, and tells what is not known, and warnings.
+func (p *planning) read() (*planCall, []cty.Path, Errors, error) {
 	r := p.req
-	config, unknown, err := p.typ.config.readConfig(r.GetConfig())
+	config, d, err := p.typ.config.readConfig(r.GetConfig())
+	if r.GetDestroy() && len(d.broken) > 0 && err != nil {
+		err = d.err() // what exists can be deleted, whatever the rules are by now
+	}
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
+	}
+	unknown, warnings := d.unknown, d.deprecated
+	if r.GetDestroy() {
+		warnings = nil
 	}
 	c := &planCall{
 		address: r.GetAddress(), config: config, destroy: r.GetDestroy(), private: r.GetPlannedPrivate(),
 		candidates: Candidates{Tags: r.GetCandidates().GetTags(), Current: r.GetCandidates().GetCurrent()},
 	}
 	if c.prior, err = p.typ.readRecord(r.GetPrior()); err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	// A deletion goes by what was made.
 	if c.prior != nil && (r.GetConfig() == nil || c.destroy && len(unknown) > 0) {
 		c.config, unknown = c.prior.config, nil
 	}
-	return c, unknown, nil
+	return c, unknown, warnings, nil
 }
 
 // tell makes what the method finds in its context.

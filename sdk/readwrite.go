@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"reflect"
 
-	"github.com/zclconf/go-cty/cty"
-
 	pluginv1 "github.com/davit-sh/davit/schemas/plugin/v1"
 	"github.com/davit-sh/davit/sdk/wire"
 )
@@ -40,13 +38,14 @@ func (o *object) write(v reflect.Value) (*pluginv1.Value, error) {
 	return wire.Encode(c, o.nothing.Type())
 }
 
-// readConfig reads a configuration, and the attributes that are not known though they are no Values.
-func (o *object) readConfig(v *pluginv1.Value) (reflect.Value, []cty.Path, error) {
+// readConfig reads a configuration. The decoder tells which attributes are not known though they are no Values, and which are
+// deprecated.
+func (o *object) readConfig(v *pluginv1.Value) (reflect.Value, *decoder, error) {
 	config, d, err := o.read(v)
-	if err == nil {
-		err = d.err()
+	if found := append(d.errs, d.broken...); err == nil && len(found) > 0 {
+		err = found
 	}
-	return config, d.unknown, err
+	return config, d, err
 }
 
 // readRecord reads what state has of an instance, nil if it has nothing. A record that an older plugin

@@ -24,6 +24,7 @@ type field struct {
 	doc        string
 	deprecated string
 	fallback   cty.Value // NilVal: none
+	rule       *rule     // nil: none
 }
 
 // object is the codec of a struct.
@@ -58,6 +59,24 @@ func (o *object) decode(d *decoder, v cty.Value, into reflect.Value, path cty.Pa
 		if f.sensitive && len(d.errs) > before { // the messages have the value in them
 			d.errs = append(d.errs[:before], Errorf(stepsOf(append(path, f.step)), "this value is not of the form that it should have"))
 		}
+		if len(d.errs) == before {
+			f.judge(d, x, append(path, f.step))
+		}
+	}
+}
+
+// judge checks what the tags say of a value besides its type.
+func (f *field) judge(d *decoder, v cty.Value, path cty.Path) {
+	broken := f.rule.check(v, path)
+	if f.sensitive && len(broken) > 0 { // the messages have the value in them
+		broken = Errors{Errorf(stepsOf(path), "this value is not what it should be%s", f.rule.hidden())}
+	}
+	d.broken = append(d.broken, broken...)
+	unset := v.IsKnown() && (v.IsNull() || f.fallback != cty.NilVal && v.RawEquals(f.fallback))
+	if f.deprecated != "" && !unset {
+		d.deprecated = append(d.deprecated, &Error{
+			Summary: f.name + " is deprecated", Detail: f.deprecated, Code: "deprecated", Path: stepsOf(path), Warning: true,
+		})
 	}
 }
 
@@ -176,6 +195,12 @@ func (c *compiler) field(sf reflect.StructField, tag string, at place) (field, e
 	if f.codec, err = c.codec(sf.Type, inside); err != nil {
 		return f, err
 	}
+	if f.rule, err = parseRule(sf.Tag, f.codec.typ()); err != nil {
+		return f, err
+	}
+	if f.rule != nil && (f.block || at != inConfig) {
+		return f, errors.New("pattern, enum, min and max are for the attributes of a configuration and of blocks in it")
+	}
 	text, ok := sf.Tag.Lookup("default")
 	switch {
 	case f.block && structOf(f.codec) == nil:
@@ -185,6 +210,9 @@ func (c *compiler) field(sf reflect.StructField, tag string, at place) (field, e
 	case ok:
 		f.optional = true
 		f.fallback, err = parseDefault(text, f.codec, sf.Type)
+		if broken := f.rule.check(f.fallback, nil); err == nil && len(broken) > 0 {
+			err = fmt.Errorf("the default: %w", broken)
+		}
 	}
 	return f, err
 }

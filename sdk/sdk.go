@@ -19,6 +19,15 @@
 // unless it says optional, or has a default. Embedded structs are part of the struct that
 // embeds them; a field without a davit tag is the plugin's own.
 //
+// Further tags say what a value must be like: pattern (a regular expression), enum (the texts that there are, separated by
+// commas), min and max (of a number, or how long a text, list or map is); pattern and enum of a list or map are about each
+// element. They are in the schema and its reference, and checked before a method sees the value. A field with the tag
+// deprecated, which says what to use instead, warns when it is set:
+//
+//	Mode   string   `davit:"mode,optional" default:"min" enum:"min,max" doc:"What is kept."`
+//	Name   string   `davit:"name" pattern:"^[a-z]+$" max:"63" doc:"Its name."`
+//	Branch string   `davit:"branch,optional" deprecated:"Use ref instead." doc:"Branch to follow."`
+//
 // A field that is not a Value is always known when a method sees it: while a plan has
 // an unknown for such a field, the sdk answers for the plugin that the instance is
 // planned at apply. Put Value where a plan can say something useful without it.

@@ -73,12 +73,13 @@ func (s *server) Validate(ctx context.Context, r *pluginv1.ValidateRequest) (*pl
 		return nil, err
 	}
 	found := guard(r.GetKind()+" "+r.GetType(), func() error {
-		config, unknown, err := t.config.readConfig(r.GetConfig())
+		config, d, err := t.config.readConfig(r.GetConfig())
+		found := append(findings(err), d.deprecated...)
 		// A rule may look at any field, so it is asked only when all are known.
-		if err != nil || t.validate == nil || len(unknown) > 0 {
-			return err
+		if err == nil && t.validate != nil && len(d.unknown) == 0 {
+			found = append(found, findings(t.validate(with(ctx, s.calls()), config))...)
 		}
-		return t.validate(with(ctx, s.calls()), config)
+		return found
 	})
 	return &pluginv1.ValidateResponse{Diagnostics: diagnostics(found, t.config)}, nil
 }
@@ -90,12 +91,12 @@ func (s *server) Resolve(ctx context.Context, r *pluginv1.ResolveRequest) (*plug
 	}
 	out := &pluginv1.ResolveResponse{}
 	found := guard(r.GetAddress(), func() error {
-		config, unknown, err := t.config.readConfig(r.GetConfig())
+		config, d, err := t.config.readConfig(r.GetConfig())
 		if err != nil {
 			return err
 		}
-		if len(unknown) > 0 {
-			return fmt.Errorf("a tag cannot be looked at: %s", notKnown(unknown))
+		if len(d.unknown) > 0 {
+			return fmt.Errorf("a tag cannot be looked at: %s", notKnown(d.unknown))
 		}
 		res, err := t.resolve(with(ctx, s.calls()), config, r.GetTag())
 		out.Digest, out.Platforms = utf8(res.Digest), clean(res.Platforms)
@@ -119,12 +120,12 @@ func (s *server) Import(ctx context.Context, r *pluginv1.ImportRequest) (*plugin
 	}
 	out := &pluginv1.ImportResponse{}
 	found := guard(r.GetAddress(), func() error {
-		config, unknown, err := t.config.readConfig(r.GetConfig())
+		config, d, err := t.config.readConfig(r.GetConfig())
 		if err != nil {
 			return err
 		}
-		if len(unknown) > 0 {
-			return fmt.Errorf("it cannot be imported: %s", notKnown(unknown))
+		if len(d.unknown) > 0 {
+			return fmt.Errorf("it cannot be imported: %s", notKnown(d.unknown))
 		}
 		outputs, private, err := t.imported(with(ctx, s.calls()), r.GetAddress(), r.GetId(), config)
 		if err != nil {

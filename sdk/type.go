@@ -7,9 +7,9 @@ import (
 	"slices"
 )
 
-// Type is one type of a plugin, made by Source, Image, Policy, Build or Application.
+// Type is one type of a plugin, made by Source, Image, Policy, Build, Application or Notification.
 type Type interface {
-	// Kind returns "source", "image", "policy", "build" or "application".
+	// Kind returns "source", "image", "policy", "build", "application" or "notification".
 	Kind() string
 	// Name returns the block's first label.
 	Name() string
@@ -38,6 +38,8 @@ type typeInfo struct {
 	resolve         func(ctx context.Context, config reflect.Value, tag string) (Resolved, error)
 	apply           func(ctx context.Context, c *applyCall) error
 	imported        func(ctx context.Context, address, id string, config reflect.Value) (outputs reflect.Value, private []byte, err error)
+	notify          func(ctx context.Context, config reflect.Value, e Event) error
+	watch           func(ctx context.Context, config reflect.Value, changed func(reason string)) error
 	pointer         func(outputs reflect.Value) any // *O, for Prior and Pinned
 }
 
@@ -97,6 +99,8 @@ var reserved = map[string][]string{
 	"":       {"address", "for_each", "count", "depends_on", "lifecycle", "precondition", "postcondition"},
 	"image":  {"builds"},
 	"policy": {"image", "allow_older"},
+
+	"notification": {"on"},
 }
 
 func compile[C, O any](kind, name string, impl any, options []Option) *typeInfo {
@@ -109,6 +113,11 @@ func compile[C, O any](kind, name string, impl any, options []Option) *typeInfo 
 	}
 	if v, ok := impl.(Validator[C]); ok {
 		t.validate = func(ctx context.Context, c reflect.Value) error { return v.Validate(ctx, typed[C](c)) }
+	}
+	if w, ok := impl.(Watcher[C]); ok && kind != "policy" && kind != "notification" {
+		t.watch = func(ctx context.Context, c reflect.Value, changed func(string)) error {
+			return w.Watch(ctx, typed[C](c), changed)
+		}
 	}
 	t.pointer = func(v reflect.Value) any {
 		o := typed[O](v)

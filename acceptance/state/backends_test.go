@@ -1,8 +1,8 @@
+// Package state_test runs the remote state backends against real servers, over good connections and bad.
 package state_test
 
 import (
 	"crypto/rand"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -10,6 +10,7 @@ import (
 
 	"github.com/davit-sh/davit/state"
 	"github.com/davit-sh/davit/state/kubernetes"
+	"github.com/davit-sh/davit/state/remotetest"
 	"github.com/davit-sh/davit/state/s3"
 	"github.com/davit-sh/davit/state/statetest"
 )
@@ -49,9 +50,10 @@ func (p place) open(t testing.TB) state.Store {
 
 func TestConformance(t *testing.T) {
 	each(t, func(t *testing.T, fresh func(*testing.T) place) {
-		statetest.Run(t, func(t *testing.T) func() state.Store {
+		statetest.Run(t, func(t *testing.T) statetest.Backend {
 			p := fresh(t)
-			return func() state.Store { return p.open(t) }
+			p.ttl = 5 * time.Second
+			return remotetest.Backend(func() state.Store { return p.open(t) })
 		})
 	})
 }
@@ -83,5 +85,3 @@ func newKubernetes(t *testing.T) place {
 	t.Helper()
 	return place{kubernetes: &kubernetes.Config{Name: fresh("shop"), Namespace: "default", Kubeconfig: l.APIServer.Kubeconfig}}
 }
-
-var _ = os.Args

@@ -16,16 +16,19 @@ import (
 )
 
 func (a *app) initCmd() *cobra.Command {
-	var upgrade bool
+	var upgrade, migrate, reconfigure bool
 	cmd := &cobra.Command{
 		Use: "init", Short: "Find and verify plugins and modules, and write the lock file", Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return a.init(cmd, upgrade) },
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.init(cmd, upgrade, migrate, reconfigure) },
 	}
 	cmd.Flags().BoolVar(&upgrade, "upgrade", false, "take what there is now of plugins and modules, whatever the lock file says")
+	cmd.Flags().BoolVar(&migrate, "migrate-state", false, "copy the state to where the stack says now that it is, and compare")
+	cmd.Flags().BoolVar(&reconfigure, "reconfigure", false, "take the state that is where the stack says now, and leave the old one behind")
+	cmd.MarkFlagsMutuallyExclusive("migrate-state", "reconfigure")
 	return cmd
 }
 
-func (a *app) init(cmd *cobra.Command, upgrade bool) error {
+func (a *app) init(cmd *cobra.Command, upgrade, migrate, reconfigure bool) error {
 	dir, err := os.Getwd()
 	if err != nil {
 		return err
@@ -73,6 +76,9 @@ func (a *app) init(cmd *cobra.Command, upgrade bool) error {
 		fmt.Fprintf(a.out, "Plugin %s %s from %s\n", name, l.Version, l.Source)
 	}
 	if err := writeLock(dir, lock); err != nil {
+		return err
+	}
+	if err := a.initState(cmd.Context(), stack, migrate, reconfigure); err != nil {
 		return err
 	}
 	fmt.Fprintf(a.out, "Ready: %d built-in plugins, %d others. Next: davit plan\n", len(builtins), len(lock.Plugins))

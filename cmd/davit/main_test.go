@@ -24,6 +24,8 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
 		"davit":      main,
 		"testplugin": func() { sdk.Serve(testPlugin()) },
+		"badplugin":  serveBadPlugin,
+		"killplugin": func() { sdk.Serve(killPlugin()) },
 		"noplugin":   func() { _, _ = os.Stdout.WriteString("hello there\n") },
 	})
 }
@@ -104,7 +106,7 @@ func fill(ts *testscript.TestScript, _ bool, args []string) {
 // valid FILE SCHEMA checks a JSON file, or the standard output of the last command, against a published schema; with
 // LINES as a third argument, each line of it.
 func valid(ts *testscript.TestScript, _ bool, args []string) {
-	published := map[string][]byte{"plan": schemas.Plan, "event": schemas.Event, "state": schemas.State, "validate": schemas.Validate, "version": schemas.Version}
+	published := map[string][]byte{"plan": schemas.Plan, "event": schemas.Event, "state": schemas.State, "validate": schemas.Validate, "schema": schemas.Schema, "version": schemas.Version}
 	compiler := jsonschema.NewCompiler()
 	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(published[args[1]]))
 	ts.Check(err)

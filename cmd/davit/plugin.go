@@ -28,6 +28,6 @@ func (a *app) pluginCmd() *cobra.Command {
 		Use: "guard", Short: "End the plugins' children when davit is killed; davit starts it by itself", Args: cobra.NoArgs, Hidden: true,
 		Run: func(*cobra.Command, []string) { pluginhost.Guard(os.Stdin) },
 	})
-	cmd.AddCommand(a.pluginTestCmd(), a.pluginRunCmd())
+	cmd.AddCommand(a.pluginTestCmd(), a.pluginRunCmd(), a.pluginNewCmd())
 	return cmd
 }

@@ -1,30 +1,118 @@
 package main
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
-	"github.com/zclconf/go-cty/cty/json"
+	ctyjson "github.com/zclconf/go-cty/cty/json"
 
+	"github.com/davit-sh/davit/core/pluginhost"
 	pluginv1 "github.com/davit-sh/davit/schemas/plugin/v1"
 )
 
-func (a *app) schemaCmd() *cobra.Command {
-	return &cobra.Command{
-		Use: "schema [PLUGIN]", Short: "Print the reference of the built-in types as Markdown", Args: cobra.MaximumNArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
-			for _, name := range sortedKeys(builtins) {
-				if len(args) == 0 || args[0] == name {
-					writeReference(a.out, builtins[name](version).Describe())
-				}
-			}
-			return nil
-		},
-	}
+// schemaFlags are the flags of schema.
+type schemaFlags struct {
+	markdown, json bool
+	out            string
 }
+
+func (a *app) schemaCmd() *cobra.Command {
+	var f schemaFlags
+	cmd := &cobra.Command{
+		Use: "schema [PLUGIN|PATH]...", Short: "Print the reference of plugins' types",
+		Long: "Schema prints what blocks there are and what their arguments and outputs are: of all built-in plugins, of those that are named, or\n" +
+			"of one from outside, by its path.",
+		RunE: func(cmd *cobra.Command, args []string) error { return a.schema(cmd, &f, args) },
+	}
+	cmd.Flags().BoolVar(&f.markdown, "markdown", false, "print pages of Markdown; it does so without -json as well")
+	cmd.Flags().BoolVar(&f.json, "json", false, "print JSON: schemas/schema.schema.json")
+	cmd.Flags().StringVar(&f.out, "out", "", "write a page NAME.md of each plugin into this `folder` instead")
+	cmd.MarkFlagsMutuallyExclusive("markdown", "json")
+	cmd.MarkFlagsMutuallyExclusive("out", "json")
+	return cmd
+}
+
+func (a *app) schema(cmd *cobra.Command, f *schemaFlags, args []string) error {
+	if len(args) == 0 {
+		args = sortedKeys(builtins)
+	}
+	var list []*pluginv1.DescribeResponse
+	for _, arg := range args {
+		d, err := a.describeOne(cmd, arg)
+		if err != nil {
+			return err
+		}
+		list = append(list, d)
+	}
+	if f.json {
+		return writeSchemaJSON(a.out, list)
+	}
+	for _, d := range list {
+		if f.out == "" {
+			writeReference(a.out, d)
+			continue
+		}
+		var b bytes.Buffer
+		writeReference(&b, d)
+		if err := os.MkdirAll(f.out, 0o755); err != nil { //nolint:gosec // pages for all to read
+			return err
+		}
+		page := filepath.Join(f.out, d.GetName()+".md")
+		if err := os.WriteFile(page, b.Bytes(), 0o644); err != nil { //nolint:gosec // as above
+			return err
+		}
+		fmt.Fprintln(a.out, page)
+	}
+	return nil
+}
+
+// describeOne asks a plugin, built in or at a path, what it is.
+func (a *app) describeOne(cmd *cobra.Command, arg string) (*pluginv1.DescribeResponse, error) {
+	if plugin := builtins[arg]; plugin != nil {
+		return plugin(version).Describe(), nil
+	}
+	if _, err := os.Stat(arg); err != nil {
+		return nil, fmt.Errorf("%q is neither a built-in plugin (%s) nor a file", arg, strings.Join(sortedKeys(builtins), ", "))
+	}
+	path, err := pluginPath(arg)
+	if err != nil {
+		return nil, err
+	}
+	examples, err := pluginExamples("", path)
+	if err != nil {
+		return nil, err
+	}
+	host := pluginhost.New(pluginhost.Options{Version: version, Plugins: map[string]pluginhost.Executable{"it": {Path: path, Args: examples.Args, Env: examples.Env}}})
+	defer host.Close()
+	client, err := host.Client(cmd.Context(), "it")
+	if err != nil {
+		return nil, err
+	}
+	d, err := client.Describe(cmd.Context())
+	if err == nil && (d.GetName() == "" || d.GetName() != filepath.Base(d.GetName())) {
+		return nil, fmt.Errorf("the plugin %s calls itself %q, which is no name", arg, d.GetName())
+	}
+	return d, err
+}
+
+// ownAttributes are what davit adds to the blocks of a kind.
+var ownAttributes = map[string][]schemaAttribute{
+	"image": {{Name: "builds", Type: json.RawMessage(`"dynamic"`), Description: "Builds whose tags are candidates already while they are only planned."}},
+	"policy": {
+		{Name: "image", Type: json.RawMessage(`"dynamic"`), Required: true, Description: "What to choose from."},
+		{Name: "allow_older", Type: json.RawMessage(`"bool"`), Default: json.RawMessage(`false`), Description: "Let the choice go backwards when the chosen tag was withdrawn."},
+	},
+}
+
+// ownTypes are how people know the types of those attributes.
+var ownTypes = map[string]string{"builds": "list of builds", "image": "a whole image", "allow_older": "bool"}
 
 // writeReference writes the reference page of a plugin.
 func writeReference(w io.Writer, d *pluginv1.DescribeResponse) {
@@ -32,15 +120,22 @@ func writeReference(w io.Writer, d *pluginv1.DescribeResponse) {
 	for _, t := range d.GetTypes() {
 		fmt.Fprintf(w, "\n## %s %q\n\n%s\n\n### Arguments\n\n", t.GetKind(), t.GetName(), t.GetDescription())
 		writeBlock(w, t.GetConfig(), "")
-		switch t.GetKind() {
-		case "image":
-			fmt.Fprint(w, "- `builds`: list of builds, optional. Builds whose tags are candidates already while they are only planned.\n")
-		case "policy":
-			fmt.Fprint(w, "- `image`: a whole image, **required**. What to choose from.\n- `allow_older`: bool, optional, default `false`. Let the choice go backwards when the chosen tag was withdrawn.\n")
+		for _, own := range ownAttributes[t.GetKind()] {
+			fmt.Fprintf(w, "- `%s`: %s%s. %s\n", own.Name, ownTypes[own.Name], ownNotes(own), own.Description)
 		}
 		fmt.Fprint(w, "\n### Outputs\n\n")
 		writeBlock(w, optional(t.GetOutputs()), "")
 	}
+}
+
+func ownNotes(a schemaAttribute) string {
+	switch {
+	case a.Required:
+		return ", **required**"
+	case a.Default != nil:
+		return ", optional, default `" + string(a.Default) + "`"
+	}
+	return ", optional"
 }
 
 func writeBlock(w io.Writer, b *pluginv1.Block, indent string) {
@@ -55,8 +150,13 @@ func writeBlock(w io.Writer, b *pluginv1.Block, indent string) {
 	}
 	for _, n := range b.GetBlocks() {
 		many := "at most one"
-		if n.GetNesting() == pluginv1.NestedBlock_NESTING_LIST {
+		switch list := n.GetNesting() == pluginv1.NestedBlock_NESTING_LIST; {
+		case list && n.GetRequired():
+			many = "at least one"
+		case list:
 			many = "any number"
+		case n.GetRequired():
+			many = "**required**"
 		}
 		fmt.Fprintf(w, "%s- block `%s`, %s. %s\n", indent, n.GetName(), many, n.GetDescription())
 		writeBlock(w, n.GetBlock(), indent+"  ")
@@ -83,12 +183,27 @@ func notes(a *pluginv1.Attribute) []string {
 	if a.GetSensitive() {
 		list = append(list, "sensitive")
 	}
+	if e := a.GetEnum(); len(e) > 0 {
+		list = append(list, "one of `"+strings.Join(e, "`, `")+"`")
+	}
+	if p := a.GetPattern(); p != "" {
+		list = append(list, "matches `"+p+"`")
+	}
+	if a.Min != nil {
+		list = append(list, fmt.Sprintf("at least %v", a.GetMin()))
+	}
+	if a.Max != nil {
+		list = append(list, fmt.Sprintf("at most %v", a.GetMax()))
+	}
+	if d := a.GetDeprecated(); d != "" {
+		list = append(list, "**deprecated**: "+strings.TrimSuffix(d, "."))
+	}
 	return list
 }
 
 // typeName writes a type as the language does; what takes a whole block says so by its attributes.
 func typeName(raw []byte) string {
-	t, err := json.UnmarshalType(raw)
+	t, err := ctyjson.UnmarshalType(raw)
 	if err != nil {
 		return "any"
 	}

@@ -25,7 +25,6 @@ import (
 	"github.com/davit-sh/davit/core/pluginhost"
 	"github.com/davit-sh/davit/state"
 	"github.com/davit-sh/davit/state/key"
-	"github.com/davit-sh/davit/state/local"
 )
 
 // stackFlags are the flags of every verb that looks at a stack, and whether it changes something.
@@ -109,7 +108,8 @@ type session struct {
 	host   *pluginhost.Host
 	store  state.Store
 
-	unsettled bool // state has operations that were cut off
+	unsettled bool            // state has operations that were cut off
+	trouble   hcl.Diagnostics // why planning failed
 }
 
 func (s *session) close() {
@@ -159,13 +159,13 @@ func (a *app) open(ctx context.Context, f *stackFlags, emit event.Sink) (*sessio
 		s.close()
 		return nil, err
 	}
-	if s.store, err = a.openState(stack); err != nil {
+	if s.store, err = a.openState(ctx, stack); err != nil {
 		s.close()
 		return nil, err
 	}
 	s.engine = &engine.Engine{
 		Stack: stack, Variables: values, Types: types, Plugins: clients{s.host}, Version: version, Emit: emit, Parallel: f.parallel,
-		History: s.store.History, Fingerprint: key.Lazy(filepath.Join(stack.Dir, ".davit", "state.key")),
+		History: s.store.History, Fingerprint: key.Lazy(filepath.Join(stack.Dir, folder, "state.key")),
 	}
 	return s, nil
 }
@@ -286,27 +286,6 @@ func sortedKeys[V any](m map[string]V) []string {
 	return keys
 }
 
-// openState opens the state that the stack names.
-func (a *app) openState(stack *config.Stack) (state.Store, error) {
-	path := filepath.Join(stack.Dir, ".davit", "state.db")
-	b := stack.Settings.State
-	if b == nil {
-		return local.Open(path)
-	}
-	if b.Type != "local" {
-		return nil, a.show(stack, hcl.Diagnostics{diag.Errorf(b.Range, "Unknown state backend", "There is no state %q. There is: local.", b.Type)})
-	}
-	content, diags := b.Body.Content(&hcl.BodySchema{Attributes: []hcl.AttributeSchema{{Name: "path", Required: true}}})
-	if diags.HasErrors() {
-		return nil, a.show(stack, diags)
-	}
-	v, diags := content.Attributes["path"].Expr.Value(nil)
-	if diags.HasErrors() || v.IsNull() || v.Type().FriendlyName() != "string" {
-		return nil, a.show(stack, append(diags, diag.Errorf(content.Attributes["path"].Range, "Not a path", "path of the local state wants a plain string.")))
-	}
-	return local.Open(absolute(stack.Dir, v.AsString()))
-}
-
 // lock takes the lease on the state, waiting as long as -lock-timeout says.
 func (s *session) lock(ctx context.Context, what string, wait time.Duration) (state.Lease, error) {
 	who := state.Holder{Who: whoami(), PID: os.Getpid(), What: what}
@@ -316,6 +295,7 @@ func (s *session) lock(ctx context.Context, what string, wait time.Duration) (st
 		lease, err := s.store.Lock(ctx, who)
 		var locked *state.LockedError
 		if err == nil || !errors.As(err, &locked) {
+			s.rememberBackend()
 			return lease, err
 		}
 		if !time.Now().Before(deadline) {
@@ -330,6 +310,17 @@ func (s *session) lock(ctx context.Context, what string, wait time.Duration) (st
 			return nil, ctx.Err()
 		case <-time.After(200 * time.Millisecond):
 		}
+	}
+}
+
+// rememberBackend notes where the state is, so that it is not left behind unnoticed when the stack says something
+// else. A stack that may only be read is used all the same.
+func (s *session) rememberBackend() {
+	if s.stack == nil {
+		return
+	}
+	if b, diags := backendOf(s.stack); !diags.HasErrors() {
+		_ = b.remember(s.stack.Dir)
 	}
 }
 

@@ -23,7 +23,7 @@ import (
 
 func (a *app) stateCmd() *cobra.Command {
 	cmd := &cobra.Command{Use: "state", Short: "Look at the state, and mend it"}
-	cmd.AddCommand(a.stateListCmd(), a.stateShowCmd(), a.stateMvCmd(), a.stateRmCmd(), a.statePullCmd(), a.statePushCmd(), a.stateReplaceCmd(), a.stateOperationsCmd())
+	cmd.AddCommand(a.stateListCmd(), a.stateShowCmd(), a.stateMvCmd(), a.stateRmCmd(), a.statePullCmd(), a.statePushCmd(), a.stateReplaceCmd(), a.stateRestoreCmd(), a.stateOperationsCmd())
 	return cmd
 }
 
@@ -85,8 +85,21 @@ func recordOf(s *state.Snapshot, address string) (state.Record, error) {
 	return r, nil
 }
 
-// stateWriter makes a verb that writes to state, under the lock.
-func (a *app) stateWriter(cmd *cobra.Command, write func(args []string, s *state.Snapshot, commit func(state.Batch) error, lease state.Lease) error) *cobra.Command {
+// stateWriting is a verb that writes to state, under the lock.
+type stateWriting struct {
+	app   *app
+	store state.Store
+	lease state.Lease
+	*state.Snapshot
+}
+
+func (w *stateWriting) commit(b state.Batch) error {
+	_, err := w.lease.Commit(w.app.hard, b)
+	return err
+}
+
+// stateWriter makes a verb that writes to state.
+func (a *app) stateWriter(cmd *cobra.Command, write func(args []string, s *stateWriting) error) *cobra.Command {
 	var f stackFlags
 	f.addLockTimeout(cmd)
 	cmd.RunE = func(_ *cobra.Command, args []string) error {
@@ -100,10 +113,7 @@ func (a *app) stateWriter(cmd *cobra.Command, write func(args []string, s *state
 			if err != nil {
 				return err
 			}
-			return write(args, s, func(b state.Batch) error {
-				_, err := lease.Commit(a.hard, b)
-				return err
-			}, lease)
+			return write(args, &stateWriting{app: a, store: store, lease: lease, Snapshot: s})
 		})
 	}
 	return cmd
@@ -114,9 +124,9 @@ func (a *app) stateMvCmd() *cobra.Command {
 		Use: "mv FROM TO", Short: "Give a record another address, with its history", Args: cobra.ExactArgs(2), ValidArgsFunction: a.completeAddress,
 		Long: "Mv renames a record. A moved block in the stack does the same as a part of a plan, where it is reviewed.\n\n" +
 			"  davit state mv application.kubernetes.api application.kubernetes.web",
-	}, func(args []string, s *state.Snapshot, commit func(state.Batch) error, _ state.Lease) error {
+	}, func(args []string, s *stateWriting) error {
 		from, to := args[0], args[1]
-		if _, err := recordOf(s, from); err != nil {
+		if _, err := recordOf(s.Snapshot, from); err != nil {
 			return err
 		}
 		was, err1 := addr.Parse(from)
@@ -139,7 +149,7 @@ func (a *app) stateMvCmd() *cobra.Command {
 				b.Put = append(b.Put, rec)
 			}
 		}
-		if err := commit(b); err != nil {
+		if err := s.commit(b); err != nil {
 			return err
 		}
 		fmt.Fprintf(a.out, "%s is now %s.\n", from, to)
@@ -152,9 +162,9 @@ func (a *app) stateRmCmd() *cobra.Command {
 		Use: "rm ADDRESS...", Short: "Forget what a record stands for, and leave it alone", Args: cobra.MinimumNArgs(1), ValidArgsFunction: a.completeAddress,
 		Long: "Rm removes records. What they stand for stays as it is, and the next plan knows nothing of it.\n\n" +
 			"  davit state rm application.kubernetes.api",
-	}, func(args []string, s *state.Snapshot, commit func(state.Batch) error, _ state.Lease) error {
+	}, func(args []string, s *stateWriting) error {
 		for _, address := range args {
-			if _, err := recordOf(s, address); err != nil && !slices.Contains(s.Damaged, address) {
+			if _, err := recordOf(s.Snapshot, address); err != nil && !slices.Contains(s.Damaged, address) {
 				return err
 			}
 		}
@@ -171,7 +181,7 @@ func (a *app) stateRmCmd() *cobra.Command {
 				b.Delete = append(b.Delete, address)
 			}
 		}
-		if err := commit(b); err != nil {
+		if err := s.commit(b); err != nil {
 			return err
 		}
 		for _, address := range args {
@@ -186,12 +196,12 @@ func (a *app) statePullCmd() *cobra.Command {
 		Use: "pull", Short: "Print the whole state with its history, as JSON", Args: cobra.NoArgs,
 		Long: "Pull prints what davit state push takes. It holds no secrets.\n\n  davit state pull > backup.json",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.withState(cmd.Context(), func(store state.Store, s *state.Snapshot) error {
-				history, err := store.History(cmd.Context(), "")
+			return a.withState(cmd.Context(), func(store state.Store, _ *state.Snapshot) error {
+				all, err := store.Archive(cmd.Context())
 				if err != nil {
 					return err
 				}
-				return writeJSON(a.out, state.Archive{Snapshot: *s, History: history})
+				return writeJSON(a.out, all)
 			})
 		},
 	}
@@ -202,14 +212,16 @@ func (a *app) statePushCmd() *cobra.Command {
 	cmd := a.stateWriter(&cobra.Command{
 		Use: "push FILE", Short: "Replace the whole state by what davit state pull printed", Args: cobra.ExactArgs(1),
 		Long: "Push refuses the state of another stack, and one that is older than what is there, unless -force is given.\n\n  davit state push backup.json",
-	}, func(args []string, s *state.Snapshot, _ func(state.Batch) error, lease state.Lease) error {
-		var archive state.Archive
-		if err := readStrict(args[0], &archive); err != nil {
+	}, func(args []string, s *stateWriting) error {
+		text, err := os.ReadFile(args[0])
+		if err != nil {
+			return err
+		}
+		archive, err := state.ReadArchive(args[0], text)
+		if err != nil {
 			return err
 		}
 		switch {
-		case archive.Format > state.Format:
-			return &state.FormatError{Where: args[0], Got: archive.Format, Know: state.Format}
 		case len(archive.Damaged)+len(s.Damaged) > 0 && !force:
 			return fmt.Errorf("records of %v are damaged, and would be lost: remove them with davit state rm first, or give -force", append(archive.Damaged, s.Damaged...))
 		case archive.Lineage == "":
@@ -219,14 +231,9 @@ func (a *app) statePushCmd() *cobra.Command {
 		case archive.Serial < s.Serial && !force:
 			return fmt.Errorf("%s is older (serial %d) than the state that is there (serial %d); -force takes it all the same", args[0], archive.Serial, s.Serial)
 		}
-		for address, rec := range archive.Records {
-			if rec.Address != address {
-				return fmt.Errorf("%s has a record of %s under %s", args[0], rec.Address, address)
-			}
-		}
 		archive.Serial = max(archive.Serial, s.Serial) + 1
 		archive.Format = state.Format
-		if err := lease.Replace(a.hard, &archive); err != nil {
+		if err := s.lease.Replace(a.hard, archive); err != nil {
 			return err
 		}
 		fmt.Fprintf(a.out, "The state has %d records now.\n", len(archive.Records))
@@ -240,7 +247,7 @@ func (a *app) stateReplaceCmd() *cobra.Command {
 	return a.stateWriter(&cobra.Command{
 		Use: "replace ADDRESS FILE", Short: "Replace one record by JSON in the form of davit state show -json", Args: cobra.ExactArgs(2), ValidArgsFunction: a.completeAddress,
 		Long: "Replace mends a record by hand.\n\n  davit state show -json application.kubernetes.api > r.json\n  davit state replace application.kubernetes.api r.json",
-	}, func(args []string, _ *state.Snapshot, commit func(state.Batch) error, _ state.Lease) error {
+	}, func(args []string, s *stateWriting) error {
 		var rec state.Record
 		if err := readStrict(args[1], &rec); err != nil {
 			return err
@@ -255,12 +262,33 @@ func (a *app) stateReplaceCmd() *cobra.Command {
 			return fmt.Errorf("%s has the status %q: it is %q or %q", args[1], rec.Status, state.StatusOK, state.StatusPartial)
 		}
 		rec.Updated = time.Now().UTC()
-		if err := commit(state.Batch{Put: []state.Record{rec}}); err != nil {
+		if err := s.commit(state.Batch{Put: []state.Record{rec}}); err != nil {
 			return err
 		}
 		fmt.Fprintf(a.out, "Replaced the record of %s.\n", args[0])
 		return nil
 	})
+}
+
+func (a *app) stateRestoreCmd() *cobra.Command {
+	var to uint64
+	cmd := a.stateWriter(&cobra.Command{
+		Use: "restore ADDRESS", Short: "Write a record that is damaged or gone again, from the history", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeAddress,
+		Long: "Restore takes a record from what was applied before. It changes nothing but state: the next plan shows what is different by now.\n\n" +
+			"  davit state restore application.kubernetes.api\n  davit state restore application.kubernetes.api -to 12",
+	}, func(args []string, s *stateWriting) error {
+		if _, err := addr.Parse(args[0]); err != nil {
+			return err
+		}
+		r, err := state.Restore(a.hard, s.store, s.lease, args[0], to, whoami())
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(a.out, "The record of %s is there again: %s. Look at it with davit plan.\n", args[0], strings.Join(r.Reasons, "; "))
+		return nil
+	})
+	cmd.Flags().Uint64Var(&to, "to", 0, "the `number` of the revision (the newest one)")
+	return cmd
 }
 
 func (a *app) stateOperationsCmd() *cobra.Command {
@@ -327,7 +355,7 @@ func (a *app) withStack(ctx context.Context, fn func(*config.Stack, state.Store,
 	if diags.HasErrors() {
 		return a.show(stack, diags)
 	}
-	store, err := a.openState(stack)
+	store, err := a.openState(ctx, stack)
 	if err != nil {
 		return err
 	}

@@ -17,7 +17,7 @@ import (
 var labels = map[string]int{
 	"davit": 0, "locals": 0, "variable": 1, "output": 1,
 	"module": 1, "moved": 0, "removed": 0, "import": 0, "check": 1,
-	"source": 2, "image": 2, "policy": 2, "build": 2, "application": 2,
+	"source": 2, "image": 2, "policy": 2, "build": 2, "application": 2, Notification: 2,
 }
 
 // addFile adds what a file declares. Only the root module's files have a davit block.
@@ -198,7 +198,11 @@ func (m *Module) addKind(block *hclsyntax.Block) hcl.Diagnostics {
 	}
 	b := &Block{Addr: node, Body: block.Body, Range: block.DefRange()}
 	m.Blocks[node] = b
-	m.Order = append(m.Order, node)
+	if node.Kind == Notification {
+		m.Notifications = append(m.Notifications, node)
+	} else {
+		m.Order = append(m.Order, node)
+	}
 	if !hasMeta(block.Body) {
 		return nil
 	}
@@ -216,6 +220,10 @@ func (m *Module) addKind(block *hclsyntax.Block) hcl.Diagnostics {
 	diags = append(diags, dependsOn(content.Attributes["depends_on"], &b.DependsOn)...)
 	for _, l := range content.Blocks {
 		diags = append(diags, b.addLifecycle(l)...)
+	}
+	if a := content.Attributes["depends_on"]; node.Kind == Notification && (a != nil || len(content.Blocks) > 0) {
+		diags = append(diags, diag.Errorf(block.DefRange(), "A notification has no life",
+			"%s is told of what happens and is never made: remove its lifecycle block and depends_on.", node))
 	}
 	return diags
 }

@@ -89,10 +89,40 @@ func (e *Engine) Apply(ctx context.Context, p *plan.Plan, opts ApplyOptions) (*e
 	if a.soft == nil {
 		a.soft = ctx
 	}
+	told := a.tellOfPlan(ctx)
 	a.walk(ctx)
 	a.finish()
 	a.emit(event.Event{Type: event.Summary, Result: &a.result})
+	a.tellOfEnd(ctx, told)
 	return &a.result, a.diags
+}
+
+// tellOfPlan begins to tell notifications what is going to be done. Nil is that nobody wants to be told anything.
+func (a *applying) tellOfPlan(ctx context.Context) *telling {
+	if !a.notifies() {
+		return nil
+	}
+	t := newTelling(a.Engine, a.snapshot, a.lease, a.opts.Who)
+	t.plan = a.plan
+	if e := t.planned(); e != nil {
+		t.tell(ctx, e)
+	}
+	return t
+}
+
+// tellOfEnd tells notifications what was done, and what earlier runs could not tell.
+func (a *applying) tellOfEnd(ctx context.Context, before *telling) {
+	if before == nil {
+		return
+	}
+	t := &telling{run: a.run, lease: a.lease, who: a.opts.Who, plan: a.plan}
+	if e := t.ended(&a.result, a.diags.HasErrors()); e != nil {
+		t.tell(ctx, e)
+	}
+	t.again(ctx)
+	before.going.Wait()
+	t.going.Wait()
+	a.report(before.diags...)
 }
 
 // fits refuses a plan that was made for another state, stack or davit.
@@ -421,6 +451,9 @@ func (a *applying) carryOut(ctx context.Context, c *plan.Change, in *instance) h
 		// What was unknown turned out to change nothing.
 		return append(diags, a.unchanged(in, final)...)
 	}
+	if final.AsIs {
+		return append(diags, a.adopt(final, in)...)
+	}
 	return append(diags, a.operate(ctx, final, in)...)
 }
 
@@ -454,6 +487,32 @@ func (a *applying) takeOver(ctx context.Context, c *plan.Change, in *instance) h
 	}
 	in.value = in.node.typ.value(in.addr, in.config, fit(outputs, in.node.typ.outputType))
 	return diags
+}
+
+// adopt writes the record of what is there as it should be.
+func (a *applying) adopt(c *plan.Change, in *instance) hcl.Diagnostics {
+	t := in.node.typ
+	config, err1 := stored(t.pluginConfig(in.config))
+	after, err2 := c.After.Cty()
+	if err := errors.Join(err1, err2); err != nil {
+		return hcl.Diagnostics{a.failure(in, "adopting it", err)}
+	}
+	outputs := fit(after, t.outputType)
+	written, err := stored(outputs)
+	if err != nil {
+		return hcl.Diagnostics{a.failure(in, "adopting it", err)}
+	}
+	rec := &state.Record{
+		Address: c.Address, Kind: c.Kind, Type: c.Type, Plugin: c.Plugin, Status: state.StatusOK, Config: config, Outputs: written,
+		Private: c.Private, Fingerprints: a.fingerprints(in.config), DependsOn: a.managedUpstream(in), Updated: time.Now().UTC(), Hold: a.hold(c),
+	}
+	rev := a.newRevision(c, in, rec, "adopt")
+	if err := a.commit(state.Batch{Put: append([]state.Record{*rec}, a.observed(in)...), History: []state.Revision{rev}}); err != nil {
+		return hcl.Diagnostics{a.failure(in, "writing its record to state", err)}
+	}
+	a.written.Store(c.Address, rec)
+	in.value = t.value(in.addr, in.config, outputs)
+	return nil
 }
 
 // replace makes an instance anew in two operations, because the person or the configuration asked for it.

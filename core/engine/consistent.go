@@ -14,7 +14,7 @@ func consistent(reviewed, now *plan.Change) error {
 	if reviewed.Deferred {
 		return nil // nothing of it could be reviewed but that it will be planned
 	}
-	if now.Action == plan.None {
+	if now.Action == plan.None || now.AsIs {
 		return nil // somebody else has done it, or what was unknown changes nothing
 	}
 	if reviewed.Action != now.Action && (reviewed.Action != plan.Build || now.Action != plan.Adopt) {

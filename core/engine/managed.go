@@ -75,6 +75,9 @@ func (r *run) planManaged(ctx context.Context, in *instance, reviewed *plan.Chan
 	if c.After, err = in.node.typ.storedOutputs.Value(outputs); err != nil {
 		return append(diags, r.failure(in, "planning", err))
 	}
+	if rec == nil && c.Action == plan.None && c.After.IsKnown() {
+		c.Action, c.AsIs, c.Reasons = plan.Adopt, true, []string{"it is there already, as it should be"}
+	}
 	plain, _ := in.config.UnmarkDeep()
 	c.Deferred = !plain.IsWhollyKnown() && !c.After.IsKnown() && len(c.Items) == 0 && c.Action != plan.Build
 	if !plain.IsWhollyKnown() {

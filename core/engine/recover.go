@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/davit-sh/davit/core/config"
 	"github.com/davit-sh/davit/core/plan"
 	"github.com/davit-sh/davit/state"
 )
@@ -29,7 +30,7 @@ func recovered(s *state.Snapshot) *state.Snapshot {
 	for _, rec := range batch.Put {
 		out.Records[rec.Address] = rec
 	}
-	out.Operations = nil
+	out.Operations = queued(s)
 	return &out
 }
 
@@ -38,6 +39,9 @@ func recovery(s *state.Snapshot) state.Batch {
 	var b state.Batch
 	for _, id := range slices.Sorted(maps.Keys(s.Operations)) {
 		op := s.Operations[id]
+		if op.Kind == config.Notification {
+			continue // it is told again
+		}
 		b.End = append(b.End, id)
 		if plan.Action(op.Action) == plan.Delete {
 			continue // its record is still there, and deleting again is harmless
@@ -54,6 +58,17 @@ func recovery(s *state.Snapshot) state.Batch {
 		b.Put = append(b.Put, rec)
 	}
 	return b
+}
+
+// queued are the notifications that were not told yet.
+func queued(s *state.Snapshot) map[string]state.Operation {
+	out := map[string]state.Operation{}
+	for id, op := range s.Operations {
+		if op.Kind == config.Notification {
+			out[id] = op
+		}
+	}
+	return out
 }
 
 // settle commits the recovery and the moves of the plan, so that the apply begins with no open operation.

@@ -41,16 +41,14 @@ var FileNames = []string{"davit-plugin-test.hcl", "davit-plugin-test.json"}
 //	}
 //
 // Besides env there are the function source("folder"), a source block with the files of a folder beside this file,
-// and the variable folder, an empty folder of the test that is also the stack's.
+// and the variables here, the folder of this file, and folder, an empty folder of the test that is also the stack's.
 type Examples struct {
 	File string
 	Env  []string
 	Args []string
 
-	body   hcl.Body
-	parser *hclparse.Parser
-	types  map[string]hcl.Body // by "kind.type"
-	used   map[string]bool
+	types map[string]hcl.Body // by "kind.type"
+	used  map[string]bool
 }
 
 var fileSchema = &hcl.BodySchema{
@@ -60,13 +58,13 @@ var fileSchema = &hcl.BodySchema{
 
 // LoadExamples reads a file of examples.
 func LoadExamples(file string) (*Examples, error) {
-	e := &Examples{File: file, parser: hclparse.NewParser(), types: map[string]hcl.Body{}, used: map[string]bool{}}
+	e, parser := &Examples{File: file, types: map[string]hcl.Body{}, used: map[string]bool{}}, hclparse.NewParser()
 	var f *hcl.File
 	var diags hcl.Diagnostics
 	if strings.HasSuffix(file, ".json") {
-		f, diags = e.parser.ParseJSONFile(file)
+		f, diags = parser.ParseJSONFile(file)
 	} else {
-		f, diags = e.parser.ParseHCLFile(file)
+		f, diags = parser.ParseHCLFile(file)
 	}
 	if diags.HasErrors() {
 		return nil, diags
@@ -160,6 +158,7 @@ func (e *Examples) of(s *suite, t *pluginv1.Type) (example, error) {
 	if body == nil {
 		x.made, x.config = true, sampleBlock(t.GetConfig())
 		x.changed = alter(t.GetConfig(), x.config)
+		x.invalid = violations(t.GetConfig(), x.config)
 		return x, nil
 	}
 	content, diags := body.Content(testSchema)
@@ -177,6 +176,9 @@ func (e *Examples) of(s *suite, t *pluginv1.Type) (example, error) {
 	}
 	if err := e.invalid(ctx, t, content.Attributes["invalid"], &x); err != nil {
 		return x, err
+	}
+	if x.invalid == nil {
+		x.invalid = violations(t.GetConfig(), x.config)
 	}
 	for name, into := range map[string]*string{"tag": &x.tag, "id": &x.id, "needs": &x.needs} {
 		if err := text(ctx, content.Attributes[name], into); err != nil {
@@ -257,7 +259,7 @@ func (e *Examples) context(s *suite) *hcl.EvalContext {
 		"tree": cty.Object(map[string]cty.Type{"digest": cty.String, "path": cty.String}),
 	})
 	return &hcl.EvalContext{
-		Variables: map[string]cty.Value{"folder": cty.StringVal(s.folder)},
+		Variables: map[string]cty.Value{"folder": cty.StringVal(s.folder), "here": cty.StringVal(filepath.Dir(e.File))},
 		Functions: map[string]function.Function{
 			"env": function.New(&function.Spec{Params: one, Type: function.StaticReturnType(cty.String), Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
 				v, ok := os.LookupEnv(args[0].AsString())

@@ -8,7 +8,6 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -30,9 +29,12 @@ func HostToKill(ctx context.Context, o Options, in io.Reader, out io.Writer) err
 		return err
 	}
 	defer os.RemoveAll(folder)
-	s := &suite{options: o, folder: folder, cache: filepath.Join(folder, ".cache")}
+	s, err := newSuite(o, folder)
+	if err != nil {
+		return err
+	}
 	h := pluginhost.New(pluginhost.Options{
-		Version: o.Version, CacheDir: s.cache, StackDir: folder, Plugins: map[string]pluginhost.Executable{name: o.Executable},
+		Version: o.Version, CacheDir: s.cache, StackDir: s.folder, Plugins: map[string]pluginhost.Executable{name: o.Executable},
 	})
 	defer h.Close()
 	s.rig = &rig{suite: s, host: h}

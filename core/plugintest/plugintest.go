@@ -88,11 +88,23 @@ func fail(mend, format string, args ...any) outcome {
 // suite is one run.
 type suite struct {
 	options Options
-	folder  string // a fresh one: the stack's folder, and the cache
+	folder  string // the stack's: an empty one
 	cache   string
 	rig     *rig
 	started *pluginv1.DescribeResponse
 	report  *Report
+}
+
+// newSuite makes a run that works in a folder.
+func newSuite(o Options, folder string) (*suite, error) {
+	s := &suite{options: o, folder: filepath.Join(folder, "stack"), cache: o.CacheDir, report: &Report{}}
+	if s.cache == "" {
+		s.cache = filepath.Join(folder, "cache")
+	}
+	if err := os.Mkdir(s.folder, 0o700); err != nil {
+		return nil, fmt.Errorf("make a folder to test in: %w", err)
+	}
+	return s, nil
 }
 
 // Run runs every check. The error is about the suite's own work: what the plugin does wrong is in the report.
@@ -108,9 +120,9 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 		return nil, fmt.Errorf("make a folder to test in: %w", err)
 	}
 	defer os.RemoveAll(folder)
-	s := &suite{options: o, folder: folder, cache: o.CacheDir, report: &Report{}}
-	if s.cache == "" {
-		s.cache = filepath.Join(folder, ".cache")
+	s, err := newSuite(o, folder)
+	if err != nil {
+		return nil, err
 	}
 	s.rig = s.newRig()
 	defer s.rig.close()

@@ -14,7 +14,7 @@ func sampleBlock(b *pluginv1.Block) cty.Value {
 	given := map[string]cty.Value{}
 	for _, a := range b.GetAttributes() {
 		if t, err := ctyjson.UnmarshalType(a.GetType()); err == nil && a.GetRequired() && a.GetDefault() == nil {
-			given[a.GetName()] = sample(t.WithoutOptionalAttributesDeep())
+			given[a.GetName()] = ruled(a, sample(t.WithoutOptionalAttributesDeep()))
 		}
 	}
 	for _, n := range b.GetBlocks() {
@@ -50,6 +50,43 @@ func sample(t cty.Type) cty.Value {
 		return cty.ObjectVal(attrs)
 	}
 	return cty.StringVal("example")
+}
+
+// ruled is a value that keeps the rules of its attribute, if that can be had without much thought.
+func ruled(a *pluginv1.Attribute, v cty.Value) cty.Value {
+	switch {
+	case v.Type() == cty.String && len(a.GetEnum()) > 0:
+		return cty.StringVal(a.GetEnum()[0])
+	case v.Type() == cty.Number && a.Min != nil:
+		return cty.NumberFloatVal(a.GetMin())
+	}
+	return v
+}
+
+// violations are configurations that each break a rule of the schema.
+func violations(b *pluginv1.Block, config cty.Value) []cty.Value {
+	var list []cty.Value
+	for _, a := range b.GetAttributes() {
+		t, err := ctyjson.UnmarshalType(a.GetType())
+		if err != nil {
+			continue
+		}
+		values := config.AsValueMap()
+		switch {
+		case t == cty.String && len(a.GetEnum()) > 0:
+			values[a.GetName()] = cty.StringVal("none of them")
+		case t == cty.Number && a.Min != nil:
+			values[a.GetName()] = cty.NumberFloatVal(a.GetMin() - 1)
+		case t == cty.Number && a.Max != nil:
+			values[a.GetName()] = cty.NumberFloatVal(a.GetMax() + 1)
+		default:
+			continue
+		}
+		if _, ok := config.AsValueMap()[a.GetName()]; ok {
+			list = append(list, cty.ObjectVal(values))
+		}
+	}
+	return list
 }
 
 // alter changes one text or number of a configuration that was made of the schema; NilVal when there is none.

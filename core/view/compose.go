@@ -123,12 +123,15 @@ func compose(head string, parts []part, footer string, limit int) string {
 	}
 	c.whole(order[:above])
 	for _, i := range order[above:] {
+		c.left[i] = max(1, len(parts[i].lines))
 		if s := parts[i].short; len(s) <= c.room {
 			c.texts[i] = s
 			c.room -= len(s)
 		}
 	}
-	c.whole(order[above:])
+	if !slices.ContainsFunc(order[:above], func(i int) bool { return c.left[i] > 0 }) {
+		c.whole(order[above:]) // else a long line of a list would lose its place to something less important
+	}
 	texts, left := c.texts, 0
 	for _, n := range c.left {
 		left += n

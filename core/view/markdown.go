@@ -75,17 +75,29 @@ func prose(s string) string {
 	return b.String()
 }
 
+// longestName is how many bytes of a name are shown: more than Kubernetes allows, and little enough that no name
+// takes the room of all others.
+const longestName = 600
+
+// brief cuts a name that is longer than any should be.
+func brief(s string) string {
+	if len(s) <= longestName {
+		return s
+	}
+	return strings.ToValidUTF8(s[:longestName], "") + "..."
+}
+
 func markdownDeletions(p *plan.Plan) part {
 	list := deletions(p)
 	if len(list) == 0 {
 		return part{}
 	}
 	head := fmt.Sprintf("\n> [!CAUTION]\n> **%s:**\n", plural(len(list), "thing will be DELETED", "things will be DELETED"))
-	out := part{rank: 1, head: head, short: head}
+	out := part{rank: 1, head: head, more: func(n int) string { return fmt.Sprintf("> - and %d more\n", n) }}
+	out.short = head + out.more(len(list))
 	for _, d := range list {
-		out.lines = append(out.lines, fmt.Sprintf("> - `%s`\n", code(d)))
+		out.lines = append(out.lines, fmt.Sprintf("> - `%s`\n", code(brief(d))))
 	}
-	out.more = func(n int) string { return fmt.Sprintf("> - and %d more\n", n) }
 	return out
 }
 

@@ -3,7 +3,6 @@ package s3
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -115,30 +114,6 @@ func (b *bucket) List(ctx context.Context) (names []string, err error) {
 	return names, nil
 }
 
-// Verify implements objects.Verifier: a server that takes conditions and ignores them would lose updates.
-func (b *bucket) Verify(ctx context.Context) error {
-	name := "probe-" + strings.ToLower(rand.Text())
-	defer func() { _ = b.Delete(context.WithoutCancel(ctx), name) }()
-	version, err := b.Put(ctx, name, []byte("probe"), "")
-	if err != nil {
-		return fmt.Errorf("a first write to the bucket: %w", err)
-	}
-	for _, bad := range []string{"", `"00000000000000000000000000000000"`} {
-		if _, err := b.Put(ctx, name, []byte("another"), bad); !errors.Is(err, objects.ErrConflict) {
-			if err == nil {
-				err = errors.New("a write was done although its condition did not hold")
-			} else if code := "NotImplemented"; !strings.Contains(err.Error(), code) {
-				return err
-			}
-			return objects.Permanent(fmt.Errorf("this S3 server does not honour conditional writes (If-None-Match and If-Match), so two processes could overwrite each other: use another server or backend (%w)", err))
-		}
-	}
-	if _, err := b.Put(ctx, name, []byte("another"), version); err != nil {
-		return fmt.Errorf("a conditional write to the bucket whose condition holds: %w", err)
-	}
-	return nil
-}
-
 // failed sorts the server's errors.
 func (b *bucket) failed(err error) error {
 	if err == nil {
@@ -162,11 +137,13 @@ func (b *bucket) failed(err error) error {
 		return objects.ErrConflict
 	case code == "NoSuchBucket":
 		return objects.Permanent(fmt.Errorf("there is no bucket %s: make it first", b.bucket))
-	case status == http.StatusNotFound:
+	case status == http.StatusNotFound && (code == "NoSuchKey" || code == "NotFound"):
 		return objects.ErrNotFound
 	case status == http.StatusTooManyRequests, status == http.StatusServiceUnavailable, status == http.StatusConflict,
 		code == "RequestTimeTooSkewed", code == "RequestTimeout", code == "SlowDown":
 		return objects.Refused(plain)
+	case status == http.StatusNotImplemented:
+		return objects.Permanent(fmt.Errorf("%w; the server must honour conditional writes", plain))
 	case status >= 500:
 		return plain
 	case status == http.StatusForbidden || status == http.StatusUnauthorized:

@@ -70,7 +70,7 @@ func Open(ctx context.Context, c Config, options ...Option) (state.Store, error)
 		return nil, fmt.Errorf("state s3: %w", err)
 	}
 	b := &bucket{client: client, bucket: c.Bucket, key: c.Key, endpoint: c.Endpoint}
-	o := objects.Options{Part: 2 << 20, Now: b.clock.Now}
+	o := objects.Options{Part: 2 << 20, Now: b.clock.Now, Verify: true}
 	for _, change := range options {
 		change(&o)
 	}

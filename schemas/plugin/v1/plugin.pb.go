@@ -373,7 +373,7 @@ func (x *DescribeResponse) GetTypes() []*Type {
 
 type Type struct {
 	state       protoimpl.MessageState `protogen:"open.v1"`
-	Kind        string                 `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"` // "source", "image", "policy", "build", "application"
+	Kind        string                 `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"` // "source", "image", "policy", "build", "application", "notification"
 	Name        string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"` // the block's first label: "git"
 	Description string                 `protobuf:"bytes,3,opt,name=description,proto3" json:"description,omitempty"`
 	Config      *Block                 `protobuf:"bytes,4,opt,name=config,proto3" json:"config,omitempty"`
@@ -525,14 +525,19 @@ func (x *Block) GetBlocks() []*NestedBlock {
 }
 
 type Attribute struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	Type          []byte                 `protobuf:"bytes,2,opt,name=type,proto3" json:"type,omitempty"` // cty type constraint as JSON: "string", ["list","string"], ["object",{...}]
-	Required      bool                   `protobuf:"varint,3,opt,name=required,proto3" json:"required,omitempty"`
-	Sensitive     bool                   `protobuf:"varint,4,opt,name=sensitive,proto3" json:"sensitive,omitempty"`
-	Description   string                 `protobuf:"bytes,5,opt,name=description,proto3" json:"description,omitempty"`
-	Default       *Value                 `protobuf:"bytes,6,opt,name=default,proto3" json:"default,omitempty"`
-	Deprecated    string                 `protobuf:"bytes,7,opt,name=deprecated,proto3" json:"deprecated,omitempty"` // what to use instead
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Name        string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Type        []byte                 `protobuf:"bytes,2,opt,name=type,proto3" json:"type,omitempty"` // cty type constraint as JSON: "string", ["list","string"], ["object",{...}]
+	Required    bool                   `protobuf:"varint,3,opt,name=required,proto3" json:"required,omitempty"`
+	Sensitive   bool                   `protobuf:"varint,4,opt,name=sensitive,proto3" json:"sensitive,omitempty"`
+	Description string                 `protobuf:"bytes,5,opt,name=description,proto3" json:"description,omitempty"`
+	Default     *Value                 `protobuf:"bytes,6,opt,name=default,proto3" json:"default,omitempty"`
+	Deprecated  string                 `protobuf:"bytes,7,opt,name=deprecated,proto3" json:"deprecated,omitempty"` // what to use instead
+	// What a value must be like. The plugin checks it; a host may as well, and shows it in the reference.
+	Pattern       string   `protobuf:"bytes,8,opt,name=pattern,proto3" json:"pattern,omitempty"`  // regular expression (RE2) that a text, or each text of a list or map, matches somewhere
+	Enum          []string `protobuf:"bytes,9,rep,name=enum,proto3" json:"enum,omitempty"`        // the texts that there are; of a list or map, for each element
+	Min           *float64 `protobuf:"fixed64,10,opt,name=min,proto3,oneof" json:"min,omitempty"` // least number, least length of a text in characters, least number of elements
+	Max           *float64 `protobuf:"fixed64,11,opt,name=max,proto3,oneof" json:"max,omitempty"` // greatest
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -614,6 +619,34 @@ func (x *Attribute) GetDeprecated() string {
 		return x.Deprecated
 	}
 	return ""
+}
+
+func (x *Attribute) GetPattern() string {
+	if x != nil {
+		return x.Pattern
+	}
+	return ""
+}
+
+func (x *Attribute) GetEnum() []string {
+	if x != nil {
+		return x.Enum
+	}
+	return nil
+}
+
+func (x *Attribute) GetMin() float64 {
+	if x != nil && x.Min != nil {
+		return *x.Min
+	}
+	return 0
+}
+
+func (x *Attribute) GetMax() float64 {
+	if x != nil && x.Max != nil {
+		return *x.Max
+	}
+	return 0
 }
 
 type NestedBlock struct {
@@ -2685,6 +2718,311 @@ func (x *WatchResponse) GetReason() string {
 	return ""
 }
 
+type NotifyRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Address       string                 `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"`
+	Type          string                 `protobuf:"bytes,2,opt,name=type,proto3" json:"type,omitempty"`
+	Config        *Value                 `protobuf:"bytes,3,opt,name=config,proto3" json:"config,omitempty"` // wholly known
+	Event         *Event                 `protobuf:"bytes,4,opt,name=event,proto3" json:"event,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NotifyRequest) Reset() {
+	*x = NotifyRequest{}
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NotifyRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NotifyRequest) ProtoMessage() {}
+
+func (x *NotifyRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NotifyRequest.ProtoReflect.Descriptor instead.
+func (*NotifyRequest) Descriptor() ([]byte, []int) {
+	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *NotifyRequest) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+func (x *NotifyRequest) GetType() string {
+	if x != nil {
+		return x.Type
+	}
+	return ""
+}
+
+func (x *NotifyRequest) GetConfig() *Value {
+	if x != nil {
+		return x.Config
+	}
+	return nil
+}
+
+func (x *NotifyRequest) GetEvent() *Event {
+	if x != nil {
+		return x.Event
+	}
+	return nil
+}
+
+type NotifyResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Diagnostics   []*Diagnostic          `protobuf:"bytes,1,rep,name=diagnostics,proto3" json:"diagnostics,omitempty"` // with an error among them it is told again later
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NotifyResponse) Reset() {
+	*x = NotifyResponse{}
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NotifyResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NotifyResponse) ProtoMessage() {}
+
+func (x *NotifyResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NotifyResponse.ProtoReflect.Descriptor instead.
+func (*NotifyResponse) Descriptor() ([]byte, []int) {
+	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{36}
+}
+
+func (x *NotifyResponse) GetDiagnostics() []*Diagnostic {
+	if x != nil {
+		return x.Diagnostics
+	}
+	return nil
+}
+
+// Event is something that happened to a stack.
+type Event struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`     // the same each time that it is told
+	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"` // "planned", "applied", "failed"; more may come
+	TimeUnixMs    int64                  `protobuf:"varint,3,opt,name=time_unix_ms,json=timeUnixMs,proto3" json:"time_unix_ms,omitempty"`
+	Stack         string                 `protobuf:"bytes,4,opt,name=stack,proto3" json:"stack,omitempty"`     // name of its folder
+	Lineage       string                 `protobuf:"bytes,5,opt,name=lineage,proto3" json:"lineage,omitempty"` // of its state
+	Plan          string                 `protobuf:"bytes,6,opt,name=plan,proto3" json:"plan,omitempty"`       // digest
+	Who           string                 `protobuf:"bytes,7,opt,name=who,proto3" json:"who,omitempty"`         // user@host
+	Summary       string                 `protobuf:"bytes,8,opt,name=summary,proto3" json:"summary,omitempty"` // one line
+	Changes       []*EventChange         `protobuf:"bytes,9,rep,name=changes,proto3" json:"changes,omitempty"` // without those that change nothing
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Event) Reset() {
+	*x = Event{}
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Event) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Event) ProtoMessage() {}
+
+func (x *Event) ProtoReflect() protoreflect.Message {
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Event.ProtoReflect.Descriptor instead.
+func (*Event) Descriptor() ([]byte, []int) {
+	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *Event) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Event) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Event) GetTimeUnixMs() int64 {
+	if x != nil {
+		return x.TimeUnixMs
+	}
+	return 0
+}
+
+func (x *Event) GetStack() string {
+	if x != nil {
+		return x.Stack
+	}
+	return ""
+}
+
+func (x *Event) GetLineage() string {
+	if x != nil {
+		return x.Lineage
+	}
+	return ""
+}
+
+func (x *Event) GetPlan() string {
+	if x != nil {
+		return x.Plan
+	}
+	return ""
+}
+
+func (x *Event) GetWho() string {
+	if x != nil {
+		return x.Who
+	}
+	return ""
+}
+
+func (x *Event) GetSummary() string {
+	if x != nil {
+		return x.Summary
+	}
+	return ""
+}
+
+func (x *Event) GetChanges() []*EventChange {
+	if x != nil {
+		return x.Changes
+	}
+	return nil
+}
+
+type EventChange struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Address       string                 `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"`
+	Action        Action                 `protobuf:"varint,2,opt,name=action,proto3,enum=davit.plugin.v1.Action" json:"action,omitempty"`
+	Outcome       string                 `protobuf:"bytes,3,opt,name=outcome,proto3" json:"outcome,omitempty"` // "planned", "done", "failed", "not_started"
+	Error         string                 `protobuf:"bytes,4,opt,name=error,proto3" json:"error,omitempty"`     // one line
+	Reasons       []string               `protobuf:"bytes,5,rep,name=reasons,proto3" json:"reasons,omitempty"`
+	Images        []*Image               `protobuf:"bytes,6,rep,name=images,proto3" json:"images,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EventChange) Reset() {
+	*x = EventChange{}
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EventChange) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EventChange) ProtoMessage() {}
+
+func (x *EventChange) ProtoReflect() protoreflect.Message {
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EventChange.ProtoReflect.Descriptor instead.
+func (*EventChange) Descriptor() ([]byte, []int) {
+	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *EventChange) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+func (x *EventChange) GetAction() Action {
+	if x != nil {
+		return x.Action
+	}
+	return Action_ACTION_UNSPECIFIED
+}
+
+func (x *EventChange) GetOutcome() string {
+	if x != nil {
+		return x.Outcome
+	}
+	return ""
+}
+
+func (x *EventChange) GetError() string {
+	if x != nil {
+		return x.Error
+	}
+	return ""
+}
+
+func (x *EventChange) GetReasons() []string {
+	if x != nil {
+		return x.Reasons
+	}
+	return nil
+}
+
+func (x *EventChange) GetImages() []*Image {
+	if x != nil {
+		return x.Images
+	}
+	return nil
+}
+
 type ImportRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Address       string                 `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"`
@@ -2698,7 +3036,7 @@ type ImportRequest struct {
 
 func (x *ImportRequest) Reset() {
 	*x = ImportRequest{}
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[35]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2710,7 +3048,7 @@ func (x *ImportRequest) String() string {
 func (*ImportRequest) ProtoMessage() {}
 
 func (x *ImportRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[35]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2723,7 +3061,7 @@ func (x *ImportRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImportRequest.ProtoReflect.Descriptor instead.
 func (*ImportRequest) Descriptor() ([]byte, []int) {
-	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{35}
+	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *ImportRequest) GetAddress() string {
@@ -2771,7 +3109,7 @@ type ImportResponse struct {
 
 func (x *ImportResponse) Reset() {
 	*x = ImportResponse{}
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[36]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2783,7 +3121,7 @@ func (x *ImportResponse) String() string {
 func (*ImportResponse) ProtoMessage() {}
 
 func (x *ImportResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[36]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2796,7 +3134,7 @@ func (x *ImportResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImportResponse.ProtoReflect.Descriptor instead.
 func (*ImportResponse) Descriptor() ([]byte, []int) {
-	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{36}
+	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *ImportResponse) GetDiagnostics() []*Diagnostic {
@@ -2822,7 +3160,7 @@ type CancelRequest struct {
 
 func (x *CancelRequest) Reset() {
 	*x = CancelRequest{}
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[37]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2834,7 +3172,7 @@ func (x *CancelRequest) String() string {
 func (*CancelRequest) ProtoMessage() {}
 
 func (x *CancelRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[37]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2847,7 +3185,7 @@ func (x *CancelRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelRequest.ProtoReflect.Descriptor instead.
 func (*CancelRequest) Descriptor() ([]byte, []int) {
-	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{37}
+	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *CancelRequest) GetOperations() []string {
@@ -2865,7 +3203,7 @@ type CancelResponse struct {
 
 func (x *CancelResponse) Reset() {
 	*x = CancelResponse{}
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[38]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2877,7 +3215,7 @@ func (x *CancelResponse) String() string {
 func (*CancelResponse) ProtoMessage() {}
 
 func (x *CancelResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[38]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2890,7 +3228,7 @@ func (x *CancelResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelResponse.ProtoReflect.Descriptor instead.
 func (*CancelResponse) Descriptor() ([]byte, []int) {
-	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{38}
+	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{42}
 }
 
 var File_schemas_plugin_v1_plugin_proto protoreflect.FileDescriptor
@@ -2922,7 +3260,7 @@ const file_schemas_plugin_v1_plugin_proto_rawDesc = "" +
 	"\n" +
 	"attributes\x18\x01 \x03(\v2\x1a.davit.plugin.v1.AttributeR\n" +
 	"attributes\x124\n" +
-	"\x06blocks\x18\x02 \x03(\v2\x1c.davit.plugin.v1.NestedBlockR\x06blocks\"\xe1\x01\n" +
+	"\x06blocks\x18\x02 \x03(\v2\x1c.davit.plugin.v1.NestedBlockR\x06blocks\"\xcd\x02\n" +
 	"\tAttribute\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04type\x18\x02 \x01(\fR\x04type\x12\x1a\n" +
@@ -2932,7 +3270,14 @@ const file_schemas_plugin_v1_plugin_proto_rawDesc = "" +
 	"\adefault\x18\x06 \x01(\v2\x16.davit.plugin.v1.ValueR\adefault\x12\x1e\n" +
 	"\n" +
 	"deprecated\x18\a \x01(\tR\n" +
-	"deprecated\"\x97\x02\n" +
+	"deprecated\x12\x18\n" +
+	"\apattern\x18\b \x01(\tR\apattern\x12\x12\n" +
+	"\x04enum\x18\t \x03(\tR\x04enum\x12\x15\n" +
+	"\x03min\x18\n" +
+	" \x01(\x01H\x00R\x03min\x88\x01\x01\x12\x15\n" +
+	"\x03max\x18\v \x01(\x01H\x01R\x03max\x88\x01\x01B\x06\n" +
+	"\x04_minB\x06\n" +
+	"\x04_max\"\x97\x02\n" +
 	"\vNestedBlock\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12>\n" +
 	"\anesting\x18\x02 \x01(\x0e2$.davit.plugin.v1.NestedBlock.NestingR\anesting\x12,\n" +
@@ -3096,7 +3441,32 @@ const file_schemas_plugin_v1_plugin_proto_rawDesc = "" +
 	"\x06config\x18\x04 \x01(\v2\x16.davit.plugin.v1.ValueR\x06config\"A\n" +
 	"\rWatchResponse\x12\x18\n" +
 	"\aaddress\x18\x01 \x01(\tR\aaddress\x12\x16\n" +
-	"\x06reason\x18\x02 \x01(\tR\x06reason\"\x91\x01\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\"\x9b\x01\n" +
+	"\rNotifyRequest\x12\x18\n" +
+	"\aaddress\x18\x01 \x01(\tR\aaddress\x12\x12\n" +
+	"\x04type\x18\x02 \x01(\tR\x04type\x12.\n" +
+	"\x06config\x18\x03 \x01(\v2\x16.davit.plugin.v1.ValueR\x06config\x12,\n" +
+	"\x05event\x18\x04 \x01(\v2\x16.davit.plugin.v1.EventR\x05event\"O\n" +
+	"\x0eNotifyResponse\x12=\n" +
+	"\vdiagnostics\x18\x01 \x03(\v2\x1b.davit.plugin.v1.DiagnosticR\vdiagnostics\"\xf5\x01\n" +
+	"\x05Event\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12 \n" +
+	"\ftime_unix_ms\x18\x03 \x01(\x03R\n" +
+	"timeUnixMs\x12\x14\n" +
+	"\x05stack\x18\x04 \x01(\tR\x05stack\x12\x18\n" +
+	"\alineage\x18\x05 \x01(\tR\alineage\x12\x12\n" +
+	"\x04plan\x18\x06 \x01(\tR\x04plan\x12\x10\n" +
+	"\x03who\x18\a \x01(\tR\x03who\x12\x18\n" +
+	"\asummary\x18\b \x01(\tR\asummary\x126\n" +
+	"\achanges\x18\t \x03(\v2\x1c.davit.plugin.v1.EventChangeR\achanges\"\xd2\x01\n" +
+	"\vEventChange\x12\x18\n" +
+	"\aaddress\x18\x01 \x01(\tR\aaddress\x12/\n" +
+	"\x06action\x18\x02 \x01(\x0e2\x17.davit.plugin.v1.ActionR\x06action\x12\x18\n" +
+	"\aoutcome\x18\x03 \x01(\tR\aoutcome\x12\x14\n" +
+	"\x05error\x18\x04 \x01(\tR\x05error\x12\x18\n" +
+	"\areasons\x18\x05 \x03(\tR\areasons\x12.\n" +
+	"\x06images\x18\x06 \x03(\v2\x16.davit.plugin.v1.ImageR\x06images\"\x91\x01\n" +
 	"\rImportRequest\x12\x18\n" +
 	"\aaddress\x18\x01 \x01(\tR\aaddress\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x12\n" +
@@ -3119,7 +3489,7 @@ const file_schemas_plugin_v1_plugin_proto_rawDesc = "" +
 	"\x0eACTION_REPLACE\x10\x04\x12\x11\n" +
 	"\rACTION_DELETE\x10\x05\x12\x10\n" +
 	"\fACTION_BUILD\x10\x06\x12\x10\n" +
-	"\fACTION_ADOPT\x10\a2\xbf\x05\n" +
+	"\fACTION_ADOPT\x10\a2\x8a\x06\n" +
 	"\x06Plugin\x12O\n" +
 	"\bDescribe\x12 .davit.plugin.v1.DescribeRequest\x1a!.davit.plugin.v1.DescribeResponse\x12R\n" +
 	"\tConfigure\x12!.davit.plugin.v1.ConfigureRequest\x1a\".davit.plugin.v1.ConfigureResponse\x12O\n" +
@@ -3128,6 +3498,7 @@ const file_schemas_plugin_v1_plugin_proto_rawDesc = "" +
 	"\aResolve\x12\x1f.davit.plugin.v1.ResolveRequest\x1a .davit.plugin.v1.ResolveResponse\x12H\n" +
 	"\x05Apply\x12\x1d.davit.plugin.v1.ApplyRequest\x1a\x1e.davit.plugin.v1.ApplyResponse0\x01\x12H\n" +
 	"\x05Watch\x12\x1d.davit.plugin.v1.WatchRequest\x1a\x1e.davit.plugin.v1.WatchResponse0\x01\x12I\n" +
+	"\x06Notify\x12\x1e.davit.plugin.v1.NotifyRequest\x1a\x1f.davit.plugin.v1.NotifyResponse\x12I\n" +
 	"\x06Import\x12\x1e.davit.plugin.v1.ImportRequest\x1a\x1f.davit.plugin.v1.ImportResponse\x12I\n" +
 	"\x06Cancel\x12\x1e.davit.plugin.v1.CancelRequest\x1a\x1f.davit.plugin.v1.CancelResponseB6Z4github.com/davit-sh/davit/schemas/plugin/v1;pluginv1b\x06proto3"
 
@@ -3144,7 +3515,7 @@ func file_schemas_plugin_v1_plugin_proto_rawDescGZIP() []byte {
 }
 
 var file_schemas_plugin_v1_plugin_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_schemas_plugin_v1_plugin_proto_msgTypes = make([]protoimpl.MessageInfo, 39)
+var file_schemas_plugin_v1_plugin_proto_msgTypes = make([]protoimpl.MessageInfo, 43)
 var file_schemas_plugin_v1_plugin_proto_goTypes = []any{
 	(Action)(0),               // 0: davit.plugin.v1.Action
 	(NestedBlock_Nesting)(0),  // 1: davit.plugin.v1.NestedBlock.Nesting
@@ -3184,10 +3555,14 @@ var file_schemas_plugin_v1_plugin_proto_goTypes = []any{
 	(*WatchRequest)(nil),      // 35: davit.plugin.v1.WatchRequest
 	(*WatchedInstance)(nil),   // 36: davit.plugin.v1.WatchedInstance
 	(*WatchResponse)(nil),     // 37: davit.plugin.v1.WatchResponse
-	(*ImportRequest)(nil),     // 38: davit.plugin.v1.ImportRequest
-	(*ImportResponse)(nil),    // 39: davit.plugin.v1.ImportResponse
-	(*CancelRequest)(nil),     // 40: davit.plugin.v1.CancelRequest
-	(*CancelResponse)(nil),    // 41: davit.plugin.v1.CancelResponse
+	(*NotifyRequest)(nil),     // 38: davit.plugin.v1.NotifyRequest
+	(*NotifyResponse)(nil),    // 39: davit.plugin.v1.NotifyResponse
+	(*Event)(nil),             // 40: davit.plugin.v1.Event
+	(*EventChange)(nil),       // 41: davit.plugin.v1.EventChange
+	(*ImportRequest)(nil),     // 42: davit.plugin.v1.ImportRequest
+	(*ImportResponse)(nil),    // 43: davit.plugin.v1.ImportResponse
+	(*CancelRequest)(nil),     // 44: davit.plugin.v1.CancelRequest
+	(*CancelResponse)(nil),    // 45: davit.plugin.v1.CancelResponse
 }
 var file_schemas_plugin_v1_plugin_proto_depIdxs = []int32{
 	6,  // 0: davit.plugin.v1.DescribeResponse.types:type_name -> davit.plugin.v1.Type
@@ -3237,32 +3612,40 @@ var file_schemas_plugin_v1_plugin_proto_depIdxs = []int32{
 	3,  // 44: davit.plugin.v1.ApplyResult.outputs:type_name -> davit.plugin.v1.Value
 	36, // 45: davit.plugin.v1.WatchRequest.instances:type_name -> davit.plugin.v1.WatchedInstance
 	3,  // 46: davit.plugin.v1.WatchedInstance.config:type_name -> davit.plugin.v1.Value
-	3,  // 47: davit.plugin.v1.ImportRequest.config:type_name -> davit.plugin.v1.Value
-	10, // 48: davit.plugin.v1.ImportResponse.diagnostics:type_name -> davit.plugin.v1.Diagnostic
-	16, // 49: davit.plugin.v1.ImportResponse.record:type_name -> davit.plugin.v1.Record
-	4,  // 50: davit.plugin.v1.Plugin.Describe:input_type -> davit.plugin.v1.DescribeRequest
-	12, // 51: davit.plugin.v1.Plugin.Configure:input_type -> davit.plugin.v1.ConfigureRequest
-	14, // 52: davit.plugin.v1.Plugin.Validate:input_type -> davit.plugin.v1.ValidateRequest
-	17, // 53: davit.plugin.v1.Plugin.Plan:input_type -> davit.plugin.v1.PlanRequest
-	26, // 54: davit.plugin.v1.Plugin.Resolve:input_type -> davit.plugin.v1.ResolveRequest
-	28, // 55: davit.plugin.v1.Plugin.Apply:input_type -> davit.plugin.v1.ApplyRequest
-	35, // 56: davit.plugin.v1.Plugin.Watch:input_type -> davit.plugin.v1.WatchRequest
-	38, // 57: davit.plugin.v1.Plugin.Import:input_type -> davit.plugin.v1.ImportRequest
-	40, // 58: davit.plugin.v1.Plugin.Cancel:input_type -> davit.plugin.v1.CancelRequest
-	5,  // 59: davit.plugin.v1.Plugin.Describe:output_type -> davit.plugin.v1.DescribeResponse
-	13, // 60: davit.plugin.v1.Plugin.Configure:output_type -> davit.plugin.v1.ConfigureResponse
-	15, // 61: davit.plugin.v1.Plugin.Validate:output_type -> davit.plugin.v1.ValidateResponse
-	19, // 62: davit.plugin.v1.Plugin.Plan:output_type -> davit.plugin.v1.PlanResponse
-	27, // 63: davit.plugin.v1.Plugin.Resolve:output_type -> davit.plugin.v1.ResolveResponse
-	29, // 64: davit.plugin.v1.Plugin.Apply:output_type -> davit.plugin.v1.ApplyResponse
-	37, // 65: davit.plugin.v1.Plugin.Watch:output_type -> davit.plugin.v1.WatchResponse
-	39, // 66: davit.plugin.v1.Plugin.Import:output_type -> davit.plugin.v1.ImportResponse
-	41, // 67: davit.plugin.v1.Plugin.Cancel:output_type -> davit.plugin.v1.CancelResponse
-	59, // [59:68] is the sub-list for method output_type
-	50, // [50:59] is the sub-list for method input_type
-	50, // [50:50] is the sub-list for extension type_name
-	50, // [50:50] is the sub-list for extension extendee
-	0,  // [0:50] is the sub-list for field type_name
+	3,  // 47: davit.plugin.v1.NotifyRequest.config:type_name -> davit.plugin.v1.Value
+	40, // 48: davit.plugin.v1.NotifyRequest.event:type_name -> davit.plugin.v1.Event
+	10, // 49: davit.plugin.v1.NotifyResponse.diagnostics:type_name -> davit.plugin.v1.Diagnostic
+	41, // 50: davit.plugin.v1.Event.changes:type_name -> davit.plugin.v1.EventChange
+	0,  // 51: davit.plugin.v1.EventChange.action:type_name -> davit.plugin.v1.Action
+	25, // 52: davit.plugin.v1.EventChange.images:type_name -> davit.plugin.v1.Image
+	3,  // 53: davit.plugin.v1.ImportRequest.config:type_name -> davit.plugin.v1.Value
+	10, // 54: davit.plugin.v1.ImportResponse.diagnostics:type_name -> davit.plugin.v1.Diagnostic
+	16, // 55: davit.plugin.v1.ImportResponse.record:type_name -> davit.plugin.v1.Record
+	4,  // 56: davit.plugin.v1.Plugin.Describe:input_type -> davit.plugin.v1.DescribeRequest
+	12, // 57: davit.plugin.v1.Plugin.Configure:input_type -> davit.plugin.v1.ConfigureRequest
+	14, // 58: davit.plugin.v1.Plugin.Validate:input_type -> davit.plugin.v1.ValidateRequest
+	17, // 59: davit.plugin.v1.Plugin.Plan:input_type -> davit.plugin.v1.PlanRequest
+	26, // 60: davit.plugin.v1.Plugin.Resolve:input_type -> davit.plugin.v1.ResolveRequest
+	28, // 61: davit.plugin.v1.Plugin.Apply:input_type -> davit.plugin.v1.ApplyRequest
+	35, // 62: davit.plugin.v1.Plugin.Watch:input_type -> davit.plugin.v1.WatchRequest
+	38, // 63: davit.plugin.v1.Plugin.Notify:input_type -> davit.plugin.v1.NotifyRequest
+	42, // 64: davit.plugin.v1.Plugin.Import:input_type -> davit.plugin.v1.ImportRequest
+	44, // 65: davit.plugin.v1.Plugin.Cancel:input_type -> davit.plugin.v1.CancelRequest
+	5,  // 66: davit.plugin.v1.Plugin.Describe:output_type -> davit.plugin.v1.DescribeResponse
+	13, // 67: davit.plugin.v1.Plugin.Configure:output_type -> davit.plugin.v1.ConfigureResponse
+	15, // 68: davit.plugin.v1.Plugin.Validate:output_type -> davit.plugin.v1.ValidateResponse
+	19, // 69: davit.plugin.v1.Plugin.Plan:output_type -> davit.plugin.v1.PlanResponse
+	27, // 70: davit.plugin.v1.Plugin.Resolve:output_type -> davit.plugin.v1.ResolveResponse
+	29, // 71: davit.plugin.v1.Plugin.Apply:output_type -> davit.plugin.v1.ApplyResponse
+	37, // 72: davit.plugin.v1.Plugin.Watch:output_type -> davit.plugin.v1.WatchResponse
+	39, // 73: davit.plugin.v1.Plugin.Notify:output_type -> davit.plugin.v1.NotifyResponse
+	43, // 74: davit.plugin.v1.Plugin.Import:output_type -> davit.plugin.v1.ImportResponse
+	45, // 75: davit.plugin.v1.Plugin.Cancel:output_type -> davit.plugin.v1.CancelResponse
+	66, // [66:76] is the sub-list for method output_type
+	56, // [56:66] is the sub-list for method input_type
+	56, // [56:56] is the sub-list for extension type_name
+	56, // [56:56] is the sub-list for extension extendee
+	0,  // [0:56] is the sub-list for field type_name
 }
 
 func init() { file_schemas_plugin_v1_plugin_proto_init() }
@@ -3274,6 +3657,7 @@ func file_schemas_plugin_v1_plugin_proto_init() {
 		(*Value_Msgpack)(nil),
 		(*Value_Json)(nil),
 	}
+	file_schemas_plugin_v1_plugin_proto_msgTypes[5].OneofWrappers = []any{}
 	file_schemas_plugin_v1_plugin_proto_msgTypes[8].OneofWrappers = []any{
 		(*PathStep_Attribute)(nil),
 		(*PathStep_Key)(nil),
@@ -3296,7 +3680,7 @@ func file_schemas_plugin_v1_plugin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_schemas_plugin_v1_plugin_proto_rawDesc), len(file_schemas_plugin_v1_plugin_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   39,
+			NumMessages:   43,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -34,6 +34,7 @@ const (
 	Plugin_Resolve_FullMethodName   = "/davit.plugin.v1.Plugin/Resolve"
 	Plugin_Apply_FullMethodName     = "/davit.plugin.v1.Plugin/Apply"
 	Plugin_Watch_FullMethodName     = "/davit.plugin.v1.Plugin/Watch"
+	Plugin_Notify_FullMethodName    = "/davit.plugin.v1.Plugin/Notify"
 	Plugin_Import_FullMethodName    = "/davit.plugin.v1.Plugin/Import"
 	Plugin_Cancel_FullMethodName    = "/davit.plugin.v1.Plugin/Cancel"
 )
@@ -56,8 +57,11 @@ type PluginClient interface {
 	Resolve(ctx context.Context, in *ResolveRequest, opts ...grpc.CallOption) (*ResolveResponse, error)
 	// Apply carries one planned change out. The stream ends with exactly one result.
 	Apply(ctx context.Context, in *ApplyRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ApplyResponse], error)
-	// Watch tells that something changed in what these instances observe.
+	// Watch tells that something changed in what these instances observe. It goes on until the host ends it.
 	Watch(ctx context.Context, in *WatchRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchResponse], error)
+	// Notify tells of something that happened (kind "notification" only). It may come more than once with the
+	// same id: after a failure, or when davit was killed before it heard the answer.
+	Notify(ctx context.Context, in *NotifyRequest, opts ...grpc.CallOption) (*NotifyResponse, error)
 	// Import reads an existing object so that it becomes managed.
 	Import(ctx context.Context, in *ImportRequest, opts ...grpc.CallOption) (*ImportResponse, error)
 	// Cancel asks running operations to end cleanly and soon. Ending the stream of an
@@ -164,6 +168,16 @@ func (c *pluginClient) Watch(ctx context.Context, in *WatchRequest, opts ...grpc
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type Plugin_WatchClient = grpc.ServerStreamingClient[WatchResponse]
 
+func (c *pluginClient) Notify(ctx context.Context, in *NotifyRequest, opts ...grpc.CallOption) (*NotifyResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(NotifyResponse)
+	err := c.cc.Invoke(ctx, Plugin_Notify_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *pluginClient) Import(ctx context.Context, in *ImportRequest, opts ...grpc.CallOption) (*ImportResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ImportResponse)
@@ -202,8 +216,11 @@ type PluginServer interface {
 	Resolve(context.Context, *ResolveRequest) (*ResolveResponse, error)
 	// Apply carries one planned change out. The stream ends with exactly one result.
 	Apply(*ApplyRequest, grpc.ServerStreamingServer[ApplyResponse]) error
-	// Watch tells that something changed in what these instances observe.
+	// Watch tells that something changed in what these instances observe. It goes on until the host ends it.
 	Watch(*WatchRequest, grpc.ServerStreamingServer[WatchResponse]) error
+	// Notify tells of something that happened (kind "notification" only). It may come more than once with the
+	// same id: after a failure, or when davit was killed before it heard the answer.
+	Notify(context.Context, *NotifyRequest) (*NotifyResponse, error)
 	// Import reads an existing object so that it becomes managed.
 	Import(context.Context, *ImportRequest) (*ImportResponse, error)
 	// Cancel asks running operations to end cleanly and soon. Ending the stream of an
@@ -239,6 +256,9 @@ func (UnimplementedPluginServer) Apply(*ApplyRequest, grpc.ServerStreamingServer
 }
 func (UnimplementedPluginServer) Watch(*WatchRequest, grpc.ServerStreamingServer[WatchResponse]) error {
 	return status.Errorf(codes.Unimplemented, "method Watch not implemented")
+}
+func (UnimplementedPluginServer) Notify(context.Context, *NotifyRequest) (*NotifyResponse, error) {
+	return nil, status.Errorf(codes.Unimplemented, "method Notify not implemented")
 }
 func (UnimplementedPluginServer) Import(context.Context, *ImportRequest) (*ImportResponse, error) {
 	return nil, status.Errorf(codes.Unimplemented, "method Import not implemented")
@@ -368,6 +388,24 @@ func _Plugin_Watch_Handler(srv interface{}, stream grpc.ServerStream) error {
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type Plugin_WatchServer = grpc.ServerStreamingServer[WatchResponse]
 
+func _Plugin_Notify_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(NotifyRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(PluginServer).Notify(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Plugin_Notify_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(PluginServer).Notify(ctx, req.(*NotifyRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _Plugin_Import_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ImportRequest)
 	if err := dec(in); err != nil {
@@ -426,6 +464,10 @@ var Plugin_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Resolve",
 			Handler:    _Plugin_Resolve_Handler,
+		},
+		{
+			MethodName: "Notify",
+			Handler:    _Plugin_Notify_Handler,
 		},
 		{
 			MethodName: "Import",

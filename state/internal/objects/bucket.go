@@ -36,12 +36,6 @@ type Bucket interface {
 	String() string
 }
 
-// Verifier is a Bucket that wants to see, before a state is begun in it, that the server keeps the
-// promise of Put.
-type Verifier interface {
-	Verify(ctx context.Context) error
-}
-
 // Announcer is a Bucket that shows people who holds the lease. Nothing depends on it.
 type Announcer interface {
 	// Announce shows the holder; nil is nobody.
@@ -103,6 +97,7 @@ type Options struct {
 	Request  time.Duration    // how long one request may take, and a second more for each 64 KiB: a quarter of TTL
 	Patience time.Duration    // how long requests are repeated when there is no lease to bound it: 30 s
 	Pause    time.Duration    // before a request is repeated the first time; then ever longer: 100 ms
+	Verify   bool             // before a state is begun, see that the server honours the versions in Put
 	Now      func() time.Time // the clock by which leases expire, best that of the server: time.Now
 }
 

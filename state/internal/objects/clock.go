@@ -13,10 +13,11 @@ type Clock struct{ offset atomic.Int64 }
 // Now is the server's time as far as it is known.
 func (c *Clock) Now() time.Time { return time.Now().Add(time.Duration(c.offset.Load())) }
 
-// Observe learns from an answer: its date, which is cut to the second, was true at some moment
-// between sent and received. As long as this machine's clock may be right, it is taken for right.
+// Observe learns from an answer: its date was true at some moment between sent and received, give or take
+// what servers do to it, who cut it to the second and renew it once a second. As long as this
+// machine's clock may be right, it is taken for right.
 func (c *Clock) Observe(date, sent, received time.Time) {
-	least, most := date.Sub(received), date.Add(time.Second).Sub(sent)
+	least, most := date.Add(-time.Second).Sub(received), date.Add(2*time.Second).Sub(sent)
 	var offset time.Duration
 	switch {
 	case least > 0:

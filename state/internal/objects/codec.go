@@ -3,12 +3,13 @@ package objects
 import (
 	"bytes"
 	"encoding/binary"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"hash/crc32"
 
 	"github.com/klauspost/compress/zstd"
+
+	"github.com/davit-sh/davit/state/internal/seal"
 )
 
 // entry is a value under a key. A nil value says that the key is gone; an empty one cannot be read.
@@ -19,31 +20,15 @@ type entry struct {
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-var errChecksum = errors.New("its checksum does not hold")
-
-// seal is the stored form of a value: a checksum over key and JSON, and the JSON.
-func seal(key string, v any) (entry, error) {
-	b, err := json.Marshal(v)
+func sealed(key string, v any) (entry, error) {
+	b, err := seal.Seal(key, v)
 	if err != nil {
-		return entry{}, fmt.Errorf("%s: %w", key, err)
+		return entry{}, fmt.Errorf("%s: %w", key[2:], err)
 	}
-	return entry{key, append(binary.BigEndian.AppendUint32(nil, checksum(key, b)), b...)}, nil
+	return entry{key, b}, nil
 }
 
-func (e entry) intact() bool {
-	return len(e.value) >= 4 && binary.BigEndian.Uint32(e.value) == checksum(e.key, e.value[4:])
-}
-
-func (e entry) unseal(into any) error {
-	if !e.intact() {
-		return fmt.Errorf("%s: %w", e.key, errChecksum)
-	}
-	return json.Unmarshal(e.value[4:], into)
-}
-
-func checksum(key string, b []byte) uint32 {
-	return crc32.Update(crc32.Checksum([]byte(key), castagnoli), castagnoli, b)
-}
+func (e entry) unseal(into any) error { return seal.Open(e.key, e.value, into) }
 
 // codec packs entries into a blob that can be cut anywhere and still tells what is missing:
 //
@@ -123,7 +108,7 @@ func (c *codec) unpack(b []byte) ([]entry, error) {
 	var entries []entry
 	for range r.number() {
 		size := min(uint64(len(frames)), r.number())
-		raw, err := c.dec.DecodeAll(frames[:size], nil)
+		raw, _ := c.dec.DecodeAll(frames[:size], nil) // every value has a checksum of its own
 		frames = frames[size:]
 		at := uint64(0)
 		for range r.number() {
@@ -139,9 +124,6 @@ func (c *codec) unpack(b []byte) ([]entry, error) {
 					e.value = raw[at : at+length : at+length]
 				}
 				at += length
-				if err != nil && !e.intact() {
-					e.value = []byte{}
-				}
 			}
 			entries = append(entries, e)
 		}

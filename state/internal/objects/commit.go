@@ -2,11 +2,8 @@ package objects
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"maps"
 	"slices"
-	"strings"
 
 	"github.com/google/uuid"
 	"golang.org/x/sync/errgroup"
@@ -27,6 +24,9 @@ type draft struct {
 
 // Commit implements state.Lease.
 func (l *lease) Commit(ctx context.Context, b state.Batch) (uint64, error) {
+	if err := b.Check(); err != nil {
+		return 0, err
+	}
 	return l.commit(ctx, func(ctx context.Context, h *head, d *draft) error {
 		limit, err := l.ready(ctx, h)
 		if err != nil {
@@ -70,6 +70,9 @@ func (l *lease) ready(ctx context.Context, h *head) (limit int, err error) {
 
 // Replace implements state.Lease.
 func (l *lease) Replace(ctx context.Context, a *state.Archive) error {
+	if err := a.Check(); err != nil {
+		return err
+	}
 	_, err := l.commit(ctx, func(ctx context.Context, h *head, d *draft) error {
 		c := newChange(nil)
 		if err := c.archive(a); err != nil {
@@ -91,6 +94,13 @@ func (l *lease) commit(ctx context.Context, draw func(context.Context, *head, *d
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	defer context.AfterFunc(l.life, func() { cancel(state.ErrLeaseLost) })()
+	if l.released.Load() {
+		l.lose()
+		return 0, state.ErrLeaseLost
+	}
+	if ctx.Err() != nil {
+		return 0, l.store.failed("writing", context.Cause(ctx))
+	}
 	select {
 	case l.turn <- struct{}{}:
 		defer func() { <-l.turn }()
@@ -210,173 +220,6 @@ func (l *lease) sweep(ctx context.Context, h *head) error {
 	for _, name := range names {
 		if token, ok := writtenBy(name); ok && token < l.token && !known[name] {
 			l.spare = append(l.spare, name)
-		}
-	}
-	return nil
-}
-
-// change is an overlay over contents.
-type change struct {
-	below   contents
-	set     map[string][]byte // nil: gone
-	history []entry
-}
-
-func newChange(below contents) *change { return &change{below: below, set: map[string][]byte{}} }
-
-func (c *change) get(key string) (entry, bool) {
-	v, ok := c.set[key]
-	if !ok {
-		v, ok = c.below[key]
-	}
-	return entry{key, v}, ok && v != nil
-}
-
-func (c *change) put(key string, v any) error {
-	e, err := seal(key, v)
-	c.set[key] = e.value
-	return err
-}
-
-// remove takes a key away. What was never there needs no word.
-func (c *change) remove(key string) {
-	if _, ok := c.get(key); ok {
-		c.set[key] = nil
-	}
-}
-
-func (c *change) entries() []entry {
-	list := make([]entry, 0, len(c.set))
-	for _, key := range slices.Sorted(maps.Keys(c.set)) {
-		list = append(list, entry{key, c.set[key]})
-	}
-	return list
-}
-
-func (c *change) batch(b state.Batch) error {
-	for _, m := range b.Move {
-		if err := c.move(m); err != nil {
-			return err
-		}
-	}
-	for _, d := range b.Delete {
-		c.remove(keyRecord + d)
-	}
-	for _, r := range b.Put {
-		if err := c.put(keyRecord+r.Address, r); err != nil {
-			return err
-		}
-	}
-	for _, id := range b.End {
-		c.remove(keyOperation + id)
-	}
-	for _, o := range b.Begin {
-		if err := c.put(keyOperation+o.ID, o); err != nil {
-			return err
-		}
-	}
-	if b.Outputs != nil {
-		if err := c.outputs(b.Outputs); err != nil {
-			return err
-		}
-	}
-	for _, r := range b.History {
-		if err := c.revision(r); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (c *change) move(m state.Move) error {
-	if e, ok := c.get(keyRecord + m.From); ok {
-		var r state.Record
-		if err := e.unseal(&r); err != nil {
-			return err
-		}
-		r.Address = m.To
-		c.remove(keyRecord + m.From)
-		if err := c.put(keyRecord+m.To, r); err != nil {
-			return err
-		}
-	}
-	if e, ok := c.get(keyRevisions + m.From); ok {
-		var r revisions
-		c.remove(keyRevisions + m.From)
-		if e.unseal(&r) == nil {
-			return c.put(keyRevisions+m.To, r)
-		}
-	}
-	return nil
-}
-
-func (c *change) outputs(all map[string]json.RawMessage) error {
-	for key := range c.below {
-		if strings.HasPrefix(key, keyOutput) {
-			c.remove(key)
-		}
-	}
-	for name, v := range all {
-		if err := c.put(keyOutput+name, v); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (c *change) revision(r state.Revision) error {
-	key := keyRevisions + r.Record.Address
-	known := revisions{Stream: newID(), First: 1}
-	if e, ok := c.get(key); ok {
-		var before revisions
-		if e.unseal(&before) == nil {
-			known = before
-		}
-	}
-	known.Last++
-	if known.Last >= state.KeepRevisions {
-		known.First = max(known.First, known.Last-state.KeepRevisions+1)
-	}
-	r.Number = known.Last
-	e, err := seal(historyKey(known.Stream, r.Number), r)
-	c.history = append(c.history, e)
-	return errors.Join(err, c.put(key, known))
-}
-
-// archive is all of a state.
-func (c *change) archive(a *state.Archive) error {
-	for address, r := range a.Records {
-		if err := c.put(keyRecord+address, r); err != nil {
-			return err
-		}
-	}
-	for id, o := range a.Operations {
-		if err := c.put(keyOperation+id, o); err != nil {
-			return err
-		}
-	}
-	for name, o := range a.Outputs {
-		if err := c.put(keyOutput+name, o); err != nil {
-			return err
-		}
-	}
-	known := map[string]revisions{}
-	for _, r := range a.History {
-		k, ok := known[r.Record.Address]
-		if !ok {
-			k = revisions{Stream: newID(), First: r.Number, Last: r.Number}
-		}
-		k.First, k.Last = min(k.First, r.Number), max(k.Last, r.Number)
-		known[r.Record.Address] = k
-		e, err := seal(historyKey(k.Stream, r.Number), r)
-		if err != nil {
-			return err
-		}
-		c.history = append(c.history, e)
-	}
-	for address, k := range known {
-		if err := c.put(keyRevisions+address, k); err != nil {
-			return err
 		}
 	}
 	return nil

@@ -157,7 +157,7 @@ func (c *change) live() map[string]bool {
 		if !ok || !strings.HasPrefix(key, keyRevisions) || e.unseal(&r) != nil {
 			return
 		}
-		for n := r.First; n <= r.Last; n++ {
+		for _, n := range r.Numbers {
 			live[historyKey(r.Stream, n)] = true
 		}
 	}

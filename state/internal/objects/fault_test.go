@@ -84,9 +84,9 @@ func TestThrottled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBucket()
 		l := lock(t, store(t, b, objects.Options{}))
-		n := 0
+		var n atomic.Int64
 		b.inject(func(_ context.Context, _ string, do func() error) error {
-			if n++; n%4 != 0 {
+			if n.Add(1)%4 != 0 {
 				return objects.Refused(errors.New("503 SlowDown"))
 			}
 			return do()

@@ -33,7 +33,7 @@ const keepCommits = 16
 // log is a list of segments, oldest first, and what was not worth an object yet. Later entries replace earlier ones.
 type log struct {
 	Segments []segment `json:"segments,omitempty"`
-	Tail     []byte    `json:"tail,omitempty"` // packed
+	Tail     []byte    `json:"-"` // packed
 }
 
 // segment is a packed list of entries, cut into objects.
@@ -93,11 +93,14 @@ func (h *head) committed(serial uint64, id string) (yes, known bool) {
 	return false, false
 }
 
-// stored is the head as it is written. The format is read first.
+// stored is the head as it is written. The format is read first. The tails have checksums of their own:
+// damage there is named, as elsewhere.
 type stored struct {
-	Format int             `json:"format"`
-	Sum    string          `json:"sha256"`
-	Head   json.RawMessage `json:"head"`
+	Format  int             `json:"format"`
+	Sum     string          `json:"sha256"`
+	Head    json.RawMessage `json:"head"`
+	State   []byte          `json:"state,omitempty"`
+	History []byte          `json:"history,omitempty"`
 }
 
 func encodeHead(h *head) ([]byte, error) {
@@ -105,7 +108,7 @@ func encodeHead(h *head) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return json.Marshal(stored{Format: state.Format, Sum: sum(b), Head: b})
+	return json.Marshal(stored{Format: state.Format, Sum: sum(b), Head: b, State: h.State.Tail, History: h.History.Tail})
 }
 
 var errHead = errors.New("the object " + Head + " is no davit state, or damaged: restore it from a backup or an earlier version of the object")
@@ -122,6 +125,7 @@ func decodeHead(b []byte, where string) (*head, error) {
 	if sum(s.Head) != s.Sum || json.Unmarshal(s.Head, &h) != nil {
 		return nil, errHead
 	}
+	h.State.Tail, h.History.Tail = s.State, s.History
 	return &h, nil
 }
 

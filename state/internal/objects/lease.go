@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -18,14 +19,17 @@ func (s *Store) Lock(ctx context.Context, who state.Holder) (state.Lease, error)
 	if who.PID == 0 {
 		who.PID = os.Getpid()
 	}
-	for {
+	for try := 0; ; try++ {
 		h, version, err := s.head(ctx)
+		if err == nil && try == contention {
+			err = errContention
+		}
 		if err != nil {
 			return nil, s.failed("locking", err)
 		}
 		if h == nil {
-			if v, ok := s.bucket.(Verifier); ok {
-				if err := s.retry(ctx, 0, v.Verify); err != nil {
+			if s.options.Verify {
+				if err := s.verify(ctx); err != nil {
 					return nil, s.failed("beginning", err)
 				}
 			}
@@ -35,11 +39,10 @@ func (s *Store) Lock(ctx context.Context, who state.Holder) (state.Lease, error)
 		if h.Holder != nil && now.Before(h.Holder.Expires) {
 			return nil, &state.LockedError{Holder: *h.Holder}
 		}
-		began := time.Now()
-		who.Since, who.Expires = now.UTC(), now.Add(s.options.TTL).UTC()
+		who.Since = now.UTC()
 		next := h.clone()
 		next.Holder, next.Token = &who, h.Token+1
-		version, err = s.swap(ctx, next, version)
+		version, renewed, err := s.swap(ctx, next, version)
 		var moved *movedError
 		if errors.As(err, &moved) {
 			continue // somebody was faster, or a holder beat
@@ -47,9 +50,14 @@ func (s *Store) Lock(ctx context.Context, who state.Holder) (state.Lease, error)
 		if err != nil {
 			return nil, s.failed("locking", err)
 		}
-		return s.lease(next, version, began), nil
+		return s.lease(next, version, renewed), nil
 	}
 }
+
+// contention is how often a swap is tried that others are faster with.
+const contention = 100
+
+var errContention = errors.New("others write all the time, or the server does not keep what is written: try again later")
 
 func (s *Store) lease(h *head, version string, renewed time.Time) *lease {
 	l := &lease{store: s, id: h.Holder.ID, token: h.Token, head: h, version: version, renewed: renewed,
@@ -63,21 +71,22 @@ func (s *Store) lease(h *head, version string, renewed time.Time) *lease {
 
 // lease is the right to swap the head.
 type lease struct {
-	store   *Store
-	id      string
-	token   uint64
-	life    context.Context // ends when the lease is lost
-	lose    context.CancelFunc
-	stop    context.CancelFunc // ends the heartbeat
-	beating sync.WaitGroup
-	once    sync.Once
+	store    *Store
+	id       string
+	token    uint64
+	life     context.Context // ends when the lease is lost
+	lose     context.CancelFunc
+	stop     context.CancelFunc // ends the heartbeat
+	beating  sync.WaitGroup
+	once     sync.Once
+	released atomic.Bool
 
 	swapping chan struct{} // holds a word while somebody swaps the head
 
 	mu         sync.Mutex
 	head       *head // as it was last seen; never changed, only replaced
 	version    string
-	renewed    time.Time // when the swap that renewed the lease was begun
+	renewed    time.Time // when the lease was, at the latest
 	generation int       // grows when the head turns out to be another than the one that was written last
 
 	turn    chan struct{} // holds a word while somebody commits; what is below belongs to them
@@ -113,17 +122,24 @@ func (l *lease) swap(ctx context.Context, generation int, change func(next *head
 	if generation != anyHead && generation != now {
 		return errStale
 	}
-	ctx, cancel := context.WithDeadline(ctx, renewed.Add(l.store.options.TTL))
+	within, cancel := context.WithDeadline(ctx, renewed.Add(l.store.options.TTL))
 	defer cancel()
 	next = next.clone()
-	next.Holder.Expires = l.store.options.Now().Add(l.store.options.TTL).UTC()
 	change(next)
-	began := time.Now()
-	version, err := l.store.swap(ctx, next, version)
+	version, again, err := l.store.swap(within, next, version)
 	var moved *movedError
+	if errors.As(err, new(*UnknownError)) && ctx.Err() == nil && generation != anyHead {
+		if !l.alive() {
+			l.lose()
+		}
+		version, err = l.store.look(context.WithoutCancel(ctx), next, err) // which losing the lease would end
+	}
 	switch {
 	case err == nil:
-		l.set(next, version, began, now)
+		l.set(next, version, again, now)
+		if !l.alive() {
+			l.lose()
+		}
 	case errors.As(err, &moved) && l.owns(moved.head):
 		l.set(moved.head, moved.version, renewed, now+1)
 		return errStale
@@ -190,13 +206,20 @@ func (l *lease) announce(ctx context.Context) {
 // Lost implements state.Lease.
 func (l *lease) Lost() <-chan struct{} { return l.life.Done() }
 
-// Release implements state.Lease.
+// Release implements state.Lease. Under a context that has ended it is tried for a moment all the same: that is
+// when leases are released.
 func (l *lease) Release(ctx context.Context) (err error) {
 	l.once.Do(func() {
 		l.stop()
 		l.beating.Wait() // a beat that comes later would be one too many
+		defer l.released.Store(true)
 		if l.life.Err() != nil {
 			return
+		}
+		if ctx.Err() != nil {
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), l.store.options.Request)
+			defer cancel()
 		}
 		for {
 			err = l.swap(ctx, anyHead, func(next *head) { next.Holder = nil })

@@ -3,9 +3,11 @@ package objects_test
 import (
 	"context"
 	"testing"
+	"time"
 
 	"github.com/davit-sh/davit/state"
 	"github.com/davit-sh/davit/state/internal/objects"
+	"github.com/davit-sh/davit/state/remotetest"
 	"github.com/davit-sh/davit/state/statetest"
 )
 
@@ -24,9 +26,10 @@ var small = objects.Options{Part: 512, Tail: 600}
 func TestConformance(t *testing.T) {
 	for name, o := range map[string]objects.Options{"as it is": {}, "small objects": small} {
 		t.Run(name, func(t *testing.T) {
-			statetest.Run(t, func(t *testing.T) func() state.Store {
+			o.TTL = time.Second
+			statetest.Run(t, func(t *testing.T) statetest.Backend {
 				b := newBucket()
-				return func() state.Store { return store(t, b, o) }
+				return remotetest.Backend(func() state.Store { return store(t, b, o) })
 			})
 		})
 	}

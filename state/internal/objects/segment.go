@@ -175,7 +175,11 @@ func (s *Store) tail(l log) ([]entry, error) {
 	if len(l.Tail) == 0 {
 		return nil, nil
 	}
-	return s.codec.unpack(l.Tail)
+	entries, err := s.codec.unpack(l.Tail)
+	if err != nil {
+		return nil, fmt.Errorf("the recent changes in the object %s: %w; restore it from a backup or an earlier version of the object", Head, err)
+	}
+	return entries, nil
 }
 
 // write stores a packed blob as a segment of a lease. The names of what was written are returned even

@@ -1,7 +1,6 @@
 package objects
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -9,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/davit-sh/davit/state"
 )
@@ -77,22 +77,25 @@ type movedError struct {
 
 func (*movedError) Error() string { return "another process has written in the meantime" }
 
-// swap writes a head in place of the one of that version. It knows its own writing again: one whose
-// answer was lost is not taken for another's, and not repeated.
-func (s *Store) swap(ctx context.Context, h *head, version string) (string, error) {
-	if err := ctx.Err(); err != nil {
-		return "", context.Cause(ctx)
+// swap writes a head in place of the one of that version, with the lease renewed by whoever holds it. It
+// knows its own writing again: one whose answer was lost is not taken for another's, and not
+// repeated. renewed is when the lease was renewed, at the latest.
+func (s *Store) swap(ctx context.Context, h *head, version string) (written string, renewed time.Time, err error) {
+	if ctx.Err() != nil {
+		return "", renewed, context.Cause(ctx)
 	}
 	h.Write = newID()
-	b, err := encodeHead(h)
-	if err != nil {
-		return "", err
-	}
-	var written string
 	sent := false    // something may have been written of which there was no answer
 	another := false // the head has another version: perhaps that which this wrote
-	err = s.retry(ctx, len(b), func(ctx context.Context) (err error) {
+	first := time.Now()
+	size := len(h.State.Tail) + len(h.History.Tail)
+	err = s.retry(ctx, size, func(ctx context.Context) error {
+		renewed = time.Now()
 		if !another {
+			b, err := s.renewed(h)
+			if err != nil {
+				return Permanent(err)
+			}
 			written, err = s.bucket.Put(ctx, Head, b, version)
 			if another = errors.Is(err, ErrConflict); !another {
 				sent = sent || mayHaveWritten(err)
@@ -104,7 +107,7 @@ func (s *Store) swap(ctx context.Context, h *head, version string) (string, erro
 			return err
 		}
 		if now != nil && now.Write == h.Write {
-			written = at
+			h.Holder, written, renewed = now.Holder, at, first
 			return nil
 		}
 		return Permanent(&movedError{now, at})
@@ -113,7 +116,32 @@ func (s *Store) swap(ctx context.Context, h *head, version string) (string, erro
 	if err != nil && sent && !errors.As(err, &moved) {
 		err = &UnknownError{err}
 	}
-	return written, err
+	return written, renewed, err
+}
+
+// look finds out, when there is no time left to write, what became of a head of which it was unknown whether it
+// was written. If that remains unknown it returns the error that said so.
+func (s *Store) look(ctx context.Context, h *head, unknown error) (version string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, s.options.Request)
+	defer cancel()
+	now, at, err := s.getHead(ctx)
+	switch {
+	case err != nil:
+		return "", unknown
+	case now != nil && now.Write == h.Write:
+		return at, nil
+	case now != nil && now.Token == h.Token && now.Serial < h.Serial:
+		return "", unknown // it may still be on its way
+	}
+	return "", &movedError{now, at}
+}
+
+// renewed is a head as it is to be written now.
+func (s *Store) renewed(h *head) ([]byte, error) {
+	if h.Holder != nil {
+		h.Holder.Expires = s.options.Now().Add(s.options.TTL).UTC()
+	}
+	return encodeHead(h)
 }
 
 // consistently calls fn with the head, and again with a newer one when an object was removed under it. Objects that
@@ -170,7 +198,9 @@ func (s *Store) Archive(ctx context.Context) (*state.Archive, error) {
 			return err
 		}
 		a = &state.Archive{Snapshot: *h.snapshot(all)}
-		a.History = chronicle(all, written, "")
+		var damaged []string
+		a.History, damaged = chronicle(all, written, "")
+		a.Damaged = append(a.Damaged, damaged...)
 		return nil
 	})
 	if err != nil {
@@ -243,21 +273,21 @@ func fill(s *state.Snapshot, all contents) {
 	slices.Sort(s.Damaged)
 }
 
-// revisions says which of the entries of the history are an instance's: those of a stream from the
-// first number to the last. A move of the instance takes the stream along.
+// revisions says which of the entries of the history are an instance's: those of a stream under these
+// numbers, oldest first. A move of the instance takes the stream along.
 type revisions struct {
-	Stream      string
-	First, Last uint64
+	Stream  string   `json:"stream"`
+	Numbers []uint64 `json:"numbers"`
 }
 
-func historyKey(stream string, number uint64) string { return fmt.Sprintf("%s/%d", stream, number) }
+func historyKey(stream string, number uint64) string { return fmt.Sprintf("h/%s/%d", stream, number) }
 
 // History implements state.Store.
 func (s *Store) History(ctx context.Context, address string) (list []state.Revision, err error) {
 	err = s.consistently(ctx, func(h *head, lost map[string]bool) error {
 		list = nil
 		all, written, err := s.everything(ctx, h, lost)
-		list = chronicle(all, written, address)
+		list, _ = chronicle(all, written, address)
 		return err
 	})
 	if err != nil {
@@ -266,36 +296,36 @@ func (s *Store) History(ctx context.Context, address string) (list []state.Revis
 	return list, nil
 }
 
-// chronicle is the history of an instance, or of all, newest first. A revision that is damaged is left out: the
-// others still tell their part.
-func chronicle(all, written contents, address string) []state.Revision {
-	var list []state.Revision
+// chronicle is the history of an instance, or of all, newest first. Revisions that are damaged are named.
+func chronicle(all, written contents, address string) (list []state.Revision, damaged []string) {
 	for key, value := range all {
 		of, ok := strings.CutPrefix(key, keyRevisions)
 		var known revisions
 		if !ok || address != "" && of != address || (entry{key, value}).unseal(&known) != nil {
 			continue
 		}
-		for n := known.First; n <= known.Last; n++ {
+		for _, n := range known.Numbers {
 			key := historyKey(known.Stream, n)
 			var r state.Revision
 			if (entry{key, written[key]}).unseal(&r) != nil {
+				damaged = append(damaged, fmt.Sprintf("revision %d of %s", n, of))
 				continue
 			}
 			r.Record.Address = of
 			list = append(list, r)
 		}
 	}
-	slices.SortFunc(list, func(a, b state.Revision) int {
-		return cmp.Or(cmp.Compare(a.Record.Address, b.Record.Address), cmp.Compare(b.Number, a.Number))
-	})
-	return list
+	slices.Sort(damaged)
+	return state.SortHistory(list), damaged
 }
 
 // Unlock implements state.Store.
 func (s *Store) Unlock(ctx context.Context, id string) error {
-	for {
+	for try := 0; ; try++ {
 		h, version, err := s.head(ctx)
+		if err == nil && try == contention {
+			err = errContention
+		}
 		if err != nil {
 			return s.failed("unlocking", err)
 		}
@@ -304,7 +334,7 @@ func (s *Store) Unlock(ctx context.Context, id string) error {
 		}
 		next := h.clone()
 		next.Holder = nil
-		_, err = s.swap(ctx, next, version)
+		_, _, err = s.swap(ctx, next, version)
 		var moved *movedError
 		if errors.As(err, &moved) {
 			continue // it was only a heartbeat, perhaps
