@@ -58,6 +58,13 @@ func (t *trial) tempt(ctx context.Context, s *search, config cty.Value) error {
 		return err
 	}
 	s.message("the answer of Validate", v, nil)
+	if !t.isPlanned() {
+		n, err := t.notify(ctx, config, event("secrets", "applied"))
+		if err == nil {
+			s.message("the answer of Notify", n, nil)
+		}
+		return err
+	}
 	res, err := t.plan(ctx, t.request(config), func(l *pluginv1.Log) { s.text("a log line of Plan", l.GetLine()) })
 	if err != nil {
 		return err
