@@ -109,7 +109,7 @@ func copied(t *testing.T, from string) string {
 func TestNoop(t *testing.T) {
 	plugin := filepath.Join(copied(t, "noop"), "noop")
 	command(t, "noop", nil, "go", "build", "-o", plugin, ".")
-	conforms(t, plugin, "cancel", "import", "error paths", "secrets")
+	conforms(t, plugin, "cancel", "import", "watch", "error paths", "secrets")
 }
 
 // The Go examples outside of the main module, each with the checks that do not apply to it.
