@@ -58,6 +58,11 @@ func (t *trial) tempt(ctx context.Context, s *search, config cty.Value) error {
 		return err
 	}
 	s.message("the answer of Validate", v, nil)
+	if t.told() {
+		told, err := c.Notify(ctx, t.notice(config))
+		s.message("the answer of Notify", told, nil)
+		return err
+	}
 	res, err := t.plan(ctx, t.request(config), func(l *pluginv1.Log) { s.text("a log line of Plan", l.GetLine()) })
 	if err != nil {
 		return err

@@ -134,6 +134,10 @@ func (t *trial) refuse(ctx context.Context, config cty.Value) ([]*pluginv1.Diagn
 	if list := errorsOf(v.GetDiagnostics()); len(list) > 0 {
 		return list, nil
 	}
+	if t.told() {
+		res, err := c.Notify(ctx, t.notice(config))
+		return errorsOf(res.GetDiagnostics()), err
+	}
 	res, err := t.plan(ctx, t.request(config), nil)
 	return errorsOf(res.GetDiagnostics()), err
 }
@@ -189,6 +193,9 @@ func (t *trial) large(ctx context.Context) outcome {
 			return fail(mend, "Validate with 16 MB in %s: %v", a.GetName(), err)
 		}
 		break
+	}
+	if t.told() {
+		return t.alive(ctx, mend)
 	}
 	r := t.request(t.example.config)
 	r.PlannedPrivate = make([]byte, largeValue)

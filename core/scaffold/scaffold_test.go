@@ -44,7 +44,7 @@ func TestABeginningWorks(t *testing.T) {
 		t.Fatal(err)
 	}
 	kinds := scaffold.Kinds()
-	if want := []string{"application", "build", "image", "policy", "source"}; !slices.Equal(kinds, want) {
+	if want := []string{"application", "build", "image", "notification", "policy", "source"}; !slices.Equal(kinds, want) {
 		t.Fatalf("there are %v, want %v", kinds, want)
 	}
 	for _, kind := range kinds {
@@ -98,7 +98,7 @@ func conforms(t *testing.T, plugin string) {
 		if c.Status == plugintest.Failed {
 			t.Errorf("%s %s: %s", c.Type, c.Check, c.Seen)
 		}
-		if c.Check == "plan" && c.Status != plugintest.Passed {
+		if (c.Check == "plan" || c.Check == "notify") && c.Status != plugintest.Passed {
 			t.Errorf("its examples were not planned: %s", c.Seen)
 		}
 	}

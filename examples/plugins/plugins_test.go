@@ -114,8 +114,12 @@ func TestNoop(t *testing.T) {
 
 // The Go examples outside of the main module, each with the checks that do not apply to it.
 func TestGoModules(t *testing.T) {
+	telegram := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"ok": true}`) }))
+	defer telegram.Close()
+	t.Setenv("TELEGRAM_API", telegram.URL)
 	for example, doesNotApply := range map[string][]string{
-		"calver": {"secrets"},
+		"calver":   {"secrets"},
+		"telegram": {},
 	} {
 		t.Run(example, func(t *testing.T) {
 			dir := copied(t, example)

@@ -24,7 +24,7 @@ import (
 )
 
 const (
-	secretType = "davit.dev/state"
+	secretType = "davit.dev/state" //nolint:gosec // a type, no secret
 	stackLabel = "davit.dev/stack"
 	dataKey    = "state"
 )

@@ -51,7 +51,7 @@ type child struct {
 func start(t *testing.T, args ...string) *child {
 	t.Helper()
 	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), childEnv+"="+strings.Join(args, "\t"))
+	cmd.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=0", childEnv+"="+strings.Join(args, "\t")) // a race detector sleeps before it ends
 	cmd.Stderr = os.Stderr
 	in, err1 := cmd.StdinPipe()
 	out, err2 := cmd.StdoutPipe()
@@ -317,28 +317,4 @@ func suspend(t *testing.T, c *child, path string) {
 		time.Sleep(3 * time.Millisecond)
 	}
 	t.Fatal("it is always in the middle of something")
-}
-
-// The lock of a process of this machine that was killed holds nobody up; that of one that is only suspended
-// does, until it expires.
-func TestKilledHolder(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "state.db")
-	c := start(t, "hold", path, "1h")
-	if got := c.line(); got != "held" {
-		t.Fatal(got)
-	}
-	suspend(t, c, path)
-	var locked *state.LockedError
-	if _, err := store(t, path).Lock(t.Context(), state.Holder{}); !errors.As(err, &locked) || locked.Holder.PID != c.Process.Pid {
-		t.Fatalf("a suspended process lost its lease before it expired: %v", err)
-	}
-	if err := c.Process.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	_ = c.Wait()
-	l, err := store(t, path).Lock(t.Context(), state.Holder{})
-	if err != nil {
-		t.Fatalf("the lock of a dead process of this machine: %v", err)
-	}
-	_ = l.Release(t.Context())
 }

@@ -43,8 +43,7 @@ func (s *Store) Lock(ctx context.Context, who state.Holder) (state.Lease, error)
 		next := h.clone()
 		next.Holder, next.Token = &who, h.Token+1
 		version, renewed, err := s.swap(ctx, next, version)
-		var moved *movedError
-		if errors.As(err, &moved) {
+		if _, moved := errors.AsType[*movedError](err); moved {
 			continue // somebody was faster, or a holder beat
 		}
 		if err != nil {

@@ -335,8 +335,7 @@ func (s *Store) Unlock(ctx context.Context, id string) error {
 		next := h.clone()
 		next.Holder = nil
 		_, _, err = s.swap(ctx, next, version)
-		var moved *movedError
-		if errors.As(err, &moved) {
+		if _, moved := errors.AsType[*movedError](err); moved {
 			continue // it was only a heartbeat, perhaps
 		}
 		if a, ok := s.bucket.(Announcer); ok && err == nil {
