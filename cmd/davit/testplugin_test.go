@@ -55,7 +55,6 @@ func (logged) Notify(ctx context.Context, c logConfig, e sdk.Event) error {
 		return gate(ctx, name)
 	}
 	return nil
->>>>>>> 5848faaa12e9039045cc851e017ce827eb0099cc
 }
 
 type textConfig struct {
