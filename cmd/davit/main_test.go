@@ -49,6 +49,7 @@ func TestScripts(t *testing.T) {
 			"fill":     fill,
 			"valid":    valid,
 			"await":    await,
+			"sign":     sign,
 		},
 	})
 }

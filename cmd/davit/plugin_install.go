@@ -140,7 +140,8 @@ func executable(stack *config.Stack, p *config.RequiredPlugin, locked lockFile, 
 	if _, err := os.Lstat(path); errors.Is(err, os.ErrNotExist) {
 		return pluginhost.Executable{}, fmt.Errorf("plugin %q %s is not on this machine yet: run davit init", p.Name, l.Version)
 	}
-	return pluginhost.Executable{Path: path, SHA256: sum, Env: p.Env}, nil
+	const mend = "Somebody, or a broken disk, has changed it in the cache. Run davit init, which fetches it again as it is locked."
+	return pluginhost.Executable{Path: path, SHA256: sum, Env: p.Env, Mend: mend}, nil
 }
 
 // ask starts a plugin once and asks what it is.

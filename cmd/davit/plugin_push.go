@@ -31,7 +31,7 @@ func (a *app) pluginPushCmd() *cobra.Command {
 
 func (a *app) pushPlugin(ctx context.Context, p install.Publication, files, args []string) error {
 	var err error
-	p.To = args[len(args)-1]
+	p.To, p.Platform = args[len(args)-1], install.Platform()
 	if p.Executables, err = executables(files, args[:len(args)-1]); err != nil {
 		return err
 	}

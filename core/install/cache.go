@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 )
 
 // Cache keeps executables by their digests: DIR/plugins/sha256/HEX/NAME. Processes may share it.
@@ -37,28 +38,29 @@ func (c Cache) has(sum, name string) bool {
 	return err == nil && hex.EncodeToString(h.Sum(nil)) == sum
 }
 
-// put writes an executable, which is there whole or not at all. It fails if its bytes do not have the sum.
-func (c Cache) put(ctx context.Context, sum, name string, from io.Reader) error {
-	path := c.Path(sum, name)
+// put writes an executable, which is there whole or not at all. It fails if its bytes are not those that are wanted.
+func (c Cache) put(ctx context.Context, want Executable, name string, from io.Reader) error {
+	path := c.Path(strings.TrimPrefix(want.Digest, "sha256:"), name)
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return err
 	}
-	return place(path, 0o500, verified(ctx, from, sum))
+	return place(path, 0o500, verified(ctx, from, want))
 }
 
-// verified copies an executable, and fails if its bytes do not have the sum.
-func verified(ctx context.Context, from io.Reader, sum string) func(io.Writer) error {
+// verified copies an executable, and fails if its bytes are not those that are wanted. It reads no more than those.
+func verified(ctx context.Context, from io.Reader, want Executable) func(io.Writer) error {
 	return func(to io.Writer) error {
 		h := sha256.New()
-		n, err := io.Copy(io.MultiWriter(to, h), io.LimitReader(from, maxExecutable+1))
+		n, err := io.Copy(io.MultiWriter(to, h), io.LimitReader(from, want.Size+1))
 		if err != nil {
 			return err
 		}
-		if n > maxExecutable {
-			return fmt.Errorf("it has more than %d MiB", maxExecutable>>20)
+		got := "sha256:" + hex.EncodeToString(h.Sum(nil))
+		if n != want.Size {
+			got += fmt.Sprintf(" after %d of %d bytes", n, want.Size)
 		}
-		if got := hex.EncodeToString(h.Sum(nil)); got != sum {
-			return tampered("its executable", "sha256:"+got, "sha256:"+sum)
+		if got != want.Digest {
+			return tampered("its executable", got, want.Digest)
 		}
 		return ctx.Err()
 	}

@@ -169,7 +169,7 @@ func (i *Installer) fetch(ctx context.Context, r Requirement, t target, release 
 		return err
 	}
 	defer func() { _ = body.Close() }()
-	if err := i.Cache.put(ctx, sum, file, body); err != nil {
+	if err := i.Cache.put(ctx, e, file, body); err != nil {
 		return fmt.Errorf("fetching its executable for %s: %w", platform, err)
 	}
 	return nil

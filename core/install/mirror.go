@@ -220,7 +220,7 @@ func (i *Installer) copyExecutable(ctx context.Context, t target, release *Relea
 		return err
 	}
 	defer func() { _ = body.Close() }()
-	return place(filepath.Join(to, fileName(t.repo, platform)), 0o755, verified(ctx, body, strings.TrimPrefix(e.Digest, "sha256:")))
+	return place(filepath.Join(to, fileName(t.repo, platform)), 0o755, verified(ctx, body, e))
 }
 
 func placeBytes(path string, b []byte) error {

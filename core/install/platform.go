@@ -20,7 +20,7 @@ func ParsePlatform(s string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("%q is no platform: it looks like linux/amd64 or linux/arm/v7", s)
 	}
-	return platforms.Format(p), nil
+	return platforms.Format(platforms.Normalize(p)), nil
 }
 
 // Platform is the platform of this machine.

@@ -27,6 +27,7 @@ import (
 type Publication struct {
 	To          string            // oci://REPOSITORY:VERSION
 	Executables map[string]string // platform, as ParsePlatform writes it, to the path of a file
+	Platform    string            // of this machine: Platform()
 	Insecure    bool              // plain HTTP to a registry on another machine
 	Force       bool              // move a tag that holds something else, and take a version that is not the tag
 	// Describe starts this machine's executable and asks what it is.
@@ -120,13 +121,13 @@ func Push(ctx context.Context, p Publication) (Pushed, error) {
 
 // describe starts the executable for this machine, if there is one, and compares its version with the tag.
 func (p Publication) describe(ctx context.Context, tag string, out *Pushed) error {
-	platform, err := choose("", "", Platform(), slices.Collect(maps.Keys(p.Executables)))
+	platform, err := choose("", "", p.Platform, slices.Collect(maps.Keys(p.Executables)))
 	if err != nil {
 		if !reVersion.MatchString(tag) {
 			return refuse("Push under a version, such as 1.2.0.", "the tag %s is no version, and no executable runs here that could be asked for it", tag)
 		}
 		out.Description.Version = tag
-		out.Warnings = append(out.Warnings, "None of the executables is for "+Platform()+", so none was started: its version and types are not checked.")
+		out.Warnings = append(out.Warnings, "None of the executables is for "+p.Platform+", so none was started: its version and types are not checked.")
 		return nil
 	}
 	path, err := filepath.Abs(p.Executables[platform])
