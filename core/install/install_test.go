@@ -190,7 +190,7 @@ func TestParseSource(t *testing.T) {
 	for _, source := range []string{
 		"https://registry.example.com/x", "git::https://x.example.com/y", "oci://telegram", "oci://davit/telegram", "oci://registry.example.com/",
 		"oci://registry.example.com/../../etc/passwd", "oci://registry.example.com/a//b", "oci://registry.example.com/a/./b", "oci://registry.example.com/A",
-		"oci://registry.example.com/x:../y", "oci://registry.example.com/x@sha256:12", "oci:///x/y", "oci://registry.example.com/x: 1",
+		"oci://registry.example.com/x:../y", "oci://registry.example.com/x@sha256:12", "oci:///x/y", "oci://../x", "oci://./x", "oci://.../x", "oci://a\\b.c/x", "oci://registry.example.com/x: 1",
 	} {
 		if s, err := ParseSource(source); err == nil {
 			t.Errorf("%s is taken: %v", source, s)
