@@ -170,7 +170,7 @@ func (a *badApplyStream) Send(m *pluginv1.ApplyResponse) error {
 func nothingLeft(ts *testscript.TestScript, _ bool, _ []string) {
 	var left []string
 	for range 250 { // what was killed takes a moment
-		if left = running(ts.MkAbs("plugins")); len(left) == 0 {
+		if left = processesWith(ts.MkAbs("plugins")); len(left) == 0 {
 			return
 		}
 		time.Sleep(20 * time.Millisecond)
@@ -178,8 +178,8 @@ func nothingLeft(ts *testscript.TestScript, _ bool, _ []string) {
 	ts.Fatalf("still there: %s", strings.Join(left, ", "))
 }
 
-// running are the processes in whose command line or environment the text is.
-func running(text string) []string {
+// processesWith are the processes in whose command line or environment the text is.
+func processesWith(text string) []string {
 	var found []string
 	entries, _ := os.ReadDir("/proc")
 	for _, e := range entries {
@@ -229,12 +229,12 @@ func TestWhatIsLeftIsFound(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	if left := running(mark); len(left) != 1 {
+	if left := processesWith(mark); len(left) != 1 {
 		t.Errorf("found %q", left)
 	}
 	_ = cmd.Process.Kill()
 	_ = cmd.Wait() // it was killed
-	if left := running(mark); len(left) != 0 {
+	if left := processesWith(mark); len(left) != 0 {
 		t.Errorf("found %q", left)
 	}
 }

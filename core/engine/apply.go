@@ -55,6 +55,7 @@ type applying struct {
 	ends  map[*instance]bool
 	soft  context.Context // ends when nothing new is to be started
 	work  chan struct{}   // one for each operation that a plugin is working on
+	cut   *unfinished
 
 	resultMu sync.Mutex
 	result   event.Result
@@ -80,7 +81,7 @@ func (e *Engine) Apply(ctx context.Context, p *plan.Plan, opts ApplyOptions) (*e
 	if snapshot, err = settle(ctx, lease, snapshot, p.Moves); err != nil {
 		return nil, hcl.Diagnostics{diag.Plain("The state cannot be written", err.Error())}
 	}
-	a := &applying{run: newRun(e, snapshot, Options{Mode: p.Mode}), plan: p, opts: opts, lease: lease, undone: map[string]string{}}
+	a := &applying{run: newRun(e, snapshot, Options{Mode: p.Mode}), plan: p, opts: opts, lease: lease, cut: unfinishedOf(snapshot), undone: map[string]string{}}
 	a.result = event.Result{Done: []event.Outcome{}, Failed: []event.Outcome{}, NotStarted: []event.Outcome{}}
 	if diags := a.prepare(); diags.HasErrors() {
 		return nil, diags
@@ -90,7 +91,9 @@ func (e *Engine) Apply(ctx context.Context, p *plan.Plan, opts ApplyOptions) (*e
 		a.soft = ctx
 	}
 	told := a.tellOfPlan(ctx)
-	a.walk(ctx)
+	work, stop := a.whileHeld(ctx)
+	defer stop()
+	a.walk(work)
 	a.finish()
 	a.emit(event.Event{Type: event.Summary, Result: &a.result})
 	a.tellOfEnd(ctx, told)
@@ -354,14 +357,14 @@ func (a *applying) unchanged(in *instance, c *plan.Change) hcl.Diagnostics {
 		return append(diags, a.failure(in, "reading the plan", err))
 	}
 	in.value = in.node.typ.value(in.addr, in.config, fit(outputs, in.node.typ.outputType))
-	if err := a.whole(in, outputs); err != nil {
+	if err := a.whole(in, c, outputs); err != nil {
 		return append(diags, a.failure(in, "writing its record to state", err))
 	}
 	return append(diags, a.conditions(in, in.node.block.Lifecycle.Post, "after it", in.value)...)
 }
 
 // whole writes the record of an instance that an earlier operation left unfinished, and that turned out to be as it should.
-func (a *applying) whole(in *instance, outputs cty.Value) error {
+func (a *applying) whole(in *instance, c *plan.Change, outputs cty.Value) error {
 	rec, ok := a.record(in.addr.String())
 	if !ok || rec.Status != state.StatusPartial || !outputs.IsWhollyKnown() {
 		return nil
@@ -374,7 +377,13 @@ func (a *applying) whole(in *instance, outputs cty.Value) error {
 	now := *rec
 	now.Status, now.Config, now.Outputs, now.Fingerprints = state.StatusOK, config, out, a.fingerprints(in.config)
 	now.DependsOn, now.Updated = a.managedUpstream(in), time.Now().UTC()
-	return a.commit(state.Batch{Put: []state.Record{now}})
+	did := *c
+	did.Action, did.Reasons = plan.Adopt, []string{"an earlier operation on it did not end, and it is as it should be"}
+	id := "adopt"
+	if op := a.cut.of(c.Address); op != nil {
+		id, did.Action = op.ID, plan.Action(op.Action)
+	}
+	return a.commit(state.Batch{Put: append([]state.Record{now}, a.observed(in)...), History: []state.Revision{a.newRevision(&did, in, &now, id)}})
 }
 
 // change carries out one change and keeps account of it. in is nil for a deletion.
@@ -650,6 +659,7 @@ func (a *applying) destroy(ctx context.Context, c *plan.Change, in *instance, re
 		ID: uuid.NewString(), Address: c.Address, Kind: c.Kind, Type: c.Type, Plugin: c.Plugin, Action: string(plan.Delete),
 		Begun: time.Now().UTC(), PlanHash: a.plan.Digest, Private: c.Private,
 	}
+	a.cut.takeUp(op)
 	prior, err := priorOf(rec, in.node.typ)
 	if err != nil {
 		return op, &pluginv1.ApplyResult{}, hcl.Diagnostics{a.failure(in, "deleting", err)}
@@ -674,6 +684,9 @@ func (a *applying) finish() {
 				b.Delete = append(b.Delete, address)
 			}
 		}
+	}
+	if !partial {
+		b.End = a.cut.rest()
 	}
 	if a.plan.Mode == plan.ModeRefresh {
 		a.inOrder(a.root, func(in *instance) { b.Put = append(b.Put, a.observedOne(in)...) })

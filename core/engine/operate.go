@@ -36,9 +36,13 @@ func (a *applying) operate(ctx context.Context, c *plan.Change, in *instance) hc
 		ID: uuid.NewString(), Address: c.Address, Kind: c.Kind, Type: c.Type, Plugin: c.Plugin, Action: string(c.Action),
 		Begun: time.Now().UTC(), PlanHash: a.plan.Digest, Config: config, Private: c.Private, DependsOn: a.managedUpstream(in),
 	}
+	a.cut.takeUp(&op)
 	req := &pluginv1.ApplyRequest{
 		Operation: op.ID, Address: op.Address, Kind: op.Kind, Type: op.Type, Action: protoAction(c.Action),
 		Prior: prior, PlannedPrivate: c.Private,
+	}
+	if req.Checkpoint, err = savedBefore(&op, t); err != nil {
+		return hcl.Diagnostics{a.failure(in, "applying", err)}
 	}
 	plain, _ := in.config.UnmarkDeep()
 	if req.Config, err = eval.EncodeValue(t.pluginConfig(plain)); err != nil {
@@ -83,6 +87,7 @@ func (a *applying) operate(ctx context.Context, c *plan.Change, in *instance) hc
 
 // commit writes to state even when the run is being stopped: what has happened must be kept.
 func (a *applying) commit(b state.Batch) error {
+	a.cut.end(&b)
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	_, err := a.lease.Commit(ctx, b)
@@ -152,6 +157,19 @@ func (a *applying) told(in *instance, op *state.Operation, m *pluginv1.ApplyResp
 	}
 	a.emit(ev)
 	return nil
+}
+
+// savedBefore is what an earlier try of an operation had saved, nil if there is nothing.
+func savedBefore(op *state.Operation, t *blockType) (*pluginv1.Checkpoint, error) {
+	if op.Checkpoint == nil {
+		return nil, nil
+	}
+	c := &pluginv1.Checkpoint{Private: op.Checkpoint.Private}
+	outputs, err := storedValue(op.Checkpoint.Outputs)
+	if err == nil && outputs != cty.NilVal {
+		c.Outputs, err = eval.EncodeValue(fit(outputs, t.outputType))
+	}
+	return c, err
 }
 
 // partOutputs reads outputs of a result so far: what is not known yet becomes null.

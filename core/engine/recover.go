@@ -1,12 +1,15 @@
 package engine
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"maps"
 	"slices"
+	"sync"
 
 	"github.com/davit-sh/davit/core/config"
+	"github.com/davit-sh/davit/core/diag"
 	"github.com/davit-sh/davit/core/plan"
 	"github.com/davit-sh/davit/state"
 )
@@ -30,11 +33,11 @@ func recovered(s *state.Snapshot) *state.Snapshot {
 	for _, rec := range batch.Put {
 		out.Records[rec.Address] = rec
 	}
-	out.Operations = queued(s)
 	return &out
 }
 
-// recovery is the commit that settles the operations that were cut off.
+// recovery is the commit that keeps what is known of the operations that were cut off. They stay open until it is known
+// what became of them.
 func recovery(s *state.Snapshot) state.Batch {
 	var b state.Batch
 	for _, id := range slices.Sorted(maps.Keys(s.Operations)) {
@@ -42,11 +45,13 @@ func recovery(s *state.Snapshot) state.Batch {
 		if op.Kind == config.Notification {
 			continue // it is told again
 		}
-		b.End = append(b.End, id)
 		if plan.Action(op.Action) == plan.Delete {
 			continue // its record is still there, and deleting again is harmless
 		}
 		rec, exists := s.Records[op.Address]
+		if exists && rec.Status == state.StatusPartial && op.Checkpoint == nil {
+			continue // an earlier run has kept it
+		}
 		if !exists {
 			rec = state.Record{Address: op.Address, Kind: op.Kind, Type: op.Type, Plugin: op.Plugin, DependsOn: op.DependsOn, Updated: op.Begun}
 			rec.Config = op.Config
@@ -71,7 +76,7 @@ func queued(s *state.Snapshot) map[string]state.Operation {
 	return out
 }
 
-// settle commits the recovery and the moves of the plan, so that the apply begins with no open operation.
+// settle commits the recovery and the moves of the plan.
 func settle(ctx context.Context, lease state.Lease, s *state.Snapshot, moves []plan.Move) (*state.Snapshot, error) {
 	if b := recovery(s); !b.Empty() {
 		if _, err := lease.Commit(ctx, b); err != nil {
@@ -92,7 +97,110 @@ func settle(ctx context.Context, lease state.Lease, s *state.Snapshot, moves []p
 	return s, nil
 }
 
+// whileHeld is a context that ends, as the soft one does then, when the lease is lost: somebody else may be about to do
+// the same work.
+func (a *applying) whileHeld(ctx context.Context) (work context.Context, stop func()) {
+	work, cancelWork := context.WithCancel(ctx)
+	soft, cancelSoft := context.WithCancel(a.soft)
+	a.soft = soft
+	over, watching := make(chan struct{}), sync.WaitGroup{}
+	watching.Go(func() {
+		select {
+		case <-over:
+		case <-a.lease.Lost():
+			cancelSoft()
+			cancelWork()
+			a.report(diag.Plain("The lock on the state was lost",
+				"This process was suspended, or could not reach the state, for so long that the lock expired. It has stopped; another process may have taken over. "+
+					"What it was working on is found again by the next run: run davit plan to see where things are."))
+		}
+	})
+	return work, func() {
+		close(over)
+		watching.Wait()
+		cancelSoft()
+		cancelWork()
+	}
+}
+
 // checkpointOf is a checkpoint in the form of state.
 func checkpointOf(outputs json.RawMessage, private []byte) *state.Checkpoint {
 	return &state.Checkpoint{Outputs: outputs, Private: private}
+}
+
+// unfinished are the operations that earlier runs were cut off in.
+type unfinished struct {
+	mu   sync.Mutex
+	list []state.Operation
+}
+
+func unfinishedOf(s *state.Snapshot) *unfinished {
+	u := &unfinished{}
+	for _, id := range slices.Sorted(maps.Keys(s.Operations)) {
+		if op := s.Operations[id]; op.Kind != config.Notification {
+			u.list = append(u.list, op)
+		}
+	}
+	return u
+}
+
+// of returns one that was at work on an instance, nil if there is none.
+func (u *unfinished) of(address string) *state.Operation {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if i := slices.IndexFunc(u.list, func(op state.Operation) bool { return op.Address == address }); i >= 0 {
+		op := u.list[i]
+		return &op
+	}
+	return nil
+}
+
+// takeUp makes an operation another try of one that was cut off, if that was to do the same: with its id, so that a plugin
+// can recognise what it has done, or hand it to a service that does nothing twice; and with what it had saved.
+func (u *unfinished) takeUp(op *state.Operation) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	deletes := func(op *state.Operation) bool { return plan.Action(op.Action) == plan.Delete }
+	for i := range u.list {
+		old := &u.list[i]
+		if old.Address == op.Address && deletes(old) == deletes(op) && bytes.Equal(compact(old.Config), compact(op.Config)) {
+			op.ID, op.Begun, op.Checkpoint = old.ID, old.Begun, old.Checkpoint
+			return
+		}
+	}
+}
+
+// end adds to a commit the end of those that it makes an end to: the instance has a new record, or none any more, or
+// something else is begun with it.
+func (u *unfinished) end(b *state.Batch) {
+	about := map[string]bool{}
+	for _, rec := range b.Put {
+		about[rec.Address] = true
+	}
+	for _, address := range b.Delete {
+		about[address] = true
+	}
+	again := map[string]bool{}
+	for _, op := range b.Begin {
+		about[op.Address], again[op.ID] = true, true
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.list = slices.DeleteFunc(u.list, func(op state.Operation) bool {
+		ends := about[op.Address]
+		if ends && !again[op.ID] && !slices.Contains(b.End, op.ID) {
+			b.End = append(b.End, op.ID)
+		}
+		return ends
+	})
+}
+
+// rest are the ids of those that nothing was said about.
+func (u *unfinished) rest() (ids []string) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for _, op := range u.list {
+		ids = append(ids, op.ID)
+	}
+	return ids
 }

@@ -202,7 +202,8 @@ var typeChecks = []typeCheck{
 	{"import", managedKinds, (*trial).imports},
 	{"resolve", []string{"image"}, (*trial).resolves},
 	{"decide", []string{"policy"}, (*trial).decides},
-	{"notify", []string{"notification"}, (*trial).notified},
+	{"notify", []string{"notification"}, (*trial).notifies},
+	{"watch", watchedKinds, (*trial).watches},
 	{"error paths", nil, (*trial).paths},
 	{"16 MB value", nil, (*trial).large},
 	{"1,000 instances", plannedKinds, (*trial).thousand},
@@ -210,7 +211,9 @@ var typeChecks = []typeCheck{
 	{"secrets", nil, (*trial).secrets},
 }
 
-// plannedKinds are those whose instances are planned: what is only told of something has none of these checks.
-var plannedKinds = []string{"source", "image", "policy", "build", "application", "update"}
-
-var managedKinds = []string{"build", "application"}
+var (
+	managedKinds = []string{"build", "application"}
+	// plannedKinds are those whose instances are planned: what is only told of something has none of these checks.
+	plannedKinds = []string{"source", "image", "policy", "build", "application", "update"}
+	watchedKinds = []string{"source", "image", "build", "application"}
+)

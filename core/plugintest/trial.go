@@ -38,10 +38,6 @@ func (s *suite) newTrial(d *pluginv1.Type) (*trial, error) {
 		t.cannot, t.configType = "davit refuses its description: see the check describe", cty.NilType
 		return t, nil //nolint:nilerr // that check says it
 	}
-	if !slices.Contains(plannedKinds, d.GetKind()) {
-		t.cannot, t.configType = "a "+d.GetKind()+" is not planned", cty.NilType
-		return t, nil
-	}
 	t.example, err = s.options.Examples.of(s, d)
 	if t.example.needs != "" {
 		t.cannot = "it needs " + t.example.needs
@@ -73,6 +69,8 @@ func (t *trial) one(ctx context.Context, c typeCheck) outcome {
 	}
 	return c.run(t, ctx)
 }
+
+func (t *trial) isPlanned() bool { return slices.Contains(plannedKinds, t.typ.GetKind()) }
 
 func (t *trial) managed() bool { return slices.Contains(managedKinds, t.typ.GetKind()) }
 

@@ -131,12 +131,8 @@ func (t *trial) refuse(ctx context.Context, config cty.Value) ([]*pluginv1.Diagn
 	if err != nil {
 		return nil, err
 	}
-	if list := errorsOf(v.GetDiagnostics()); len(list) > 0 {
+	if list := errorsOf(v.GetDiagnostics()); len(list) > 0 || !t.isPlanned() {
 		return list, nil
-	}
-	if t.told() {
-		res, err := c.Notify(ctx, t.notice(config))
-		return errorsOf(res.GetDiagnostics()), err
 	}
 	res, err := t.plan(ctx, t.request(config), nil)
 	return errorsOf(res.GetDiagnostics()), err
@@ -194,7 +190,7 @@ func (t *trial) large(ctx context.Context) outcome {
 		}
 		break
 	}
-	if t.told() {
+	if !t.isPlanned() {
 		return t.alive(ctx, mend)
 	}
 	r := t.request(t.example.config)
