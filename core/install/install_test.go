@@ -1,10 +1,12 @@
 package install
 
 import (
+	"context"
 	"maps"
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -190,7 +192,7 @@ func TestParseSource(t *testing.T) {
 	for _, source := range []string{
 		"https://registry.example.com/x", "git::https://x.example.com/y", "oci://telegram", "oci://davit/telegram", "oci://registry.example.com/",
 		"oci://registry.example.com/../../etc/passwd", "oci://registry.example.com/a//b", "oci://registry.example.com/a/./b", "oci://registry.example.com/A",
-		"oci://registry.example.com/x:../y", "oci://registry.example.com/x@sha256:12", "oci:///x/y", "oci://registry.example.com/x: 1",
+		"oci://registry.example.com/x:../y", "oci://registry.example.com/x@sha256:12", "oci:///x/y", "oci://../x", "oci://./x", "oci://.../x", "oci://a\\b.c/x", "oci://registry.example.com/x: 1",
 	} {
 		if s, err := ParseSource(source); err == nil {
 			t.Errorf("%s is taken: %v", source, s)
@@ -231,5 +233,33 @@ func TestFits(t *testing.T) {
 		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want %q", err, want)
 		}
+	}
+}
+
+// Several davits share a cache, and begin with an empty one at the same time.
+func TestTogether(t *testing.T) {
+	w := newWorld(t)
+	digest := w.push("1.2.0", both("1.2.0"))
+	r := w.require("", "")
+	i := w.here
+	i.Tell = nil
+	i.Describe = func(_ context.Context, _, path, _ string) (Description, error) {
+		b, err := os.ReadFile(path)
+		if string(b) != program("1.2.0") {
+			t.Errorf("%q was started", b)
+		}
+		return Description{Name: "telegram", Version: "1.2.0", Types: []string{"application.telegram"}}, err
+	}
+	var wg sync.WaitGroup
+	for range 16 {
+		wg.Go(func() {
+			if l, err := i.Install(t.Context(), r, nil); err != nil || l.Digest != digest {
+				t.Errorf("%+v %v", l, err)
+			}
+		})
+	}
+	wg.Wait()
+	if files := w.cached(); len(files) != 1 {
+		t.Errorf("the cache has %v", files)
 	}
 }

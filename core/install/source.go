@@ -26,8 +26,12 @@ func Fetched(source string) bool {
 	return strings.Contains(source, "://") || strings.Contains(source, "::")
 }
 
-// The grammar of the OCI distribution specification, which leaves no way for "..".
-var rePath = regexp.MustCompile(`^[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*$`)
+// The grammars of host names and of the OCI distribution specification, which leave no way for "..": sources name folders
+// of mirrors.
+var (
+	reHost = regexp.MustCompile(`^(\[[0-9a-fA-F:]+\]|[A-Za-z0-9]+([.-]+[A-Za-z0-9]+)*)(:[0-9]+)?$`)
+	rePath = regexp.MustCompile(`^[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*$`)
+)
 
 // ParseSource reads "oci://REPOSITORY[:TAG][@DIGEST]". The repository has its registry's host.
 func ParseSource(source string) (Source, error) {
@@ -52,7 +56,7 @@ func ParseSource(source string) (Source, error) {
 		}
 	}
 	host, inside, _ := strings.Cut(where, "/")
-	if !strings.ContainsAny(host, ".:") && host != "localhost" || !rePath.MatchString(inside) {
+	if !strings.ContainsAny(host, ".:") && host != "localhost" || !reHost.MatchString(host) || !rePath.MatchString(inside) {
 		return s, refuse(example, "%q names no repository with its registry", source)
 	}
 	repo, err := oci.Repository(where, false)
