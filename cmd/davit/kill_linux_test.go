@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -358,6 +359,7 @@ func (k *killing) check(dir string) {
 		k.Fatal(err)
 	}
 	k.operations += perRound
+	maps.DeleteFunc(s.Records, func(_ string, r state.Record) bool { return r.Kind != "application" })
 	whole := 0
 	for _, r := range s.Records {
 		if r.Status == state.StatusOK {

@@ -655,7 +655,7 @@ func (a *applying) finish() {
 			}
 		}
 	}
-	if !partial {
+	if !partial && a.plan.Mode != plan.ModeRefresh {
 		b.End = a.cut.rest()
 	}
 	if a.plan.Mode == plan.ModeRefresh {
