@@ -108,7 +108,7 @@ type session struct {
 	host   *pluginhost.Host
 	store  state.Store
 
-	unsettled bool // state has operations that were cut off
+	unsettled bool // state has something that the next apply writes again: operations that were cut off, fingerprints of another key
 }
 
 func (s *session) close() {

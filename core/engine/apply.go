@@ -336,7 +336,10 @@ func (a *applying) unchanged(in *instance, c *plan.Change) hcl.Diagnostics {
 // whole writes the record of an instance that an earlier operation left unfinished, and that turned out to be as it should.
 func (a *applying) whole(in *instance, c *plan.Change, outputs cty.Value) error {
 	rec, ok := a.record(in.addr.String())
-	if !ok || rec.Status != state.StatusPartial || !outputs.IsWhollyKnown() {
+	if ok && rec.Status == state.StatusOK {
+		return a.keyAnew(in, rec)
+	}
+	if !ok || !outputs.IsWhollyKnown() {
 		return nil
 	}
 	config, err1 := stored(in.node.typ.pluginConfig(in.config))
