@@ -338,7 +338,7 @@ func (k *killing) unlock(dir string) {
 	if !k.place.Expires {
 		return
 	}
-	_, errs, err := k.run(dir, "refresh", "-auto-approve")
+	_, errs, err := k.run(dir, "state", "rm", "application.file.none")
 	if m := reLock.FindStringSubmatch(errs); err != nil && m != nil {
 		k.must(dir, "force-unlock", m[1])
 		k.unlocked++

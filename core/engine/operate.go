@@ -140,11 +140,11 @@ func (a *applying) told(in *instance, op *state.Operation, m *pluginv1.ApplyResp
 	ev := event.Event{Address: op.Address, Operation: op.ID}
 	switch b := m.GetBody().(type) {
 	case *pluginv1.ApplyResponse_Log:
-		ev.Type, ev.Stream, ev.Message = event.Log, b.Log.GetStream(), a.secrets.mask(b.Log.GetLine())
+		ev.Type, ev.Stream, ev.Message = event.Log, a.secrets.mask(b.Log.GetStream()), a.secrets.mask(b.Log.GetLine())
 	case *pluginv1.ApplyResponse_Progress:
 		ev.Type, ev.Message, ev.Done, ev.Total = event.Progress, a.secrets.mask(b.Progress.GetMessage()), b.Progress.GetDone(), b.Progress.GetTotal()
 	case *pluginv1.ApplyResponse_Item:
-		ev.Type, ev.Item, ev.Status, ev.Message = event.Item, b.Item.GetKey(), b.Item.GetStatus(), a.secrets.mask(b.Item.GetMessage())
+		ev.Type, ev.Item, ev.Status, ev.Message = event.Item, a.secrets.mask(b.Item.GetKey()), a.secrets.mask(b.Item.GetStatus()), a.secrets.mask(b.Item.GetMessage())
 	case *pluginv1.ApplyResponse_Checkpoint:
 		outputs, err := a.partOutputs(in, b.Checkpoint.GetOutputs())
 		if err != nil {

@@ -144,8 +144,26 @@ func (s *secrets) maskJSON(text string) (json.RawMessage, bool) {
 	if text == "" {
 		return nil, false
 	}
-	if s.in(text) {
+	var v any
+	if s.in(text) || (json.Unmarshal([]byte(text), &v) == nil && s.inside(v)) {
 		return json.RawMessage(`"` + masked + `"`), true
 	}
 	return json.RawMessage(text), false
+}
+
+// inside looks for secrets in the texts of a JSON value, as they were before they were escaped.
+func (s *secrets) inside(v any) bool {
+	switch v := v.(type) {
+	case string:
+		return s.in(v)
+	case []any:
+		return slices.ContainsFunc(v, s.inside)
+	case map[string]any:
+		for key, value := range v {
+			if s.in(key) || s.inside(value) {
+				return true
+			}
+		}
+	}
+	return false
 }
