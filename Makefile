@@ -20,6 +20,7 @@ demo: build ## the whole story on real servers: push, plan, apply, drift, a bad 
 	cd acceptance && DAVIT_DEMO=1 $(GO) test -count=1 -timeout 80m -v -run TestSmartbiz .
 
 test: ## everything: unit, command line and acceptance tests
+	@command -v npm >/dev/null || acceptance/setup.sh
 	$(GO) test ./...
 	cd acceptance && $(GO) test -count=1 -timeout 80m -p 1 ./...
 

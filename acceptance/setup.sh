@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs the system packages the acceptance lab needs (Debian and its
+# Installs the system packages that the tests need (Debian and its
 # relatives). Run as root; running it again is harmless. The Go toolchain is
 # not among them: the servers are built with the one that runs the tests.
 set -eu
@@ -30,6 +30,9 @@ if ! command -v docker >/dev/null; then # only the command is used, no engine
   else
     packages="$packages docker.io"
   fi
+fi
+if ! command -v npm >/dev/null; then # for the example plugin in JavaScript
+  packages="$packages nodejs npm"
 fi
 # shellcheck disable=SC2086 # a list of words is meant
 apt-get -q -y -o DPkg::Lock::Timeout=300 install --no-install-recommends $packages

@@ -44,6 +44,10 @@ func TestTheTutorialWorks(t *testing.T) {
 		switch language, name, body := b[1], b[2], b[3]; {
 		case language == "console":
 			f.follow(t, body)
+		case strings.HasPrefix(name, "examples/"): // an excerpt
+			if whole, err := os.ReadFile(filepath.Join("..", name)); err != nil || !strings.Contains(string(whole), body) {
+				t.Errorf("this does not stand in %s (%v):\n%s", name, err, body)
+			}
 		case name != "":
 			if err := os.WriteFile(filepath.Join(f.dir, name), []byte(body), 0o600); err != nil {
 				t.Fatal(err)

@@ -89,6 +89,9 @@ func (p *planning) plan(ctx context.Context) (*pluginv1.PlanResult, error) {
 		return nil, errors.New(status.Convert(err).Message())
 	}
 	p.typ = t
+	if t.plan == nil {
+		return nil, fmt.Errorf("a %s is told of what happens: there is nothing to plan", t.kind)
+	}
 	c, unknown, warnings, err := p.read()
 	if err != nil {
 		return nil, err

@@ -24,19 +24,19 @@ type rule struct {
 // parseRule reads the tags of a field whose values are of type t; nil if there are none.
 func parseRule(tag reflect.StructTag, t cty.Type) (*rule, error) {
 	r := &rule{}
-	any := false
+	some := false
 	if text, ok := tag.Lookup("pattern"); ok {
 		var err error
 		if r.pattern, err = regexp.Compile(text); err != nil {
 			return nil, fmt.Errorf("the pattern: %w", err)
 		}
-		any = true
+		some = true
 	}
 	if text, ok := tag.Lookup("enum"); ok {
 		r.enum = strings.Split(text, ",")
-		any = true
+		some = true
 	}
-	if any && elementOf(t) != cty.String {
+	if some && elementOf(t) != cty.String {
 		return nil, fmt.Errorf("pattern and enum are for texts, and lists and maps of them, not for %s", t.FriendlyName())
 	}
 	for name, into := range map[string]**float64{"min": &r.min, "max": &r.max} {
@@ -51,9 +51,9 @@ func parseRule(tag reflect.StructTag, t cty.Type) (*rule, error) {
 		if t != cty.Number && t != cty.String && !t.IsListType() && !t.IsMapType() {
 			return nil, fmt.Errorf("%s is for numbers, texts, lists and maps, not for %s", name, t.FriendlyName())
 		}
-		*into, any = &n, true
+		*into, some = &n, true
 	}
-	if !any {
+	if !some {
 		return nil, nil
 	}
 	if r.min != nil && r.max != nil && *r.min > *r.max {

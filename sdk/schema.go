@@ -72,7 +72,8 @@ func (f *field) judge(d *decoder, v cty.Value, path cty.Path) {
 		broken = Errors{Errorf(stepsOf(path), "this value is not what it should be%s", f.rule.hidden())}
 	}
 	d.broken = append(d.broken, broken...)
-	if f.deprecated != "" && !(v.IsKnown() && (v.IsNull() || f.fallback != cty.NilVal && v.RawEquals(f.fallback))) {
+	unset := v.IsKnown() && (v.IsNull() || f.fallback != cty.NilVal && v.RawEquals(f.fallback))
+	if f.deprecated != "" && !unset {
 		d.deprecated = append(d.deprecated, &Error{
 			Summary: f.name + " is deprecated", Detail: f.deprecated, Code: "deprecated", Path: stepsOf(path), Warning: true,
 		})

@@ -80,7 +80,7 @@ func checkNames(what string, names ...string) error {
 		case n == "":
 			return fmt.Errorf("the %s is empty", what)
 		case len(n) > MaxName:
-			return fmt.Errorf("the %s is longer than %d bytes: %.60s...", what, MaxName, n)
+			return fmt.Errorf("the %s that begins with %.60q is longer than %d bytes", what, n, MaxName)
 		case !utf8.ValidString(n) || strings.ContainsRune(n, 0):
 			return fmt.Errorf("%q cannot be the %s: it is no text", n, what)
 		}

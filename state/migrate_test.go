@@ -109,8 +109,7 @@ func archive(t *testing.T, s state.Store) *state.Archive {
 func buried(t *testing.T, s state.Store) {
 	t.Helper()
 	l, err := s.Lock(t.Context(), state.Holder{})
-	var locked *state.LockedError
-	if errors.As(err, &locked) {
+	if locked, ok := errors.AsType[*state.LockedError](err); ok {
 		err = s.Unlock(t.Context(), locked.Holder.ID)
 	} else if err == nil {
 		err = l.Release(t.Context())

@@ -4,14 +4,20 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
+	"time"
 
+	"github.com/google/go-cmp/cmp"
 	authentication "k8s.io/api/authentication/v1"
 	core "k8s.io/api/core/v1"
 	rbac "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/davit-sh/davit/state"
+	"github.com/davit-sh/davit/state/local"
 )
 
 func client(t testing.TB) *kubernetes.Clientset {
@@ -68,4 +74,116 @@ func (p place) withToken(t testing.TB, token, url, ca string) place {
 	}
 	p.kubernetes = &c
 	return p
+}
+
+// What goes wrong with access is said so that a person can mend it, and without the secrets.
+func TestAccessErrors(t *testing.T) {
+	secret := "wJalrXUtnFEMI-" + fresh("secret")
+	for name, c := range map[string]struct {
+		place func(t *testing.T) place
+		want  string
+	}{
+		"s3: a wrong secret": {func(t *testing.T) place {
+			p := newS3(t)
+			t.Setenv("AWS_SECRET_ACCESS_KEY", secret)
+			return p
+		}, "SignatureDoesNotMatch"},
+		"s3: an unknown key": {func(t *testing.T) place {
+			p := newS3(t)
+			t.Setenv("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE")
+			t.Setenv("AWS_SECRET_ACCESS_KEY", secret)
+			return p
+		}, "access key"},
+		"s3: no bucket": {func(t *testing.T) place {
+			p := newS3(t)
+			p.s3.Bucket = "not-there"
+			return p
+		}, "there is no bucket not-there: make it first"},
+		"kubernetes: a wrong token": {func(t *testing.T) place {
+			return newKubernetes(t).withToken(t, secret, l.APIServer.URL, l.APIServer.CA)
+		}, "Unauthorized"},
+		"kubernetes: another namespace": {func(t *testing.T) place {
+			p := newKubernetes(t).withToken(t, serviceAccount(t, true), l.APIServer.URL, l.APIServer.CA)
+			p.kubernetes.Namespace = "kube-system"
+			return p
+		}, "davit needs get, list, create, update and delete on secrets in namespace kube-system"},
+		"kubernetes: no namespace": {func(t *testing.T) place {
+			p := newKubernetes(t)
+			p.kubernetes.Namespace = "not-there"
+			return p
+		}, "make the namespace not-there first"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := c.place(t).open(t)
+			_, err := s.Lock(t.Context(), state.Holder{})
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("%v, want %q", err, c.want)
+			}
+			_, load := s.Load(t.Context())
+			if text := fmt.Sprintf("%+v %#v %+v", err, err, load); strings.Contains(text, secret) {
+				t.Errorf("the secret is in %s", text)
+			}
+			t.Log(err)
+		})
+	}
+}
+
+// People see who has the state locked, by the means of the cluster.
+func TestLeaseObject(t *testing.T) {
+	p := newKubernetes(t)
+	lease := lock(t, p.open(t))
+	get := func() string {
+		o, err := client(t).CoordinationV1().Leases("default").Get(t.Context(), "davit."+p.kubernetes.Name, metav1.GetOptions{})
+		if err != nil || o.Spec.HolderIdentity == nil {
+			return ""
+		}
+		return *o.Spec.HolderIdentity
+	}
+	deadline := time.Now().Add(time.Minute)
+	for !strings.Contains(get(), "a@here (test, process") && time.Now().Before(deadline) {
+		time.Sleep(20 * time.Millisecond)
+	}
+	if holder := get(); !strings.Contains(holder, "a@here (test, process") {
+		t.Errorf("the Lease says %q", holder)
+	}
+	if err := lease.Release(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if holder := get(); holder != "" {
+		t.Errorf("after the release the Lease says %q", holder)
+	}
+}
+
+// A state moves from one backend to another and back, and stays what it was.
+func TestMigrate(t *testing.T) {
+	from, err := local.Open(filepath.Join(t.TempDir(), "state.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	lease := lock(t, from)
+	for i := range 30 {
+		r := real(i%10, i)
+		if _, err := lease.Commit(t.Context(), state.Batch{Put: []state.Record{r}, History: []state.Revision{{Action: "update", Record: r}}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := from.Archive(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range []place{newS3(t), newKubernetes(t), newS3(t)} {
+		to := p.open(t)
+		next := lock(t, to)
+		if err := next.Replace(t.Context(), want); err != nil {
+			t.Fatal(err)
+		}
+		got, err := to.Archive(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+		want = got
+	}
 }

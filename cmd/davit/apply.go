@@ -18,6 +18,7 @@ import (
 	"github.com/davit-sh/davit/core/event"
 	"github.com/davit-sh/davit/core/plan"
 	"github.com/davit-sh/davit/core/view"
+	"github.com/davit-sh/davit/state"
 )
 
 type applyFlags struct {
@@ -155,7 +156,7 @@ func (a *app) apply(f *applyFlags, mode plan.Mode, reviewed *plan.Plan, adjust f
 	p := reviewed
 	if p == nil {
 		if p, err = s.plan(a.soft, opts); err != nil {
-			return err
+			return errors.Join(err, a.tellFailure(s, lease))
 		}
 		if !f.asJSON {
 			if err := a.printPlan(p, formFlags{}); err != nil {
@@ -189,6 +190,18 @@ func (a *app) apply(f *applyFlags, mode plan.Mode, reviewed *plan.Plan, adjust f
 		return fmt.Errorf("the run was stopped before everything was done; %s to go on", next)
 	}
 	return nil
+}
+
+// tellFailure tells notifications that planning failed.
+func (a *app) tellFailure(s *session, lease state.Lease) error {
+	if s.trouble == nil || a.soft.Err() != nil {
+		return nil
+	}
+	snapshot, err := s.store.Load(a.hard)
+	if err != nil {
+		return nil // it was said already
+	}
+	return a.show(s.stack, s.engine.TellFailure(a.hard, snapshot, lease, whoami(), s.trouble))
 }
 
 // planned is the event that tells what a plan would do.

@@ -1,18 +1,12 @@
 package main
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
-	"io"
 	"os"
 
-	goversion "github.com/hashicorp/go-version"
 	"github.com/spf13/cobra"
 
 	"github.com/davit-sh/davit/core/config"
-	"github.com/davit-sh/davit/core/engine"
-	"github.com/davit-sh/davit/core/pluginhost"
 )
 
 func (a *app) initCmd() *cobra.Command {
@@ -60,15 +54,7 @@ func (a *app) init(cmd *cobra.Command, upgrade, migrate, reconfigure bool) error
 		if builtins[name] != nil {
 			return fmt.Errorf("required_plugins names %q, which is a built-in plugin: give yours another name", name)
 		}
-		sum, err := fileSum(absolute(stack.Dir, p.Source))
-		if err != nil {
-			return fmt.Errorf("plugin %q: %w", name, err)
-		}
-		// What has changed is not even started before a person wants it.
-		if was, ok := old.plugin(name); ok && was.SHA256 != sum && !upgrade {
-			return fmt.Errorf("plugin %q has changed: %s has sha256 %s, and %s says %s. If that is what you want, run davit init -upgrade", name, p.Source, sum, config.LockFile, was.SHA256)
-		}
-		l, err := probe(cmd, stack, p, sum, types)
+		l, err := a.initPlugin(cmd.Context(), stack, p, old, types, upgrade)
 		if err != nil {
 			return err
 		}
@@ -83,56 +69,4 @@ func (a *app) init(cmd *cobra.Command, upgrade, migrate, reconfigure bool) error
 	}
 	fmt.Fprintf(a.out, "Ready: %d built-in plugins, %d others. Next: davit plan\n", len(builtins), len(lock.Plugins))
 	return nil
-}
-
-// probe starts a plugin once and asks what it is.
-func probe(cmd *cobra.Command, stack *config.Stack, p *config.RequiredPlugin, sum string, types *engine.Types) (lockedPlugin, error) {
-	l := lockedPlugin{Name: p.Name, Source: p.Source, SHA256: sum}
-	path := absolute(stack.Dir, p.Source)
-	host := pluginhost.New(pluginhost.Options{Version: version, StackDir: stack.Dir,
-		Plugins: map[string]pluginhost.Executable{p.Name: {Path: path, SHA256: l.SHA256, Env: p.Env}}})
-	defer host.Close()
-	client, err := host.Client(cmd.Context(), p.Name)
-	if err != nil {
-		return l, err
-	}
-	d, err := client.Describe(cmd.Context())
-	if err != nil {
-		return l, err
-	}
-	l.Version = d.GetVersion()
-	if p.Version != "" {
-		if err := checkPluginVersion(p, l.Version); err != nil {
-			return l, err
-		}
-	}
-	return l, types.Add(p.Name, d)
-}
-
-func checkPluginVersion(p *config.RequiredPlugin, got string) error {
-	c, err := goversion.NewConstraint(p.Version)
-	if err != nil {
-		return fmt.Errorf("plugin %q: version %q is no constraint: %w", p.Name, p.Version, err)
-	}
-	v, err := goversion.NewVersion(got)
-	if err != nil {
-		return fmt.Errorf("plugin %q says that its version is %q, which is no version: %w", p.Name, got, err)
-	}
-	if !c.Check(v) {
-		return fmt.Errorf("plugin %q has version %s, and the stack wants %s", p.Name, got, p.Version)
-	}
-	return nil
-}
-
-func fileSum(path string) (string, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	h := sha256.New()
-	if _, err := io.Copy(h, f); err != nil {
-		return "", err
-	}
-	return hex.EncodeToString(h.Sum(nil)), nil
 }

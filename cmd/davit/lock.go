@@ -11,31 +11,27 @@ import (
 	"github.com/hashicorp/hcl/v2/hclsimple"
 	"github.com/hashicorp/hcl/v2/hclwrite"
 
+	"github.com/zclconf/go-cty/cty"
+
 	"github.com/davit-sh/davit/core/config"
+	"github.com/davit-sh/davit/core/install"
 	"github.com/davit-sh/davit/core/modules"
 )
 
-// lockedPlugin is an entry of the lock file.
-type lockedPlugin struct {
-	Name    string `hcl:"name,label"`
-	Source  string `hcl:"source"`
-	Version string `hcl:"version"`
-	SHA256  string `hcl:"sha256"`
-}
-
 // lockFile is davit.lock.hcl: what was found by davit init, so that everybody has the same.
 type lockFile struct {
-	Plugins []lockedPlugin   `hcl:"plugin,block"`
+	Plugins []install.Locked `hcl:"plugin,block"`
 	Modules []modules.Locked `hcl:"module,block"`
 }
 
-func (l lockFile) plugin(name string) (lockedPlugin, bool) {
-	for _, p := range l.Plugins {
-		if p.Name == name {
-			return p, true
+// plugin is a plugin's entry, nil if there is none.
+func (l lockFile) plugin(name string) *install.Locked {
+	for i := range l.Plugins {
+		if l.Plugins[i].Name == name {
+			return &l.Plugins[i]
 		}
 	}
-	return lockedPlugin{}, false
+	return nil
 }
 
 // readLock reads the lock file. None is an empty one.
@@ -51,16 +47,47 @@ func readLock(dir string) (lockFile, error) {
 	if err := hclsimple.Decode(config.LockFile, src, nil, &l); err != nil {
 		return l, fmt.Errorf("%s cannot be read; remove it and run davit init: %w", config.LockFile, err)
 	}
+	for _, p := range l.Plugins {
+		if err := p.Check(); err != nil {
+			return l, fmt.Errorf("%s: %w", config.LockFile, err)
+		}
+	}
 	return l, nil
 }
 
 func writeLock(dir string, l lockFile) error {
 	f := hclwrite.NewEmptyFile()
-	gohcl.EncodeIntoBody(&l, f.Body())
+	for _, p := range l.Plugins {
+		writePlugin(f.Body(), p)
+	}
+	for _, m := range l.Modules {
+		f.Body().AppendBlock(gohcl.EncodeAsBlock(&m, "module"))
+	}
 	text := "# Written by davit init. Commit it with the stack.\n" + string(f.Bytes())
 	path := filepath.Join(dir, config.LockFile)
 	if old, err := os.ReadFile(path); err == nil && string(old) == text {
 		return nil
 	}
 	return replaceFile(path, []byte(text), 0o600)
+}
+
+// writePlugin writes an entry without what it does not have.
+func writePlugin(to *hclwrite.Body, p install.Locked) {
+	body := to.AppendNewBlock("plugin", []string{p.Name}).Body()
+	for _, a := range []struct{ name, value string }{
+		{"source", p.Source}, {"version", p.Version}, {"constraint", p.Constraint}, {"sha256", p.SHA256},
+		{"digest", p.Digest}, {"public_key", p.PublicKey},
+	} {
+		if a.value != "" || a.name == "version" {
+			body.SetAttributeValue(a.name, cty.StringVal(a.value))
+		}
+	}
+	if len(p.Platforms) == 0 {
+		return
+	}
+	sums := map[string]cty.Value{}
+	for platform, sum := range p.Platforms {
+		sums[platform] = cty.StringVal(sum)
+	}
+	body.SetAttributeValue("platforms", cty.MapVal(sums))
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
+	"github.com/davit-sh/davit/core/install"
 	"github.com/davit-sh/davit/plugins/registry/embedded"
 	"github.com/davit-sh/davit/schemas"
 	"github.com/davit-sh/davit/sdk"
@@ -24,6 +25,7 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
 		"davit":      main,
 		"testplugin": func() { sdk.Serve(testPlugin()) },
+		"badplugin":  serveBadPlugin,
 		"killplugin": func() { sdk.Serve(killPlugin()) },
 		"noplugin":   func() { _, _ = os.Stdout.WriteString("hello there\n") },
 	})
@@ -35,6 +37,8 @@ func TestScripts(t *testing.T) {
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("HOME", e.WorkDir)
 			e.Setenv("DAVIT_CACHE_DIR", filepath.Join(e.WorkDir, ".cache"))
+			e.Setenv("PLATFORM", install.Platform())
+			e.Setenv("PLATFORM_FILE", strings.ReplaceAll(install.Platform(), "/", "_"))
 			e.Setenv("GIT_CONFIG_GLOBAL", filepath.Join(e.WorkDir, ".gitconfig"))
 			return os.WriteFile(filepath.Join(e.WorkDir, ".gitconfig"), []byte("[user]\n\tname = Script\n\temail = script@example.com\n[init]\n\tdefaultBranch = main\n"), 0o600)
 		},
@@ -45,6 +49,7 @@ func TestScripts(t *testing.T) {
 			"fill":     fill,
 			"valid":    valid,
 			"await":    await,
+			"sign":     sign,
 		},
 	})
 }

@@ -109,6 +109,7 @@ func (s *session) plan(ctx context.Context, opts engine.Options) (*plan.Plan, er
 	}
 	p, diags := s.engine.Plan(ctx, snapshot, opts)
 	if diags.HasErrors() {
+		s.trouble = diags
 		return nil, s.app.show(s.stack, diags)
 	}
 	return p, nil

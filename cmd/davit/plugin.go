@@ -12,7 +12,7 @@ import (
 )
 
 func (a *app) pluginCmd() *cobra.Command {
-	cmd := &cobra.Command{Use: "plugin", Short: "Write, test and debug plugins"}
+	cmd := &cobra.Command{Use: "plugin", Short: "Write, test, debug and publish plugins"}
 	cmd.AddCommand(&cobra.Command{
 		Use: "serve NAME", Short: "Serve a built-in plugin; davit does this by itself", Args: cobra.ExactArgs(1), Hidden: true,
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -28,6 +28,6 @@ func (a *app) pluginCmd() *cobra.Command {
 		Use: "guard", Short: "End the plugins' children when davit is killed; davit starts it by itself", Args: cobra.NoArgs, Hidden: true,
 		Run: func(*cobra.Command, []string) { pluginhost.Guard(os.Stdin) },
 	})
-	cmd.AddCommand(a.pluginTestCmd(), a.pluginRunCmd(), a.pluginNewCmd())
+	cmd.AddCommand(a.pluginTestCmd(), a.pluginRunCmd(), a.pluginNewCmd(), a.pluginPushCmd(), a.pluginMirrorCmd())
 	return cmd
 }

@@ -33,14 +33,16 @@ func TestPluginScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"registry": startRegistry,
-			"plugin":   linkPlugin,
-			"commit":   commit,
-			"image":    pushImage,
-			"debug":    startDebugged,
-			"alive":    alive,
-			"end":      endDebugged,
-			"valid":    valid,
+			"registry":    startRegistry,
+			"plugin":      linkPlugin,
+			"commit":      commit,
+			"image":       pushImage,
+			"debug":       startDebugged,
+			"alive":       alive,
+			"end":         endDebugged,
+			"nothingleft": nothingLeft,
+			"interrupted": interrupted,
+			"valid":       valid,
 		},
 	})
 }

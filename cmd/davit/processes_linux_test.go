@@ -12,7 +12,7 @@ import (
 // or their environment.
 func processes(dir string) map[int]string {
 	found := map[int]string{}
-	for pid := range running() {
+	for pid := range parents() {
 		proc := filepath.Join("/proc", strconv.Itoa(pid))
 		args, _ := os.ReadFile(filepath.Join(proc, "cmdline"))
 		env, _ := os.ReadFile(filepath.Join(proc, "environ"))
@@ -27,7 +27,7 @@ func processes(dir string) map[int]string {
 // children lists the processes that a process has started.
 func children(of int) []int {
 	var list []int
-	for pid, parent := range running() {
+	for pid, parent := range parents() {
 		if parent == of {
 			list = append(list, pid)
 		}
@@ -35,8 +35,8 @@ func children(of int) []int {
 	return list
 }
 
-// running are the parents of all processes that have not ended, by process.
-func running() map[int]int {
+// parents are the parents of all processes that have not ended, by process.
+func parents() map[int]int {
 	list := map[int]int{}
 	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
 	for _, stat := range stats {

@@ -105,6 +105,10 @@ func (a *app) describeOne(cmd *cobra.Command, arg string) (*pluginv1.DescribeRes
 // ownAttributes are what davit adds to the blocks of a kind.
 var ownAttributes = map[string][]schemaAttribute{
 	"image": {{Name: "builds", Type: json.RawMessage(`"dynamic"`), Description: "Builds whose tags are candidates already while they are only planned."}},
+	"notification": {{
+		Name: "on", Type: json.RawMessage(`["set","string"]`), Default: json.RawMessage(`["applied","failed"]`),
+		Description: "The events to tell of: planned, applied, failed.",
+	}},
 	"policy": {
 		{Name: "image", Type: json.RawMessage(`"dynamic"`), Required: true, Description: "What to choose from."},
 		{Name: "allow_older", Type: json.RawMessage(`"bool"`), Default: json.RawMessage(`false`), Description: "Let the choice go backwards when the chosen tag was withdrawn."},
@@ -112,7 +116,7 @@ var ownAttributes = map[string][]schemaAttribute{
 }
 
 // ownTypes are how people know the types of those attributes.
-var ownTypes = map[string]string{"builds": "list of builds", "image": "a whole image", "allow_older": "bool"}
+var ownTypes = map[string]string{"builds": "list of builds", "image": "a whole image", "allow_older": "bool", "on": "set of string"}
 
 // writeReference writes the reference page of a plugin.
 func writeReference(w io.Writer, d *pluginv1.DescribeResponse) {

@@ -108,7 +108,8 @@ type session struct {
 	host   *pluginhost.Host
 	store  state.Store
 
-	unsettled bool // state has something that the next apply writes again: operations that were cut off, fingerprints of another key
+	unsettled bool            // state has something that the next apply writes again: cut off operations, fingerprints of another key
+	trouble   hcl.Diagnostics // why planning failed
 }
 
 func (s *session) close() {
@@ -223,11 +224,9 @@ func newHost(stack *config.Stack, locked lockFile, guard bool) (*pluginhost.Host
 		if _, runs := reattach[name]; runs {
 			continue // a person has started it
 		}
-		l, ok := locked.plugin(name)
-		if !ok || l.Source != p.Source {
-			return nil, fmt.Errorf("plugin %q is not in %s yet: run davit init", name, config.LockFile)
+		if plugins[name], err = executable(stack, p, locked, cache); err != nil {
+			return nil, err
 		}
-		plugins[name] = pluginhost.Executable{Path: absolute(stack.Dir, p.Source), SHA256: l.SHA256, Env: p.Env}
 	}
 	options := pluginhost.Options{Version: version, CacheDir: cache, StackDir: stack.Dir, Plugins: plugins, Reattach: reattach}
 	if guard {

@@ -15,7 +15,46 @@ import (
 
 // testPlugin is a plugin whose effects are files, and whose misbehaviour is configured.
 func testPlugin() *sdk.Plugin {
-	return sdk.New("test", "1.2.0", sdk.Source("text", text{}), sdk.Application("file", file{}))
+	version := "1.2.0"
+	if v := os.Getenv("TESTPLUGIN_VERSION"); v != "" {
+		version = v
+	}
+	return sdk.New("test", version, sdk.Source("text", text{}), sdk.Application("file", file{}), sdk.Notification("log", logged{}))
+}
+
+type logConfig struct {
+	Path  string `davit:"path"`
+	Text  string `davit:"text,optional"`
+	Token string `davit:"token,optional,sensitive"`
+	Fault string `davit:"fault,optional"`
+}
+
+// logged is a notification that is one file, a line for each event.
+type logged struct{}
+
+func (logged) Notify(ctx context.Context, c logConfig, e sdk.Event) error {
+	name := filepath.Join(sdk.HostOf(ctx).StackDir, c.Path)
+	switch c.Fault {
+	case "fail":
+		return errors.New("the line is dead for " + c.Token)
+	case "hang":
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	f, err := os.OpenFile(name, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	fmt.Fprintf(f, "%s %s: %s [%s]", e.ID, e.Name, e.Summary, c.Text)
+	for _, ch := range e.Changes {
+		fmt.Fprintf(f, " %s=%s", ch.Address, ch.Outcome)
+	}
+	fmt.Fprintln(f)
+	if c.Fault == "gate" {
+		return gate(ctx, name)
+	}
+	return nil
 }
 
 type textConfig struct {

@@ -17,7 +17,7 @@ import (
 var labels = map[string]int{
 	"davit": 0, "locals": 0, "variable": 1, "output": 1,
 	"module": 1, "moved": 0, "removed": 0, "import": 0, "check": 1,
-	"source": 2, "image": 2, "policy": 2, "build": 2, "application": 2,
+	"source": 2, "image": 2, "policy": 2, "build": 2, "application": 2, Notification: 2,
 }
 
 // addFile adds what a file declares. Only the root module's files have a davit block.
@@ -198,7 +198,11 @@ func (m *Module) addKind(block *hclsyntax.Block) hcl.Diagnostics {
 	}
 	b := &Block{Addr: node, Body: block.Body, Range: block.DefRange()}
 	m.Blocks[node] = b
-	m.Order = append(m.Order, node)
+	if node.Kind == Notification {
+		m.Notifications = append(m.Notifications, node)
+	} else {
+		m.Order = append(m.Order, node)
+	}
 	if !hasMeta(block.Body) {
 		return nil
 	}
@@ -216,6 +220,10 @@ func (m *Module) addKind(block *hclsyntax.Block) hcl.Diagnostics {
 	diags = append(diags, dependsOn(content.Attributes["depends_on"], &b.DependsOn)...)
 	for _, l := range content.Blocks {
 		diags = append(diags, b.addLifecycle(l)...)
+	}
+	if a := content.Attributes["depends_on"]; node.Kind == Notification && (a != nil || len(content.Blocks) > 0) {
+		diags = append(diags, diag.Errorf(block.DefRange(), "A notification has no life",
+			"%s is told of what happens and is never made: remove its lifecycle block and depends_on.", node))
 	}
 	return diags
 }
@@ -252,8 +260,8 @@ var (
 		Blocks:     []hcl.BlockHeaderSchema{{Type: "required_plugins"}, {Type: "state", LabelNames: []string{"type"}}},
 	}
 	pluginType = cty.ObjectWithOptionalAttrs(map[string]cty.Type{
-		"source": cty.String, "version": cty.String, "env": cty.List(cty.String),
-	}, []string{"version", "env"})
+		"source": cty.String, "version": cty.String, "env": cty.List(cty.String), "public_key": cty.String,
+	}, []string{"version", "env", "public_key"})
 )
 
 func (s *Stack) addSettings(block *hclsyntax.Block) hcl.Diagnostics {
@@ -285,9 +293,10 @@ func (s *Stack) addPlugin(a *hcl.Attribute) hcl.Diagnostics {
 		return duplicate("plugin "+a.Name, a.NameRange, old.Range)
 	}
 	var p struct {
-		Source  string   `cty:"source"`
-		Version *string  `cty:"version"`
-		Env     []string `cty:"env"`
+		Source    string   `cty:"source"`
+		Version   *string  `cty:"version"`
+		Env       []string `cty:"env"`
+		PublicKey *string  `cty:"public_key"`
 	}
 	v, diags := a.Expr.Value(nil)
 	if diags.HasErrors() {
@@ -300,6 +309,9 @@ func (s *Stack) addPlugin(a *hcl.Attribute) hcl.Diagnostics {
 	r := &RequiredPlugin{Name: a.Name, Source: p.Source, Env: p.Env, Range: a.Range}
 	if p.Version != nil {
 		r.Version = *p.Version
+	}
+	if p.PublicKey != nil {
+		r.PublicKey = *p.PublicKey
 	}
 	s.Settings.Plugins[a.Name] = r
 	return diags

@@ -22,7 +22,10 @@ import (
 )
 
 // Kinds are the kinds of block that plugins provide types for.
-var Kinds = []string{"source", "image", "policy", "build", "application"}
+var Kinds = []string{"source", "image", "policy", "build", "application", Notification}
+
+// Notification is the kind of what is told of plans and applies. Nothing refers to it, and it is no part of a plan.
+const Notification = "notification"
 
 // LockFile is the file that `davit init` writes; it is no part of the configuration.
 const LockFile = "davit.lock.hcl"
@@ -44,13 +47,15 @@ type Module struct {
 	Locals    map[string]*Local
 	Outputs   map[string]*Output
 	Blocks    map[addr.Node]*Block // without a module in their addresses
-	Order     []addr.Node          // of Blocks, as they stand in the files
-	Calls     map[string]*Call
-	CallOrder []string
-	Moved     []*Moved
-	Removed   []*Removed
-	Imports   []*Import
-	Checks    []*Check
+	Order     []addr.Node          // of Blocks, as they stand in the files; without notifications
+	// Notifications are those of Blocks that are told of what happens.
+	Notifications []addr.Node
+	Calls         map[string]*Call
+	CallOrder     []string
+	Moved         []*Moved
+	Removed       []*Removed
+	Imports       []*Import
+	Checks        []*Check
 }
 
 // Settings is the davit block.
@@ -63,11 +68,12 @@ type Settings struct {
 
 // RequiredPlugin is an entry of required_plugins.
 type RequiredPlugin struct {
-	Name    string
-	Source  string // a path of an executable
-	Version string // constraint
-	Env     []string
-	Range   hcl.Range
+	Name      string
+	Source    string // a path of an executable, or oci://REPOSITORY[:TAG][@DIGEST]
+	Version   string // constraint
+	Env       []string
+	PublicKey string // that the plugin is signed with: a path, or the key in PEM form
+	Range     hcl.Range
 }
 
 // StateBlock says where the state is.

@@ -90,12 +90,42 @@ func (e *Engine) Apply(ctx context.Context, p *plan.Plan, opts ApplyOptions) (*e
 	if a.soft == nil {
 		a.soft = ctx
 	}
-	work, stop := a.whileHeld(ctx)
-	defer stop()
+	told := a.tellOfPlan(ctx)
+	work, done := a.whileHeld(ctx)
 	a.walk(work)
 	a.finish()
+	done()
 	a.emit(event.Event{Type: event.Summary, Result: &a.result})
+	a.tellOfEnd(ctx, told)
 	return &a.result, a.diags
+}
+
+// tellOfPlan begins to tell notifications what is going to be done. Nil is that nobody wants to be told anything.
+func (a *applying) tellOfPlan(ctx context.Context) *telling {
+	if !a.notifies() {
+		return nil
+	}
+	t := newTelling(a.Engine, a.snapshot, a.lease, a.opts.Who)
+	t.plan = a.plan
+	if e := t.planned(); e != nil {
+		t.tell(ctx, e)
+	}
+	return t
+}
+
+// tellOfEnd tells notifications what was done, and what earlier runs could not tell.
+func (a *applying) tellOfEnd(ctx context.Context, before *telling) {
+	if before == nil {
+		return
+	}
+	t := &telling{run: a.run, lease: a.lease, who: a.opts.Who, plan: a.plan}
+	if e := t.ended(&a.result, a.diags.HasErrors()); e != nil {
+		t.tell(ctx, e)
+	}
+	t.again(ctx)
+	before.going.Wait()
+	t.going.Wait()
+	a.report(before.diags...)
 }
 
 // fits refuses a plan that was made for another state, stack or davit.

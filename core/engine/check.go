@@ -54,6 +54,10 @@ func (c *checker) module(m *config.Module) {
 	for _, n := range m.Order {
 		c.block(m, m.Blocks[n])
 	}
+	for _, n := range m.Notifications {
+		c.block(m, m.Blocks[n])
+		c.events(m.Blocks[n])
+	}
 	for _, name := range slices.Sorted(maps.Keys(m.Locals)) {
 		c.refs(m, eval.References(m.Locals[name].Expr))
 	}
@@ -112,6 +116,24 @@ func (c *checker) block(m *config.Module, b *config.Block) {
 	}
 	if !f.diags.HasErrors() {
 		c.literals(b, t)
+	}
+}
+
+// events finds names of events that there are not, where they are written out.
+func (c *checker) events(b *config.Block) {
+	content, _, _ := b.Body.PartialContent(&hcl.BodySchema{Attributes: []hcl.AttributeSchema{{Name: attrOn}}})
+	a := content.Attributes[attrOn]
+	if a == nil {
+		return
+	}
+	list, diags := hcl.ExprList(a.Expr)
+	if diags.HasErrors() {
+		return // it is made of something
+	}
+	for _, e := range list {
+		if v, diags := e.Value(nil); !diags.HasErrors() && v.Type() == cty.String && v.IsKnown() && !v.IsNull() && !slices.Contains(eventNames, v.AsString()) {
+			c.report(e.Range(), "Unknown event", "There is no event %q.%s There are: %s.", v.AsString(), diag.DidYouMean(v.AsString(), eventNames), strings.Join(eventNames, ", "))
+		}
 	}
 }
 
@@ -217,6 +239,10 @@ func (c *checker) blockRef(m *config.Module, r eval.Ref) {
 		c.report(r.Range, "Reference to something that is not there", "There is no block %s.%s", r.Node, diag.DidYouMean(r.Node.String(), all))
 		return
 	}
+	if r.Node.Kind == config.Notification {
+		c.report(r.Range, "Reference to a notification", "%s has nothing to refer to: it is told of what happens.", r.Node)
+		return
+	}
 	expanded := target.ForEach != nil || target.Count != nil
 	if r.Key != nil && !expanded {
 		c.report(r.Range, "An index where there is one instance", "%s has neither for_each nor count. Remove the index.", r.Node)
@@ -261,7 +287,7 @@ func (e *Engine) validateConfigs(ctx context.Context) hcl.Diagnostics {
 	var diags hcl.Diagnostics
 	var visit func(s *eval.Scope)
 	visit = func(s *eval.Scope) {
-		for _, n := range s.Module.Order {
+		for _, n := range slices.Concat(s.Module.Order, s.Module.Notifications) {
 			if b := s.Module.Blocks[n]; b.ForEach == nil && b.Count == nil { // others' values are known when they are expanded
 				diags = append(diags, r.validateConfig(ctx, r.newNode(s, b))...)
 			}

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/davit-sh/davit/core/config"
 	"github.com/davit-sh/davit/core/diag"
 	"github.com/davit-sh/davit/core/plan"
 	"github.com/davit-sh/davit/state"
@@ -41,6 +42,9 @@ func recovery(s *state.Snapshot) state.Batch {
 	var b state.Batch
 	for _, id := range slices.Sorted(maps.Keys(s.Operations)) {
 		op := s.Operations[id]
+		if op.Kind == config.Notification {
+			continue // it is told again
+		}
 		if plan.Action(op.Action) == plan.Delete {
 			continue // its record is still there, and deleting again is harmless
 		}
@@ -59,6 +63,17 @@ func recovery(s *state.Snapshot) state.Batch {
 		b.Put = append(b.Put, rec)
 	}
 	return b
+}
+
+// queued are the notifications that were not told yet.
+func queued(s *state.Snapshot) map[string]state.Operation {
+	out := map[string]state.Operation{}
+	for id, op := range s.Operations {
+		if op.Kind == config.Notification {
+			out[id] = op
+		}
+	}
+	return out
 }
 
 // settle commits the recovery and the moves of the plan.
@@ -122,7 +137,9 @@ type unfinished struct {
 func unfinishedOf(s *state.Snapshot) *unfinished {
 	u := &unfinished{}
 	for _, id := range slices.Sorted(maps.Keys(s.Operations)) {
-		u.list = append(u.list, s.Operations[id])
+		if op := s.Operations[id]; op.Kind != config.Notification {
+			u.list = append(u.list, op)
+		}
 	}
 	return u
 }

@@ -57,7 +57,7 @@ func (g *static) add(path, name string, at hcl.Range, deps []string) {
 // module adds what a module declares; call is nil for the root.
 func (g *static) module(m *config.Module, path string, call *config.Call) {
 	var whole []string
-	for _, n := range m.Order {
+	for _, n := range slices.Concat(m.Order, m.Notifications) {
 		b := m.Blocks[n]
 		f := g.engine.form(b)
 		var deps []string

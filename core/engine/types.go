@@ -9,6 +9,7 @@ import (
 	ctyjson "github.com/zclconf/go-cty/cty/json"
 
 	"github.com/davit-sh/davit/core/addr"
+	"github.com/davit-sh/davit/core/config"
 	"github.com/davit-sh/davit/core/eval"
 	"github.com/davit-sh/davit/core/plan"
 	pluginv1 "github.com/davit-sh/davit/schemas/plugin/v1"
@@ -39,6 +40,7 @@ const (
 	attrBuilds     = "builds"      // image: planned builds whose tags are candidates already
 	attrImage      = "image"       // policy: what to choose from
 	attrAllowOlder = "allow_older" // policy: the current tag need not stay a candidate
+	attrOn         = "on"          // notification: the events that it is told of
 	attrAddress    = "address"     // every block: its own address
 )
 
@@ -46,6 +48,7 @@ var kindAttributes = map[string][]*eval.Attribute{
 	"image": {{Name: attrBuilds, Type: cty.DynamicPseudoType}},
 	"policy": {{Name: attrImage, Type: cty.DynamicPseudoType, Required: true},
 		{Name: attrAllowOlder, Type: cty.Bool, Default: cty.False}},
+	config.Notification: {{Name: attrOn, Type: cty.Set(cty.String), Default: cty.SetVal([]cty.Value{cty.StringVal(eventApplied), cty.StringVal(eventFailed)})}},
 }
 
 // managed tells whether a kind is planned, applied and recorded.
@@ -80,6 +83,8 @@ var kindOutputs = map[string][]string{
 	"policy":      {"tag", "digest", "ref", "reason", "rejected"},
 	"build":       {"repository", "tag", "digest", "ref", "key", "platforms"},
 	"application": {"revision", "health", "items"},
+
+	config.Notification: nil,
 }
 
 func newBlockType(plugin string, d *pluginv1.Type) (*blockType, error) {

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -40,6 +41,8 @@ type world struct {
 	applied  []string          // in order
 	fail     map[string]string // thing -> "error", "panic", "lost"
 	garbage  func(*pluginv1.PlanResult)
+	heard    []string          // by notifications: "name room event: summary; address outcome, ..."
+	deaf     map[string]string // room -> what its notification answers
 }
 
 type (
@@ -66,6 +69,11 @@ type (
 		Content sdk.Value[string] `davit:"content,optional"`
 		Plain   string            `davit:"plain,optional"`
 		Secret  string            `davit:"secret,optional,sensitive"`
+	}
+	chatConfig struct {
+		Room  string `davit:"room"`
+		Text  string `davit:"text,optional"`
+		Token string `davit:"token,optional,sensitive"`
 	}
 	appOutputs struct {
 		sdk.ApplicationOutputs
@@ -165,6 +173,36 @@ func (build) Destroy(context.Context, sdk.DestroyRequest[buildConfig, buildOutpu
 
 type app struct{ *world }
 
+// chat is a notification that writes down what it is told.
+type chat struct{ *world }
+
+func (c chat) Notify(_ context.Context, config chatConfig, e sdk.Event) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if why := c.deaf[config.Room]; why != "" {
+		return errors.New(why + " " + config.Token)
+	}
+	line := fmt.Sprintf("%s %s: %s", config.Room, e.Name, e.Summary)
+	for _, ch := range e.Changes {
+		line += fmt.Sprintf("; %s %s %s", ch.Address, ch.Action, ch.Outcome)
+	}
+	if config.Text != "" {
+		line += " | " + config.Text
+	}
+	c.heard = append(c.heard, line)
+	return nil
+}
+
+// told returns what was heard since the last time, sorted.
+func (w *world) told() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	list := w.heard
+	w.heard = nil
+	slices.Sort(list)
+	return strings.Join(list, "\n")
+}
+
 func (a app) Plan(_ context.Context, r sdk.PlanRequest[appConfig, appOutputs]) (sdk.PlanResult[appOutputs], error) {
 	if r.Destroy {
 		return sdk.PlanResult[appOutputs]{Action: sdk.ActionDelete}, nil
@@ -245,8 +283,8 @@ type fixture struct {
 
 func newFixture(t testing.TB) *fixture {
 	t.Helper()
-	w := &world{revision: "r1", tags: map[string]string{}, things: map[string]string{}, fail: map[string]string{}}
-	p := sdk.New("test", "1.0.0", sdk.Source("s", source{w}), sdk.Image("i", image{w}), sdk.Policy("p", policy{}), sdk.Build("b", build{w}), sdk.Application("a", app{w}))
+	w := &world{revision: "r1", tags: map[string]string{}, things: map[string]string{}, fail: map[string]string{}, deaf: map[string]string{}}
+	p := sdk.New("test", "1.0.0", sdk.Source("s", source{w}), sdk.Image("i", image{w}), sdk.Policy("p", policy{}), sdk.Build("b", build{w}), sdk.Application("a", app{w}), sdk.Notification("n", chat{w}))
 	l := bufconn.Listen(1 << 20)
 	s := grpc.NewServer()
 	pluginv1.RegisterPluginServer(s, p.Server())
@@ -273,6 +311,10 @@ func (c *client) Validate(ctx context.Context, r *pluginv1.ValidateRequest) (*pl
 
 func (c *client) Resolve(ctx context.Context, r *pluginv1.ResolveRequest) (*pluginv1.ResolveResponse, error) {
 	return c.PluginClient.Resolve(ctx, r)
+}
+
+func (c *client) Notify(ctx context.Context, r *pluginv1.NotifyRequest) (*pluginv1.NotifyResponse, error) {
+	return c.PluginClient.Notify(ctx, r)
 }
 
 func (c *client) Import(ctx context.Context, r *pluginv1.ImportRequest) (*pluginv1.ImportResponse, error) {

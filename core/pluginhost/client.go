@@ -137,6 +137,40 @@ func (c *Client) Import(ctx context.Context, r *pluginv1.ImportRequest) (*plugin
 	return res, c.failed(ctx, doing, err)
 }
 
+// Notify tells of something that happened.
+func (c *Client) Notify(ctx context.Context, r *pluginv1.NotifyRequest) (*pluginv1.NotifyResponse, error) {
+	doing := "telling " + r.GetAddress()
+	if err := c.check(doing, r); err != nil {
+		return nil, err
+	}
+	res, err := c.rpc.Notify(ctx, r)
+	return res, c.failed(ctx, doing, err)
+}
+
+// Watch calls changed, one call at a time, when something may have changed in what these instances observe. It goes on
+// until the context ends, and then returns nil, or until the plugin cannot go on.
+func (c *Client) Watch(ctx context.Context, instances []*pluginv1.WatchedInstance, changed func(address, reason string)) error {
+	const doing = "watching"
+	r := &pluginv1.WatchRequest{Instances: instances}
+	if err := c.check(doing, r); err != nil {
+		return err
+	}
+	stream, err := c.rpc.Watch(ctx, r)
+	for err == nil {
+		var m *pluginv1.WatchResponse
+		if m, err = stream.Recv(); err == nil {
+			changed(m.GetAddress(), m.GetReason())
+		}
+	}
+	switch {
+	case ctx.Err() != nil:
+		return nil
+	case errors.Is(err, io.EOF):
+		return c.broken(doing, "stopped watching without a reason")
+	}
+	return c.failed(ctx, doing, err)
+}
+
 // Cancel asks all running operations to end cleanly and soon.
 func (c *Client) Cancel(ctx context.Context) error {
 	const doing = "cancelling"

@@ -53,6 +53,7 @@ type Executable struct {
 	Args   []string
 	SHA256 string   // hex; empty: not verified (the running binary itself)
 	Env    []string // names of further environment variables that it may see
+	Mend   string   // what to do when it is not what SHA256 says; empty: what to do about a file that a person has built
 }
 
 // Host runs plugins. Its methods may be called concurrently.

@@ -23,7 +23,10 @@ type program struct {
 	sum  string
 }
 
-var errChanged = errors.New("its file was changed while it was being started")
+var (
+	errChanged   = errors.New("its file was changed while it was being started")
+	errNotLocked = errors.New("its file is not the one that was locked")
+)
 
 // openProgram opens an executable and compares its SHA-256 with want, in hex, if that is not empty.
 // The error's text is to be read after the plugin's name.
@@ -84,6 +87,7 @@ func (p *program) verify(want string) *Error {
 		return &Error{
 			Problem: fmt.Sprintf("was not started: %s is not the file that was locked (it has SHA-256 %s, the lock file says %s)", p.path, p.sum, printable(want)),
 			Hint:    "If the plugin was rebuilt or updated on purpose, run davit init -upgrade. If not, somebody has changed it.",
+			Err:     errNotLocked,
 		}
 	}
 	// The kernel starts the open file, whatever the path has come to mean. A script's interpreter opens

@@ -29,6 +29,9 @@ func (h *Host) start(name string, exe Executable) (*Client, error) {
 	}
 	prog, problem := openProgram(exe.Path, exe.SHA256)
 	if problem != nil {
+		if exe.Mend != "" && errors.Is(problem, errNotLocked) {
+			problem.Hint = exe.Mend
+		}
 		return nil, named(problem)
 	}
 	defer prog.close()

@@ -308,6 +308,31 @@ func (s *spoiled) Resolve(ctx context.Context, r *pluginv1.ResolveRequest) (*plu
 	return res, err
 }
 
+func (s *spoiled) Notify(ctx context.Context, r *pluginv1.NotifyRequest) (*pluginv1.NotifyResponse, error) {
+	no := &pluginv1.NotifyResponse{Diagnostics: []*pluginv1.Diagnostic{{Severity: pluginv1.Diagnostic_SEVERITY_ERROR, Summary: "no"}}}
+	_, twice := s.gone.LoadOrStore(r.GetEvent().GetId(), true)
+	switch {
+	case s.mode == "wants to know all events" && r.GetEvent().GetName() == "dreamt_of", s.mode == "hears things once" && twice:
+		return no, nil
+	case s.mode == "leaks in Notify":
+		no.Diagnostics[0].Severity, no.Diagnostics[0].Summary = pluginv1.Diagnostic_SEVERITY_WARNING, "sent with "+planted
+		return no, nil
+	}
+	return s.PluginServer.Notify(ctx, r)
+}
+
+func (s *spoiled) Watch(r *pluginv1.WatchRequest, stream grpc.ServerStreamingServer[pluginv1.WatchResponse]) error {
+	switch s.mode {
+	case "does not listen":
+		return nil
+	case "tells of another":
+		if err := stream.Send(&pluginv1.WatchResponse{Address: "source.thing.other"}); err != nil {
+			return err
+		}
+	}
+	return s.PluginServer.Watch(r, stream)
+}
+
 func (s *spoiled) Import(ctx context.Context, r *pluginv1.ImportRequest) (*pluginv1.ImportResponse, error) {
 	if s.mode == "imports nothing" {
 		return &pluginv1.ImportResponse{}, nil

@@ -47,10 +47,8 @@ type Examples struct {
 	Env  []string
 	Args []string
 
-	body   hcl.Body
-	parser *hclparse.Parser
-	types  map[string]hcl.Body // by "kind.type"
-	used   map[string]bool
+	types map[string]hcl.Body // by "kind.type"
+	used  map[string]bool
 }
 
 var fileSchema = &hcl.BodySchema{
@@ -60,13 +58,13 @@ var fileSchema = &hcl.BodySchema{
 
 // LoadExamples reads a file of examples.
 func LoadExamples(file string) (*Examples, error) {
-	e := &Examples{File: file, parser: hclparse.NewParser(), types: map[string]hcl.Body{}, used: map[string]bool{}}
+	e, parser := &Examples{File: file, types: map[string]hcl.Body{}, used: map[string]bool{}}, hclparse.NewParser()
 	var f *hcl.File
 	var diags hcl.Diagnostics
 	if strings.HasSuffix(file, ".json") {
-		f, diags = e.parser.ParseJSONFile(file)
+		f, diags = parser.ParseJSONFile(file)
 	} else {
-		f, diags = e.parser.ParseHCLFile(file)
+		f, diags = parser.ParseHCLFile(file)
 	}
 	if diags.HasErrors() {
 		return nil, diags

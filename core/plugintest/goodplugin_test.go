@@ -21,6 +21,8 @@ func goodPlugin(kinds string) *sdk.Plugin {
 		"source":      sdk.Source("thing", seen{}),
 		"image":       sdk.Image("thing", tagged{}),
 		"policy":      sdk.Policy("thing", choice{}),
+
+		"notification": sdk.Notification("thing", told{}),
 	}
 	var types []sdk.Type
 	for k := range strings.SplitSeq(kinds, ",") {
@@ -53,6 +55,11 @@ test "source" "thing" {
 test "image" "thing" {
   config = { repository = "r/x" }
   tag    = "1.0.0"
+}`,
+	"notification": `
+test "notification" "thing" {
+  config  = { to = "people" }
+  invalid = { to = "" }
 }`,
 	"policy": `
 test "policy" "thing" {
@@ -247,3 +254,18 @@ func (choice) Decide(_ context.Context, c choiceConfig, from sdk.Candidates) (d 
 	sortDescending(d.Ranked)
 	return d, nil
 }
+
+// Watch hears nothing.
+func (seen) Watch(ctx context.Context, _ seenConfig, _ func(string)) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+type toldConfig struct {
+	To    string `davit:"to" doc:"Whom to tell." min:"1"`
+	Token string `davit:"token,optional,sensitive" doc:"A secret."`
+}
+
+type told struct{}
+
+func (told) Notify(context.Context, toldConfig, sdk.Event) error { return nil }

@@ -49,6 +49,9 @@ func HostToKill(ctx context.Context, o Options, in io.Reader, out io.Writer) err
 		if err != nil {
 			return err
 		}
+		if !t.isPlanned() {
+			continue
+		}
 		_, _ = t.plan(ctx, t.request(t.example.config), nil) // what comes of it is judged elsewhere
 	}
 	fmt.Fprintln(out, ready)

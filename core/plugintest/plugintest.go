@@ -191,9 +191,9 @@ type typeCheck struct {
 }
 
 var typeChecks = []typeCheck{
-	{"plan", nil, (*trial).planned},
-	{"plan again", nil, (*trial).again},
-	{"unknown values", nil, (*trial).unknowns},
+	{"plan", plannedKinds, (*trial).planned},
+	{"plan again", plannedKinds, (*trial).again},
+	{"unknown values", plannedKinds, (*trial).unknowns},
 	{"apply", managedKinds, (*trial).applied},
 	{"empty plan", managedKinds, (*trial).emptied},
 	{"change", managedKinds, (*trial).changedBy},
@@ -202,11 +202,18 @@ var typeChecks = []typeCheck{
 	{"import", managedKinds, (*trial).imports},
 	{"resolve", []string{"image"}, (*trial).resolves},
 	{"decide", []string{"policy"}, (*trial).decides},
+	{"notify", []string{"notification"}, (*trial).notifies},
+	{"watch", watchedKinds, (*trial).watches},
 	{"error paths", nil, (*trial).paths},
 	{"16 MB value", nil, (*trial).large},
-	{"1,000 instances", nil, (*trial).thousand},
-	{"concurrent calls", nil, (*trial).concurrent},
+	{"1,000 instances", plannedKinds, (*trial).thousand},
+	{"concurrent calls", plannedKinds, (*trial).concurrent},
 	{"secrets", nil, (*trial).secrets},
 }
 
-var managedKinds = []string{"build", "application"}
+var (
+	managedKinds = []string{"build", "application"}
+	// plannedKinds are those whose instances are planned: what is only told of something has none of these checks.
+	plannedKinds = []string{"source", "image", "policy", "build", "application", "update"}
+	watchedKinds = []string{"source", "image", "build", "application"}
+)

@@ -28,7 +28,7 @@ func TestMain(m *testing.M) {
 		}
 	}
 	if len(os.Args) == 2 && os.Args[1] == "as-sleeper" {
-		time.Sleep(time.Hour)
+		time.Sleep(time.Minute)
 		return
 	}
 	os.Exit(m.Run())
@@ -38,7 +38,7 @@ func pluginUnderTest(mode, kinds string) pluginhost.Executable {
 	return pluginhost.Executable{Path: os.Args[0], Args: []string{"as-plugin", mode, kinds}}
 }
 
-const allKinds = "application,build,image,policy,source"
+const allKinds = "application,build,image,notification,policy,source"
 
 // tried runs the suite on the plugin of a mode.
 func tried(t *testing.T, mode, kinds, examples string) *Report {
@@ -87,7 +87,7 @@ func TestAGoodPluginPasses(t *testing.T) {
 	}
 	want := []string{
 		"build.thing change", "build.thing cancel", "build.thing import", "build.thing error paths", "build.thing secrets",
-		"image.thing error paths", "image.thing secrets", "policy.thing secrets",
+		"application.thing watch", "build.thing watch", "image.thing watch", "image.thing error paths", "image.thing secrets", "policy.thing secrets",
 	}
 	slices.Sort(want)
 	slices.Sort(skipped)
@@ -162,6 +162,13 @@ func TestABadPluginFails(t *testing.T) {
 		{"leaks in an error", "source", "secrets", "in the plan"},
 		{"leaks in base64", "source", "secrets", "as base64"},
 		{"leaks in an output", "application", "secrets", `the output "revision"`},
+		{"wants to know all events", "notification", "notify", "still to come: no"},
+		{"hears things once", "notification", "notify", "the same event again: no"},
+		{"leaks in Notify", "notification", "secrets", "in the answer of Notify"},
+		{"has no paths", "notification", "error paths", "has no path"},
+		{"takes 4 MB", "notification", "16 MB value", "takes no more than 4194304 bytes"},
+		{"does not listen", "source", "watch", "ended by itself"},
+		{"tells of another", "source", "watch", `"source.thing.other", which is not watched`},
 		{"leaks in standard error", "source", "secrets", "standard error"},
 	} {
 		t.Run(test.mode+" "+test.kinds, func(t *testing.T) {

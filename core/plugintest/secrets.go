@@ -58,6 +58,13 @@ func (t *trial) tempt(ctx context.Context, s *search, config cty.Value) error {
 		return err
 	}
 	s.message("the answer of Validate", v, nil)
+	if !t.isPlanned() {
+		n, err := t.notify(ctx, config, event("secrets", "applied"))
+		if err == nil {
+			s.message("the answer of Notify", n, nil)
+		}
+		return err
+	}
 	res, err := t.plan(ctx, t.request(config), func(l *pluginv1.Log) { s.text("a log line of Plan", l.GetLine()) })
 	if err != nil {
 		return err
@@ -150,9 +157,9 @@ func (s *search) text(where, text string) {
 	for _, n := range s.needles {
 		quoted := strings.Trim(fmt.Sprintf("%q", n), `"`)
 		encoded := strings.TrimRight(base64.StdEncoding.EncodeToString([]byte(n)), "=")
-		for form, f := range map[string]string{"": n, " in quotes": quoted, " as base64": encoded[:len(encoded)-1], " in an address": url.QueryEscape(n)} {
-			if s.found == "" && strings.Contains(text, f) {
-				s.found = fmt.Sprintf("a sensitive argument is found%s in %s", form, where)
+		for _, form := range [][2]string{{"", n}, {" in quotes", quoted}, {" as base64", encoded[:len(encoded)-1]}, {" in an address", url.QueryEscape(n)}} {
+			if s.found == "" && strings.Contains(text, form[1]) {
+				s.found = fmt.Sprintf("a sensitive argument is found%s in %s", form[0], where)
 			}
 		}
 	}

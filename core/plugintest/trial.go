@@ -70,6 +70,8 @@ func (t *trial) one(ctx context.Context, c typeCheck) outcome {
 	return c.run(t, ctx)
 }
 
+func (t *trial) isPlanned() bool { return slices.Contains(plannedKinds, t.typ.GetKind()) }
+
 func (t *trial) managed() bool { return slices.Contains(managedKinds, t.typ.GetKind()) }
 
 func (t *trial) address() string { return typeName(t.typ) + ".test" }

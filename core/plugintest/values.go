@@ -131,7 +131,7 @@ func (t *trial) refuse(ctx context.Context, config cty.Value) ([]*pluginv1.Diagn
 	if err != nil {
 		return nil, err
 	}
-	if list := errorsOf(v.GetDiagnostics()); len(list) > 0 {
+	if list := errorsOf(v.GetDiagnostics()); len(list) > 0 || !t.isPlanned() {
 		return list, nil
 	}
 	res, err := t.plan(ctx, t.request(config), nil)
@@ -189,6 +189,9 @@ func (t *trial) large(ctx context.Context) outcome {
 			return fail(mend, "Validate with 16 MB in %s: %v", a.GetName(), err)
 		}
 		break
+	}
+	if !t.isPlanned() {
+		return t.alive(ctx, mend)
 	}
 	r := t.request(t.example.config)
 	r.PlannedPrivate = make([]byte, largeValue)

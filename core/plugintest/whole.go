@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -124,6 +125,9 @@ func (s *suite) garbage(ctx context.Context) outcome {
 		return fail(mend, "%v", err)
 	}
 	for _, t := range s.started.GetTypes() {
+		if !slices.Contains(plannedKinds, t.GetKind()) {
+			continue
+		}
 		for what, raw := range map[string][]byte{
 			"no value at all": {}, "a code that MessagePack never uses": {0xc1}, "a list of four billion elements": {0xdd, 0xff, 0xff, 0xff, 0xff},
 			"a number instead of an object": {0x2a}, "a text that is cut": {0xd9, 0x20, 'x'},

@@ -100,12 +100,14 @@ func lifecycle() *plan.Plan {
 	}
 	return &plan.Plan{
 		Targets: []string{`module.shop["eu"]`}, Observations: []plan.Observation{},
-		Moves:  []plan.Move{{From: "application.kubernetes.old", To: `module.shop["eu"].application.kubernetes.moved`}},
-		Checks: []plan.Check{{Address: "check.small", Status: "fail", Message: "it is larger than 2"}, {Address: "check.fine", Status: "pass"}, {Address: "check.late", Status: "unknown"}},
+		Moves:    []plan.Move{{From: "application.kubernetes.old", To: `module.shop["eu"].application.kubernetes.moved`}},
+		Checks:   []plan.Check{{Address: "check.small", Status: "fail", Message: "it is larger than 2"}, {Address: "check.fine", Status: "pass"}, {Address: "check.late", Status: "unknown"}},
 		Warnings: []plan.Diagnostic{{Summary: "check.small: the check does not hold", Detail: "it is larger than 2", Where: "davit.hcl:7"}},
 		Changes: []plan.Change{
 			change("moved", plan.None, func(c *plan.Change) { c.MovedFrom = "application.kubernetes.old" }),
-			change("held", plan.None, func(c *plan.Change) { c.Hold = &plan.Hold{Revision: 12, Who: "ann@host", Reason: "slow queries", Since: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)} }),
+			change("held", plan.None, func(c *plan.Change) {
+				c.Hold = &plan.Hold{Revision: 12, Who: "ann@host", Reason: "slow queries", Since: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}
+			}),
 			change("taken", plan.Adopt, func(c *plan.Change) { c.Import = "shop/web" }),
 			change("anew", plan.Replace, func(c *plan.Change) { c.TwoSteps, c.Reasons = true, []string{"-replace asks for it"} }),
 			change("first", plan.Replace, func(c *plan.Change) { c.TwoSteps, c.CreateFirst = true, true }),

@@ -8,8 +8,8 @@ import (
 	"fmt"
 	"path"
 
+	registry "github.com/davit-sh/davit/internal/oci"
 	"github.com/davit-sh/davit/plugins/internal/build"
-	registry "github.com/davit-sh/davit/plugins/internal/oci"
 	"github.com/davit-sh/davit/sdk"
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"

@@ -15,8 +15,8 @@ import (
 	"strings"
 
 	"github.com/containerd/platforms"
+	registry "github.com/davit-sh/davit/internal/oci"
 	"github.com/davit-sh/davit/plugins/internal/build"
-	registry "github.com/davit-sh/davit/plugins/internal/oci"
 	"github.com/davit-sh/davit/sdk"
 	"github.com/davit-sh/davit/sdk/tree"
 )

@@ -7,7 +7,7 @@ import (
 	"strconv"
 	"time"
 
-	registry "github.com/davit-sh/davit/plugins/internal/oci"
+	registry "github.com/davit-sh/davit/internal/oci"
 	"github.com/distribution/reference"
 	"github.com/google/go-containerregistry/pkg/name"
 	spb "github.com/moby/buildkit/sourcepolicy/pb"

@@ -14,7 +14,7 @@ import (
 
 	"github.com/bmatcuk/doublestar/v4"
 	"github.com/containerd/platforms"
-	registry "github.com/davit-sh/davit/plugins/internal/oci"
+	registry "github.com/davit-sh/davit/internal/oci"
 	"github.com/davit-sh/davit/sdk"
 )
 

@@ -14,8 +14,8 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 
+	registry "github.com/davit-sh/davit/internal/oci"
 	"github.com/davit-sh/davit/plugins/internal/build"
-	registry "github.com/davit-sh/davit/plugins/internal/oci"
 	"github.com/davit-sh/davit/sdk"
 	"github.com/davit-sh/davit/sdk/tree"
 )

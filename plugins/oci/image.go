@@ -14,7 +14,7 @@ import (
 	"strings"
 	"time"
 
-	registry "github.com/davit-sh/davit/plugins/internal/oci"
+	registry "github.com/davit-sh/davit/internal/oci"
 	"github.com/davit-sh/davit/sdk"
 	"github.com/dustin/go-humanize"
 	v1 "github.com/google/go-containerregistry/pkg/v1"

@@ -13,8 +13,8 @@ import (
 	"testing"
 	"time"
 
+	registry "github.com/davit-sh/davit/internal/oci"
 	"github.com/davit-sh/davit/plugins/internal/build"
-	registry "github.com/davit-sh/davit/plugins/internal/oci"
 	"github.com/davit-sh/davit/sdk"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"

@@ -13,8 +13,8 @@ import (
 	"strconv"
 	"strings"
 
+	registry "github.com/davit-sh/davit/internal/oci"
 	"github.com/davit-sh/davit/plugins/internal/build"
-	registry "github.com/davit-sh/davit/plugins/internal/oci"
 	"github.com/davit-sh/davit/sdk"
 	"github.com/davit-sh/davit/sdk/tree"
 )

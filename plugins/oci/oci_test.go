@@ -10,7 +10,7 @@ import (
 	"sync"
 	"testing"
 
-	registry "github.com/davit-sh/davit/plugins/internal/oci"
+	registry "github.com/davit-sh/davit/internal/oci"
 	"github.com/davit-sh/davit/plugins/registry/embedded"
 	"github.com/davit-sh/davit/sdk"
 	"github.com/google/go-containerregistry/pkg/name"

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	registry "github.com/davit-sh/davit/plugins/internal/oci"
+	registry "github.com/davit-sh/davit/internal/oci"
 	"github.com/davit-sh/davit/sdk"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 )

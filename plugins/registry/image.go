@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 
-	"github.com/davit-sh/davit/plugins/internal/oci"
+	"github.com/davit-sh/davit/internal/oci"
 	"github.com/davit-sh/davit/sdk"
 )
 

@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/davit-sh/davit/plugins/internal/oci"
+	"github.com/davit-sh/davit/internal/oci"
 	"github.com/davit-sh/davit/plugins/registry/embedded"
 	"github.com/davit-sh/davit/sdk"
 	v1 "github.com/google/go-containerregistry/pkg/v1"

@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/go-logr/logr"
 	coordination "k8s.io/api/coordination/v1"
 	core "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -16,13 +17,14 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
+	"k8s.io/klog/v2"
 
 	"github.com/davit-sh/davit/state"
 	"github.com/davit-sh/davit/state/internal/objects"
 )
 
 const (
-	secretType = "davit.dev/state"
+	secretType = "davit.dev/state" //nolint:gosec // a type, no secret
 	stackLabel = "davit.dev/stack"
 	dataKey    = "state"
 )
@@ -41,6 +43,9 @@ func (b *bucket) String() string {
 
 func (b *bucket) object(name string) string { return "davit." + b.name + "." + name }
 
+// quiet keeps the library from telling standard error what is returned as an error too.
+func quiet(ctx context.Context) context.Context { return klog.NewContext(ctx, logr.Discard()) }
+
 // request is asked once: asking again is the store's, which must know what may have been written.
 func (b *bucket) request(r *rest.Request) *rest.Request {
 	return r.Namespace(b.namespace).Resource("secrets").MaxRetries(0)
@@ -49,7 +54,7 @@ func (b *bucket) request(r *rest.Request) *rest.Request {
 // Get implements objects.Bucket.
 func (b *bucket) Get(ctx context.Context, name string) ([]byte, string, error) {
 	var s core.Secret
-	err := b.request(b.secrets.Get()).Name(b.object(name)).Do(ctx).Into(&s)
+	err := b.request(b.secrets.Get()).Name(b.object(name)).Do(quiet(ctx)).Into(&s)
 	if apierrors.IsNotFound(err) {
 		return nil, "", objects.ErrNotFound
 	}
@@ -80,7 +85,7 @@ func (b *bucket) Put(ctx context.Context, name string, data []byte, version stri
 		r = b.request(b.secrets.Put()).Name(s.Name)
 	}
 	var written core.Secret
-	err := r.Body(s).Do(ctx).Into(&written)
+	err := r.Body(s).Do(quiet(ctx)).Into(&written)
 	switch {
 	case apierrors.IsAlreadyExists(err), apierrors.IsConflict(err):
 		return "", objects.ErrConflict
@@ -94,7 +99,7 @@ func (b *bucket) Put(ctx context.Context, name string, data []byte, version stri
 
 // Delete implements objects.Bucket.
 func (b *bucket) Delete(ctx context.Context, name string) error {
-	err := b.request(b.secrets.Delete()).Name(b.object(name)).Do(ctx).Error()
+	err := b.request(b.secrets.Delete()).Name(b.object(name)).Do(quiet(ctx)).Error()
 	if apierrors.IsNotFound(err) {
 		return nil
 	}
@@ -106,7 +111,7 @@ func (b *bucket) List(ctx context.Context) (names []string, err error) {
 	options := metav1.ListOptions{LabelSelector: stackLabel + "=" + b.name, Limit: 500}
 	for {
 		raw, err := b.request(b.secrets.Get()).VersionedParams(&options, scheme.ParameterCodec).
-			SetHeader("Accept", "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1").Do(ctx).Raw()
+			SetHeader("Accept", "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1").Do(quiet(ctx)).Raw()
 		if err != nil {
 			return nil, b.failed(err)
 		}
@@ -166,10 +171,10 @@ func (b *bucket) Announce(ctx context.Context, holder *state.Holder) {
 	}
 	ask := func() error {
 		return b.leases.Patch(types.MergePatchType).Namespace(b.namespace).Resource("leases").MaxRetries(0).
-			Name(lease.Name).Body(patch).Do(ctx).Error()
+			Name(lease.Name).Body(patch).Do(quiet(ctx)).Error()
 	}
 	if err := ask(); apierrors.IsNotFound(err) && holder != nil {
-		err := b.leases.Post().Namespace(b.namespace).Resource("leases").MaxRetries(0).Body(&lease).Do(ctx).Error()
+		err := b.leases.Post().Namespace(b.namespace).Resource("leases").MaxRetries(0).Body(&lease).Do(quiet(ctx)).Error()
 		if err == nil {
 			_ = ask()
 		}

@@ -110,9 +110,9 @@ func (f *file) abandon() {
 }
 
 func openFile(ctx context.Context, path string, write bool) (*file, error) {
-	f := &file{}
+	f, settled := &file{}, false
 	defer func() {
-		if f.db == nil && f.f != nil { // it panicked on the way
+		if !settled && f.f != nil { // it panicked on the way
 			f.abandon()
 		}
 	}()
@@ -133,10 +133,16 @@ func openFile(ctx context.Context, path string, write bool) (*file, error) {
 			return f.f, nil
 		},
 	})
-	if err != nil {
+	if settled = err != nil; settled {
 		return nil, err
 	}
 	f.db = db
+	if err := f.walkable(); err != nil {
+		settled = true
+		_ = db.Close()
+		return nil, err
+	}
+	settled = true
 	return f, nil
 }
 

@@ -61,7 +61,8 @@ func (s *Store) Lock(ctx context.Context, who state.Holder) (state.Lease, error)
 	if err != nil {
 		return nil, err
 	}
-	l.expiry = time.AfterFunc(l.held.Holder.Expires.Sub(s.now()), l.lose)
+	l.until = l.held.Holder.Expires
+	l.expiry = time.AfterFunc(max(0, l.until.Sub(s.now())), l.lose)
 	l.beating.Go(l.beat)
 	return l, nil
 }
@@ -152,30 +153,37 @@ type lease struct {
 	released          atomic.Bool
 	beating           sync.WaitGroup
 	expiry            *time.Timer // closes lost when nothing has renewed the lease in time
+	mu                sync.Mutex
+	until             time.Time // under mu: when the lease expires
 }
 
 func (l *lease) lose() { l.lostOnce.Do(func() { close(l.lost) }) }
 
-// write runs a transaction in which the lease is still this one's, and renews it.
+// write runs a transaction in which the lease is still this one's, and renews it. While the transaction has the file
+// nobody else can take the lease, so a long one does not lose it.
 func (l *lease) write(ctx context.Context, fn func(tables) error) error {
 	s := l.store
-	now := s.now()
+	var expires time.Time
 	err := s.update(ctx, func(t tables) error {
 		if l.released.Load() || !l.mine(t) {
 			l.lose()
 			return state.ErrLeaseLost
 		}
-		now = s.now() // after waiting for the file
-		h := l.held
-		h.Holder.Expires = now.Add(s.ttl).UTC()
-		if err := t.put(bucketMeta, keyLease, h); err != nil {
+		l.expiry.Stop()
+		if err := fn(t); err != nil {
 			return err
 		}
-		return fn(t)
+		h := l.held
+		h.Holder.Expires = s.now().Add(s.ttl).UTC()
+		expires = h.Holder.Expires
+		return t.put(bucketMeta, keyLease, h)
 	})
-	if err == nil {
-		l.expiry.Reset(s.ttl - s.now().Sub(now))
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err == nil && expires.After(l.until) {
+		l.until = expires
 	}
+	l.expiry.Reset(max(0, l.until.Sub(s.now())))
 	return err
 }
 

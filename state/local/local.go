@@ -57,7 +57,7 @@ func (s *Store) Close() error { return nil }
 
 // Load implements state.Store.
 func (s *Store) Load(ctx context.Context) (*state.Snapshot, error) {
-	a, err := s.read(ctx, func(t tables, a *state.Archive) error { return t.snapshot(&a.Snapshot) })
+	a, err := s.read(ctx, func(t tables, a *state.Archive) (func(), error) { return t.snapshot(&a.Snapshot) })
 	if err != nil {
 		return nil, err
 	}
@@ -66,30 +66,25 @@ func (s *Store) Load(ctx context.Context) (*state.Snapshot, error) {
 
 // Archive implements state.Store.
 func (s *Store) Archive(ctx context.Context) (*state.Archive, error) {
-	return s.read(ctx, func(t tables, a *state.Archive) error {
-		if err := t.snapshot(&a.Snapshot); err != nil {
-			return err
-		}
-		history, damaged, err := t.history("")
-		a.History, a.Damaged = history, append(a.Damaged, damaged...)
-		return err
+	return s.read(ctx, func(t tables, a *state.Archive) (func(), error) {
+		snapshot, err1 := t.snapshot(&a.Snapshot)
+		history, err2 := t.history("", a)
+		return func() { snapshot(); history() }, errors.Join(err1, err2)
 	})
 }
 
 // History implements state.Store.
 func (s *Store) History(ctx context.Context, address string) ([]state.Revision, error) {
-	a, err := s.read(ctx, func(t tables, a *state.Archive) (err error) {
-		a.History, _, err = t.history(address)
-		return err
-	})
+	a, err := s.read(ctx, func(t tables, a *state.Archive) (func(), error) { return t.history(address, a) })
 	if err != nil {
 		return nil, err
 	}
 	return a.History, nil
 }
 
-// read runs a reading transaction. Of a file that is not there yet nothing is read.
-func (s *Store) read(ctx context.Context, fn func(tables, *state.Archive) error) (*state.Archive, error) {
+// read runs a reading transaction, and then, when the file is free again, what that has returned. Of a file that is not
+// there yet nothing is read.
+func (s *Store) read(ctx context.Context, fn func(tables, *state.Archive) (func(), error)) (*state.Archive, error) {
 	empty := func() *state.Archive {
 		return &state.Archive{Snapshot: state.Snapshot{Format: state.Format, Records: map[string]state.Record{}, Operations: map[string]state.Operation{}}}
 	}
@@ -100,18 +95,21 @@ func (s *Store) read(ctx context.Context, fn func(tables, *state.Archive) error)
 		return empty(), nil
 	}
 	a := empty()
+	var finish func()
 	err := s.transact(ctx, false, func(db *bbolt.DB) error {
 		return db.View(func(tx *bbolt.Tx) error {
 			t, err := open(tx, s.path)
 			if err != nil {
 				return err
 			}
-			return fn(t, a)
+			finish, err = fn(t, a)
+			return err
 		})
 	})
 	if err != nil {
 		return nil, err
 	}
+	finish()
 	return a, nil
 }
 

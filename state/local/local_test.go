@@ -35,7 +35,7 @@ func TestConformance(t *testing.T) {
 	statetest.Run(t, func(t *testing.T) statetest.Backend {
 		path := filepath.Join(t.TempDir(), ".davit", "state.db")
 		return statetest.Backend{
-			Open:   func() state.Store { return store(t, path, local.TTL(2*time.Second)) },
+			Open:   func() state.Store { return store(t, path, local.TTL(4*time.Second)) },
 			Damage: func(t *testing.T, what statetest.Item) { damage(t, path, what) },
 			Newer: func(t *testing.T) {
 				edit(t, path, func(tx *bbolt.Tx) error {
@@ -76,12 +76,12 @@ func damage(t testing.TB, path string, what statetest.Item) {
 // The lease is kept alive by its heartbeat.
 func TestHeartbeat(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "state.db")
-	l, err := store(t, path, local.TTL(150*time.Millisecond)).Lock(t.Context(), state.Holder{Who: "a@elsewhere"})
+	l, err := store(t, path, local.TTL(2*time.Second)).Lock(t.Context(), state.Holder{Who: "a@elsewhere"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer l.Release(context.Background()) //nolint:errcheck // the test is over
-	time.Sleep(500 * time.Millisecond)
+	time.Sleep(5 * time.Second)
 	var locked *state.LockedError
 	if _, err := store(t, path).Lock(t.Context(), state.Holder{}); !errors.As(err, &locked) {
 		t.Errorf("the lease expired under its heartbeat: %v", err)

@@ -51,7 +51,7 @@ type child struct {
 func start(t *testing.T, args ...string) *child {
 	t.Helper()
 	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), childEnv+"="+strings.Join(args, "\t"))
+	cmd.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=0", childEnv+"="+strings.Join(args, "\t")) // a race detector sleeps before it ends
 	cmd.Stderr = os.Stderr
 	in, err1 := cmd.StdinPipe()
 	out, err2 := cmd.StdoutPipe()
@@ -317,99 +317,4 @@ func suspend(t *testing.T, c *child, path string) {
 		time.Sleep(3 * time.Millisecond)
 	}
 	t.Fatal("it is always in the middle of something")
-}
-
-// The lock of a process of this machine that was killed holds nobody up; that of one that is only suspended
-// does, until it expires.
-func TestKilledHolder(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "state.db")
-	c := start(t, "hold", path, "1h")
-	if got := c.line(); got != "held" {
-		t.Fatal(got)
-	}
-	suspend(t, c, path)
-	var locked *state.LockedError
-	if _, err := store(t, path).Lock(t.Context(), state.Holder{}); !errors.As(err, &locked) || locked.Holder.PID != c.Process.Pid {
-		t.Fatalf("a suspended process lost its lease before it expired: %v", err)
-	}
-	if err := c.Process.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	_ = c.Wait()
-	l, err := store(t, path).Lock(t.Context(), state.Holder{})
-	if err != nil {
-		t.Fatalf("the lock of a dead process of this machine: %v", err)
-	}
-	_ = l.Release(t.Context())
-}
-
-// readOnly reads as somebody who may only read, and says what comes of writing.
-func readOnly(path string, _ []string) error {
-	if os.Getuid() == 0 {
-		const nobody = 65534
-		if err := errors.Join(syscall.Setgroups(nil), syscall.Setgid(nobody), syscall.Setuid(nobody)); err != nil {
-			return err
-		}
-	}
-	s, err := local.Open(path)
-	if err != nil {
-		return err
-	}
-	a, err := s.Archive(context.Background())
-	if err != nil {
-		return err
-	}
-	fmt.Println("records", len(a.Records), "serial", a.Serial)
-	_, err = s.Lock(context.Background(), state.Holder{})
-	fmt.Println(err)
-	return nil
-}
-
-// Who may only read can plan, is told clearly that nothing can be written, and changes nothing.
-func TestReadOnly(t *testing.T) {
-	for name, c := range map[string]struct {
-		dir, file os.FileMode
-		there     bool
-		want      string
-	}{
-		"file and folder":     {0o555, 0o444, true, "you may read this state, not write to it"},
-		"the file":            {0o755, 0o444, true, "you may read this state, not write to it"},
-		"a folder without it": {0o555, 0o444, false, "permission denied"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			dir, err := os.MkdirTemp("", "davit-test-") // others may enter it, not t.TempDir's
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(func() { _ = os.RemoveAll(dir) })
-			path := filepath.Join(dir, "state.db")
-			want := "records 0 serial 0"
-			if c.there {
-				want = "records 1 serial 1"
-				l, err := store(t, path).Lock(t.Context(), state.Holder{})
-				if err != nil {
-					t.Fatal(err)
-				}
-				_, err = l.Commit(t.Context(), state.Batch{Put: []state.Record{statetest.Record("build.oci.a")}})
-				if err := errors.Join(err, l.Release(t.Context()), os.Chmod(path, c.file)); err != nil {
-					t.Fatal(err)
-				}
-			}
-			before, _ := os.ReadFile(path)
-			if err := os.Chmod(dir, c.dir); err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(func() { _ = os.Chmod(dir, 0o700) })
-			child := start(t, "read", path)
-			if got := child.line(); got != want {
-				t.Errorf("reading: %s, want %s", got, want)
-			}
-			if got := child.line(); !strings.Contains(got, c.want) || !strings.Contains(got, path) {
-				t.Errorf("writing: %s, want %q", got, c.want)
-			}
-			if after, _ := os.ReadFile(path); string(after) != string(before) {
-				t.Error("the file was changed")
-			}
-		})
-	}
 }

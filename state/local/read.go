@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"runtime"
-	"runtime/debug"
 	"slices"
 	"sync"
 
@@ -15,26 +14,24 @@ import (
 	"github.com/davit-sh/davit/state"
 )
 
-// snapshot reads everything but the history.
-func (t tables) snapshot(s *state.Snapshot) error {
+// snapshot copies everything but the history, and returns what makes a snapshot of it: that takes longer than
+// the copying, and needs no transaction.
+func (t tables) snapshot(s *state.Snapshot) (finish func(), err error) {
 	h, err := t.head()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if s.Serial = h.Serial; s.Serial > 0 {
-		s.Lineage = h.Lineage
-	}
-	if s.Records, err = readAll[state.Record](t, h, bucketRecords, "", &s.Damaged); err != nil {
-		return err
-	}
-	if s.Operations, err = readAll[state.Operation](t, h, bucketOperations, "operation ", &s.Damaged); err != nil {
-		return err
-	}
-	outputs, err := readAll[json.RawMessage](t, h, bucketOutputs, "output ", &s.Damaged)
-	if len(outputs) > 0 {
-		s.Outputs = outputs
-	}
-	return err
+	records, operations, outputs := t.copied(bucketRecords, nil), t.copied(bucketOperations, nil), t.copied(bucketOutputs, nil)
+	return func() {
+		if s.Serial = h.Serial; s.Serial > 0 {
+			s.Lineage = h.Lineage
+		}
+		s.Records = readAll[state.Record](t, h, bucketRecords, records, "", &s.Damaged)
+		s.Operations = readAll[state.Operation](t, h, bucketOperations, operations, "operation ", &s.Damaged)
+		if out := readAll[json.RawMessage](t, h, bucketOutputs, outputs, "output ", &s.Damaged); len(out) > 0 {
+			s.Outputs = out
+		}
+	}, nil
 }
 
 // stored is an item as the file has it; the bytes are the file's own, and are gone after the transaction.
@@ -52,13 +49,18 @@ func stores(b *bbolt.Bucket, prefix []byte) []stored {
 	return list
 }
 
-// readAll reads a table. Items that are damaged are named with a prefix before their key.
-func readAll[T any](t tables, h head, bucket []byte, prefix string, damaged *[]string) (map[string]T, error) {
-	list := stores(t.Bucket(bucket), nil)
-	values, errs, err := decode[T](t, bucket, list)
-	if err != nil {
-		return nil, err
+// copied returns items that outlive the transaction.
+func (t tables) copied(bucket, prefix []byte) []stored {
+	list := stores(t.Bucket(bucket), prefix)
+	for i, x := range list {
+		list[i] = stored{bytes.Clone(x.key), bytes.Clone(x.value)}
 	}
+	return list
+}
+
+// readAll reads a table. Items that are damaged are named with a prefix before their key.
+func readAll[T any](t tables, h head, bucket []byte, list []stored, prefix string, damaged *[]string) map[string]T {
+	values, errs := decode[T](t, bucket, list)
 	out := make(map[string]T, len(list))
 	for i, s := range list {
 		if errs[i] != nil {
@@ -68,61 +70,56 @@ func readAll[T any](t tables, h head, bucket []byte, prefix string, damaged *[]s
 		out[string(s.key)] = values[i]
 	}
 	t.check(h, bucket, list, len(out) < len(list), damaged)
-	return out, nil
+	return out
 }
 
-// decode opens many items on all processors: for big states that is most of the time of a load.
-// It returns an error for each item, and one if the file itself could not be read.
-func decode[T any](t tables, bucket []byte, list []stored) ([]T, []error, error) {
+// decode opens many items on all processors: for big states that is most of the time of a load. It returns an
+// error for each item.
+func decode[T any](t tables, bucket []byte, list []stored) ([]T, []error) {
 	values, errs := make([]T, len(list)), make([]error, len(list))
 	workers := max(1, min(runtime.GOMAXPROCS(0), len(list)/64))
-	faults := make([]error, workers)
 	var wg sync.WaitGroup
 	for w := range workers {
 		wg.Go(func() {
-			defer debug.SetPanicOnFault(debug.SetPanicOnFault(true)) // see Store.transact
-			defer func() {
-				if p := recover(); p != nil {
-					faults[w] = fmt.Errorf("the file is damaged: %v", p)
-				}
-			}()
 			for i := len(list) * w / workers; i < len(list)*(w+1)/workers; i++ {
 				errs[i] = t.unseal(bucket, list[i].key, list[i].value, &values[i])
 			}
 		})
 	}
 	wg.Wait()
-	return values, errs, cmp.Or(faults...)
+	return values, errs
 }
 
-// history reads the revisions of one instance, or of all, newest first. One that is damaged is left out and
-// named: the others still tell their part.
-func (t tables) history(address string) (out []state.Revision, damaged []string, err error) {
+// history copies the revisions of one instance, or of all, and returns what reads them, newest first. One that is
+// damaged is left out and named: the others still tell their part.
+func (t tables) history(address string, a *state.Archive) (finish func(), err error) {
 	var prefix []byte
 	if address != "" {
 		prefix = []byte(address + "\x00")
 	}
-	list := stores(t.Bucket(bucketHistory), prefix)
-	values, errs, err := decode[state.Revision](t, bucketHistory, list)
+	list := t.copied(bucketHistory, prefix)
+	h, err := t.head()
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	for i, s := range list {
-		of, n, ok := splitHistoryKey(s.key)
-		if !ok || errs[i] != nil {
-			damaged = append(damaged, fmt.Sprintf("revision %d of %s", n, of))
-			continue
+	return func() {
+		values, errs := decode[state.Revision](t, bucketHistory, list)
+		for i, s := range list {
+			of, n, ok := splitHistoryKey(s.key)
+			if !ok || errs[i] != nil {
+				a.Damaged = append(a.Damaged, fmt.Sprintf("revision %d of %s", n, of))
+				continue
+			}
+			if t.format == 1 { // which did not rename revisions when their record was moved
+				values[i].Record.Address = of
+			}
+			a.History = append(a.History, values[i])
 		}
-		if t.format == 1 { // which did not rename revisions when their record was moved
-			values[i].Record.Address = of
+		if address == "" {
+			t.check(h, bucketHistory, list, len(a.History) < len(list), &a.Damaged)
 		}
-		out = append(out, values[i])
-	}
-	if h, err := t.head(); err == nil && address == "" {
-		t.check(h, bucketHistory, list, len(damaged) > 0, &damaged)
-	}
-	slices.SortStableFunc(out, func(a, b state.Revision) int {
-		return cmp.Or(cmp.Compare(a.Record.Address, b.Record.Address), cmp.Compare(b.Number, a.Number))
-	})
-	return out, damaged, nil
+		slices.SortStableFunc(a.History, func(a, b state.Revision) int {
+			return cmp.Or(cmp.Compare(a.Record.Address, b.Record.Address), cmp.Compare(b.Number, a.Number))
+		})
+	}, nil
 }

@@ -2,6 +2,7 @@ package local_test
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"math/rand/v2"
@@ -13,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"go.etcd.io/bbolt"
 
 	"github.com/davit-sh/davit/state"
 	"github.com/davit-sh/davit/state/statetest"
@@ -217,4 +219,57 @@ func TestFlippedBits(t *testing.T) {
 		}
 	}
 	t.Logf("%d files with flipped bits: %d refused, %d with the damage named, %d in which nothing that counts has changed, %d one commit back", files, refused, named, sound, back)
+}
+
+// Pages that name themselves, or each other, or none that there is, are found before anybody goes round in them.
+func TestPagesInCircles(t *testing.T) {
+	path, _, after, _, _ := lastCommit(t, 400)
+	const branch, header = 1, 16
+	var branches []int
+	for at := 2 * page; at+page <= len(after); at += page {
+		if binary.NativeEndian.Uint16(after[at+8:]) == branch {
+			branches = append(branches, at)
+		}
+	}
+	if len(branches) == 0 {
+		t.Fatal("the state is too small to have branches")
+	}
+	used := map[int]bool{} // the others are free: of earlier commits
+	edit(t, path, func(tx *bbolt.Tx) error {
+		for _, at := range branches {
+			info, err := tx.Page(at / page)
+			if err != nil {
+				return err
+			}
+			used[at] = info != nil && info.Type == "branch"
+		}
+		return nil
+	})
+	refused := 0
+	for _, at := range branches {
+		entries := int(binary.NativeEndian.Uint16(after[at+10:]))
+		for i := range entries {
+			below := at + header + 16*i + 8
+			for _, to := range []uint64{uint64(at / page), uint64(branches[0] / page), 0, 1, uint64(len(after)), 1 << 63, binary.NativeEndian.Uint64(after[at+header+16*((i+1)%entries)+8:])} {
+				disk := bytes.Clone(after)
+				binary.NativeEndian.PutUint64(disk[below:], to)
+				if err := os.WriteFile(path, disk, 0o600); err != nil {
+					t.Fatal(err)
+				}
+				s := store(t, path)
+				_, err := s.Archive(t.Context())
+				_, lockErr := s.Lock(t.Context(), state.Holder{})
+				if used[at] && (err == nil || lockErr == nil) {
+					t.Fatalf("entry %d of page %d leads to page %d: %v, %v", i, at/page, to, err, lockErr)
+				}
+				if err != nil {
+					refused++
+				}
+			}
+		}
+	}
+	t.Logf("%d files with pages in circles or out of the file, all refused", refused)
+	if refused == 0 {
+		t.Error("no page that counts was changed")
+	}
 }

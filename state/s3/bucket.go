@@ -127,8 +127,7 @@ func (b *bucket) failed(err error) error {
 		return short(err)
 	}
 	status, code, said := answer.HTTPStatusCode(), "", ""
-	var api smithy.APIError
-	if errors.As(err, &api) {
+	if api, ok := errors.AsType[smithy.APIError](err); ok {
 		code, said = api.ErrorCode(), api.ErrorMessage()
 	}
 	plain := fmt.Errorf("the server says %d %s: %s", status, code, said)
@@ -137,7 +136,7 @@ func (b *bucket) failed(err error) error {
 		return objects.ErrConflict
 	case code == "NoSuchBucket":
 		return objects.Permanent(fmt.Errorf("there is no bucket %s: make it first", b.bucket))
-	case status == http.StatusNotFound:
+	case status == http.StatusNotFound && (code == "NoSuchKey" || code == "NotFound"):
 		return objects.ErrNotFound
 	case status == http.StatusTooManyRequests, status == http.StatusServiceUnavailable, status == http.StatusConflict,
 		code == "RequestTimeTooSkewed", code == "RequestTimeout", code == "SlowDown":
@@ -156,12 +155,10 @@ func (b *bucket) failed(err error) error {
 
 // short leaves out what the library says of itself.
 func short(err error) error {
-	var op *smithy.OperationError
-	if errors.As(err, &op) {
+	if op, ok := errors.AsType[*smithy.OperationError](err); ok {
 		err = op.Unwrap()
 	}
-	var send *smithyhttp.RequestSendError
-	if errors.As(err, &send) {
+	if send, ok := errors.AsType[*smithyhttp.RequestSendError](err); ok {
 		err = send.Unwrap()
 	}
 	return err

@@ -33,7 +33,7 @@ func testReplace(t *testing.T, b Backend) {
 	want.History = append(want.History, state.Revision{Number: 9, Action: "create", Record: Record("a-new")})
 	given := *want
 	given.History = slices.Clone(want.History)
-	rand.Shuffle(len(given.History), func(i, j int) { given.History[i], given.History[j] = given.History[j], given.History[i] })
+	rand.Shuffle(len(given.History), func(i, j int) { given.History[i], given.History[j] = given.History[j], given.History[i] }) //nolint:gosec // any order will do
 	if err := l.Replace(t.Context(), &given); err != nil {
 		t.Fatal(err)
 	}

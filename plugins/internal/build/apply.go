@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"net/http"
 
-	registry "github.com/davit-sh/davit/plugins/internal/oci"
+	registry "github.com/davit-sh/davit/internal/oci"
 	"github.com/davit-sh/davit/sdk"
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"

@@ -9,7 +9,7 @@ import (
 	"slices"
 	"strings"
 
-	registry "github.com/davit-sh/davit/plugins/internal/oci"
+	registry "github.com/davit-sh/davit/internal/oci"
 	"github.com/davit-sh/davit/sdk"
 	"github.com/google/go-containerregistry/pkg/name"
 )

@@ -19,8 +19,11 @@ func (s *Store) Lock(ctx context.Context, who state.Holder) (state.Lease, error)
 	if who.PID == 0 {
 		who.PID = os.Getpid()
 	}
-	for {
+	for try := 0; ; try++ {
 		h, version, err := s.head(ctx)
+		if err == nil && try == contention {
+			err = errContention
+		}
 		if err != nil {
 			return nil, s.failed("locking", err)
 		}
@@ -40,8 +43,7 @@ func (s *Store) Lock(ctx context.Context, who state.Holder) (state.Lease, error)
 		next := h.clone()
 		next.Holder, next.Token = &who, h.Token+1
 		version, renewed, err := s.swap(ctx, next, version)
-		var moved *movedError
-		if errors.As(err, &moved) {
+		if _, moved := errors.AsType[*movedError](err); moved {
 			continue // somebody was faster, or a holder beat
 		}
 		if err != nil {
@@ -50,6 +52,11 @@ func (s *Store) Lock(ctx context.Context, who state.Holder) (state.Lease, error)
 		return s.lease(next, version, renewed), nil
 	}
 }
+
+// contention is how often a swap is tried that others are faster with.
+const contention = 100
+
+var errContention = errors.New("others write all the time, or the server does not keep what is written: try again later")
 
 func (s *Store) lease(h *head, version string, renewed time.Time) *lease {
 	l := &lease{store: s, id: h.Holder.ID, token: h.Token, head: h, version: version, renewed: renewed,

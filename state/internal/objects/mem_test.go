@@ -87,16 +87,19 @@ func (b *bucket) Get(ctx context.Context, name string) (data []byte, version str
 
 func (b *bucket) Put(ctx context.Context, name string, data []byte, version string) (written string, err error) {
 	data = slices.Clone(data)
+	made := "" // which may be later than the answer
 	err = b.call(ctx, "put "+name, func() error {
 		if b.objects[name].version != version {
 			return objects.ErrConflict
 		}
 		b.version++
-		written = strconv.Itoa(b.version)
-		b.objects[name] = object{data, written}
+		made = strconv.Itoa(b.version)
+		b.objects[name] = object{data, made}
 		return nil
 	})
-	return written, err
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return made, err
 }
 
 func (b *bucket) Delete(ctx context.Context, name string) error {

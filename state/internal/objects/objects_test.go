@@ -20,8 +20,8 @@ func store(t testing.TB, b objects.Bucket, o objects.Options) *objects.Store {
 	return s
 }
 
-// small makes every few commits write objects, and every object in several parts.
-var small = objects.Options{Part: 512, Tail: 600}
+// small makes every few commits write objects, and larger ones several of them.
+var small = objects.Options{Part: 16 << 10, Tail: 600}
 
 func TestConformance(t *testing.T) {
 	for name, o := range map[string]objects.Options{"as it is": {}, "small objects": small} {

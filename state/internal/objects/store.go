@@ -321,8 +321,11 @@ func chronicle(all, written contents, address string) (list []state.Revision, da
 
 // Unlock implements state.Store.
 func (s *Store) Unlock(ctx context.Context, id string) error {
-	for {
+	for try := 0; ; try++ {
 		h, version, err := s.head(ctx)
+		if err == nil && try == contention {
+			err = errContention
+		}
 		if err != nil {
 			return s.failed("unlocking", err)
 		}
@@ -332,8 +335,7 @@ func (s *Store) Unlock(ctx context.Context, id string) error {
 		next := h.clone()
 		next.Holder = nil
 		_, _, err = s.swap(ctx, next, version)
-		var moved *movedError
-		if errors.As(err, &moved) {
+		if _, moved := errors.AsType[*movedError](err); moved {
 			continue // it was only a heartbeat, perhaps
 		}
 		if a, ok := s.bucket.(Announcer); ok && err == nil {

@@ -1,6 +1,6 @@
-// Package plugins_test builds the example plugins, which are modules of their own, and puts them through the suite that
+// Package exampletest_test builds the example plugins, which are modules of their own, and puts them through the suite that
 // every plugin goes through.
-package plugins_test
+package exampletest_test
 
 import (
 	"bytes"
@@ -39,15 +39,20 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
+var (
+	root     = filepath.Join("..", "..", "..")
+	examples = filepath.Join(root, "examples", "plugins")
+)
+
 // conforms runs the conformance suite with the examples beside the plugin; each check passes or is in doesNotApply.
 func conforms(t *testing.T, plugin string, doesNotApply ...string) {
 	t.Helper()
-	examples, err := plugintest.FindExamples(plugin)
+	found, err := plugintest.FindExamples(plugin)
 	if err != nil {
 		t.Fatal(err)
 	}
 	r, err := plugintest.Run(t.Context(), plugintest.Options{
-		Executable: pluginhost.Executable{Path: plugin}, Examples: examples, Host: pluginhost.Executable{Path: os.Args[0], Args: []string{"as-host", plugin}},
+		Executable: pluginhost.Executable{Path: plugin}, Examples: found, Host: pluginhost.Executable{Path: os.Args[0], Args: []string{"as-host", plugin}},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -83,6 +88,7 @@ func copied(t *testing.T, from string) string {
 	if err := os.Mkdir(to, 0o700); err != nil {
 		t.Fatal(err)
 	}
+	from = filepath.Join(examples, from)
 	entries, err := os.ReadDir(from)
 	if err != nil {
 		t.Fatal(err)
@@ -108,18 +114,22 @@ func copied(t *testing.T, from string) string {
 
 func TestNoop(t *testing.T) {
 	plugin := filepath.Join(copied(t, "noop"), "noop")
-	command(t, "noop", nil, "go", "build", "-o", plugin, ".")
-	conforms(t, plugin, "cancel", "import", "error paths", "secrets")
+	command(t, filepath.Join(examples, "noop"), nil, "go", "build", "-o", plugin, ".")
+	conforms(t, plugin, "cancel", "import", "watch", "error paths", "secrets")
 }
 
 // The Go examples outside of the main module, each with the checks that do not apply to it.
 func TestGoModules(t *testing.T) {
+	telegram := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"ok": true}`) }))
+	defer telegram.Close()
+	t.Setenv("TELEGRAM_API", telegram.URL)
 	for example, doesNotApply := range map[string][]string{
-		"calver": {"secrets"},
+		"calver":   {"secrets"},
+		"telegram": {},
 	} {
 		t.Run(example, func(t *testing.T) {
 			dir := copied(t, example)
-			root, err := filepath.Abs(filepath.Join("..", ".."))
+			root, err := filepath.Abs(root)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -279,11 +289,11 @@ func TestHTTPSource(t *testing.T) {
 
 // An example of another language has a copy of the protocol: its authors have no repository of davit.
 func TestTheCopyOfTheProtocolIsUpToDate(t *testing.T) {
-	own, err := os.ReadFile(filepath.Join("..", "..", "schemas", "plugin", "v1", "plugin.proto"))
+	own, err := os.ReadFile(filepath.Join(root, "schemas", "plugin", "v1", "plugin.proto"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, err := os.ReadFile(filepath.Join("http-source", "plugin.proto")); err != nil || !bytes.Equal(got, own) {
+	if got, err := os.ReadFile(filepath.Join(examples, "http-source", "plugin.proto")); err != nil || !bytes.Equal(got, own) {
 		t.Errorf("http-source/plugin.proto is not the protocol (%v): run make generate", err)
 	}
 }

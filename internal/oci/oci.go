@@ -1,5 +1,5 @@
-// Package oci is what the plugins that talk to registries share: names, credentials,
-// transport, clear errors, and how a build is found again by its content key.
+// Package oci is what all that talks to registries shares, the plugins and the installing of plugins: names,
+// credentials, transport, clear errors, and how a build is found again by its content key.
 package oci
 
 import (

@@ -1,0 +1,63 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/davit-sh/davit/core/config"
+	"github.com/davit-sh/davit/core/install"
+)
+
+func (a *app) pluginMirrorCmd() *cobra.Command {
+	return &cobra.Command{
+		Use: "mirror FOLDER", Short: "Copy the plugins that the stack requires into a folder, for all platforms", Args: cobra.ExactArgs(1),
+		Long: "Mirror writes what required_plugins fetches to HOST/REPOSITORY/VERSION/OS_ARCH/NAME in a folder, with what proves it.\n" +
+			"What is locked is copied as it is locked. Where " + install.MirrorVariable + " names that folder, davit init takes plugins from it and asks no registry.",
+		RunE: func(cmd *cobra.Command, args []string) error { return a.mirrorPlugins(cmd, args[0]) },
+	}
+}
+
+func (a *app) mirrorPlugins(cmd *cobra.Command, folder string) error {
+	dir, err := os.Getwd()
+	if err != nil {
+		return err
+	}
+	if folder, err = filepath.Abs(folder); err != nil {
+		return err
+	}
+	locked, err := readLock(dir)
+	if err != nil {
+		return err
+	}
+	stack, diags := config.Load(dir)
+	if diags.HasErrors() {
+		return a.show(stack, diags)
+	}
+	i, err := a.installer()
+	if err != nil {
+		return err
+	}
+	copied := 0
+	for _, name := range sortedKeys(stack.Settings.Plugins) {
+		p := stack.Settings.Plugins[name]
+		if !install.Fetched(p.Source) {
+			continue
+		}
+		r, err := requirement(stack, p)
+		if err != nil {
+			return err
+		}
+		release, err := i.WriteMirror(cmd.Context(), r, locked.plugin(name), folder)
+		if err != nil {
+			return err
+		}
+		copied++
+		fmt.Fprintf(a.out, "Plugin %s %s for %s\n", name, release.Claims.Version, strings.Join(sortedKeys(release.Platforms), ", "))
+	}
+	fmt.Fprintf(a.out, "%d plugins are in %s. Use them with %s=%s\n", copied, folder, install.MirrorVariable, folder)
+	return nil
+}

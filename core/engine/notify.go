@@ -1,0 +1,378 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+	"github.com/google/uuid"
+	"github.com/hashicorp/hcl/v2"
+	"github.com/zclconf/go-cty/cty"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/davit-sh/davit/core/addr"
+	"github.com/davit-sh/davit/core/config"
+	"github.com/davit-sh/davit/core/diag"
+	"github.com/davit-sh/davit/core/eval"
+	"github.com/davit-sh/davit/core/event"
+	"github.com/davit-sh/davit/core/plan"
+	pluginv1 "github.com/davit-sh/davit/schemas/plugin/v1"
+	"github.com/davit-sh/davit/state"
+)
+
+// The events that notifications are told of.
+const (
+	eventPlanned = "planned" // an apply begins
+	eventApplied = "applied" // it has ended well
+	eventFailed  = "failed"  // planning or applying has failed, in part at least
+)
+
+var eventNames = []string{eventPlanned, eventApplied, eventFailed}
+
+const (
+	tellTime  = 10 * time.Second // how long one telling may take, and how long an apply waits for all at its end
+	tellTries = 3
+	tellUntil = 24 * time.Hour // what could not be told by then is given up
+)
+
+// telling tells notifications of events. What is to be told is an open operation in state until it was: so it is told
+// at least once, by a later run if need be, and nothing waits for it.
+type telling struct {
+	*run
+	lease state.Lease
+	who   string
+	plan  *plan.Plan
+	going sync.WaitGroup
+}
+
+// notification is an instance of a notification block, ready to be told.
+type notification struct {
+	*instance
+	on map[string]bool
+}
+
+// newTelling is for what is told before anything was applied. It has values of its own: what is not known yet must not
+// be taken for the values of the run.
+func newTelling(e *Engine, snapshot *state.Snapshot, lease state.Lease, who string) *telling {
+	r := newRun(e, snapshot, Options{})
+	(&planter{run: r}).expandStatic(r.root)
+	return &telling{run: r, lease: lease, who: who}
+}
+
+// tell queues an event for all who want it, and begins to tell them.
+func (t *telling) tell(ctx context.Context, e *pluginv1.Event) {
+	if err := t.queue(ctx, e); err != nil {
+		t.warn(config.Notification, "nobody was told of what was "+e.GetName(), err.Error(), "")
+	}
+}
+
+func (t *telling) queue(ctx context.Context, e *pluginv1.Event) error {
+	var batch state.Batch
+	var told []func()
+	for _, n := range t.notifications() {
+		if !n.on[e.GetName()] {
+			continue
+		}
+		own := proto.CloneOf(e)
+		own.Id = uuid.NewString()
+		text, err := protojson.Marshal(own)
+		if err != nil {
+			return err
+		}
+		op := state.Operation{
+			ID: own.GetId(), Address: n.addr.String(), Kind: n.addr.Kind, Type: n.addr.Type, Plugin: n.node.typ.plugin, Action: e.GetName(),
+			Begun: time.Now().UTC(), PlanHash: e.GetPlan(), Private: text,
+		}
+		batch.Begin = append(batch.Begin, op)
+		told = append(told, func() { t.deliver(ctx, n, op, own) })
+	}
+	if batch.Empty() {
+		return nil
+	}
+	if _, err := t.lease.Commit(ctx, batch); err != nil {
+		return err
+	}
+	for _, f := range told {
+		t.going.Go(f)
+	}
+	return nil
+}
+
+// again tells what earlier runs could not.
+func (t *telling) again(ctx context.Context) {
+	open := queued(t.snapshot)
+	if len(open) == 0 {
+		return
+	}
+	byAddress := map[string]*notification{}
+	for _, n := range t.notifications() {
+		byAddress[n.addr.String()] = n
+	}
+	for _, id := range slices.Sorted(maps.Keys(open)) {
+		op, n := open[id], byAddress[open[id].Address]
+		e := &pluginv1.Event{}
+		switch err := protojson.Unmarshal(op.Private, e); {
+		case n == nil:
+			t.giveUp(ctx, op, "its block is gone")
+		case err != nil:
+			t.giveUp(ctx, op, "what it was to be told cannot be read")
+		case time.Since(op.Begun) > tellUntil:
+			t.giveUp(ctx, op, "it could not be told for a day")
+		default:
+			t.going.Go(func() { t.deliver(ctx, n, op, e) })
+		}
+	}
+}
+
+func (t *telling) giveUp(ctx context.Context, op state.Operation, why string) {
+	t.warn(op.Address, "it was not told of "+op.Action, fmt.Sprintf("The event of %s is given up: %s.", op.Begun.Format(time.RFC3339), why), "")
+	t.end(ctx, op)
+}
+
+func (t *telling) end(ctx context.Context, op state.Operation) {
+	if _, err := t.lease.Commit(context.WithoutCancel(ctx), state.Batch{End: []string{op.ID}}); err != nil {
+		t.warn(op.Address, "it will be told again", "State could not be written: "+err.Error(), "")
+	}
+}
+
+func (t *telling) warn(address, summary, detail, hint string) {
+	d := diag.Plain(address+": "+summary, detail)
+	d.Severity, d.Extra = hcl.DiagWarning, diag.Info{Address: address, Hint: hint}
+	t.report(d)
+}
+
+// deliver tells one notification of one event.
+func (t *telling) deliver(ctx context.Context, n *notification, op state.Operation, e *pluginv1.Event) {
+	ctx, cancel := context.WithTimeout(ctx, tellTime)
+	defer cancel()
+	_, err := backoff.Retry(ctx, func() (struct{}, error) { return struct{}{}, t.attempt(ctx, n, e) },
+		backoff.WithMaxTries(tellTries), backoff.WithBackOff(backoff.NewExponentialBackOff()))
+	if err != nil {
+		t.warn(op.Address, "it could not be told of "+op.Action, err.Error(), "It is told again by the next apply, for a day.")
+		return
+	}
+	t.end(ctx, op)
+}
+
+func (t *telling) attempt(ctx context.Context, n *notification, e *pluginv1.Event) error {
+	plain, _ := n.config.UnmarkDeep()
+	known, missing := knownPart(n.node.typ.pluginConfig(plain), n.node.typ.config)
+	if missing != "" {
+		return backoff.Permanent(fmt.Errorf("its argument %q is not known yet", missing))
+	}
+	value, err := eval.EncodeValue(known)
+	if err != nil {
+		return backoff.Permanent(err)
+	}
+	client, err := t.Plugins.Client(ctx, n.node.typ.plugin)
+	if err != nil {
+		return backoff.Permanent(err)
+	}
+	res, err := client.Notify(ctx, &pluginv1.NotifyRequest{Address: n.addr.String(), Type: n.addr.Type, Config: value, Event: e})
+	if err != nil {
+		return err
+	}
+	for _, d := range t.diagnostics(n.instance, res.GetDiagnostics()) {
+		if d.Severity == hcl.DiagError {
+			return fmt.Errorf("%s", strings.TrimSpace(strings.TrimPrefix(d.Summary, n.addr.String()+": ")+" "+d.Detail))
+		}
+		t.report(d)
+	}
+	return nil
+}
+
+// knownPart is a configuration without what is not known: an optional argument is null then; a required one is named.
+func knownPart(config cty.Value, s *eval.Schema) (known cty.Value, missing string) {
+	attrs := config.AsValueMap()
+	for _, name := range slices.Sorted(maps.Keys(attrs)) {
+		if attrs[name].IsWhollyKnown() {
+			continue
+		}
+		if a := s.Attributes[name]; a == nil || a.Required {
+			return cty.NilVal, name
+		}
+		attrs[name] = cty.NullVal(attrs[name].Type())
+	}
+	return cty.ObjectVal(attrs), ""
+}
+
+// notifications evaluates the notification blocks of all module instances, with what is known by now.
+func (t *telling) notifications() []*notification {
+	var list []*notification
+	var visit func(s *eval.Scope)
+	visit = func(s *eval.Scope) {
+		for _, name := range s.Module.Notifications {
+			list = append(list, t.expandNotification(s, name)...)
+		}
+		for _, name := range s.Module.CallOrder {
+			for _, child := range s.Children(name) {
+				visit(child)
+			}
+		}
+	}
+	visit(t.root)
+	return list
+}
+
+func (t *telling) expandNotification(s *eval.Scope, name addr.Node) []*notification {
+	block := s.Module.Blocks[name]
+	n := t.newNode(s, block)
+	each, diags := s.Expand(n.addr.String(), block.ForEach, block.Count)
+	var list []*notification
+	for _, e := range each {
+		in := &instance{addr: addr.Instance{Node: n.addr, Key: e.Key}, node: n, each: e}
+		config, more := t.decode(in)
+		diags = append(diags, more...)
+		if more.HasErrors() {
+			continue
+		}
+		in.config = config
+		on, err := eventsOf(config)
+		if err != nil {
+			diags = append(diags, in.errorf("it is told nothing", "%s.", err))
+			continue
+		}
+		list = append(list, &notification{in, on})
+	}
+	for _, d := range diags {
+		d.Severity = hcl.DiagWarning // an apply does not fail because nobody can be told
+	}
+	t.report(diags...)
+	return list
+}
+
+func eventsOf(c cty.Value) (map[string]bool, error) {
+	v, _ := c.GetAttr(attrOn).UnmarkDeep()
+	if !v.IsWhollyKnown() {
+		return nil, fmt.Errorf("the argument %q is not known", attrOn)
+	}
+	on := map[string]bool{}
+	for it := v.ElementIterator(); it.Next(); {
+		_, e := it.Element()
+		if e.IsNull() || !slices.Contains(eventNames, e.AsString()) {
+			return nil, fmt.Errorf("there is an event in %q that there is not; there are: %s", attrOn, strings.Join(eventNames, ", "))
+		}
+		on[e.AsString()] = true
+	}
+	return on, nil
+}
+
+// newEvent is an event of this run without what happened.
+func (t *telling) newEvent(name, summary string) *pluginv1.Event {
+	e := &pluginv1.Event{
+		Name: name, TimeUnixMs: time.Now().UnixMilli(), Stack: filepath.Base(t.Stack.Dir), Lineage: t.snapshot.Lineage, Who: t.who, Summary: summary,
+	}
+	if t.plan != nil {
+		e.Plan = t.plan.Digest
+	}
+	return e
+}
+
+// planned is the event of an apply that begins; nil if nothing will change.
+func (t *telling) planned() *pluginv1.Event {
+	counts := map[plan.Action]int{}
+	e := t.newEvent(eventPlanned, "")
+	for i := range t.plan.Changes {
+		c := &t.plan.Changes[i]
+		if c.Action != plan.None {
+			counts[c.Action]++
+			e.Changes = append(e.Changes, t.change(c, "planned", ""))
+		}
+	}
+	if len(e.GetChanges()) == 0 {
+		return nil
+	}
+	var parts []string
+	for _, a := range slices.Sorted(maps.Keys(counts)) {
+		parts = append(parts, fmt.Sprintf("%d to %s", counts[a], a))
+	}
+	e.Summary = strings.Join(parts, ", ")
+	return e
+}
+
+// ended is the event of an apply that has ended; nil if nothing has happened.
+func (t *telling) ended(r *event.Result, failed bool) *pluginv1.Event {
+	name := eventApplied
+	if failed || len(r.Failed)+len(r.NotStarted) > 0 {
+		name = eventFailed
+	}
+	if name == eventApplied && len(r.Done) == 0 {
+		return nil
+	}
+	changes := map[string]*plan.Change{}
+	for i := range t.plan.Changes {
+		changes[t.plan.Changes[i].Address] = &t.plan.Changes[i]
+	}
+	e := t.newEvent(name, fmt.Sprintf("%d done, %d failed, %d not started", len(r.Done), len(r.Failed), len(r.NotStarted)))
+	for _, group := range []struct {
+		outcome string
+		list    []event.Outcome
+	}{{"failed", r.Failed}, {"not_started", r.NotStarted}, {"done", r.Done}} {
+		for _, o := range group.list {
+			if c := changes[o.Address]; c != nil {
+				e.Changes = append(e.Changes, t.change(c, group.outcome, o.Error))
+			}
+		}
+	}
+	return e
+}
+
+func (t *telling) change(c *plan.Change, outcome, err string) *pluginv1.EventChange {
+	out := &pluginv1.EventChange{Address: c.Address, Action: protoAction(c.Action), Outcome: outcome, Error: err, Reasons: c.Reasons}
+	for _, i := range t.plan.Images {
+		if i.Application == c.Address {
+			out.Images = append(out.Images, &pluginv1.Image{Name: i.Name, Before: i.Before, After: i.After, Unknown: i.Unknown})
+		}
+	}
+	return out
+}
+
+// notifies tells whether there is anything to tell, or anybody to be told.
+func (r *run) notifies() bool {
+	if len(queued(r.snapshot)) > 0 {
+		return true
+	}
+	seen := map[*config.Module]bool{}
+	var any func(m *config.Module) bool
+	any = func(m *config.Module) bool {
+		if m == nil || seen[m] {
+			return false
+		}
+		seen[m] = true
+		if len(m.Notifications) > 0 {
+			return true
+		}
+		for _, c := range m.Calls {
+			if any(c.Module) {
+				return true
+			}
+		}
+		return false
+	}
+	return any(r.Stack.Module)
+}
+
+// TellFailure tells notifications that planning failed, under the lease of the run that planned. The findings that it returns are warnings.
+func (e *Engine) TellFailure(ctx context.Context, snapshot *state.Snapshot, lease state.Lease, who string, why hcl.Diagnostics) hcl.Diagnostics {
+	t := newTelling(e, snapshot, state.Group(lease), who)
+	if !t.notifies() {
+		return nil
+	}
+	summary := "planning failed"
+	for _, d := range why {
+		if d.Severity == hcl.DiagError {
+			summary += ": " + d.Summary
+			break
+		}
+	}
+	t.tell(ctx, t.newEvent(eventFailed, summary))
+	t.going.Wait()
+	return t.diags
+}

@@ -1,0 +1,86 @@
+package plugintest
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/zclconf/go-cty/cty"
+
+	pluginv1 "github.com/davit-sh/davit/schemas/plugin/v1"
+)
+
+// notifies tells a notification of an event, twice, and of one that it cannot know.
+func (t *trial) notifies(ctx context.Context) outcome {
+	const mend = "Pass the event on and answer without an error. The same event may come again, with the same id; one whose name you do not know is passed over."
+	if t.cannot != "" {
+		return skip("%s", t.cannot)
+	}
+	for _, step := range []struct{ what, id, name string }{
+		{"an event", "1", "applied"}, {"the same event again", "1", "applied"}, {"another event", "2", "failed"}, {"an event of a kind that is still to come", "3", "dreamt_of"},
+	} {
+		res, err := t.notify(ctx, t.example.config, event(step.id, step.name))
+		if err != nil {
+			return fail(mend, "told of %s: %v", step.what, err)
+		}
+		if e := firstError(res.GetDiagnostics()); e != "" {
+			if t.example.made {
+				return skip("the configuration that was made of the schema does not work (%s): give one in %s", short(e), FileNames[0])
+			}
+			return fail(mend, "told of %s: %s", step.what, e)
+		}
+	}
+	return t.alive(ctx, mend)
+}
+
+func (t *trial) notify(ctx context.Context, config cty.Value, e *pluginv1.Event) (*pluginv1.NotifyResponse, error) {
+	c, err := t.rig.running(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return c.Notify(ctx, &pluginv1.NotifyRequest{Address: t.address(), Type: t.typ.GetName(), Config: t.encode(config, t.configType), Event: e})
+}
+
+func event(id, name string) *pluginv1.Event {
+	return &pluginv1.Event{
+		Id: "test-" + id, Name: name, TimeUnixMs: 1767323045000, Stack: "test", Lineage: "test", Plan: "sha256:test", Who: "test@localhost", Summary: "1 done, 1 failed",
+		Changes: []*pluginv1.EventChange{
+			{Address: "application.test.a", Action: pluginv1.Action_ACTION_CREATE, Outcome: "done", Reasons: []string{"it is new"}},
+			{Address: "application.test.b", Action: pluginv1.Action_ACTION_UPDATE, Outcome: "failed", Error: "it did not work"},
+		},
+	}
+}
+
+// listening is how long a watch must stay open.
+const listening = 500 * time.Millisecond
+
+// watches opens a watch, which stays open as long as somebody listens, and ends soon after that.
+func (t *trial) watches(ctx context.Context) outcome {
+	const mend = "Watch goes on until its stream ends, also when nothing changes, and ends soon after that. A type that cannot watch does not say can_watch."
+	if !t.typ.GetCanWatch() {
+		return skip("the type does not notice changes by itself")
+	}
+	if o, ok := t.ready(ctx); !ok {
+		return notYet(o)
+	}
+	c, err := t.rig.running(ctx)
+	if err != nil {
+		return fail(mend, "%v", err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, listening)
+	defer cancel()
+	wrong := ""
+	in := &pluginv1.WatchedInstance{Address: t.address(), Kind: t.typ.GetKind(), Type: t.typ.GetName(), Config: t.encode(t.example.config, t.configType)}
+	err = c.Watch(ctx, []*pluginv1.WatchedInstance{in}, func(address, _ string) {
+		if address != t.address() {
+			wrong = address
+		}
+	})
+	switch {
+	case wrong != "":
+		return fail(mend, "it told of %q, which is not watched", wrong)
+	case ctx.Err() == nil || err != nil && !errors.Is(err, context.DeadlineExceeded):
+		return fail(mend, "the watch ended by itself: %v", err)
+	}
+	return t.alive(context.WithoutCancel(ctx), mend)
+}

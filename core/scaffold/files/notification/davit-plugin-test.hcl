@@ -1,0 +1,5 @@
+# What davit plugin test asks for.
+test "notification" "{{type}}" {
+  config  = { file = "/dev/null" }
+  invalid = { file = "relative" }
+}
