@@ -1,6 +1,7 @@
 package state_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -154,7 +155,7 @@ func TestLeaseObject(t *testing.T) {
 	}
 }
 
-// A state moves from one backend to another and back, and stays what it was.
+// A state moves from one backend to another and back with all that it holds, and stays what it was.
 func TestMigrate(t *testing.T) {
 	from, err := local.Open(filepath.Join(t.TempDir(), "state.db"))
 	if err != nil {
@@ -163,19 +164,34 @@ func TestMigrate(t *testing.T) {
 	lease := lock(t, from)
 	for i := range 30 {
 		r := real(i%10, i)
-		if _, err := lease.Commit(t.Context(), state.Batch{Put: []state.Record{r}, History: []state.Revision{{Action: "update", Record: r}}}); err != nil {
+		batch := state.Batch{Put: []state.Record{r}, History: []state.Revision{{Action: "update", Record: r}}, Outputs: map[string]json.RawMessage{"n": json.RawMessage(`1`)}}
+		if i == 29 {
+			batch.Begin = []state.Operation{{ID: "cut off", Address: r.Address, Kind: r.Kind, Type: r.Type, Action: "update"}}
+		}
+		if _, err := lease.Commit(t.Context(), batch); err != nil {
 			t.Fatal(err)
 		}
+	}
+	if err := lease.Release(t.Context()); err != nil {
+		t.Fatal(err)
 	}
 	want, err := from.Archive(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, p := range []place{newS3(t), newKubernetes(t), newS3(t)} {
-		to := p.open(t)
-		next := lock(t, to)
-		if err := next.Replace(t.Context(), want); err != nil {
-			t.Fatal(err)
+	var source state.Store = from
+	who := state.Holder{Who: "somebody@here", What: "davit init -migrate-state"}
+	back, err := local.Open(filepath.Join(t.TempDir(), "state.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, to := range []state.Store{newS3(t).open(t), newKubernetes(t).open(t), newS3(t).open(t), back} {
+		m, err := state.Migrate(t.Context(), source, to, who)
+		if err != nil || m.Records != 10 || m.Revisions != 30 || m.Operations != 1 || m.Outputs != 1 || m.Already {
+			t.Fatalf("%+v %v", m, err)
+		}
+		if m, err = state.Migrate(t.Context(), source, to, who); err != nil || !m.Already {
+			t.Errorf("again: %+v %v", m, err)
 		}
 		got, err := to.Archive(t.Context())
 		if err != nil {
@@ -184,6 +200,6 @@ func TestMigrate(t *testing.T) {
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("(-want +got):\n%s", diff)
 		}
-		want = got
+		source = to
 	}
 }
