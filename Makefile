@@ -36,7 +36,7 @@ kill: ## kill applies 300 times in each way, here and with state on real servers
 	cd acceptance && DAVIT_KILLS=$(KILLS) $(GO) test -count=1 -timeout 170m -v ./kill
 
 bench: build ## measure, side by side with peers where there are any (BENCH="-n 5000 -limit 10m" for the long way)
-	$(GO) test -run '^$$' -bench . -benchtime 1x ./core/... ./sdk/... ./state/... ./plugins/git/...
+	$(GO) test -run '^$$' -bench . -benchtime 1x ./core/... ./sdk/... ./state/... ./plugins/git/... ./cmd/...
 	cd acceptance && $(GO) run ./bench $(BENCH)
 	cd acceptance && $(GO) test -run '^$$' -bench . -benchtime 5x .
 
