@@ -4,8 +4,9 @@ GO ?= go
 BIN := bin/davit
 TOOLS := $(GO) tool -modfile=.ci/tools/go.mod
 VERSION ?= 0.1.0-dev
+KILLS ?= 300
 
-.PHONY: help build quickstart demo test test-short acceptance bench generate lint fmt clean setup
+.PHONY: help build quickstart demo test test-short acceptance kill bench generate lint fmt clean setup
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +30,10 @@ test-short: ## everything but the acceptance tests
 
 acceptance: ## the tests on real servers
 	cd acceptance && $(GO) test -count=1 -timeout 80m -p 1 ./...
+
+kill: ## kill applies 300 times in each way, here and with state on real servers (KILLS=300; DAVIT_KILL_SEED=... repeats a run)
+	DAVIT_KILLS=$(KILLS) $(GO) test -count=1 -timeout 80m -v -run TestKilledApply ./cmd/davit
+	cd acceptance && DAVIT_KILLS=$(KILLS) $(GO) test -count=1 -timeout 170m -v ./kill
 
 bench: build ## measure, side by side with peers where there are any (BENCH="-n 5000 -limit 10m" for the long way)
 	$(GO) test -run '^$$' -bench . -benchtime 1x ./core/... ./sdk/... ./state/... ./plugins/git/...

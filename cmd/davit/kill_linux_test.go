@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -337,7 +338,7 @@ func (k *killing) unlock(dir string) {
 	if !k.place.Expires {
 		return
 	}
-	_, errs, err := k.run(dir, "refresh", "-auto-approve")
+	_, errs, err := k.run(dir, "state", "rm", "application.file.none")
 	if m := reLock.FindStringSubmatch(errs); err != nil && m != nil {
 		k.must(dir, "force-unlock", m[1])
 		k.unlocked++
@@ -358,6 +359,7 @@ func (k *killing) check(dir string) {
 		k.Fatal(err)
 	}
 	k.operations += perRound
+	maps.DeleteFunc(s.Records, func(_ string, r state.Record) bool { return r.Kind != "application" })
 	whole := 0
 	for _, r := range s.Records {
 		if r.Status == state.StatusOK {

@@ -21,7 +21,8 @@ import (
 func killPlugin() *sdk.Plugin {
 	repos := &repositories{byDir: map[string]*repository{}}
 	return sdk.New("kill", "1.0.0",
-		sdk.Application("file", killed{fileEffect{}}), sdk.Application("commit", killed{commitEffect{repos}}))
+		sdk.Application("file", killed{fileEffect{}}), sdk.Application("commit", killed{commitEffect{repos}}),
+		sdk.Application("leak", leak{}))
 }
 
 // effect is something that is done in the world, once for each name.

@@ -3,6 +3,8 @@ package main
 
 import (
 	"os"
+	"os/signal"
+	"syscall"
 
 	"github.com/davit-sh/davit/plugins/buildx"
 	"github.com/davit-sh/davit/plugins/git"
@@ -27,6 +29,7 @@ var builtins = map[string]func(version string) *sdk.Plugin{
 
 func main() {
 	trim.Startup()
+	signal.Ignore(syscall.SIGXFSZ) // a file that may not grow (ulimit -f) is an error then, like a full disk
 	stop := profile()
 	code := run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
 	stop()

@@ -12,6 +12,7 @@ import (
 	"github.com/davit-sh/davit/core/plan"
 	"github.com/davit-sh/davit/core/view"
 	"github.com/davit-sh/davit/state"
+	"github.com/davit-sh/davit/state/key"
 )
 
 func (a *app) planCmd() *cobra.Command {
@@ -104,7 +105,7 @@ func (s *session) plan(ctx context.Context, opts engine.Options) (*plan.Plan, er
 	}
 	s.unsettled = len(snapshot.Operations) > 0
 	for _, rec := range snapshot.Records {
-		s.unsettled = s.unsettled || rec.Status == state.StatusPartial
+		s.unsettled = s.unsettled || rec.Status == state.StatusPartial || s.otherKey(rec.Fingerprints)
 	}
 	p, diags := s.engine.Plan(ctx, snapshot, opts)
 	if diags.HasErrors() {
@@ -112,6 +113,15 @@ func (s *session) plan(ctx context.Context, opts engine.Options) (*plan.Plan, er
 		return nil, s.app.show(s.stack, diags)
 	}
 	return p, nil
+}
+
+// otherKey tells whether fingerprints were made with a key that is gone: they are made anew by the next apply.
+func (s *session) otherKey(fingerprints map[string]string) bool {
+	for path, f := range fingerprints {
+		now := s.engine.Fingerprint(path, nil)
+		return now != "" && !key.Same(f, now)
+	}
+	return false
 }
 
 func (a *app) printPlan(p *plan.Plan, f formFlags) error {

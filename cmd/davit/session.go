@@ -108,7 +108,7 @@ type session struct {
 	host   *pluginhost.Host
 	store  state.Store
 
-	unsettled bool            // state has operations that were cut off
+	unsettled bool            // state has something that the next apply writes again: cut off operations, fingerprints of another key
 	trouble   hcl.Diagnostics // why planning failed
 }
 

@@ -2,6 +2,7 @@ package config
 
 import (
 	"bytes"
+	"maps"
 	"runtime"
 
 	"github.com/hashicorp/hcl/v2"
@@ -75,9 +76,7 @@ func join(src []byte, files []*hcl.File) *hcl.File {
 	for _, f := range files {
 		b := f.Body.(*hclsyntax.Body)
 		whole.Blocks = append(whole.Blocks, b.Blocks...)
-		for name, a := range b.Attributes {
-			whole.Attributes[name] = a
-		}
+		maps.Copy(whole.Attributes, b.Attributes)
 		nav = append(nav, f)
 	}
 	first, last := files[0].Body.(*hclsyntax.Body), files[len(files)-1].Body.(*hclsyntax.Body)

@@ -91,10 +91,10 @@ func (e *Engine) Apply(ctx context.Context, p *plan.Plan, opts ApplyOptions) (*e
 		a.soft = ctx
 	}
 	told := a.tellOfPlan(ctx)
-	work, stop := a.whileHeld(ctx)
-	defer stop()
+	work, done := a.whileHeld(ctx)
 	a.walk(work)
 	a.finish()
+	done()
 	a.emit(event.Event{Type: event.Summary, Result: &a.result})
 	a.tellOfEnd(ctx, told)
 	return &a.result, a.diags
@@ -366,7 +366,10 @@ func (a *applying) unchanged(in *instance, c *plan.Change) hcl.Diagnostics {
 // whole writes the record of an instance that an earlier operation left unfinished, and that turned out to be as it should.
 func (a *applying) whole(in *instance, c *plan.Change, outputs cty.Value) error {
 	rec, ok := a.record(in.addr.String())
-	if !ok || rec.Status != state.StatusPartial || !outputs.IsWhollyKnown() {
+	if ok && rec.Status == state.StatusOK {
+		return a.keyAnew(in, rec)
+	}
+	if !ok || !outputs.IsWhollyKnown() {
 		return nil
 	}
 	config, err1 := stored(in.node.typ.pluginConfig(in.config))
@@ -685,7 +688,7 @@ func (a *applying) finish() {
 			}
 		}
 	}
-	if !partial {
+	if !partial && a.plan.Mode != plan.ModeRefresh {
 		b.End = a.cut.rest()
 	}
 	if a.plan.Mode == plan.ModeRefresh {

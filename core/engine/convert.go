@@ -40,7 +40,9 @@ func (r *run) items(list []*pluginv1.Item) ([]plan.Item, error) {
 		if !ok {
 			return nil, fmt.Errorf("the plugin answered with an item %q whose action is %d, which there is not", i.GetKey(), i.GetAction())
 		}
-		item := plan.Item{Key: i.GetKey(), Kind: i.GetKind(), Name: i.GetName(), Action: action, Note: r.secrets.mask(i.GetNote())}
+		item := plan.Item{
+			Key: r.secrets.mask(i.GetKey()), Kind: r.secrets.mask(i.GetKind()), Name: r.secrets.mask(i.GetName()), Action: action, Note: r.secrets.mask(i.GetNote()),
+		}
 		for _, f := range i.GetFields() {
 			field, err := r.field(f)
 			if err != nil {
@@ -62,7 +64,7 @@ func (r *run) field(f *pluginv1.Field) (plan.Field, error) {
 	before, secret1 := r.secrets.maskJSON(f.GetBefore())
 	after, secret2 := r.secrets.maskJSON(f.GetAfter())
 	return plan.Field{
-		Path: f.GetPath(), Before: before, After: after, Unknown: f.GetUnknown(), Prefix: r.secrets.mask(f.GetPrefix()),
+		Path: r.secrets.mask(f.GetPath()), Before: before, After: after, Unknown: f.GetUnknown(), Prefix: r.secrets.mask(f.GetPrefix()),
 		Sensitive: f.GetSensitive() || secret1 || secret2,
 	}, nil
 }

@@ -146,6 +146,62 @@ func TestALostOperationIsFoundAgain(t *testing.T) {
 	}
 }
 
+// An operation that was cut off is tried again under its id, with what it had saved; once it is to do something else, or
+// another configuration, it is another operation.
+func TestAnOperationKeepsItsID(t *testing.T) {
+	const address, stack, other = "application.a.x", "application \"a\" \"x\" {\n  name = \"x\"\n  plain = \"p\"\n}\n", "application \"a\" \"x\" {\n  name = \"x\"\n  plain = \"q\"\n}\n"
+	for name, c := range map[string]struct {
+		saves bool
+		next  string
+		same  bool
+	}{
+		"nothing saved":         {false, stack, true},
+		"something saved":       {true, stack, true},
+		"another configuration": {true, other, false},
+	} {
+		f := newFixture(t)
+		f.world.fail[address] = "lost"
+		if c.saves {
+			f.world.fail["x"] = "part"
+		} else {
+			f.world.fail["x"] = "error"
+		}
+		for range 2 { // as often as it takes
+			if _, diags := f.tryApply(stack, f.plan(stack), false); !diags.HasErrors() {
+				t.Fatal("the loss was not noticed")
+			}
+		}
+		f.world.fail = map[string]string{}
+		f.apply(c.next)
+		tries := f.world.tries
+		if len(tries) != 3 || tries[0].operation != tries[1].operation || (tries[1].operation == tries[2].operation) != c.same || (tries[2].saved == sum("p")+" private") != (c.saves && c.same) {
+			t.Errorf("%s: %+v", name, tries)
+		}
+		history, err := f.store.History(t.Context(), address)
+		if err != nil || len(history) != 1 || history[0].Operation != tries[2].operation {
+			t.Errorf("%s: the history is %+v, %v", name, history, err)
+		}
+		if s, _ := f.store.Load(t.Context()); len(s.Operations) != 0 || !f.plan(c.next).Empty() {
+			t.Errorf("%s: operations %v", name, s.Operations)
+		}
+	}
+}
+
+// What was done though nobody heard of it has its place in the history, as the operation that did it.
+func TestAFoundOperationIsInTheHistory(t *testing.T) {
+	f := newFixture(t)
+	f.world.fail["application.a.api"] = "lost"
+	if _, diags := f.tryApply(chain, f.plan(chain), false); !diags.HasErrors() {
+		t.Fatal("the loss was not noticed")
+	}
+	f.world.fail = map[string]string{}
+	f.apply(chain)
+	history, err := f.store.History(t.Context(), "application.a.api")
+	if err != nil || len(history) != 1 || len(f.world.tries) != 1 || history[0].Operation != f.world.tries[0].operation || history[0].Action != "create" {
+		t.Errorf("%+v, %v; tries %+v", history, err, f.world.tries)
+	}
+}
+
 // A saved plan is refused when anything that it was made of has moved on.
 func TestAStalePlanIsRefused(t *testing.T) {
 	f := newFixture(t)

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/zclconf/go-cty/cty"
@@ -15,6 +14,7 @@ import (
 	"github.com/davit-sh/davit/core/plan"
 	pluginv1 "github.com/davit-sh/davit/schemas/plugin/v1"
 	"github.com/davit-sh/davit/state"
+	"github.com/davit-sh/davit/state/key"
 )
 
 // configureHeld gives an instance the arguments that it had at an earlier revision. What is sensitive is not in
@@ -148,7 +148,7 @@ func (r *run) changedSecrets(in *instance, rec *state.Record) []string {
 	var list []string
 	for path, before := range rec.Fingerprints {
 		after, there := now[path]
-		if (there || len(now) > 0) && (!there || (sameKey(before, after) && before != after)) {
+		if (there || len(now) > 0) && (!there || (key.Same(before, after) && before != after)) {
 			list = append(list, path)
 		}
 	}
@@ -161,8 +161,19 @@ func (r *run) changedSecrets(in *instance, rec *state.Record) []string {
 	return slices.Compact(list)
 }
 
-// sameKey tells whether two fingerprints were made with the same key: they begin alike.
-func sameKey(a, b string) bool {
-	i, j := strings.LastIndexByte(a, ':'), strings.LastIndexByte(b, ':')
-	return i >= 0 && i == j && a[:i] == b[:j]
+// keyAnew writes the fingerprints of an instance again when the key that they were made with is not the one of now: its
+// plugin has just found the instance to be as it should.
+func (a *applying) keyAnew(in *instance, rec *state.Record) error {
+	anew := false
+	now := a.fingerprints(in.config)
+	for path, before := range rec.Fingerprints {
+		after, there := now[path]
+		anew = anew || there && !key.Same(before, after)
+	}
+	if !anew {
+		return nil
+	}
+	put := *rec
+	put.Fingerprints = now
+	return a.commit(state.Batch{Put: []state.Record{put}})
 }

@@ -366,11 +366,8 @@ func (e *Engine) TellFailure(ctx context.Context, snapshot *state.Snapshot, leas
 		return nil
 	}
 	summary := "planning failed"
-	for _, d := range why {
-		if d.Severity == hcl.DiagError {
-			summary += ": " + d.Summary
-			break
-		}
+	if i := slices.IndexFunc(why, func(d *hcl.Diagnostic) bool { return d.Severity == hcl.DiagError }); i >= 0 {
+		summary += ": " + why[i].Summary
 	}
 	t.tell(ctx, t.newEvent(eventFailed, summary))
 	t.going.Wait()

@@ -151,7 +151,7 @@ func TestNotificationsOfPlansThatFail(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, why := f.tryPlan(strings.Replace(notified, `name  = "one"`, `nmae = "one"`, 1), plan.ModeApply)
+	_, why := f.tryPlan(strings.Replace(notified, `name  = "one"`, `title = "one"`, 1), plan.ModeApply)
 	if !why.HasErrors() {
 		t.Fatal("it was planned")
 	}
@@ -175,12 +175,12 @@ application "a" "one" { name = "one" }
 	wantDiags(t, diags, "remove its lifecycle block and depends_on")
 	_, diags = f.tryPlan(`
 notification "n" "a" {
-  on   = ["aplied"]
+  on   = ["fail"]
   room = "x"
 }
 notification "m" "c" {}
 notification "n" "d" { rom = "x" }
 application "a" "one" { name = notification.n.a.room }
 `, plan.ModeApply)
-	wantDiags(t, diags, `There is no event "aplied". Did you mean "applied"?`, "notification.n.a has nothing to refer to", `No plugin provides notification "m"`, `"rom"`, `"room" is required`)
+	wantDiags(t, diags, `There is no event "fail". Did you mean "failed"?`, "notification.n.a has nothing to refer to", `No plugin provides notification "m"`, `"rom"`, `"room" is required`)
 }

@@ -111,6 +111,9 @@ func (a *applying) call(ctx context.Context, in *instance, op *state.Operation, 
 	case a.work <- struct{}{}:
 		defer func() { <-a.work }()
 	case <-a.soft.Done():
+		if a.cut.wasTakenUp(op.ID) {
+			return nil, hcl.Diagnostics{notStarted(in)} // what the earlier try did is still not known
+		}
 		if err := a.commit(state.Batch{End: []string{op.ID}}); err != nil {
 			return nil, hcl.Diagnostics{a.failure(in, "writing to state that it was not started", err)}
 		}
@@ -140,11 +143,11 @@ func (a *applying) told(in *instance, op *state.Operation, m *pluginv1.ApplyResp
 	ev := event.Event{Address: op.Address, Operation: op.ID}
 	switch b := m.GetBody().(type) {
 	case *pluginv1.ApplyResponse_Log:
-		ev.Type, ev.Stream, ev.Message = event.Log, b.Log.GetStream(), a.secrets.mask(b.Log.GetLine())
+		ev.Type, ev.Stream, ev.Message = event.Log, a.secrets.mask(b.Log.GetStream()), a.secrets.mask(b.Log.GetLine())
 	case *pluginv1.ApplyResponse_Progress:
 		ev.Type, ev.Message, ev.Done, ev.Total = event.Progress, a.secrets.mask(b.Progress.GetMessage()), b.Progress.GetDone(), b.Progress.GetTotal()
 	case *pluginv1.ApplyResponse_Item:
-		ev.Type, ev.Item, ev.Status, ev.Message = event.Item, b.Item.GetKey(), b.Item.GetStatus(), a.secrets.mask(b.Item.GetMessage())
+		ev.Type, ev.Item, ev.Status, ev.Message = event.Item, a.secrets.mask(b.Item.GetKey()), a.secrets.mask(b.Item.GetStatus()), a.secrets.mask(b.Item.GetMessage())
 	case *pluginv1.ApplyResponse_Checkpoint:
 		outputs, err := a.partOutputs(in, b.Checkpoint.GetOutputs())
 		if err != nil {
@@ -195,6 +198,11 @@ func (a *applying) partOutputs(in *instance, v *pluginv1.Value) (json.RawMessage
 
 // endFailed keeps what exists of an operation that failed.
 func (a *applying) endFailed(in *instance, op *state.Operation, rec state.Record, res *pluginv1.ApplyResult) hcl.Diagnostics {
+	if res == nil {
+		// The plugin died or the run was cut off: what it did is not known. The operation stays open, with what it has
+		// saved, and the next run looks.
+		return nil
+	}
 	part := op.Checkpoint
 	if res.GetOutputs() != nil {
 		if outputs, err := a.partOutputs(in, res.GetOutputs()); err == nil {
@@ -205,11 +213,6 @@ func (a *applying) endFailed(in *instance, op *state.Operation, rec state.Record
 	if part != nil {
 		rec.Status, rec.Outputs, rec.Private = state.StatusPartial, part.Outputs, part.Private
 		b.Put = []state.Record{rec}
-	}
-	if res == nil && part == nil {
-		// The plugin died or the run was cut off: what it did is not known. The operation stays open and the
-		// next run looks.
-		return nil
 	}
 	if err := a.commit(b); err != nil {
 		return hcl.Diagnostics{a.failure(in, "writing its result to state", err)}

@@ -130,12 +130,13 @@ func checkpointOf(outputs json.RawMessage, private []byte) *state.Checkpoint {
 
 // unfinished are the operations that earlier runs were cut off in.
 type unfinished struct {
-	mu   sync.Mutex
-	list []state.Operation
+	mu    sync.Mutex
+	list  []state.Operation
+	again map[string]bool // ids of those that were taken up
 }
 
 func unfinishedOf(s *state.Snapshot) *unfinished {
-	u := &unfinished{}
+	u := &unfinished{again: map[string]bool{}}
 	for _, id := range slices.Sorted(maps.Keys(s.Operations)) {
 		if op := s.Operations[id]; op.Kind != config.Notification {
 			u.list = append(u.list, op)
@@ -165,9 +166,17 @@ func (u *unfinished) takeUp(op *state.Operation) {
 		old := &u.list[i]
 		if old.Address == op.Address && deletes(old) == deletes(op) && bytes.Equal(compact(old.Config), compact(op.Config)) {
 			op.ID, op.Begun, op.Checkpoint = old.ID, old.Begun, old.Checkpoint
+			u.again[op.ID] = true
 			return
 		}
 	}
+}
+
+// wasTakenUp tells whether an operation is another try.
+func (u *unfinished) wasTakenUp(id string) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.again[id]
 }
 
 // end adds to a commit the end of those that it makes an end to: the instance has a new record, or none any more, or

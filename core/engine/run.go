@@ -361,7 +361,7 @@ func (r *run) call(ctx context.Context, in *instance, req *pluginv1.PlanRequest,
 	stop := r.heartbeat(event.Event{Address: req.Address})
 	defer stop()
 	res, err := client.Plan(ctx, req, func(l *pluginv1.Log) {
-		r.emit(event.Event{Type: event.Log, Address: req.Address, Stream: l.GetStream(), Message: r.secrets.mask(l.GetLine())})
+		r.emit(event.Event{Type: event.Log, Address: req.Address, Stream: r.secrets.mask(l.GetStream()), Message: r.secrets.mask(l.GetLine())})
 	})
 	if cause := context.Cause(ctx); err != nil && errors.Is(cause, errPlanTimeout) {
 		err = cause

@@ -1,7 +1,10 @@
 package engine
 
 import (
+	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -15,11 +18,14 @@ import (
 // them: a plugin may repeat a secret in a log line or an output that it did not mean to.
 type secrets struct {
 	mu   sync.RWMutex
-	list []string
+	list []string // in all their forms, the longest first
 }
 
 // shortest is the length below which a string is too common to search for.
 const shortest = 6
+
+// shortestLine is the same for one line of a longer secret.
+const shortestLine = 12
 
 const masked = "(sensitive)"
 
@@ -53,9 +59,43 @@ func (s *secrets) add(text string) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !slices.Contains(s.list, text) {
-		s.list = append(s.list, text)
+	if slices.Contains(s.list, text) {
+		return
 	}
+	for _, form := range formsOf(text) {
+		if !slices.Contains(s.list, form) {
+			s.list = append(s.list, form)
+		}
+	}
+	// One that is part of another must not leave the rest of that to be read.
+	slices.SortStableFunc(s.list, func(a, b string) int { return len(b) - len(a) })
+}
+
+// formsOf are a secret as it is and as programs write it: in JSON, in a URL, in base64 and hex; and its lines, as a log has
+// no longer ones.
+func formsOf(text string) []string {
+	list := []string{
+		text, jsonText(text, true), jsonText(text, false), url.QueryEscape(text), url.PathEscape(text), url.UserPassword("", text).String()[1:],
+		strings.TrimRight(base64.StdEncoding.EncodeToString([]byte(text)), "="), strings.TrimRight(base64.URLEncoding.EncodeToString([]byte(text)), "="),
+		hex.EncodeToString([]byte(text)), strings.ToUpper(hex.EncodeToString([]byte(text))),
+	}
+	for line := range strings.Lines(text) {
+		if line = strings.TrimSpace(line); len(line) >= shortestLine {
+			list = append(list, line)
+		}
+	}
+	return list
+}
+
+// jsonText is a text in JSON, without the quotes. Go escapes what means something in HTML, others do not.
+func jsonText(text string, html bool) string {
+	var b strings.Builder
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(html)
+	if e.Encode(text) != nil {
+		return text
+	}
+	return strings.TrimSuffix(strings.TrimPrefix(strings.TrimSuffix(b.String(), "\n"), `"`), `"`)
 }
 
 // mask replaces secrets in a text.
@@ -104,8 +144,26 @@ func (s *secrets) maskJSON(text string) (json.RawMessage, bool) {
 	if text == "" {
 		return nil, false
 	}
-	if s.in(text) {
+	var v any
+	if s.in(text) || (json.Unmarshal([]byte(text), &v) == nil && s.inside(v)) {
 		return json.RawMessage(`"` + masked + `"`), true
 	}
 	return json.RawMessage(text), false
+}
+
+// inside looks for secrets in the texts of a JSON value, as they were before they were escaped.
+func (s *secrets) inside(v any) bool {
+	switch v := v.(type) {
+	case string:
+		return s.in(v)
+	case []any:
+		return slices.ContainsFunc(v, s.inside)
+	case map[string]any:
+		for key, value := range v {
+			if s.in(key) || s.inside(value) {
+				return true
+			}
+		}
+	}
+	return false
 }

@@ -39,11 +39,15 @@ type world struct {
 	tags     map[string]string // tag -> digest
 	things   map[string]string // name -> content
 	applied  []string          // in order
+	tries    []try             // of things, in order
 	fail     map[string]string // thing -> "error", "panic", "lost"
 	garbage  func(*pluginv1.PlanResult)
 	heard    []string          // by notifications: "name room event: summary; address outcome, ..."
 	deaf     map[string]string // room -> what its notification answers
 }
+
+// try is what one Apply was told.
+type try struct{ address, operation, saved string }
 
 type (
 	srcConfig struct {
@@ -243,6 +247,11 @@ func (a app) Apply(ctx context.Context, r sdk.ApplyRequest[appConfig, appOutputs
 	res := sdk.Result[appOutputs]{Outputs: r.Planned, Private: []byte("private")}
 	content := r.Config.Content.OrZero() + r.Config.Plain
 	res.Outputs.Sum = sdk.Known(sum(content))
+	t := try{address: r.Address, operation: r.Operation}
+	if r.Checkpoint != nil {
+		t.saved = r.Checkpoint.Outputs.Sum.OrZero() + " " + string(r.Checkpoint.Private)
+	}
+	a.tries = append(a.tries, t)
 	switch a.fail[r.Config.Name] {
 	case "error":
 		return res, &sdk.Error{Summary: "it does not work", Hint: "Try harder."}

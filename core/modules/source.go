@@ -112,10 +112,8 @@ func parseOCI(source string) (Package, string, error) {
 func clean(folder string) string { return strings.Trim(folder, "/") }
 
 func checkFolder(folder string) error {
-	for _, step := range strings.Split(folder, "/") {
-		if step == ".." {
-			return fmt.Errorf("the folder %q leads out of what was fetched", folder)
-		}
+	if slices.Contains(strings.Split(folder, "/"), "..") {
+		return fmt.Errorf("the folder %q leads out of what was fetched", folder)
 	}
 	return nil
 }

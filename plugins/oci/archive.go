@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -240,11 +241,9 @@ func (f Folder) write(to io.Writer, t *tree.Tree) error {
 }
 
 func (f Folder) leaves(name string) bool {
-	for _, step := range strings.Split(path.Dir(name), "/") {
-		for _, l := range f.Leave {
-			if step == l {
-				return true
-			}
+	for step := range strings.SplitSeq(path.Dir(name), "/") {
+		if slices.Contains(f.Leave, step) {
+			return true
 		}
 	}
 	return false

@@ -37,7 +37,7 @@ func TestStartup(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, line := range strings.Split(string(b), "\n") {
+		for line := range strings.SplitSeq(string(b), "\n") {
 			if strings.HasPrefix(line, "RssFile:") {
 				kb := 0
 				for _, c := range line {

@@ -89,6 +89,12 @@ func (k *Key) Fingerprint(path string, value []byte) string {
 	return "hmac-sha256:" + k.id + ":" + hex.EncodeToString(h.Sum(nil))
 }
 
+// Same tells whether two fingerprints were made with the same key, so that they can be compared.
+func Same(a, b string) bool {
+	i, j := strings.LastIndexByte(a, ':'), strings.LastIndexByte(b, ':')
+	return i >= 0 && i == j && a[:i] == b[:j]
+}
+
 // Lazy makes fingerprints with a key that is found when the first one is asked for. Where there is no key there
 // is no fingerprint: "".
 func Lazy(file string) func(path string, value []byte) string {
