@@ -188,7 +188,11 @@ func (i *Installer) writeMirror(ctx context.Context, r Requirement, was *Locked,
 	if err != nil {
 		return nil, err
 	}
-	to := filepath.Join(dir, filepath.FromSlash(inMirror(t.repo)), release.Claims.Version)
+	folder := release.Claims.Version
+	if t.tag != "" {
+		folder = t.tag // who requires "edge" looks for that
+	}
+	to := filepath.Join(dir, filepath.FromSlash(inMirror(t.repo)), folder)
 	if there, err := os.ReadFile(filepath.Join(to, indexFile)); err == nil && !bytes.Equal(there, release.index) {
 		return nil, refuse("Remove the folder if it is out of date.", "%s holds another release of version %s (%s)", to, release.Claims.Version, digestOf(there))
 	}

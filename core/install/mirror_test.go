@@ -154,3 +154,28 @@ func TestMirrorAgain(t *testing.T) {
 	w.here.Origin = Mirror{other}
 	w.install(r, nil)
 }
+
+// What a source names is found in a mirror as it is named.
+func TestMirrorOfTagsAndDigests(t *testing.T) {
+	for _, rest := range []string{":edge", ":v1.2.0", "", "@"} {
+		w := newWorld(t)
+		tag := "v1.2.0"
+		if rest == ":edge" {
+			tag = "edge"
+		}
+		digest := w.push(tag, both("1.2.0"))
+		if rest == "@" {
+			rest += digest
+		}
+		r := w.require(rest, "")
+		w.mirror(r, nil)
+		l := w.install(r, nil)
+		if l.Digest != digest || w.asked.Load() > 0 {
+			t.Errorf("%s: %+v, %d requests", rest, l, w.asked.Load())
+		}
+		w.here.Cache = Cache{t.TempDir()}
+		if again := w.install(r, &l); again.Version != l.Version || again.Digest != digest {
+			t.Errorf("%s: %+v, and was %+v", rest, again, l)
+		}
+	}
+}

@@ -16,6 +16,7 @@ type target struct {
 	repo      name.Repository
 	reference string  // a tag, or a digest
 	version   string  // the tag, if it is a version
+	tag       string  // that the source names
 	pin       *Locked // what the lock file says and still counts
 }
 
@@ -28,7 +29,7 @@ func (i *Installer) resolve(ctx context.Context, r Requirement, was *Locked) (ta
 	if err != nil {
 		return target{}, err
 	}
-	t := target{repo: src.Repository}
+	t := target{repo: src.Repository, tag: src.Tag}
 	if src.Tag+src.Digest != "" && r.Constraint != "" {
 		return t, refuse("Keep one.", "it has both version and a tag or a digest in source")
 	}
