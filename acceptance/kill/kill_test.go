@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -103,7 +104,10 @@ const instances = 200
 
 // Objects are made once: none is changed again, or deleted and made anew.
 func TestObjects(t *testing.T) {
-	const rounds = 3
+	rounds := 7
+	if n, err := strconv.Atoi(os.Getenv("DAVIT_KILLS")); err == nil {
+		rounds = n/4 + 1
+	}
 	config, err := clientcmd.BuildConfigFromFlags("", servers.APIServer.Kubeconfig)
 	if err != nil {
 		t.Fatal(err)
