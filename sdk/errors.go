@@ -30,6 +30,9 @@ func (e *Error) Error() string {
 	return e.Summary
 }
 
+// HintText returns the hint, for who prints errors.
+func (e *Error) HintText() string { return e.Hint }
+
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error {
 	if e == nil {
