@@ -292,15 +292,18 @@ func (s *session) lock(ctx context.Context, what string, wait time.Duration) (st
 	for {
 		lease, err := s.store.Lock(ctx, who)
 		var locked *state.LockedError
-		if err == nil || !errors.As(err, &locked) {
+		if err == nil || !errors.As(err, &locked) && !errors.Is(err, state.ErrBusy) {
 			s.rememberBackend()
 			return lease, err
+		}
+		if locked == nil && !time.Now().Before(deadline) {
+			return nil, err
 		}
 		if !time.Now().Before(deadline) {
 			return nil, fmt.Errorf("%w.\nWait for it with -lock-timeout=5m, or, if that process is gone for good, run davit force-unlock %s", err, locked.Holder.ID)
 		}
 		if time.Since(told) >= tellEvery {
-			fmt.Fprintf(s.app.err, "Waiting for the lock, at most %s longer: %s.\n", time.Until(deadline).Round(time.Second), locked)
+			fmt.Fprintf(s.app.err, "Waiting for the lock, at most %s longer: %s.\n", time.Until(deadline).Round(time.Second), err)
 			told = time.Now()
 		}
 		select {

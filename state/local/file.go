@@ -12,9 +12,9 @@ import (
 	"time"
 
 	"go.etcd.io/bbolt"
-)
 
-var errBusy = errors.New("another process keeps the file busy")
+	"github.com/davit-sh/davit/state"
+)
 
 // transact opens the file, locks it, and lets fn have it. The lock is shared with other readers, or exclusive.
 func (s *Store) transact(ctx context.Context, write bool, fn func(*bbolt.DB) error) (err error) {
@@ -22,7 +22,7 @@ func (s *Store) transact(ctx context.Context, write bool, fn func(*bbolt.DB) err
 	if write {
 		doing = "writing"
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, s.busy, errBusy)
+	ctx, cancel := context.WithTimeoutCause(ctx, s.busy, state.ErrBusy)
 	defer cancel()
 	select {
 	case s.gate <- struct{}{}:

@@ -145,7 +145,7 @@ func (s *Store) explain(doing string, err error) error {
 	switch {
 	case errors.As(err, &locked), errors.As(err, &format), errors.As(err, &own), errors.Is(err, state.ErrLeaseLost):
 		return err
-	case errors.Is(err, errBusy):
+	case errors.Is(err, state.ErrBusy):
 		err = fmt.Errorf("%w for longer than %s: a process that was suspended in the middle of a write does that", err, s.busy)
 	case errors.Is(err, berrors.ErrInvalid), errors.Is(err, berrors.ErrChecksum), errors.Is(err, berrors.ErrVersionMismatch):
 		err = fmt.Errorf("the file is no davit state, or damaged (%w): put a backup in its place", err)
