@@ -316,15 +316,18 @@ func (a *applying) notStarted(c *plan.Change, dependsOn []string) {
 // eachOf finds what each.key and each.value were for an instance.
 func (a *applying) eachOf(in *instance) (eval.Each, hcl.Diagnostics) {
 	n := in.node
+	over, overInstances := n.over()
 	n.eachOnce.Do(func() {
-		if n.scope == nil {
-			n.scope = a.scopeOf(n.addr.Module)
+		s := n.planted()
+		if s == nil {
+			s = a.scopeOf(n.addr.Module)
+			n.plant(s)
 		}
-		if n.scope == nil {
+		if s == nil {
 			n.eachDiags = hcl.Diagnostics{in.errorf("the plan is stale", "The stack does not expand to this module any more. Plan again.")}
 			return
 		}
-		if !n.expanded {
+		if !n.expanded || overInstances {
 			return
 		}
 		list, diags := n.scope.Expand(n.addr.String(), n.block.ForEach, n.block.Count)
@@ -335,6 +338,13 @@ func (a *applying) eachOf(in *instance) (eval.Each, hcl.Diagnostics) {
 	})
 	if n.eachDiags.HasErrors() || !n.expanded {
 		return eval.Each{}, n.eachDiags
+	}
+	if overInstances {
+		// Only the one that this instance stands for is done by now: the others may be at work.
+		one := addr.Instance{Node: over.In(n.scope.Path), Key: in.addr.Key}
+		if up := a.instance(one); up != nil {
+			return eval.Each{Key: in.addr.Key, Value: a.Value(one)}, nil
+		}
 	}
 	e, ok := n.each[in.addr.Key]
 	if !ok {

@@ -618,3 +618,30 @@ func TestErrorsShowNoSecrets(t *testing.T) {
 		t.Errorf("the error is %v", diags)
 	}
 }
+
+// A block over all instances of another one gets the value of each when that one is done, whatever the others do.
+func TestEachValueOfAnInstanceThatWasJustMade(t *testing.T) {
+	f := newFixture(t)
+	stack := `
+application "a" "one" {
+  for_each = toset([for i in range(40) : "k${i}"])
+  name     = each.key
+  plain    = each.key
+}
+application "a" "two" {
+  for_each = application.a.one
+  name     = "two-${each.value.name}"
+  content  = each.value.sum
+}
+`
+	f.apply(stack)
+	for i := range 40 {
+		key := fmt.Sprintf("k%d", i)
+		if got := f.world.things["two-"+key]; got != sum(key) {
+			t.Errorf("%s is made of %q, want %q", key, got, sum(key))
+		}
+	}
+	if !f.plan(stack).Empty() {
+		t.Error("there is more to do")
+	}
+}

@@ -168,8 +168,24 @@ func (r *run) node(n addr.Node) *node {
 // newNode adds a block of a module instance, if it is not there.
 func (r *run) newNode(s *eval.Scope, b *config.Block) *node {
 	n := r.nodeAt(b.Addr.In(s.Path), b)
-	n.scope = s
+	n.plant(s)
 	return n
+}
+
+// plant says in which scope a node is. While applying that may be found twice, at the same time.
+func (n *node) plant(s *eval.Scope) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.scope != s {
+		n.scope = s
+	}
+}
+
+// planted returns the scope; nil if it is not known yet.
+func (n *node) planted() *eval.Scope {
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	return n.scope
 }
 
 func (r *run) nodeAt(a addr.Node, b *config.Block) *node {
@@ -536,14 +552,14 @@ func storedValue(b json.RawMessage) (cty.Value, error) {
 	return v.Cty()
 }
 
-// overInstances tells whether for_each is a whole block: then each instance is made of the one
-// with its key, and needs no other.
-func (n *node) overInstances() bool {
-	if n.form == nil || n.block.ForEach == nil || len(n.expansion) != 1 {
-		return false
+// over is the block that for_each is all instances of: then each instance is made of the one with its key, and needs no other.
+func (n *node) over() (addr.Node, bool) {
+	if n.form == nil || n.block.ForEach == nil || len(n.form.expansion) != 1 {
+		return addr.Node{}, false
 	}
+	ref := n.form.expansion[0]
 	t, diags := hcl.AbsTraversalForExpr(n.block.ForEach)
-	return !diags.HasErrors() && len(t) == 3 && n.expansion[0].Ref.Key == nil
+	return ref.Node, !diags.HasErrors() && len(t) == 3 && ref.Node.Kind != "" && ref.Key == nil
 }
 
 // dependencies finds the instances that needs mean for one who has this each, each once, in the order of the references.
@@ -593,7 +609,7 @@ func (d *dependencies) add(n *node, need eval.Need, each eval.Each) {
 
 // instanceDependencies finds what an instance of a block depends on.
 func (r *run) instanceDependencies(n *node, each eval.Each) ([]addr.Instance, hcl.Diagnostics) {
-	if n.overInstances() {
+	if _, over := n.over(); over && len(n.expansion) == 1 {
 		if one := (addr.Instance{Node: n.expansion[0].Node, Key: each.Key}); r.instance(one) != nil {
 			list, diags := r.dependencies(n, n.needs, each)
 			if !slices.Contains(list, one) {
