@@ -122,6 +122,9 @@ func compare(work string, tools []tool, shape string, n int, limit time.Duration
 				}
 			}
 			m := measure(dir, t, limit, args...)
+			if step != "apply" && m.err == nil && m.wall < quick {
+				m.wall = best(dir, t, limit, args...)
+			}
 			results[t.name][step] = m
 			if m.err != nil && !m.over {
 				return fmt.Errorf("%s %s: %w", t.name, step, m.err)
@@ -223,6 +226,23 @@ func (m measured) String() string {
 		return fmt.Sprintf("> %.0f s", m.wall.Seconds())
 	}
 	return fmt.Sprintf("%.2f s, %d MB", m.wall.Seconds(), m.memory>>20)
+}
+
+// quick is what can be measured more than once. Sampling the memory of a process slows it: what is quick is timed apart from it.
+const quick = 20 * time.Second
+
+// best is the best time of three runs whose memory nobody looks at.
+func best(dir string, t tool, limit time.Duration, args ...string) time.Duration {
+	least := limit
+	for range 3 {
+		cmd := exec.Command(t.path, args...) //nolint:gosec // the tools that are measured
+		cmd.Dir, cmd.Env = dir, append(os.Environ(), t.env...)
+		started := time.Now()
+		if cmd.Run() == nil {
+			least = min(least, time.Since(started))
+		}
+	}
+	return least
 }
 
 // measure runs a command to its end, or until it has taken too long.

@@ -27,9 +27,9 @@ type applyFlags struct {
 	yes, asJSON bool
 }
 
-func (f *applyFlags) add(cmd *cobra.Command) {
+// addRun adds the flags of every verb that carries a plan out.
+func (f *applyFlags) addRun(cmd *cobra.Command) {
 	f.stackFlags.add(cmd)
-	f.planFlags.add(cmd)
 	f.addLock(cmd)
 	cmd.Flags().BoolVar(&f.yes, "auto-approve", false, "do not ask")
 	cmd.Flags().BoolVar(&f.asJSON, "json", false, "print events as lines of JSON; needs -auto-approve or a plan file")
@@ -50,7 +50,8 @@ func (a *app) applyCmd() *cobra.Command {
 			return a.apply(&f, plan.ModeApply, reviewed, nil)
 		},
 	}
-	f.add(cmd)
+	f.planFlags.add(cmd)
+	f.addRun(cmd)
 	return cmd
 }
 
@@ -60,7 +61,8 @@ func (a *app) destroyCmd() *cobra.Command {
 		Use: "destroy", Short: "Delete everything that the stack has made", Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error { return a.apply(&f, plan.ModeDestroy, nil, nil) },
 	}
-	f.add(cmd)
+	f.addParts(cmd)
+	f.addRun(cmd)
 	return cmd
 }
 
@@ -76,7 +78,8 @@ func (a *app) refreshCmd() *cobra.Command {
 			return a.apply(&f, plan.ModeApply, nil, nil)
 		},
 	}
-	f.add(cmd)
+	f.addParts(cmd)
+	f.addRun(cmd)
 	return cmd
 }
 
@@ -106,7 +109,7 @@ func (a *app) importCmd() *cobra.Command {
 			})
 		},
 	}
-	f.add(cmd)
+	f.addRun(cmd)
 	return cmd
 }
 

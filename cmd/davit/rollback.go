@@ -35,7 +35,7 @@ func (a *app) rollbackCmd() *cobra.Command {
 			})
 		},
 	}
-	f.add(cmd)
+	f.addRun(cmd)
 	cmd.Flags().Uint64Var(&to, "to", 0, "the `revision`, as davit history shows it")
 	cmd.Flags().StringVar(&reason, "reason", "", "why, for those who see that it is held")
 	return cmd

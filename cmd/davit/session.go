@@ -46,12 +46,17 @@ type planFlags struct {
 }
 
 func (f *planFlags) add(cmd *cobra.Command) {
-	cmd.Flags().StringArrayVar(&f.targets, "target", nil, "only this `address` and what it depends on")
-	cmd.Flags().StringArrayVar(&f.excludes, "exclude", nil, "leave this `address` out, with what depends on it")
+	f.addParts(cmd)
 	cmd.Flags().StringArrayVar(&f.replace, "replace", nil, "make this `address` anew")
 	cmd.Flags().BoolVar(&f.refreshOnly, "refresh-only", false, "compare the world with what was last applied, and bring only state up to date")
 	refresh := cmd.Flags().VarPF(inverted{&f.noRefresh}, "refresh", "", "look at the world; -refresh=false takes what state says of what has not changed")
 	refresh.NoOptDefVal = "true"
+}
+
+// addParts adds the flags of verbs that can be about a part of the stack.
+func (f *planFlags) addParts(cmd *cobra.Command) {
+	cmd.Flags().StringArrayVar(&f.targets, "target", nil, "only this `address` and what it depends on")
+	cmd.Flags().StringArrayVar(&f.excludes, "exclude", nil, "leave this `address` out, with what depends on it")
 }
 
 // inverted is a flag that is on unless it is said to be off.

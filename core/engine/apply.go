@@ -567,7 +567,7 @@ func (a *applying) replace(ctx context.Context, c *plan.Change, in *instance) hc
 	if diags.HasErrors() {
 		return diags
 	}
-	if in.change.Action == plan.None {
+	if in.change.Action == plan.None || in.change.AsIs {
 		return append(diags, in.errorf("it is still there", "It was deleted so as to be made anew, and its plugin says that there is nothing to do. Run davit apply again."))
 	}
 	return append(diags, a.operate(ctx, in.change, in)...)

@@ -568,6 +568,32 @@ func TestRollback(t *testing.T) {
 	}
 }
 
+// A rollback that is cut off in its middle is gone on with, and holds.
+func TestARollbackThatIsCutOff(t *testing.T) {
+	f := newFixture(t)
+	text := func(content string) string {
+		return "application \"a\" \"x\" {\n  name = \"x\"\n  content = \"" + content + "\"\n}\n"
+	}
+	f.apply(text("one"))
+	f.apply(text("two"))
+	back := engine.Options{Targets: place(t, "application.a.x"), Rollback: &engine.Rollback{Address: "application.a.x", Revision: 1, Who: "me@here"}}
+	p, diags := f.planWith(text("two"), back)
+	if diags.HasErrors() {
+		t.Fatal(diags)
+	}
+	f.world.fail["application.a.x"] = "lost"
+	if _, diags := f.tryApply(text("two"), p, true); !diags.HasErrors() {
+		t.Fatal("the loss was not noticed")
+	}
+	delete(f.world.fail, "application.a.x")
+	f.apply(text("two"))
+	f.wantThings(map[string]string{"x": "one"})
+	if h := f.snapshot().Records["application.a.x"].Hold; h == nil || h.Revision != 1 || h.Who != "me@here" {
+		t.Errorf("the record's hold is %+v", h)
+	}
+	f.wantSettled(text("two"))
+}
+
 // A changed secret is seen by its keyed hash; the secret itself is nowhere.
 func TestAChangedSecretIsSeen(t *testing.T) {
 	f := newFixture(t)

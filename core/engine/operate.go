@@ -53,7 +53,7 @@ func (a *applying) operate(ctx context.Context, c *plan.Change, in *instance) hc
 			return hcl.Diagnostics{a.failure(in, "applying", err)}
 		}
 	}
-	res, diags := a.call(ctx, in, &op, req)
+	res, diags := a.call(ctx, in, &op, req, a.holdFirst(c)...)
 	rec := state.Record{
 		Address: op.Address, Kind: op.Kind, Type: op.Type, Plugin: op.Plugin, Status: state.StatusOK, Config: config,
 		DependsOn: op.DependsOn, Updated: time.Now().UTC(),
@@ -94,8 +94,8 @@ func (a *applying) commit(b state.Batch) error {
 	return err
 }
 
-// call commits the intent and runs the operation in the plugin.
-func (a *applying) call(ctx context.Context, in *instance, op *state.Operation, req *pluginv1.ApplyRequest) (*pluginv1.ApplyResult, hcl.Diagnostics) {
+// call commits the intent, with records that are to be there before the work begins, and runs the operation in the plugin.
+func (a *applying) call(ctx context.Context, in *instance, op *state.Operation, req *pluginv1.ApplyRequest, first ...state.Record) (*pluginv1.ApplyResult, hcl.Diagnostics) {
 	client, err := a.Plugins.Client(ctx, op.Plugin)
 	if err != nil {
 		return nil, hcl.Diagnostics{a.failure(in, op.Action, err)}
@@ -103,7 +103,7 @@ func (a *applying) call(ctx context.Context, in *instance, op *state.Operation, 
 	if a.soft.Err() != nil {
 		return nil, hcl.Diagnostics{notStarted(in)}
 	}
-	if err := a.commit(state.Batch{Begin: []state.Operation{*op}}); err != nil {
+	if err := a.commit(state.Batch{Put: first, Begin: []state.Operation{*op}}); err != nil {
 		return nil, hcl.Diagnostics{a.failure(in, "writing its intent to state", err)}
 	}
 	// Only the work itself is bounded: what is about to begin and what has ended share their writes to state.

@@ -70,6 +70,19 @@ func short(v plan.Value, kind string) plan.Value {
 	return *out
 }
 
+// holdFirst is the record of an instance that a rollback is about to hold: it is held before the work begins, so that a
+// run that is cut off in it is gone on with towards that revision, and not away from it.
+func (a *applying) holdFirst(c *plan.Change) []state.Record {
+	rec, ok := a.record(c.Address)
+	hold := a.hold(c)
+	if !ok || hold == nil || rec.Hold == hold {
+		return nil
+	}
+	held := *rec
+	held.Hold = hold
+	return []state.Record{held}
+}
+
 // hold is the hold that a record gets from its change.
 func (a *applying) hold(c *plan.Change) *state.Hold {
 	if c.Hold == nil {
