@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -54,6 +55,7 @@ type applying struct {
 	calls sync.Map // eval.Pending -> *sync.Once: expanded
 	ends  map[*instance]bool
 	soft  context.Context // ends when nothing new is to be started
+	halt  func()          // ends soft
 	work  chan struct{}   // one for each operation that a plugin is working on
 	cut   *unfinished
 
@@ -91,6 +93,7 @@ func (e *Engine) Apply(ctx context.Context, p *plan.Plan, opts ApplyOptions) (*e
 		a.soft = ctx
 	}
 	told := a.tellOfPlan(ctx)
+	a.deleteOldOnes(ctx)
 	work, done := a.whileHeld(ctx)
 	a.walk(work)
 	a.finish()
@@ -548,11 +551,15 @@ func (a *applying) replace(ctx context.Context, c *plan.Change, in *instance) hc
 		a.written.Store(c.Address, (*state.Record)(nil))
 		more := a.planManaged(ctx, in, nil)
 		if !more.HasErrors() && in.change.Action == plan.Create {
-			diags = append(diags, a.operate(ctx, in.change, in)...)
+			later, err := a.oldOne(c, old)
+			if err != nil {
+				return append(diags, a.failure(in, "replacing", err))
+			}
+			diags = append(diags, a.operate(ctx, in.change, in, later)...)
 			if diags.HasErrors() {
 				return diags
 			}
-			return append(diags, a.deleteOld(ctx, c, in, old)...)
+			return append(diags, a.deleteOld(ctx, &later, in, old)...)
 		}
 		// It cannot be there twice: what it is called does not change.
 		a.written.Delete(c.Address)
@@ -642,7 +649,9 @@ func (a *applying) delete(ctx context.Context, c *plan.Change) hcl.Diagnostics {
 	if !ok {
 		return nil
 	}
-	op, res, diags := a.destroy(ctx, c, in, rec)
+	op := a.deletion(c)
+	a.cut.takeUp(op)
+	res, diags := a.destroy(ctx, op, in, rec)
 	if diags.HasErrors() {
 		return append(diags, a.endFailed(in, op, *rec, res)...)
 	}
@@ -654,11 +663,24 @@ func (a *applying) delete(ctx context.Context, c *plan.Change) hcl.Diagnostics {
 	return diags
 }
 
+// actionDeleteOld is the action of an operation that deletes what an instance was before it was made anew. It is begun with the
+// record of the new one, and has the old record in Planned: so that nothing is forgotten in between.
+const actionDeleteOld = "delete_old"
+
+// oldOne is the operation that deletes what a record stands for, when the new one is there.
+func (a *applying) oldOne(c *plan.Change, old *state.Record) (state.Operation, error) {
+	op := *a.deletion(c)
+	op.Action = actionDeleteOld
+	var err error
+	op.Planned, err = json.Marshal(old)
+	return op, err
+}
+
 // deleteOld deletes what an instance was before it was made anew; the record is the new one's by now.
-func (a *applying) deleteOld(ctx context.Context, c *plan.Change, in *instance, old *state.Record) hcl.Diagnostics {
-	op, _, diags := a.destroy(ctx, c, in, old)
+func (a *applying) deleteOld(ctx context.Context, op *state.Operation, in *instance, old *state.Record) hcl.Diagnostics {
+	_, diags := a.destroy(ctx, op, in, old)
 	if diags.HasErrors() {
-		return diags
+		return diags // it stays open: the next apply tries again
 	}
 	if err := a.commit(state.Batch{End: []string{op.ID}}); err != nil {
 		return append(diags, a.failure(in, "writing its deletion to state", err))
@@ -666,22 +688,48 @@ func (a *applying) deleteOld(ctx context.Context, c *plan.Change, in *instance, 
 	return diags
 }
 
-// destroy runs the operation that deletes what a record stands for.
-func (a *applying) destroy(ctx context.Context, c *plan.Change, in *instance, rec *state.Record) (*state.Operation, *pluginv1.ApplyResult, hcl.Diagnostics) {
-	op := &state.Operation{
+// deleteOldOnes deletes what earlier runs have replaced, and not deleted.
+func (a *applying) deleteOldOnes(ctx context.Context) {
+	for _, id := range slices.Sorted(maps.Keys(a.snapshot.Operations)) {
+		op := a.snapshot.Operations[id]
+		if op.Action != actionDeleteOld || a.soft.Err() != nil {
+			continue
+		}
+		var old state.Record
+		at, err := addr.Parse(op.Address)
+		in := &instance{addr: at}
+		if err == nil {
+			err = json.Unmarshal(op.Planned, &old)
+		}
+		if err != nil {
+			a.report(a.failure(in, "deleting what it was before", err))
+			continue
+		}
+		diags := a.recorded(in)
+		if !diags.HasErrors() {
+			diags = append(diags, a.deleteOld(ctx, &op, in, &old)...)
+		}
+		a.report(diags...)
+	}
+}
+
+func (a *applying) deletion(c *plan.Change) *state.Operation {
+	return &state.Operation{
 		ID: uuid.NewString(), Address: c.Address, Kind: c.Kind, Type: c.Type, Plugin: c.Plugin, Action: string(plan.Delete),
 		Begun: time.Now().UTC(), PlanHash: a.plan.Digest, Private: c.Private,
 	}
-	a.cut.takeUp(op)
+}
+
+// destroy runs the operation that deletes what a record stands for.
+func (a *applying) destroy(ctx context.Context, op *state.Operation, in *instance, rec *state.Record) (*pluginv1.ApplyResult, hcl.Diagnostics) {
 	prior, err := priorOf(rec, in.node.typ)
 	if err != nil {
-		return op, &pluginv1.ApplyResult{}, hcl.Diagnostics{a.failure(in, "deleting", err)}
+		return &pluginv1.ApplyResult{}, hcl.Diagnostics{a.failure(in, "deleting", err)}
 	}
-	res, diags := a.call(ctx, in, op, &pluginv1.ApplyRequest{
+	return a.call(ctx, in, op, &pluginv1.ApplyRequest{
 		Operation: op.ID, Address: op.Address, Kind: op.Kind, Type: op.Type, Action: pluginv1.Action_ACTION_DELETE,
-		Prior: prior, PlannedPrivate: c.Private,
+		Prior: prior, PlannedPrivate: op.Private,
 	})
-	return op, res, diags
 }
 
 // finish writes what is left: the outputs, and the end of records that no block stands for any more.

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/hashicorp/hcl/v2"
+
 	"github.com/davit-sh/davit/core/addr"
 	"github.com/davit-sh/davit/core/engine"
 	"github.com/davit-sh/davit/core/eval"
@@ -566,6 +568,52 @@ func TestRollback(t *testing.T) {
 	if err != nil || len(list) != 4 || list[0].Who != "tester" || list[0].Action != "update" || !strings.Contains(string(list[0].Inputs), "source.s.x") {
 		t.Errorf("the history is %+v, %v", list, err)
 	}
+}
+
+// With create_before_destroy the new one is there before the old one goes, if they can be there both; and the old one is not
+// forgotten when deleting it fails.
+func TestCreateBeforeDestroy(t *testing.T) {
+	f := newFixture(t)
+	text := func(name string) string {
+		return "application \"a\" \"x\" {\n  name = \"" + name + "\"\n  plain = \"p\"\n  lifecycle {\n    create_before_destroy = true\n  }\n}\n"
+	}
+	anew := engine.Options{Replace: place(t, "application.a.x")}
+	replace := func(name string) hcl.Diagnostics {
+		p, diags := f.planWith(text(name), anew)
+		if diags.HasErrors() || !p.Changes[0].CreateFirst || p.Changes[0].Action != plan.Replace {
+			t.Fatalf("%+v %v", p, diags)
+		}
+		f.world.applied = nil
+		_, diags = f.tryApply(text(name), p, false)
+		return diags
+	}
+	f.apply(text("one"))
+	if diags := replace("two"); diags.HasErrors() {
+		t.Fatal(diags)
+	}
+	f.wantThings(map[string]string{"two": "p"})
+	if got := strings.Join(f.world.applied, ", "); got != "application.a.x, delete application.a.x" {
+		t.Errorf("the order was %s", got)
+	}
+	if diags := replace("two"); diags.HasErrors() { // it cannot be there twice
+		t.Fatal(diags)
+	}
+	if got := strings.Join(f.world.applied, ", "); got != "delete application.a.x, application.a.x" {
+		t.Errorf("the order was %s", got)
+	}
+	f.world.fail["delete two"] = "error"
+	wantDiags(t, replace("three"), "it cannot be deleted")
+	f.wantThings(map[string]string{"two": "p", "three": "p"})
+	if n := len(f.snapshot().Operations); n != 1 {
+		t.Fatalf("%d operations are open", n)
+	}
+	f.world.fail = map[string]string{}
+	f.apply(text("three"))
+	f.wantThings(map[string]string{"three": "p"})
+	if n := len(f.snapshot().Operations); n != 0 {
+		t.Errorf("%d operations are open", n)
+	}
+	f.wantSettled(text("three"))
 }
 
 // A rollback that is cut off in its middle is gone on with, and holds.

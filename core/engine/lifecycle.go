@@ -213,13 +213,13 @@ func (r *run) replaced(in *instance, rec *state.Record, reviewed, c *plan.Change
 		}
 		return c.TwoSteps
 	}
-	if rec == nil || c.Action == plan.Replace || c.Action == plan.Create {
+	if rec == nil || c.Action == plan.Replace {
 		return false
 	}
 	why := ""
 	if matches(r.opts.Replace, in.addr) {
 		why = "-replace asks for it"
-	} else {
+	} else if c.Action != plan.Create { // what is gone is made anew anyway
 		why = r.triggered(in)
 	}
 	if why == "" {

@@ -18,8 +18,8 @@ import (
 	"github.com/davit-sh/davit/state"
 )
 
-// operate runs one operation: intent, work, result.
-func (a *applying) operate(ctx context.Context, c *plan.Change, in *instance) hcl.Diagnostics {
+// operate runs one operation: intent, work, result. What is to follow is begun with the result.
+func (a *applying) operate(ctx context.Context, c *plan.Change, in *instance, next ...state.Operation) hcl.Diagnostics {
 	t := in.node.typ
 	if plain, _ := in.config.UnmarkDeep(); !t.pluginConfig(plain).IsWhollyKnown() {
 		return hcl.Diagnostics{in.errorf("it cannot be applied", "Some of its arguments are still unknown, though all that they depend on is done.")}
@@ -76,7 +76,7 @@ func (a *applying) operate(ctx context.Context, c *plan.Change, in *instance) hc
 	rec.Fingerprints = a.fingerprints(in.config)
 	rec.Hold = a.hold(c)
 	batch := state.Batch{
-		Put: append([]state.Record{rec}, a.observed(in)...), End: []string{op.ID},
+		Put: append([]state.Record{rec}, a.observed(in)...), End: []string{op.ID}, Begin: next,
 		History: []state.Revision{a.newRevision(c, in, &rec, op.ID)},
 	}
 	if err := a.commit(batch); err != nil {
@@ -91,6 +91,9 @@ func (a *applying) commit(b state.Batch) error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	_, err := a.lease.Commit(ctx, b)
+	if err != nil && a.halt != nil {
+		a.halt() // what cannot be written down is not begun
+	}
 	return err
 }
 

@@ -42,8 +42,8 @@ func recovery(s *state.Snapshot) state.Batch {
 	var b state.Batch
 	for _, id := range slices.Sorted(maps.Keys(s.Operations)) {
 		op := s.Operations[id]
-		if op.Kind == config.Notification {
-			continue // it is told again
+		if op.Kind == config.Notification || op.Action == actionDeleteOld {
+			continue // it is told again, or done on its own
 		}
 		if plan.Action(op.Action) == plan.Delete {
 			continue // its record is still there, and deleting again is harmless
@@ -102,7 +102,7 @@ func settle(ctx context.Context, lease state.Lease, s *state.Snapshot, moves []p
 func (a *applying) whileHeld(ctx context.Context) (work context.Context, stop func()) {
 	work, cancelWork := context.WithCancel(ctx)
 	soft, cancelSoft := context.WithCancel(a.soft)
-	a.soft = soft
+	a.soft, a.halt = soft, cancelSoft
 	over, watching := make(chan struct{}), sync.WaitGroup{}
 	watching.Go(func() {
 		select {
@@ -138,7 +138,7 @@ type unfinished struct {
 func unfinishedOf(s *state.Snapshot) *unfinished {
 	u := &unfinished{again: map[string]bool{}}
 	for _, id := range slices.Sorted(maps.Keys(s.Operations)) {
-		if op := s.Operations[id]; op.Kind != config.Notification {
+		if op := s.Operations[id]; op.Kind != config.Notification && op.Action != actionDeleteOld {
 			u.list = append(u.list, op)
 		}
 	}

@@ -269,6 +269,9 @@ func (a app) Apply(ctx context.Context, r sdk.ApplyRequest[appConfig, appOutputs
 func (a app) Destroy(_ context.Context, r sdk.DestroyRequest[appConfig, appOutputs]) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if a.fail["delete "+r.Config.Name] != "" {
+		return errors.New("it cannot be deleted")
+	}
 	delete(a.things, r.Config.Name)
 	a.applied = append(a.applied, "delete "+r.Address)
 	return nil

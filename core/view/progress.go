@@ -31,11 +31,12 @@ func Progress(w io.Writer, o Options) event.Sink {
 // working are the words for a running action.
 var working = map[string]string{
 	"create": "creating", "update": "updating", "replace": "replacing", "delete": "deleting", "build": "building", "adopt": "adopting", "forget": "forgetting",
+	"delete_old": "deleting what it was before",
 }
 
 // finished are the words for a finished action.
 var finished = map[string]string{
-	"create": "created", "update": "updated", "replace": "replaced", "delete": "deleted", "build": "built", "adopt": "adopted", "forget": "forgotten",
+	"create": "created", "update": "updated", "replace": "replaced", "delete": "deleted", "build": "built", "adopt": "adopted", "forget": "forgotten", "delete_old": "what it was before is deleted",
 }
 
 func progressLine(p palette, e event.Event, verbose bool) string {
