@@ -175,9 +175,12 @@ func gate(ctx context.Context, path string) error {
 	if err := os.WriteFile(path+".begun", nil, 0o600); err != nil {
 		return err
 	}
-	for {
+	for deadline := time.Now().Add(2 * time.Minute); ; {
 		if _, err := os.Stat(path + ".open"); err == nil {
 			return nil
+		}
+		if time.Now().After(deadline) {
+			return errors.New("nobody has opened the gate") // a script that has failed waits for us
 		}
 		select {
 		case <-ctx.Done():
