@@ -162,6 +162,9 @@ func (c *Client) Watch(ctx context.Context, instances []*pluginv1.WatchedInstanc
 			changed(m.GetAddress(), m.GetReason())
 		}
 	}
+	if _, bounded := ctx.Deadline(); bounded && status.Code(err) == codes.DeadlineExceeded {
+		<-ctx.Done() // the plugin knows the deadline as well, and its clock may be a moment ahead
+	}
 	switch {
 	case ctx.Err() != nil:
 		return nil
