@@ -24,6 +24,7 @@ func BenchmarkBuiltins(b *testing.B) {
 		b.Fatalf("%v\n%s", err, out)
 	}
 	start := func(b *testing.B, names ...string) {
+		b.Helper()
 		private := 0.0
 		for b.Loop() {
 			plugins := map[string]pluginhost.Executable{}
@@ -62,6 +63,7 @@ func BenchmarkBuiltins(b *testing.B) {
 
 // largest is the private memory, in MB, of the largest process below this one: pages that are not those of a file.
 func largest(b *testing.B) float64 {
+	b.Helper()
 	most := 0.0
 	children, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", os.Getpid()))
 	for _, file := range children {
