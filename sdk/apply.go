@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"reflect"
 	"sync"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -22,6 +23,9 @@ func (s *server) Apply(r *pluginv1.ApplyRequest, stream grpc.ServerStreamingServ
 	}
 	if t.apply == nil {
 		return status.Errorf(codes.InvalidArgument, "a %s is observed: there is nothing to apply", t.kind)
+	}
+	if late := r.GetBeginBeforeUnixMs(); late != 0 && time.Now().UnixMilli() >= late {
+		return status.Error(codes.Aborted, "it comes too late and was not begun: the run that asked for it was suspended, and another may have taken over")
 	}
 	ctx, done := s.begin(stream.Context(), r.GetOperation())
 	defer done()

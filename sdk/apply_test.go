@@ -7,9 +7,12 @@ import (
 	"io"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/zclconf/go-cty/cty"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	pluginv1 "github.com/davit-sh/davit/schemas/plugin/v1"
 	"github.com/davit-sh/davit/sdk"
@@ -131,6 +134,30 @@ func TestApply(t *testing.T) {
 		got.Prior.Config.Name != "old" || string(got.Prior.Private) != "r" || string(got.Private) != "q" ||
 		got.Planned.Name != "planned" || !got.Planned.Image.IsUnknown() || got.Checkpoint.Outputs.Name != "planned" || string(got.Checkpoint.Private) != "s" {
 		t.Errorf("the method got %+v", got)
+	}
+}
+
+// An operation is begun before the time that its run has the lock until, and not after.
+func TestApplyInTime(t *testing.T) {
+	begun := 0
+	client := served(t, app{apply: func(context.Context, applyRequest) (applyResult, error) {
+		begun++
+		return made("done", ""), nil
+	}})
+	for _, c := range []struct {
+		before time.Time
+		code   codes.Code
+	}{{time.Now().Add(time.Hour), codes.OK}, {time.Now(), codes.Aborted}, {time.Unix(1, 0), codes.Aborted}} {
+		stream, err := client.Apply(t.Context(), complete(t, client, &pluginv1.ApplyRequest{Operation: "op", BeginBeforeUnixMs: c.before.UnixMilli()}))
+		if err == nil {
+			_, err = stream.Recv()
+		}
+		if status.Code(err) != c.code {
+			t.Errorf("%s: %v", c.before, err)
+		}
+	}
+	if begun != 1 {
+		t.Errorf("%d were begun", begun)
 	}
 }
 

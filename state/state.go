@@ -57,6 +57,9 @@ type Lease interface {
 	// Lost is closed when the lease is lost: at the latest when it would have expired, or when a commit
 	// or a beat finds that another process has it.
 	Lost() <-chan struct{}
+	// Until is when the lease expires by the wall clock, unless it is renewed before. Zero is never. A process that was
+	// suspended may find that this is over before Lost tells it: work on the world is begun only before.
+	Until() time.Time
 	// Release gives the lease up, and nobody else's. It is safe to call more than once, and commits
 	// that come later fail with ErrLeaseLost.
 	Release(ctx context.Context) error

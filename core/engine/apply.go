@@ -88,7 +88,7 @@ func (e *Engine) Apply(ctx context.Context, p *plan.Plan, opts ApplyOptions) (*e
 	if diags := a.prepare(); diags.HasErrors() {
 		return nil, diags
 	}
-	a.soft, a.work = opts.Stop, make(chan struct{}, e.parallel())
+	a.soft, a.halt, a.work = opts.Stop, func() {}, make(chan struct{}, e.parallel())
 	if a.soft == nil {
 		a.soft = ctx
 	}

@@ -4,10 +4,13 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/davit-sh/davit/core/engine"
 	"github.com/davit-sh/davit/core/eval"
 	"github.com/davit-sh/davit/core/event"
 	"github.com/davit-sh/davit/core/plan"
@@ -184,6 +187,35 @@ func TestAnOperationKeepsItsID(t *testing.T) {
 		if s, _ := f.store.Load(t.Context()); len(s.Operations) != 0 || !f.plan(c.next).Empty() {
 			t.Errorf("%s: operations %v", name, s.Operations)
 		}
+	}
+}
+
+// overdue is a lease that has run out while the process was suspended, which nobody has noticed yet.
+type overdue struct{ state.Lease }
+
+func (overdue) Until() time.Time { return time.Now().Add(-time.Second) }
+
+// A run that was suspended between writing down an operation and beginning it does not begin it: somebody else may have. The
+// operation stays open, for whoever has the lock now.
+func TestNothingIsBegunTooLate(t *testing.T) {
+	const stack = "application \"a\" \"x\" {\n  name = \"x\"\n}\napplication \"a\" \"y\" {\n  name = application.a.x.revision\n}\n"
+	f := newFixture(t)
+	e, _ := f.engine(stack)
+	lease, err := f.store.Lock(t.Context(), state.Holder{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	res, diags := e.Apply(t.Context(), f.plan(stack), engine.ApplyOptions{Store: f.store, Lease: overdue{lease}})
+	if diags.HasErrors() || len(res.Done)+len(res.Failed) != 0 || len(res.NotStarted) != 2 || len(f.world.tries) != 0 {
+		t.Fatalf("%+v, %v; tries %+v", res, diags, f.world.tries)
+	}
+	open := slices.Collect(maps.Keys(f.snapshot().Operations))
+	if err := lease.Release(t.Context()); err != nil || len(open) != 1 {
+		t.Fatalf("%v; open operations %v", err, open)
+	}
+	f.apply(stack)
+	if tries := f.world.tries; len(tries) != 2 || tries[0].operation != open[0] || len(f.snapshot().Operations) != 0 || !f.plan(stack).Empty() {
+		t.Errorf("tries %+v, open was %v", tries, open)
 	}
 }
 

@@ -91,7 +91,7 @@ func (a *applying) commit(b state.Batch) error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	_, err := a.lease.Commit(ctx, b)
-	if err != nil && a.halt != nil {
+	if err != nil {
 		a.halt() // what cannot be written down is not begun
 	}
 	return err
@@ -121,6 +121,13 @@ func (a *applying) call(ctx context.Context, in *instance, op *state.Operation, 
 			return nil, hcl.Diagnostics{a.failure(in, "writing to state that it was not started", err)}
 		}
 		return nil, hcl.Diagnostics{notStarted(in)}
+	}
+	if until := a.lease.Until(); !until.IsZero() {
+		if !time.Now().Before(until) { // this process was suspended: the operation may be another run's by now
+			a.halt()
+			return nil, hcl.Diagnostics{notStarted(in)}
+		}
+		req.BeginBeforeUnixMs = until.UnixMilli()
 	}
 	a.emit(event.Event{Type: event.OperationStart, Address: op.Address, Action: op.Action, Operation: op.ID})
 	stop := a.heartbeat(event.Event{Address: op.Address, Action: op.Action, Operation: op.ID})

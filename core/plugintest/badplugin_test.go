@@ -33,6 +33,7 @@ type spoiled struct {
 	stderr *os.File
 	calls  atomic.Int64
 	busy   atomic.Int64
+	late   atomic.Bool
 	gone   sync.Map // instances that were destroyed
 }
 
@@ -237,6 +238,10 @@ func (s *spoiled) spoilPlan(r *pluginv1.PlanRequest, res *pluginv1.PlanResult) {
 		if r.GetPrior() != nil && !r.GetDestroy() {
 			res.Action = pluginv1.Action_ACTION_UPDATE
 		}
+	case "is late all the same":
+		if s.late.CompareAndSwap(true, false) {
+			res.Action = pluginv1.Action_ACTION_ADOPT
+		}
 	case "sees nothing new":
 		if r.GetPrior() != nil && !r.GetDestroy() {
 			res.Action = pluginv1.Action_ACTION_NONE
@@ -350,6 +355,12 @@ type spoiledApply struct {
 func (s *spoiled) Apply(r *pluginv1.ApplyRequest, stream grpc.ServerStreamingServer[pluginv1.ApplyResponse]) error {
 	if r.GetAction() == pluginv1.Action_ACTION_DELETE {
 		s.gone.Store(r.GetAddress(), true)
+	}
+	switch {
+	case s.mode == "does not look at the clock":
+		r.BeginBeforeUnixMs = 0
+	case s.mode == "is late all the same" && r.GetBeginBeforeUnixMs() == 1:
+		s.late.Store(true)
 	}
 	return s.PluginServer.Apply(r, &spoiledApply{stream, s, r})
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -69,6 +70,7 @@ func (s *suite) killedHost(ctx context.Context) outcome {
 		return skip("this system does not show the children of a process in /proc")
 	}
 	cmd := exec.CommandContext(ctx, s.options.Host.Path, s.options.Host.Args...)
+	cmd.Env = append(os.Environ(), "TMPDIR="+filepath.Dir(s.folder)) // it cannot remove what it makes
 	stop, err := cmd.StdinPipe()
 	if err != nil {
 		return skip("%v", err)

@@ -194,6 +194,7 @@ var typeChecks = []typeCheck{
 	{"plan", plannedKinds, (*trial).planned},
 	{"plan again", plannedKinds, (*trial).again},
 	{"unknown values", plannedKinds, (*trial).unknowns},
+	{"too late", managedKinds, (*trial).late},
 	{"apply", managedKinds, (*trial).applied},
 	{"empty plan", managedKinds, (*trial).emptied},
 	{"change", managedKinds, (*trial).changedBy},

@@ -130,6 +130,8 @@ func TestABadPluginFails(t *testing.T) {
 		{"makes no decision", "policy", "plan", "no decision"},
 		{"is random", "source", "plan again", "item 0"},
 		{"must know", "source", "unknown values", "text not known: no"},
+		{"does not look at the clock", "application", "too late", "before 1970 was carried out"},
+		{"is late all the same", "application", "too late", "the plan was create and is adopt"},
 		{"fails", "application", "apply", "cannot be applied: no"},
 		{"ends without a result", "application", "apply", "without a result"},
 		{"applies something else", "application", "apply", "was planned as"},

@@ -13,12 +13,14 @@ import (
 
 // The chapters of an instance's life: checks that follow one upon the other.
 const (
+	chapterLate    = "too late"
 	chapterApply   = "apply"
 	chapterEmpty   = "empty plan"
 	chapterChange  = "change"
 	chapterDestroy = "destroy"
 )
 
+func (t *trial) late(ctx context.Context) outcome      { return t.chapter(ctx, chapterLate) }
 func (t *trial) applied(ctx context.Context) outcome   { return t.chapter(ctx, chapterApply) }
 func (t *trial) emptied(ctx context.Context) outcome   { return t.chapter(ctx, chapterEmpty) }
 func (t *trial) changedBy(ctx context.Context) outcome { return t.chapter(ctx, chapterChange) }
@@ -41,8 +43,9 @@ func (t *trial) chapter(ctx context.Context, what string) outcome {
 
 const mendEmpty = "Plan must find what Apply has made and answer ACTION_NONE when it is as configured: compare what is there with what is wanted, not the texts of two configurations."
 
-// live creates an instance, plans it again, changes it, plans it again, and deletes it twice.
+// live does not create an instance, then does, plans it again, changes it, plans it again, and deletes it twice.
 func (t *trial) live(ctx context.Context) {
+	t.story[chapterLate] = t.tooLate(ctx)
 	record := t.make(ctx, chapterApply, t.example.config, nil)
 	if record == nil {
 		return
@@ -64,6 +67,34 @@ func (t *trial) live(ctx context.Context) {
 			t.story[chapterChange] = o
 		}
 	}
+}
+
+// tooLate asks for an operation that was to begin long ago.
+func (t *trial) tooLate(ctx context.Context) outcome {
+	const mend = "Compare begin_before_unix_ms with the clock before an Apply begins; when it is over, end the call with the status ABORTED and do nothing."
+	var planned [2]*pluginv1.PlanResult
+	for i := range planned {
+		res, err := t.plan(ctx, t.request(t.example.config), nil)
+		if err != nil || hasError(res.GetDiagnostics()) {
+			return skip("it cannot be planned: see the check plan")
+		}
+		planned[i] = res
+		if i > 0 {
+			break
+		}
+		op := t.operation(t.example.config, res, nil)
+		op.BeginBeforeUnixMs = 1
+		if res, err := t.apply(ctx, op, nil); err == nil && !hasError(res.GetDiagnostics()) {
+			if made, _ := t.judgeResult(res, nil, t.example.config, cty.UnknownVal(t.outputType)); made != nil {
+				t.remove(ctx, made)
+			}
+			return fail(mend, "an operation that was to begin before 1970 was carried out")
+		}
+	}
+	if was, is := planned[0].GetAction(), planned[1].GetAction(); was != is {
+		return fail(mend, "an operation that was to begin before 1970 had an effect: the plan was %s and is %s", actionName(was), actionName(is))
+	}
+	return pass()
 }
 
 // make plans and applies a configuration, and returns what state would keep; nil if it went wrong.

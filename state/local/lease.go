@@ -243,6 +243,13 @@ func (l *lease) beat() {
 // Lost implements state.Lease.
 func (l *lease) Lost() <-chan struct{} { return l.lost }
 
+// Until implements state.Lease.
+func (l *lease) Until() time.Time {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.until.Round(0)
+}
+
 // Release implements state.Lease. Under a context that has ended it is tried for a second all the same: that
 // is when leases are released.
 func (l *lease) Release(ctx context.Context) (err error) {

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -167,6 +168,9 @@ func (l *lease) Replace(ctx context.Context, a *state.Archive) error {
 
 // Lost implements state.Lease.
 func (l *lease) Lost() <-chan struct{} { return l.lost }
+
+// Until implements state.Lease.
+func (l *lease) Until() time.Time { return time.Time{} }
 
 // Release implements state.Lease.
 func (l *lease) Release(context.Context) error {

@@ -140,6 +140,25 @@ func testLost(t *testing.T, b Backend) {
 	}
 }
 
+// What a holder is told of its lease is what the others are told.
+func testUntil(t *testing.T, b Backend) {
+	l := lock(t, b.Open())
+	before := l.Until()
+	_, err := b.Open().Lock(t.Context(), state.Holder{Who: "asking"})
+	var locked *state.LockedError
+	if !errors.As(err, &locked) {
+		t.Fatalf("nobody holds the lease: %v", err)
+	}
+	commit(t, l, state.Batch{Put: []state.Record{Record("build.oci.one")}})
+	after := l.Until()
+	if told := locked.Holder.Expires; told.Before(before) || after.Before(told) {
+		t.Errorf("the lease lasted until %s, then until %s, and another was told %s", before, after, told)
+	}
+	if !after.IsZero() && !after.After(time.Now()) {
+		t.Errorf("the lease was renewed just now, and is over since %s", after)
+	}
+}
+
 // leaseID is the id of the lease that somebody holds.
 func leaseID(t *testing.T, b Backend) string {
 	t.Helper()

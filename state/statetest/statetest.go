@@ -50,6 +50,7 @@ func Run(t *testing.T, fresh func(t *testing.T) Backend) {
 		{"one holds the lease", testLock},
 		{"a lease that was ended is fenced", testFencing},
 		{"a lease that was ended is noticed", testLost},
+		{"a lease says how long it lasts", testUntil},
 		{"a lease that was released writes nothing", testReleased},
 		{"readers see whole commits", testAtomic},
 		{"an archive is of one serial", testArchive},

@@ -2024,19 +2024,20 @@ func (x *ResolveResponse) GetCreatedUnix() int64 {
 }
 
 type ApplyRequest struct {
-	state          protoimpl.MessageState `protogen:"open.v1"`
-	Operation      string                 `protobuf:"bytes,1,opt,name=operation,proto3" json:"operation,omitempty"` // id, committed to state before this call
-	Address        string                 `protobuf:"bytes,2,opt,name=address,proto3" json:"address,omitempty"`
-	Kind           string                 `protobuf:"bytes,3,opt,name=kind,proto3" json:"kind,omitempty"`
-	Type           string                 `protobuf:"bytes,4,opt,name=type,proto3" json:"type,omitempty"`
-	Action         Action                 `protobuf:"varint,5,opt,name=action,proto3,enum=davit.plugin.v1.Action" json:"action,omitempty"`
-	Config         *Value                 `protobuf:"bytes,6,opt,name=config,proto3" json:"config,omitempty"` // wholly known; absent for a deletion whose block is gone
-	Prior          *Record                `protobuf:"bytes,7,opt,name=prior,proto3" json:"prior,omitempty"`
-	Planned        *Value                 `protobuf:"bytes,8,opt,name=planned,proto3" json:"planned,omitempty"` // outputs as planned
-	PlannedPrivate []byte                 `protobuf:"bytes,9,opt,name=planned_private,json=plannedPrivate,proto3" json:"planned_private,omitempty"`
-	Checkpoint     *Checkpoint            `protobuf:"bytes,10,opt,name=checkpoint,proto3" json:"checkpoint,omitempty"` // of an earlier try at this operation
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	state             protoimpl.MessageState `protogen:"open.v1"`
+	Operation         string                 `protobuf:"bytes,1,opt,name=operation,proto3" json:"operation,omitempty"` // id, committed to state before this call
+	Address           string                 `protobuf:"bytes,2,opt,name=address,proto3" json:"address,omitempty"`
+	Kind              string                 `protobuf:"bytes,3,opt,name=kind,proto3" json:"kind,omitempty"`
+	Type              string                 `protobuf:"bytes,4,opt,name=type,proto3" json:"type,omitempty"`
+	Action            Action                 `protobuf:"varint,5,opt,name=action,proto3,enum=davit.plugin.v1.Action" json:"action,omitempty"`
+	Config            *Value                 `protobuf:"bytes,6,opt,name=config,proto3" json:"config,omitempty"` // wholly known; absent for a deletion whose block is gone
+	Prior             *Record                `protobuf:"bytes,7,opt,name=prior,proto3" json:"prior,omitempty"`
+	Planned           *Value                 `protobuf:"bytes,8,opt,name=planned,proto3" json:"planned,omitempty"` // outputs as planned
+	PlannedPrivate    []byte                 `protobuf:"bytes,9,opt,name=planned_private,json=plannedPrivate,proto3" json:"planned_private,omitempty"`
+	Checkpoint        *Checkpoint            `protobuf:"bytes,10,opt,name=checkpoint,proto3" json:"checkpoint,omitempty"`                                             // of an earlier try at this operation
+	BeginBeforeUnixMs int64                  `protobuf:"varint,11,opt,name=begin_before_unix_ms,json=beginBeforeUnixMs,proto3" json:"begin_before_unix_ms,omitempty"` // the plugin does not begin later: another run may have taken over; 0 is no bound
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
 }
 
 func (x *ApplyRequest) Reset() {
@@ -2137,6 +2138,13 @@ func (x *ApplyRequest) GetCheckpoint() *Checkpoint {
 		return x.Checkpoint
 	}
 	return nil
+}
+
+func (x *ApplyRequest) GetBeginBeforeUnixMs() int64 {
+	if x != nil {
+		return x.BeginBeforeUnixMs
+	}
+	return 0
 }
 
 type ApplyResponse struct {
@@ -3389,7 +3397,7 @@ const file_schemas_plugin_v1_plugin_proto_rawDesc = "" +
 	"\vdiagnostics\x18\x01 \x03(\v2\x1b.davit.plugin.v1.DiagnosticR\vdiagnostics\x12\x16\n" +
 	"\x06digest\x18\x02 \x01(\tR\x06digest\x12\x1c\n" +
 	"\tplatforms\x18\x03 \x03(\tR\tplatforms\x12!\n" +
-	"\fcreated_unix\x18\x04 \x01(\x03R\vcreatedUnix\"\x96\x03\n" +
+	"\fcreated_unix\x18\x04 \x01(\x03R\vcreatedUnix\"\xc7\x03\n" +
 	"\fApplyRequest\x12\x1c\n" +
 	"\toperation\x18\x01 \x01(\tR\toperation\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\tR\aaddress\x12\x12\n" +
@@ -3403,7 +3411,8 @@ const file_schemas_plugin_v1_plugin_proto_rawDesc = "" +
 	"\n" +
 	"checkpoint\x18\n" +
 	" \x01(\v2\x1b.davit.plugin.v1.CheckpointR\n" +
-	"checkpoint\"\xa6\x02\n" +
+	"checkpoint\x12/\n" +
+	"\x14begin_before_unix_ms\x18\v \x01(\x03R\x11beginBeforeUnixMs\"\xa6\x02\n" +
 	"\rApplyResponse\x12(\n" +
 	"\x03log\x18\x01 \x01(\v2\x14.davit.plugin.v1.LogH\x00R\x03log\x127\n" +
 	"\bprogress\x18\x02 \x01(\v2\x19.davit.plugin.v1.ProgressH\x00R\bprogress\x123\n" +

@@ -205,6 +205,14 @@ func (l *lease) announce(ctx context.Context) {
 // Lost implements state.Lease.
 func (l *lease) Lost() <-chan struct{} { return l.life.Done() }
 
+// Until implements state.Lease.
+func (l *lease) Until() time.Time {
+	if h, _, _, _ := l.now(); h.Holder != nil {
+		return h.Holder.Expires.Round(0)
+	}
+	return time.Unix(0, 0) // it is released
+}
+
 // Release implements state.Lease. Under a context that has ended it is tried for a moment all the same: that is
 // when leases are released.
 func (l *lease) Release(ctx context.Context) (err error) {
