@@ -10,20 +10,24 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// largePart is how many bytes of a large file are parsed at a time.
-const largePart = 64 << 10
+const (
+	// largeFile is how many bytes a file has that is parsed in parts.
+	largeFile = 32 << 10
+	// partSize is how many bytes are parsed at a time then: so few that the parser's list of tokens has not to grow often.
+	partSize = 2 << 10
+)
 
 // parseFile parses a file. A large one is parsed in parts, some at once: that is faster, and the parser
 // needs many times the memory of what it reads at a time.
 func parseFile(src []byte, name string) (*hcl.File, hcl.Diagnostics) {
-	return parseParts(src, name, largePart)
+	if len(src) <= largeFile {
+		return hclsyntax.ParseConfig(src, name, hcl.InitialPos)
+	}
+	return parseParts(src, name, partSize)
 }
 
 func parseParts(src []byte, name string, size int) (*hcl.File, hcl.Diagnostics) {
 	parts := split(src, size)
-	if len(parts) == 1 {
-		return hclsyntax.ParseConfig(src, name, hcl.InitialPos)
-	}
 	files := make([]*hcl.File, len(parts))
 	wrong := make([]bool, len(parts))
 	var group errgroup.Group
