@@ -275,6 +275,9 @@ func (a *applying) walk(ctx context.Context) {
 func (a *applying) step(ctx context.Context, address string, c *plan.Change, o *plan.Observation) graph.Outcome {
 	at, _ := addr.Parse(address)
 	in := a.instance(at)
+	if managed(at.Kind) {
+		defer func() { in.config = cty.NilVal }()
+	}
 	each, diags := a.eachOf(in)
 	if !diags.HasErrors() {
 		in.each = each
@@ -360,20 +363,20 @@ func (a *applying) eachOf(in *instance) (eval.Each, hcl.Diagnostics) {
 func (a *applying) unchanged(in *instance, c *plan.Change) hcl.Diagnostics {
 	diags := a.configure(context.Background(), in)
 	if !diags.HasErrors() {
-		diags = append(diags, a.conditions(in, in.node.block.Lifecycle.Pre, "before it is applied", cty.NilVal)...)
+		diags = append(diags, a.preconditions(in, "before it is applied")...)
 	}
 	if diags.HasErrors() {
 		return diags
 	}
-	outputs, err := c.After.Cty()
+	outputs, err := in.node.typ.storedOutputs.Cty(c.After)
 	if err != nil {
 		return append(diags, a.failure(in, "reading the plan", err))
 	}
-	in.value = in.node.typ.value(in.addr, in.config, fit(outputs, in.node.typ.outputType))
+	in.seen = in.node.typ.see(in.config, fit(outputs, in.node.typ.outputType))
 	if err := a.whole(in, c, outputs); err != nil {
 		return append(diags, a.failure(in, "writing its record to state", err))
 	}
-	return append(diags, a.conditions(in, in.node.block.Lifecycle.Post, "after it", in.value)...)
+	return append(diags, a.postconditions(in, "after it")...)
 }
 
 // whole writes the record of an instance that an earlier operation left unfinished, and that turned out to be as it should.
@@ -466,7 +469,7 @@ func (a *applying) carryOut(ctx context.Context, c *plan.Change, in *instance) h
 	} else {
 		diags = append(diags, a.configure(ctx, in)...)
 		if !diags.HasErrors() {
-			diags = append(diags, a.conditions(in, in.node.block.Lifecycle.Pre, "before it is applied", cty.NilVal)...)
+			diags = append(diags, a.preconditions(in, "before it is applied")...)
 		}
 		if diags.HasErrors() {
 			return diags
@@ -510,7 +513,7 @@ func (a *applying) takeOver(ctx context.Context, c *plan.Change, in *instance) h
 	if err != nil {
 		return append(diags, a.failure(in, "importing", err))
 	}
-	in.value = in.node.typ.value(in.addr, in.config, fit(outputs, in.node.typ.outputType))
+	in.seen = in.node.typ.see(in.config, fit(outputs, in.node.typ.outputType))
 	return diags
 }
 
@@ -518,7 +521,7 @@ func (a *applying) takeOver(ctx context.Context, c *plan.Change, in *instance) h
 func (a *applying) adopt(c *plan.Change, in *instance) hcl.Diagnostics {
 	t := in.node.typ
 	config, err1 := stored(t.pluginConfig(in.config))
-	after, err2 := c.After.Cty()
+	after, err2 := t.storedOutputs.Cty(c.After)
 	if err := errors.Join(err1, err2); err != nil {
 		return hcl.Diagnostics{a.failure(in, "adopting it", err)}
 	}
@@ -536,7 +539,7 @@ func (a *applying) adopt(c *plan.Change, in *instance) hcl.Diagnostics {
 		return hcl.Diagnostics{a.failure(in, "writing its record to state", err)}
 	}
 	a.written.Store(c.Address, rec)
-	in.value = t.value(in.addr, in.config, outputs)
+	in.seen = t.see(in.config, outputs)
 	return nil
 }
 

@@ -146,9 +146,7 @@ func (c *checker) conditions(m *config.Module, rules []config.Condition) {
 
 // literals finds values of a wrong type where they are written out, without any reference.
 func (c *checker) literals(b *config.Block, t *blockType) {
-	ctx, diags := c.scope.Context(nil, eval.Each{})
-	c.diags = append(c.diags, diags...)
-	for _, d := range t.config.CheckLiterals(b.Body, ctx) {
+	for _, d := range t.config.CheckLiterals(b.Body, c.scope.Evaluator(nil, eval.Each{})) {
 		d.EvalContext = nil
 		c.diags = append(c.diags, d)
 	}

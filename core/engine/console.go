@@ -66,7 +66,7 @@ func (r *run) recall(s *eval.Scope) {
 				if err != nil {
 					config = cty.NilVal
 				}
-				in.value = node.typ.value(a, config, fit(outputs, node.typ.outputType))
+				in.seen = node.typ.see(config, fit(outputs, node.typ.outputType))
 			}
 			node.add(in)
 		}

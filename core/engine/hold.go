@@ -86,7 +86,7 @@ func (r *run) sourceOf(ctx context.Context, in *instance, config cty.Value, o *p
 	if diags.HasErrors() {
 		return config, diags
 	}
-	value := source.node.typ.value(source.addr, source.config, outputs)
+	value := source.node.typ.object(source, source.node.typ.see(source.config, outputs))
 	out, err := cty.Transform(config, func(_ cty.Path, v cty.Value) (cty.Value, error) {
 		if !v.IsMarked() && names(v, o.Address) {
 			return fit(value, v.Type()), nil

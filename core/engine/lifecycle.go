@@ -17,7 +17,21 @@ import (
 	"github.com/davit-sh/davit/state"
 )
 
-// conditions checks the conditions of an instance. Those that cannot be told yet are noted in the plan and checked again at apply.
+// preconditions checks what is to hold before anything is done about an instance.
+func (r *run) preconditions(in *instance, when string) hcl.Diagnostics {
+	return r.conditions(in, in.node.block.Lifecycle.Pre, when, cty.NilVal)
+}
+
+// postconditions checks what is to hold for an instance that is done: self is what others see of it.
+func (r *run) postconditions(in *instance, when string) hcl.Diagnostics {
+	rules := in.node.block.Lifecycle.Post
+	if len(rules) == 0 {
+		return nil
+	}
+	return r.conditions(in, rules, when, in.value())
+}
+
+// conditions checks conditions of an instance. Those that cannot be told yet are noted in the plan and checked again at apply.
 func (r *run) conditions(in *instance, rules []config.Condition, when string, self cty.Value) hcl.Diagnostics {
 	var diags hcl.Diagnostics
 	for _, rule := range rules {
@@ -263,9 +277,8 @@ func (r *run) differs(up *instance, ref eval.Ref) bool {
 	if err1 != nil || err2 != nil || outputs == cty.NilVal {
 		return true
 	}
-	before := up.node.typ.value(up.addr, config, outputs)
-	was, d1 := ref.Rest.TraverseRel(before)
-	now, d2 := ref.Rest.TraverseRel(up.value)
+	was, d1 := ref.Rest.TraverseRel(up.node.typ.object(up, up.node.typ.see(config, outputs)))
+	now, d2 := ref.Rest.TraverseRel(up.value())
 	if d1.HasErrors() || d2.HasErrors() {
 		return true
 	}

@@ -26,7 +26,7 @@ func (r *run) planManaged(ctx context.Context, in *instance, reviewed *plan.Chan
 	if diags.HasErrors() {
 		return diags
 	}
-	diags = append(diags, r.conditions(in, in.node.block.Lifecycle.Pre, "before it is planned", cty.NilVal)...)
+	diags = append(diags, r.preconditions(in, "before it is planned")...)
 	if diags.HasErrors() {
 		return diags
 	}
@@ -96,8 +96,8 @@ func (r *run) planManaged(ctx context.Context, in *instance, reviewed *plan.Chan
 // planned keeps a change and what others see of the instance.
 func (r *run) planned(in *instance, c *plan.Change, outputs cty.Value) hcl.Diagnostics {
 	in.change = c
-	in.value = in.node.typ.value(in.addr, in.config, outputs)
-	diags := r.conditions(in, in.node.block.Lifecycle.Post, "after it", in.value)
+	in.seen = in.node.typ.see(in.config, outputs)
+	diags := r.postconditions(in, "after it")
 	r.emit(event.Event{Type: event.Planned, Address: c.Address, Action: string(c.Action), Message: strings.Join(c.Reasons, "; ")})
 	return diags
 }
@@ -171,13 +171,12 @@ func (r *run) waitsFor(in *instance) []string {
 	visit = func(deps []addr.Instance) {
 		for _, d := range deps {
 			up := r.instance(d)
-			if up == nil || seen[d] || up.value == cty.NilVal {
+			if up == nil || seen[d] || up.seen == nil {
 				continue
 			}
 			seen[d] = true
-			plain, _ := up.value.UnmarkDeep()
 			switch {
-			case plain.IsWhollyKnown():
+			case up.seen.isKnown():
 			case up.change != nil:
 				found[d.String()] = true
 			default:
@@ -252,10 +251,10 @@ func (r *run) addOrigin(ic *plan.ImageChange, application *instance) {
 		return
 	}
 	r.upstream(application, func(up *instance) {
-		if up.addr.Kind != "build" || up.value == cty.NilVal || ic.Build != "" {
+		if up.addr.Kind != "build" || up.seen == nil || ic.Build != "" {
 			return
 		}
-		name := stringOf(up.value.GetAttr("repository")) + ":" + stringOf(up.value.GetAttr("tag"))
+		name := stringOf(up.output("repository")) + ":" + stringOf(up.output("tag"))
 		if name == ":" || !strings.HasPrefix(ic.After, name) || (len(ic.After) > len(name) && ic.After[len(name)] != '@') {
 			return
 		}

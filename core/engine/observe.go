@@ -26,7 +26,7 @@ func (r *run) observe(ctx context.Context, in *instance, pinned *plan.Observatio
 		return diags
 	}
 	in.config = config
-	diags = append(diags, r.conditions(in, in.node.block.Lifecycle.Pre, "before it is looked at", cty.NilVal)...)
+	diags = append(diags, r.preconditions(in, "before it is looked at")...)
 	if diags.HasErrors() {
 		return diags
 	}
@@ -43,8 +43,8 @@ func (r *run) observe(ctx context.Context, in *instance, pinned *plan.Observatio
 	if pinned != nil { // what was reviewed tells what was news then
 		o.Items, o.Reasons, o.Before = pinned.Items, pinned.Reasons, pinned.Before
 	}
-	in.value = in.node.typ.value(in.addr, config, outputs)
-	diags = append(diags, r.conditions(in, in.node.block.Lifecycle.Post, "after it was looked at", in.value)...)
+	in.seen = in.node.typ.see(config, outputs)
+	diags = append(diags, r.postconditions(in, "after it was looked at")...)
 	stored, err := plan.NewValue(outputs)
 	if err != nil {
 		return append(diags, r.failure(in, "observing", err))
@@ -218,7 +218,7 @@ func (r *run) askPolicy(ctx context.Context, in *instance, pinned *plan.Observat
 	if diags.HasErrors() {
 		return cty.NilVal, diags
 	}
-	tags := image.value.GetAttr("tags")
+	tags := image.output("tags")
 	if tags, _ = tags.Unmark(); !tags.IsWhollyKnown() || !in.known() {
 		in.observation.Reasons = []string{"the tags of " + image.addr.String() + " are not known yet"}
 		return t.unknownOutputs(), nil
@@ -384,7 +384,7 @@ func (r *run) digest(ctx context.Context, in, image *instance, tag string) (cty.
 }
 
 func (r *run) policyOutputs(t *blockType, image *instance, d *decision, digest cty.Value) cty.Value {
-	repository, _ := image.value.GetAttr("repository").Unmark()
+	repository, _ := image.output("repository").Unmark()
 	start := stringOf(repository) + ":" + d.tag + "@"
 	ref := cty.UnknownVal(cty.String).Refine().NotNull().StringPrefixFull(start + "sha256:").NewValue()
 	if digest.IsKnown() && !digest.IsNull() {

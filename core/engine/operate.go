@@ -48,7 +48,7 @@ func (a *applying) operate(ctx context.Context, c *plan.Change, in *instance, ne
 	if req.Config, err = eval.EncodeValue(t.pluginConfig(plain)); err != nil {
 		return hcl.Diagnostics{a.failure(in, "applying", err)}
 	}
-	if planned, err := c.After.Cty(); err == nil {
+	if planned, err := t.storedOutputs.Cty(c.After); err == nil {
 		if req.Planned, err = eval.EncodeValue(fit(planned, t.outputType)); err != nil {
 			return hcl.Diagnostics{a.failure(in, "applying", err)}
 		}
@@ -68,7 +68,7 @@ func (a *applying) operate(ctx context.Context, c *plan.Change, in *instance, ne
 	if err != nil {
 		return append(diags, append(hcl.Diagnostics{a.failure(in, "applying", err)}, a.endFailed(in, &op, rec, res)...)...)
 	}
-	in.value = t.value(in.addr, in.config, outputs)
+	in.seen = t.see(in.config, outputs)
 	if rec.Outputs, err = stored(outputs); err != nil {
 		return append(diags, a.failure(in, "applying", err))
 	}
@@ -82,7 +82,7 @@ func (a *applying) operate(ctx context.Context, c *plan.Change, in *instance, ne
 	if err := a.commit(batch); err != nil {
 		return append(diags, a.failure(in, "writing its result to state", err))
 	}
-	return append(diags, a.conditions(in, in.node.block.Lifecycle.Post, "after it", in.value)...)
+	return append(diags, a.postconditions(in, "after it")...)
 }
 
 // commit writes to state even when the run is being stopped: what has happened must be kept.

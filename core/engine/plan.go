@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/hcl/v2"
+	"github.com/zclconf/go-cty/cty"
 	ctyjson "github.com/zclconf/go-cty/cty/json"
 
 	"github.com/davit-sh/davit/core/addr"
@@ -71,6 +72,7 @@ func (r *run) planInstance(ctx context.Context, in *instance) graph.Outcome {
 	var diags hcl.Diagnostics
 	if managed(in.addr.Kind) {
 		diags = r.planManaged(ctx, in, nil)
+		in.config = cty.NilVal
 	} else {
 		diags = r.observe(ctx, in, nil)
 	}

@@ -18,7 +18,7 @@ func (r *run) planRefresh(ctx context.Context, in *instance) hcl.Diagnostics {
 		return hcl.Diagnostics{r.failure(in, "refreshing", err)}
 	}
 	if rec == nil {
-		in.value = in.node.typ.value(in.addr, in.config, in.node.typ.unknownOutputs())
+		in.seen = in.node.typ.see(in.config, in.node.typ.unknownOutputs())
 		return nil // nothing was applied that could have drifted
 	}
 	before, err := storedValue(rec.Config)

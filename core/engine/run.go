@@ -87,8 +87,8 @@ type instance struct {
 
 	asked bool // a task for it was added
 
-	config      cty.Value // evaluated; marked where sensitive
-	value       cty.Value // what others see
+	config      cty.Value // evaluated; marked where sensitive; of managed ones only as long as they are worked on
+	seen        seen
 	change      *plan.Change
 	observation *plan.Observation
 	checks      []plan.Check
@@ -219,10 +219,19 @@ func (r *run) Value(i addr.Instance) cty.Value {
 		return cty.DynamicVal
 	case in == nil:
 		return cty.NilVal
-	case in.value == cty.NilVal:
+	case in.seen == nil:
 		return cty.DynamicVal
 	}
-	return in.value
+	return in.value()
+}
+
+// Attribute implements eval.Instances.
+func (r *run) Attribute(i addr.Instance, name string) (cty.Value, bool) {
+	in := r.instance(i)
+	if in == nil {
+		return cty.NilVal, false
+	}
+	return in.attribute(name)
 }
 
 func (r *run) instance(i addr.Instance) *instance {
@@ -290,15 +299,10 @@ func (r *run) report(diags ...*hcl.Diagnostic) {
 
 // decode evaluates an instance's body.
 func (r *run) decode(in *instance) (cty.Value, hcl.Diagnostics) {
-	ctx, diags := in.node.scope.Context(in.node.own, in.each)
-	if diags.HasErrors() {
-		return cty.NilVal, diags
-	}
-	v, more := in.node.typ.config.Decode(in.node.block.Body, ctx)
-	for _, d := range more {
+	v, diags := in.node.typ.config.Decode(in.node.block.Body, in.node.scope.Evaluator(in.node.own, in.each))
+	for _, d := range diags {
 		d.EvalContext = nil // its values may be sensitive
 	}
-	diags = append(diags, more...)
 	if diags.HasErrors() {
 		return cty.NilVal, diags
 	}

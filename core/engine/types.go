@@ -28,6 +28,7 @@ type blockType struct {
 	config             *eval.Schema
 	configType         cty.Type // of what the plugin gets as its configuration
 	outputs            map[string]cty.Type
+	seen               []string // attributes of an instance as others see it, but for its address; sorted
 	outputType         cty.Type
 	sensitive          []string // outputs
 	canImport          bool
@@ -112,6 +113,9 @@ func newBlockType(plugin string, d *pluginv1.Type) (*blockType, error) {
 	if bt.storedOutputs, err = plan.NewTyped(bt.outputType); err != nil {
 		return nil, err
 	}
+	bt.seen = append(config.Names(), slices.Collect(maps.Keys(bt.outputs))...)
+	slices.Sort(bt.seen)
+	bt.seen = slices.Compact(bt.seen)
 	bt.configType = configType(config, bt.kind)
 	bt.storedConfig, err = plan.NewTyped(bt.configType)
 	return bt, err
@@ -170,20 +174,6 @@ func configType(s *eval.Schema, kind string) cty.Type {
 	return cty.Object(types)
 }
 
-// value is what others see of an instance: its arguments, its outputs over them, its address.
-func (b *blockType) value(address addr.Instance, config, outputs cty.Value) cty.Value {
-	attrs := map[string]cty.Value{}
-	if config != cty.NilVal && config.IsKnown() && !config.IsNull() {
-		attrs = config.AsValueMap()
-	}
-	for it := outputs.ElementIterator(); it.Next(); {
-		k, v := it.Element()
-		attrs[k.AsString()] = v
-	}
-	attrs[attrAddress] = cty.StringVal(address.String())
-	return cty.ObjectVal(attrs)
-}
-
 // unknownOutputs are the outputs of what cannot be planned yet.
 func (b *blockType) unknownOutputs() cty.Value {
 	attrs := make(map[string]cty.Value, len(b.outputs))
@@ -198,6 +188,9 @@ func (b *blockType) unknownOutputs() cty.Value {
 func fit(v cty.Value, t cty.Type) cty.Value {
 	if v == cty.NilVal || v.IsNull() || !v.Type().IsObjectType() || !t.IsObjectType() {
 		return cty.NullVal(t)
+	}
+	if v.Type().Equals(t) {
+		return v
 	}
 	attrs := map[string]cty.Value{}
 	for name, want := range t.AttributeTypes() {

@@ -264,9 +264,9 @@ func (w *Warm) walk(ctx context.Context, dirty map[*instance]bool) (int, bool) {
 				return graph.Done
 			}
 			looked.Add(1)
-			was, change := in.value, in.change
+			was, change := in.seen, in.change
 			outcome := r.planInstance(ctx, in)
-			if outcome == graph.Done && !same(was, in.value, change, in.change) {
+			if outcome == graph.Done && !same(was, in.seen, change, in.change) {
 				mu.Lock()
 				changed[in.addr] = true
 				mu.Unlock()
@@ -280,8 +280,8 @@ func (w *Warm) walk(ctx context.Context, dirty map[*instance]bool) (int, bool) {
 }
 
 // same tells whether those who depend on an instance need not be planned again.
-func same(was, now cty.Value, before, after *plan.Change) bool {
-	if was == cty.NilVal || now == cty.NilVal || !was.RawEquals(now) {
+func same(was, now seen, before, after *plan.Change) bool {
+	if !was.same(now) {
 		return false
 	}
 	return before == nil || after == nil || before.Action == after.Action

@@ -1,6 +1,8 @@
 package eval
 
 import (
+	"slices"
+
 	"github.com/hashicorp/hcl/v2"
 	"github.com/zclconf/go-cty/cty"
 
@@ -29,16 +31,54 @@ func (b blockValues) node(n addr.Node) *nodeValue {
 	return b[n.Kind][n.Type][n.Name]
 }
 
-func (s *Scope) addBlock(b blockValues, r Ref, each Each) {
+// addBlock adds what a reference to a block means. Of the attributes, those that are named are enough; nil is all of them.
+func (s *Scope) addBlock(b blockValues, r Ref, attributes []string, each Each) {
 	v := b.node(r.Node)
 	node := r.Node.In(s.Path)
+	value := func(k addr.Key) cty.Value { return s.instanceValue(addr.Instance{Node: node, Key: k}, attributes) }
 	keys, expanded := s.shared.instances.Keys(node)
 	if !expanded {
-		v.single = s.shared.instances.Value(addr.Instance{Node: node})
+		v.single = value(addr.Key{})
 		return
 	}
 	wanted, one := s.Key(r, each)
-	v.fill(keys, wanted, one, func(k addr.Key) cty.Value { return s.shared.instances.Value(addr.Instance{Node: node, Key: k}) })
+	v.fill(keys, wanted, one, value)
+}
+
+// instanceValue is an instance with some of its attributes, or all.
+func (s *Scope) instanceValue(i addr.Instance, attributes []string) cty.Value {
+	if len(attributes) == 0 {
+		return s.shared.instances.Value(i)
+	}
+	attrs := make(map[string]cty.Value, len(attributes))
+	for _, name := range attributes {
+		v, ok := s.shared.instances.Attribute(i, name)
+		if !ok {
+			return s.shared.instances.Value(i)
+		}
+		attrs[name] = v
+	}
+	return cty.ObjectVal(attrs)
+}
+
+// attributesOf are the attributes of a block that references name; nil is all of them.
+func attributesOf(refs []Ref, n addr.Node) (names []string) {
+	for _, r := range refs {
+		if r.Node != n {
+			continue
+		}
+		if len(r.Rest) == 0 {
+			return nil
+		}
+		step, ok := r.Rest[0].(hcl.TraverseAttr)
+		if !ok {
+			return nil
+		}
+		if !slices.Contains(names, step.Name) {
+			names = append(names, step.Name)
+		}
+	}
+	return names
 }
 
 // fill gets the values of the instances that are meant: all, or one.

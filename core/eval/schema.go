@@ -7,6 +7,7 @@ import (
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/ext/dynblock"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/zclconf/go-cty/cty"
 	"github.com/zclconf/go-cty/cty/convert"
 	ctyjson "github.com/zclconf/go-cty/cty/json"
@@ -22,6 +23,7 @@ type Schema struct {
 	Attributes map[string]*Attribute
 	Blocks     map[string]*Nested
 	names      []string // of Attributes, sorted
+	required   []string // of Attributes
 	body       *hcl.BodySchema
 	blocks     []string // names of Blocks, sorted
 	typ        cty.Type
@@ -66,6 +68,9 @@ func CompileSchema(b *pluginv1.Block, kind ...*Attribute) (*Schema, error) {
 	types := map[string]cty.Type{}
 	for name, a := range s.Attributes {
 		s.names = append(s.names, name)
+		if a.Required {
+			s.required = append(s.required, name)
+		}
 		s.body.Attributes = append(s.body.Attributes, hcl.AttributeSchema{Name: name, Required: a.Required})
 		types[name] = a.Type.WithoutOptionalAttributesDeep()
 	}
@@ -125,14 +130,46 @@ type Expr struct {
 // References returns the references of the expression.
 func (e Expr) References() []Ref { return References(e.Expression, e.Bound...) }
 
+// plain returns the arguments of a body that has nothing else, and no mistake in its form, as most have. For others ok is false.
+func (s *Schema) plain(body hcl.Body) (args hclsyntax.Attributes, ok bool) {
+	b, ok := body.(*hclsyntax.Body)
+	if !ok || len(b.Blocks) > 0 {
+		return nil, false
+	}
+	for name := range b.Attributes {
+		if s.Attributes[name] == nil {
+			return nil, false
+		}
+	}
+	for _, name := range s.required {
+		if b.Attributes[name] == nil {
+			return nil, false
+		}
+	}
+	for _, nested := range s.Blocks {
+		if nested.Required {
+			return nil, false
+		}
+	}
+	return b.Attributes, true
+}
+
 // Expressions returns all expressions of a body, and what is wrong with its form.
 func (s *Schema) Expressions(body hcl.Body, bound ...string) ([]Expr, hcl.Diagnostics) {
+	if args, ok := s.plain(body); ok {
+		list := make([]Expr, 0, len(args))
+		for _, a := range args {
+			list = append(list, Expr{a.Expr, bound})
+		}
+		sortExpressions(list)
+		return list, nil
+	}
 	content, diags := body.Content(s.body)
 	list := make([]Expr, 0, len(content.Attributes))
 	for _, a := range content.Attributes {
 		list = append(list, Expr{a.Expr, bound})
 	}
-	slices.SortFunc(list, func(a, b Expr) int { return a.Range().Start.Byte - b.Range().Start.Byte })
+	sortExpressions(list)
 	for _, b := range content.Blocks {
 		var inner []Expr
 		var more hcl.Diagnostics
@@ -144,6 +181,10 @@ func (s *Schema) Expressions(body hcl.Body, bound ...string) ([]Expr, hcl.Diagno
 		list, diags = append(list, inner...), append(diags, more...)
 	}
 	return list, diags
+}
+
+func sortExpressions(list []Expr) {
+	slices.SortFunc(list, func(a, b Expr) int { return a.Range().Start.Byte - b.Range().Start.Byte })
 }
 
 func (s *Schema) dynamicExpressions(b *hcl.Block, bound []string) ([]Expr, hcl.Diagnostics) {
@@ -171,36 +212,69 @@ func (s *Schema) dynamicExpressions(b *hcl.Block, bound []string) ([]Expr, hcl.D
 }
 
 // CheckLiterals evaluates those arguments of a body that refer to nothing, and returns what is wrong with them.
-func (s *Schema) CheckLiterals(body hcl.Body, ctx *hcl.EvalContext) hcl.Diagnostics {
-	content, _ := body.Content(s.body)
+func (s *Schema) CheckLiterals(body hcl.Body, e *Evaluator) hcl.Diagnostics {
 	var diags hcl.Diagnostics
-	for name, a := range content.Attributes {
-		if attr := s.Attributes[name]; attr != nil && len(a.Expr.Variables()) == 0 {
-			_, more := attr.decode(a, ctx)
+	check := func(name string, x hcl.Expression) {
+		if attr := s.Attributes[name]; attr != nil && isLiteral(x) {
+			_, more := attr.decode(x, s.typ.AttributeType(name), e)
 			diags = append(diags, more...)
 		}
 	}
-	for _, b := range content.Blocks {
-		if nested := s.Blocks[b.Type]; nested != nil {
-			diags = append(diags, nested.CheckLiterals(b.Body, ctx)...)
+	if args, ok := s.plain(body); ok {
+		for name, a := range args {
+			check(name, a.Expr)
+		}
+	} else {
+		content, _ := body.Content(s.body)
+		for name, a := range content.Attributes {
+			check(name, a.Expr)
+		}
+		for _, b := range content.Blocks {
+			if nested := s.Blocks[b.Type]; nested != nil {
+				diags = append(diags, nested.CheckLiterals(b.Body, e)...)
+			}
 		}
 	}
 	slices.SortFunc(diags, func(a, b *hcl.Diagnostic) int { return a.Subject.Start.Byte - b.Subject.Start.Byte })
 	return diags
 }
 
+// isLiteral tells whether an expression refers to nothing.
+func isLiteral(x hcl.Expression) bool {
+	switch x.(type) {
+	case *hclsyntax.LiteralValueExpr:
+		return true
+	case *hclsyntax.ScopeTraversalExpr:
+		return false
+	}
+	return len(x.Variables()) == 0
+}
+
 // Decode evaluates a body. Attributes that are absent or null get their default.
-func (s *Schema) Decode(body hcl.Body, ctx *hcl.EvalContext) (cty.Value, hcl.Diagnostics) {
-	content, diags := s.content(body, ctx)
+func (s *Schema) Decode(body hcl.Body, e *Evaluator) (cty.Value, hcl.Diagnostics) {
+	var diags hcl.Diagnostics
 	vals := make(map[string]cty.Value, len(s.names)+len(s.Blocks))
-	for _, name := range s.names {
-		v, more := s.Attributes[name].decode(content.Attributes[name], ctx)
+	decode := func(name string, x hcl.Expression) {
+		v, more := s.Attributes[name].decode(x, s.typ.AttributeType(name), e)
 		diags = append(diags, more...)
 		vals[name] = v
 	}
+	args, plain := s.plain(body)
+	content := &hcl.BodyContent{}
+	if !plain {
+		content, diags = s.content(body, e)
+	}
+	for _, name := range s.names {
+		if a := args[name]; a != nil {
+			decode(name, a.Expr)
+		} else if a := content.Attributes[name]; a != nil {
+			decode(name, a.Expr)
+		} else {
+			decode(name, nil)
+		}
+	}
 	for _, name := range s.blocks {
-		nested := s.Blocks[name]
-		v, more := nested.decode(name, content, ctx)
+		v, more := s.Blocks[name].decode(name, content, e)
 		diags = append(diags, more...)
 		vals[name] = v
 	}
@@ -208,32 +282,36 @@ func (s *Schema) Decode(body hcl.Body, ctx *hcl.EvalContext) (cty.Value, hcl.Dia
 }
 
 // content reads a body, with its dynamic blocks made into plain ones.
-func (s *Schema) content(body hcl.Body, ctx *hcl.EvalContext) (*hcl.BodyContent, hcl.Diagnostics) {
+func (s *Schema) content(body hcl.Body, e *Evaluator) (*hcl.BodyContent, hcl.Diagnostics) {
 	content, diags := body.Content(s.body)
 	for _, b := range content.Blocks {
 		if b.Type == dynamicBlock {
+			ctx, more := e.context()
+			if e.wrong {
+				return content, append(diags, more...)
+			}
 			return dynblock.Expand(body, ctx).Content(s.body)
 		}
 	}
 	return content, diags
 }
 
-func (a *Attribute) decode(found *hcl.Attribute, ctx *hcl.EvalContext) (cty.Value, hcl.Diagnostics) {
-	want := a.Type.WithoutOptionalAttributesDeep()
-	if found == nil {
+// decode evaluates an argument; nil is one that is absent. want is its type without optional attributes.
+func (a *Attribute) decode(x hcl.Expression, want cty.Type, e *Evaluator) (cty.Value, hcl.Diagnostics) {
+	if x == nil {
 		return a.orDefault(cty.NullVal(want)), nil
 	}
-	v, diags := found.Expr.Value(ctx)
+	v, diags := e.Value(x)
 	if diags.HasErrors() {
 		return cty.UnknownVal(want), diags
 	}
 	converted, err := convert.Convert(v, a.Type)
 	if err != nil {
-		return cty.UnknownVal(want), append(diags, diag.Errorf(found.Expr.Range(), "Wrong type of value",
+		return cty.UnknownVal(want), append(diags, diag.Errorf(x.Range(), "Wrong type of value",
 			"The argument %q wants %s: %s.", a.Name, a.Type.FriendlyNameForConstraint(), typeError(err)))
 	}
 	if a.Required && converted.IsKnown() && converted.IsNull() {
-		return cty.UnknownVal(want), append(diags, diag.Errorf(found.Expr.Range(), "A required argument is null",
+		return cty.UnknownVal(want), append(diags, diag.Errorf(x.Range(), "A required argument is null",
 			"The argument %q must have a value.", a.Name))
 	}
 	return a.orDefault(converted), diags
@@ -253,7 +331,7 @@ func (a *Attribute) orDefault(v cty.Value) cty.Value {
 	return v
 }
 
-func (n *Nested) decode(name string, content *hcl.BodyContent, ctx *hcl.EvalContext) (cty.Value, hcl.Diagnostics) {
+func (n *Nested) decode(name string, content *hcl.BodyContent, e *Evaluator) (cty.Value, hcl.Diagnostics) {
 	var diags hcl.Diagnostics
 	var list []cty.Value
 	unknown := false
@@ -269,7 +347,7 @@ func (n *Nested) decode(name string, content *hcl.BodyContent, ctx *hcl.EvalCont
 			unknown = true // how many there are is not known yet
 			continue
 		}
-		v, more := n.Decode(b.Body, ctx)
+		v, more := n.Decode(b.Body, e)
 		diags = append(diags, more...)
 		list = append(list, v)
 	}

@@ -20,8 +20,10 @@ import (
 type Instances interface {
 	// Keys returns the instances of a block; expanded is false for a block without for_each and count.
 	Keys(n addr.Node) (keys []addr.Key, expanded bool)
-	// Value returns what an instance's attributes are. It is only asked for instances that are done.
+	// Value returns what an instance's attributes are, as an object. It is only asked for instances that are done.
 	Value(i addr.Instance) cty.Value
+	// Attribute returns one of them. It returns false if there is none of that name, or the instance is not done.
+	Attribute(i addr.Instance, name string) (cty.Value, bool)
 }
 
 // Scope evaluates the expressions of one module instance; that of the root module is the stack's.
@@ -196,26 +198,26 @@ func (s *Scope) Context(refs []Ref, each Each) (*hcl.EvalContext, hcl.Diagnostic
 	var diags hcl.Diagnostics
 	vars := map[string]cty.Value{"path": s.path}
 	each.into(vars)
-	named := map[byte]map[string]cty.Value{'l': {}, 'v': {}}
+	var locals, variables map[string]cty.Value
 	blocks := blockValues{}
 	calls := map[string]*calledValue{}
 	for _, r := range refs {
 		switch {
 		case r.Local != "":
-			diags = append(diags, s.into(named['l'], 'l', r.Local)...)
+			diags = append(diags, s.into(&locals, 'l', r.Local)...)
 		case r.Var != "" && s.Parent != nil:
-			diags = append(diags, s.into(named['v'], 'v', r.Var)...)
+			diags = append(diags, s.into(&variables, 'v', r.Var)...)
 		case r.Call != "":
 			diags = append(diags, s.addCall(calls, r, each)...)
 		case r.Node.Kind != "":
-			s.addBlock(blocks, r, each)
+			s.addBlock(blocks, r, attributesOf(refs, r.Node), each)
 		}
 	}
 	vars["var"] = s.variables
 	if s.Parent != nil {
-		vars["var"] = cty.ObjectVal(named['v'])
+		vars["var"] = cty.ObjectVal(variables)
 	}
-	vars["local"] = cty.ObjectVal(named['l'])
+	vars["local"] = cty.ObjectVal(locals)
 	if len(calls) > 0 {
 		vars["module"] = callsObject(calls)
 	}
@@ -224,9 +226,12 @@ func (s *Scope) Context(refs []Ref, each Each) (*hcl.EvalContext, hcl.Diagnostic
 }
 
 // into evaluates a local or a variable and puts it into a map.
-func (s *Scope) into(m map[string]cty.Value, kind byte, name string) hcl.Diagnostics {
+func (s *Scope) into(m *map[string]cty.Value, kind byte, name string) hcl.Diagnostics {
 	v, diags := s.named(valueKey{kind, name})
-	m[name] = v
+	if *m == nil {
+		*m = map[string]cty.Value{}
+	}
+	(*m)[name] = v
 	return diags
 }
 

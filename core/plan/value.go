@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 
@@ -16,8 +17,6 @@ type Value struct {
 	Unknown   []string          `json:"unknown,omitempty"`  // paths: "digest", "tags[2]"
 	Prefixes  map[string]string `json:"prefixes,omitempty"` // what is known of unknown strings, by path
 	Sensitive []string          `json:"sensitive,omitempty"`
-
-	made cty.Value // what it was made of, if nothing had to be left out; NilVal after decoding
 }
 
 // Typed makes Values of one type: the type is written down once for all of them.
@@ -37,65 +36,68 @@ func (t *Typed) JSON() []byte { return t.raw }
 
 // Value makes a Value, as NewValue does. One of another type is fine.
 func (t *Typed) Value(v cty.Value) (*Value, error) {
-	if v.ContainsMarked() || !v.IsWhollyKnown() || !v.Type().Equals(t.t) {
-		return NewValue(v)
-	}
-	raw, err := ctyjson.Marshal(v, t.t)
-	return &Value{Type: t.raw, Value: raw, made: v}, err
-}
-
-// NewValue makes a Value. Marked parts are taken to be sensitive and are left out.
-func NewValue(v cty.Value) (*Value, error) {
 	out := &Value{}
-	marked := v.ContainsMarked()
-	if !marked {
-		out.made = v
-	}
-	if !marked && v.IsWhollyKnown() {
-		return out, out.encode(v)
-	}
-	clean, err := cty.Transform(v, func(p cty.Path, v cty.Value) (cty.Value, error) {
-		if v.IsMarked() {
-			u, _ := v.Unmark()
-			out.Sensitive = append(out.Sensitive, PathString(p))
-			return cty.NullVal(u.Type().WithoutOptionalAttributesDeep()), nil
-		}
-		if v.IsKnown() {
-			return v, nil
-		}
-		path := PathString(p)
-		out.Unknown = append(out.Unknown, path)
-		if prefix := Prefix(v); prefix != "" {
-			if out.Prefixes == nil {
-				out.Prefixes = map[string]string{}
-			}
-			out.Prefixes[path] = prefix
-		}
-		return cty.NullVal(v.Type()), nil
-	})
+	clean, err := out.leaveOut(v)
 	if err != nil {
 		return nil, err
 	}
-	return out, out.encode(clean)
+	if out.Type = t.raw; out.Type == nil || !clean.Type().Equals(t.t) {
+		if out.Type, err = ctyjson.MarshalType(clean.Type()); err != nil {
+			return nil, err
+		}
+	}
+	out.Value, err = ctyjson.Marshal(clean, clean.Type())
+	return out, err
 }
 
-func (v *Value) encode(clean cty.Value) (err error) {
-	if v.Type, err = ctyjson.MarshalType(clean.Type()); err != nil {
-		return err
+// Cty returns what v.Cty does.
+func (t *Typed) Cty(v *Value) (cty.Value, error) {
+	if bytes.Equal(v.Type, t.raw) {
+		return v.as(t.t)
 	}
-	v.Value, err = ctyjson.Marshal(clean, clean.Type())
-	return err
+	return v.Cty()
+}
+
+// NewValue makes a Value. Marked parts are taken to be sensitive and are left out.
+func NewValue(v cty.Value) (*Value, error) { return (&Typed{}).Value(v) }
+
+// leaveOut returns a value without what is sensitive or unknown, which is noted.
+func (v *Value) leaveOut(x cty.Value) (cty.Value, error) {
+	if !x.ContainsMarked() && x.IsWhollyKnown() {
+		return x, nil
+	}
+	return cty.Transform(x, func(p cty.Path, x cty.Value) (cty.Value, error) {
+		if x.IsMarked() {
+			u, _ := x.Unmark()
+			v.Sensitive = append(v.Sensitive, PathString(p))
+			return cty.NullVal(u.Type().WithoutOptionalAttributesDeep()), nil
+		}
+		if x.IsKnown() {
+			return x, nil
+		}
+		path := PathString(p)
+		v.Unknown = append(v.Unknown, path)
+		if prefix := Prefix(x); prefix != "" {
+			if v.Prefixes == nil {
+				v.Prefixes = map[string]string{}
+			}
+			v.Prefixes[path] = prefix
+		}
+		return cty.NullVal(x.Type()), nil
+	})
 }
 
 // Cty returns the value with its unknown parts. Sensitive parts are null.
 func (v *Value) Cty() (cty.Value, error) {
-	if v.made != cty.NilVal {
-		return v.made, nil
-	}
 	t, err := ctyjson.UnmarshalType(v.Type)
 	if err != nil {
 		return cty.NilVal, fmt.Errorf("type of a stored value: %w", err)
 	}
+	return v.as(t)
+}
+
+// as is the value as one of its type.
+func (v *Value) as(t cty.Type) (cty.Value, error) {
 	known, err := ctyjson.Unmarshal(v.Value, t)
 	if err != nil {
 		return cty.NilVal, fmt.Errorf("stored value: %w", err)
