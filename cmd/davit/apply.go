@@ -209,6 +209,7 @@ func (a *app) tellFailure(s *session, lease state.Lease) error {
 
 // planned is the event that tells what a plan would do.
 func planned(p *plan.Plan) event.Event {
+	_ = p.Seal() // what cannot be sealed is not applied, and says so
 	e := event.Event{Time: time.Now().UTC(), Type: event.Plan, Changes: map[string]int{}, Digest: p.Digest}
 	for i := range p.Changes {
 		e.Changes[string(p.Changes[i].Action)]++

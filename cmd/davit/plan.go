@@ -125,6 +125,11 @@ func (s *session) otherKey(fingerprints map[string]string) bool {
 }
 
 func (a *app) printPlan(p *plan.Plan, f formFlags) error {
+	if f.asJSON || f.asMarkdown {
+		if err := p.Seal(); err != nil {
+			return err
+		}
+	}
 	switch {
 	case f.asJSON:
 		return view.JSON(a.out, p)

@@ -74,10 +74,8 @@ func (e *Engine) Apply(ctx context.Context, p *plan.Plan, opts ApplyOptions) (*e
 	if err := e.fits(p, snapshot); err != nil {
 		return nil, hcl.Diagnostics{diag.Plain("The plan cannot be applied", err.Error())}
 	}
-	if p.Digest == "" {
-		if err := p.Seal(); err != nil {
-			return nil, hcl.Diagnostics{diag.Plain("The plan cannot be applied", err.Error())}
-		}
+	if err := p.Seal(); err != nil {
+		return nil, hcl.Diagnostics{diag.Plain("The plan cannot be applied", err.Error())}
 	}
 	lease := state.Group(opts.Lease)
 	if snapshot, err = settle(ctx, lease, snapshot, p.Moves); err != nil {

@@ -22,7 +22,7 @@ import (
 )
 
 // Plan observes the world and says what an apply would do. On errors there is no plan, and
-// all errors that could be found are returned.
+// all errors that could be found are returned. The plan is sealed by who keeps or shows its digest.
 func (e *Engine) Plan(ctx context.Context, snapshot *state.Snapshot, opts Options) (*plan.Plan, hcl.Diagnostics) {
 	r, diags := e.look(ctx, snapshot, opts)
 	if diags.HasErrors() {
@@ -133,9 +133,6 @@ func (r *run) finish() (*plan.Plan, hcl.Diagnostics) {
 	diags := r.findings()
 	if diags.HasErrors() {
 		return nil, diags
-	}
-	if err := p.Seal(); err != nil {
-		return nil, append(diags, diag.Plain("The plan cannot be written down", err.Error()))
 	}
 	return p, diags
 }

@@ -20,8 +20,11 @@ const magic = "davit plan\n"
 // maxFile bounds what is unpacked from a plan file.
 const maxFile = 1 << 30
 
-// Seal computes the plan's digest: of everything but the moment it was made.
+// Seal gives the plan its digest, if it has none: of everything but the moment it was made.
 func (p *Plan) Seal() error {
+	if p.Digest != "" {
+		return nil
+	}
 	digest, err := p.digest()
 	p.Digest = digest
 	return err
@@ -48,10 +51,8 @@ func (p *Plan) digest() (string, error) {
 
 // Save writes the plan file, only for its owner to read. It is whole or not there at all.
 func (p *Plan) Save(path string) error {
-	if p.Digest == "" {
-		if err := p.Seal(); err != nil {
-			return fmt.Errorf("writing the plan: %w", err)
-		}
+	if err := p.Seal(); err != nil {
+		return fmt.Errorf("writing the plan: %w", err)
 	}
 	var b bytes.Buffer
 	b.WriteString(magic)

@@ -8,6 +8,8 @@ import (
 	"encoding/json"
 	"errors"
 	"hash/crc32"
+
+	jsonv2 "github.com/go-json-experiment/json"
 )
 
 // ErrDamaged says that an item is not what was written at its place.
@@ -36,7 +38,7 @@ func Open(place string, b []byte, into any) error {
 	if !Holds(place, b) {
 		return ErrDamaged
 	}
-	return json.Unmarshal(b[4:], into)
+	return jsonv2.Unmarshal(b[4:], into)
 }
 
 // Sum returns the checksum that an item is stored with, whether it holds or not.
