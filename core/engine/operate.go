@@ -130,8 +130,7 @@ func (a *applying) call(ctx context.Context, in *instance, op *state.Operation, 
 		req.BeginBeforeUnixMs = until.UnixMilli()
 	}
 	a.emit(event.Event{Type: event.OperationStart, Address: op.Address, Action: op.Action, Operation: op.ID})
-	stop := a.heartbeat(event.Event{Address: op.Address, Action: op.Action, Operation: op.ID})
-	defer stop()
+	defer a.beats.start(event.Event{Address: op.Address, Action: op.Action, Operation: op.ID}, nil)()
 	res, err := client.Apply(ctx, req, func(m *pluginv1.ApplyResponse) error { return a.told(in, op, m) })
 	if err != nil {
 		return nil, hcl.Diagnostics{a.failure(in, op.Action, err)}

@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -9,7 +8,6 @@ import (
 	"iter"
 	"slices"
 	"sync"
-	"time"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/zclconf/go-cty/cty"
@@ -39,6 +37,8 @@ type run struct {
 	nodes   map[addr.Node]*node
 
 	deleted []*instance // of which the deletion is planned
+
+	beats beats
 
 	written sync.Map // address -> *state.Record; nil when it was removed: only steps that are planned again look
 
@@ -100,6 +100,7 @@ func newRun(e *Engine, snapshot *state.Snapshot, opts Options) *run {
 		snapshot = &state.Snapshot{}
 	}
 	r := &run{Engine: e, opts: opts, snapshot: snapshot, nodes: map[addr.Node]*node{}, secrets: &secrets{}}
+	r.beats.emit = r.emit
 	for _, v := range e.Variables {
 		r.secrets.addFrom(v)
 	}
@@ -330,37 +331,6 @@ func markSensitive(v cty.Value, s *eval.Schema) cty.Value {
 	return cty.ObjectVal(attrs)
 }
 
-// planTimeout is when a plugin that neither answers nor fails is given up: no look at the world takes so long.
-const planTimeout = 20 * time.Minute
-
-var errPlanTimeout = fmt.Errorf("the plugin did not answer within %s", planTimeout)
-
-// heartbeat tells every ten seconds that something still runs.
-func (r *run) heartbeat(ev event.Event) (stop func()) {
-	started := time.Now()
-	ev.Type = event.Heartbeat
-	var timer *time.Timer
-	var mu sync.Mutex
-	stopped := false
-	timer = time.AfterFunc(heartbeatEvery, func() {
-		mu.Lock()
-		defer mu.Unlock()
-		if !stopped {
-			ev.ElapsedMS = time.Since(started).Milliseconds()
-			r.emit(ev)
-			timer.Reset(heartbeatEvery)
-		}
-	})
-	return func() {
-		mu.Lock()
-		defer mu.Unlock()
-		stopped = true
-		timer.Stop()
-	}
-}
-
-const heartbeatEvery = 10 * time.Second
-
 // call asks a plugin to observe or plan an instance and decodes the outputs.
 func (r *run) call(ctx context.Context, in *instance, req *pluginv1.PlanRequest, cfg cty.Value) (*pluginv1.PlanResult, cty.Value, hcl.Diagnostics) {
 	t := in.node.typ
@@ -376,10 +346,9 @@ func (r *run) call(ctx context.Context, in *instance, req *pluginv1.PlanRequest,
 	if err != nil {
 		return nil, cty.NilVal, hcl.Diagnostics{r.failure(in, "planning", err)}
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, planTimeout, errPlanTimeout)
-	defer cancel()
-	stop := r.heartbeat(event.Event{Address: req.Address})
-	defer stop()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	defer r.beats.start(event.Event{Address: req.Address}, cancel)()
 	res, err := client.Plan(ctx, req, func(l *pluginv1.Log) {
 		r.emit(event.Event{Type: event.Log, Address: req.Address, Stream: r.secrets.mask(l.GetStream()), Message: r.secrets.mask(l.GetLine())})
 	})
@@ -510,23 +479,17 @@ func (r *run) record(address string) (*state.Record, bool) {
 func priorOf(rec *state.Record, t *blockType) (*pluginv1.Record, error) {
 	out := &pluginv1.Record{Private: rec.Private}
 	var err error
-	if out.Config, err = priorValue(rec.Config, t.configType, t.storedConfig.JSON()); err != nil {
+	if out.Config, err = priorValue(rec.Config, t.configType, t.storedConfig); err != nil {
 		return nil, err
 	}
-	out.Outputs, err = priorValue(rec.Outputs, t.outputType, t.storedOutputs.JSON())
+	out.Outputs, err = priorValue(rec.Outputs, t.outputType, t.storedOutputs)
 	return out, err
 }
 
 // priorValue is a stored value as its plugin wants it. One whose type has not changed goes as it is.
-func priorValue(raw json.RawMessage, want cty.Type, wantJSON []byte) (*pluginv1.Value, error) {
-	var v plan.Value
-	if len(raw) > 0 {
-		if err := json.Unmarshal(raw, &v); err != nil {
-			return nil, err
-		}
-		if v.IsKnown() && bytes.Equal(v.Type, wantJSON) {
-			return &pluginv1.Value{Encoding: &pluginv1.Value_Json{Json: v.Value}}, nil
-		}
+func priorValue(raw json.RawMessage, want cty.Type, typed *plan.Typed) (*pluginv1.Value, error) {
+	if v, ok := typed.Known(raw); ok {
+		return &pluginv1.Value{Encoding: &pluginv1.Value_Json{Json: v}}, nil
 	}
 	c, err := storedValue(raw)
 	if err != nil {

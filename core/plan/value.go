@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/zclconf/go-cty/cty"
 	ctyjson "github.com/zclconf/go-cty/cty/json"
 )
@@ -21,18 +22,32 @@ type Value struct {
 
 // Typed makes Values of one type: the type is written down once for all of them.
 type Typed struct {
-	t   cty.Type
-	raw json.RawMessage
+	t      cty.Type
+	raw    json.RawMessage
+	before []byte // what the JSON of such a Value begins with
 }
 
 // NewTyped returns a maker of values of a type.
 func NewTyped(t cty.Type) (*Typed, error) {
 	raw, err := ctyjson.MarshalType(t)
-	return &Typed{t: t, raw: raw}, err
+	return &Typed{t: t, raw: raw, before: []byte(`{"type":` + string(raw) + `,"value":`)}, err
 }
 
-// JSON is the type in the form that Value.Type has.
-func (t *Typed) JSON() []byte { return t.raw }
+// Known takes the value out of a stored Value, as JSON, if it is of this type and nothing of it is unknown. It returns false
+// for others.
+func (t *Typed) Known(stored []byte) (value json.RawMessage, ok bool) {
+	// Nearly all are in the form in which they were written. If there were more after the value, it would not be one.
+	if rest, ok := bytes.CutPrefix(stored, t.before); ok {
+		if rest, ok := bytes.CutSuffix(rest, []byte("}")); ok && jsontext.Value(rest).IsValid() {
+			return rest, true
+		}
+	}
+	var v Value
+	if json.Unmarshal(stored, &v) != nil || !v.IsKnown() || !bytes.Equal(v.Type, t.raw) {
+		return nil, false
+	}
+	return v.Value, true
+}
 
 // Value makes a Value, as NewValue does. One of another type is fine.
 func (t *Typed) Value(v cty.Value) (*Value, error) {

@@ -7,7 +7,6 @@ import (
 	"sync"
 
 	"google.golang.org/grpc"
-	"google.golang.org/protobuf/reflect/protoreflect"
 
 	pluginv1 "github.com/davit-sh/davit/schemas/plugin/v1"
 )
@@ -42,7 +41,7 @@ type planCall struct {
 }
 
 // Plan observes or plans one instance. All calls of a client go over one stream, in any number at
-// once; the id of r is chosen here. onLog, which may be nil, is called with each log line, before Plan returns; a slow one
+// once; the id of r is chosen here, and r is not the caller's any more: it may still be written when Plan has returned. onLog, which may be nil, is called with each log line, before Plan returns; a slow one
 // holds the stream up. When the context ends, Plan returns at once, and when nobody is left on the stream it is ended, so
 // that the plugin stops working for nobody.
 func (c *Client) Plan(ctx context.Context, r *pluginv1.PlanRequest, onLog func(*pluginv1.Log)) (*pluginv1.PlanResult, error) {
@@ -53,8 +52,9 @@ func (c *Client) Plan(ctx context.Context, r *pluginv1.PlanRequest, onLog func(*
 	s, call := c.join()
 	asked := false
 	defer func() { s.leave(call, asked) }()
+	r.Id = call.id
 	select {
-	case s.queue <- withID(r, call.id):
+	case s.queue <- r:
 		asked = true
 	case <-s.ended:
 		return nil, c.failed(ctx, doing, s.err)
@@ -75,18 +75,6 @@ func (c *Client) Plan(ctx context.Context, r *pluginv1.PlanRequest, onLog func(*
 			}
 		}
 	}
-}
-
-// withID is r with another id, without copying what is in it.
-func withID(r *pluginv1.PlanRequest, id uint64) *pluginv1.PlanRequest {
-	out := &pluginv1.PlanRequest{}
-	to := out.ProtoReflect()
-	r.ProtoReflect().Range(func(f protoreflect.FieldDescriptor, v protoreflect.Value) bool {
-		to.Set(f, v)
-		return true
-	})
-	out.Id = id
-	return out
 }
 
 // join makes a caller on the open stream, or on a new one.
