@@ -314,19 +314,14 @@ func (r *run) decode(in *instance) (cty.Value, hcl.Diagnostics) {
 
 // markSensitive marks the arguments that the schema calls sensitive.
 func markSensitive(v cty.Value, s *eval.Schema) cty.Value {
-	attrs := map[string]cty.Value(nil)
-	for name, a := range s.Attributes {
-		if a.Sensitive {
-			if attrs == nil {
-				attrs = v.AsValueMap()
-			}
-			if x := attrs[name]; !x.IsKnown() || !x.IsNull() {
-				attrs[name] = x.Mark(eval.Sensitive)
-			}
-		}
-	}
-	if attrs == nil {
+	if len(s.Sensitive()) == 0 {
 		return v
+	}
+	attrs := v.AsValueMap()
+	for _, name := range s.Sensitive() {
+		if x := attrs[name]; !x.IsKnown() || !x.IsNull() {
+			attrs[name] = x.Mark(eval.Sensitive)
+		}
 	}
 	return cty.ObjectVal(attrs)
 }
@@ -531,7 +526,7 @@ func (n *node) over() (addr.Node, bool) {
 
 // dependencies finds the instances that needs mean for one who has this each, each once, in the order of the references.
 func (r *run) dependencies(n *node, needs []eval.Need, each eval.Each) ([]addr.Instance, hcl.Diagnostics) {
-	d := &dependencies{run: r, seen: map[addr.Instance]bool{}}
+	d := &dependencies{run: r}
 	for _, need := range needs {
 		d.add(n, need, each)
 	}
@@ -540,16 +535,31 @@ func (r *run) dependencies(n *node, needs []eval.Need, each eval.Each) ([]addr.I
 
 type dependencies struct {
 	*run
-	seen  map[addr.Instance]bool
 	list  []addr.Instance
+	seen  map[addr.Instance]bool // of a long list
 	diags hcl.Diagnostics
 }
 
 func (d *dependencies) one(i addr.Instance) {
-	if !d.seen[i] {
+	const long = 8
+	switch {
+	case len(d.list) < long:
+		if slices.Contains(d.list, i) {
+			return
+		}
+	case d.seen == nil:
+		d.seen = make(map[addr.Instance]bool, 2*long)
+		for _, had := range d.list {
+			d.seen[had] = true
+		}
+		fallthrough
+	default:
+		if d.seen[i] {
+			return
+		}
 		d.seen[i] = true
-		d.list = append(d.list, i)
 	}
+	d.list = append(d.list, i)
 }
 
 func (d *dependencies) add(n *node, need eval.Need, each eval.Each) {

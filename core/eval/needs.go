@@ -10,7 +10,7 @@ import (
 // Need is a block that something refers to, directly or through locals, variables and outputs of modules.
 type Need struct {
 	Node  addr.Node // with its module
-	Ref   Ref       // the reference in which the block is named
+	Ref   *Ref      // the reference in which the block is named; nil with All
 	Scope *Scope    // of that reference
 	// Own says that the reference is one of the asker's: its key may use the asker's each. Others use Each.
 	Own  bool
@@ -60,7 +60,8 @@ func (w *needWalker) first(s *Scope, kind byte, name string) bool {
 }
 
 func (w *needWalker) walk(s *Scope, refs []Ref, own bool, each Each) {
-	for _, r := range refs {
+	for i := range refs {
+		r := &refs[i]
 		switch {
 		case r.Node.Kind != "":
 			w.needs = append(w.needs, Need{Node: r.Node.In(s.Path), Ref: r, Scope: s, Own: own, Each: each})
@@ -73,7 +74,7 @@ func (w *needWalker) walk(s *Scope, refs []Ref, own bool, each Each) {
 			}
 			w.walk(s.Parent, s.namedRefs(valueKey{'v', r.Var}), false, s.Each)
 		case r.Call != "":
-			w.call(s, r, own, each)
+			w.call(s, *r, own, each)
 		}
 	}
 }
@@ -199,7 +200,7 @@ func (n Need) KeyOf(asker Each) (addr.Key, bool) {
 		return addr.Key{}, false
 	}
 	if n.Own {
-		return n.Scope.Key(n.Ref, asker)
+		return n.Scope.Key(*n.Ref, asker)
 	}
-	return n.Scope.Key(n.Ref, n.Each)
+	return n.Scope.Key(*n.Ref, n.Each)
 }

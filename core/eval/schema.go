@@ -24,6 +24,7 @@ type Schema struct {
 	Blocks     map[string]*Nested
 	names      []string // of Attributes, sorted
 	required   []string // of Attributes
+	sensitive  []string // of Attributes
 	body       *hcl.BodySchema
 	blocks     []string // names of Blocks, sorted
 	typ        cty.Type
@@ -71,6 +72,9 @@ func CompileSchema(b *pluginv1.Block, kind ...*Attribute) (*Schema, error) {
 		if a.Required {
 			s.required = append(s.required, name)
 		}
+		if a.Sensitive {
+			s.sensitive = append(s.sensitive, name)
+		}
 		s.body.Attributes = append(s.body.Attributes, hcl.AttributeSchema{Name: name, Required: a.Required})
 		types[name] = a.Type.WithoutOptionalAttributesDeep()
 	}
@@ -99,6 +103,9 @@ func CompileSchema(b *pluginv1.Block, kind ...*Attribute) (*Schema, error) {
 
 // Type is the type of the values that Decode makes.
 func (s *Schema) Type() cty.Type { return s.typ }
+
+// Sensitive returns the names of the attributes that are sensitive.
+func (s *Schema) Sensitive() []string { return s.sensitive }
 
 // Has tells whether there is an attribute or nested block of that name.
 func (s *Schema) Has(name string) bool { return s.Attributes[name] != nil || s.Blocks[name] != nil }
