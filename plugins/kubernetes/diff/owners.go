@@ -26,8 +26,36 @@ func ByHand(entry metav1.ManagedFieldsEntry) bool {
 	return entry.Subresource == "" && slices.Contains(handTools, entry.Manager)
 }
 
-// HandTools lists the managers that ByHand knows.
-func HandTools() []string { return slices.Clone(handTools) }
+// TakenOver are the managed fields of the live object as they are when davit has taken over what people's tools
+// manage; nil when they manage nothing.
+func TakenOver(live *unstructured.Unstructured) ([]metav1.ManagedFieldsEntry, error) {
+	var others, taken []metav1.ManagedFieldsEntry
+	for _, entry := range live.GetManagedFields() {
+		switch {
+		case ByHand(entry):
+			taken = append(taken, entry)
+		case entry.Manager == Manager && entry.Operation == metav1.ManagedFieldsOperationApply:
+			taken = slices.Insert(taken, 0, entry) // its version and time count
+		default:
+			others = append(others, entry)
+		}
+	}
+	if !slices.ContainsFunc(taken, ByHand) {
+		return nil, nil
+	}
+	own := taken[0]
+	fields := fieldpath.NewSet()
+	for _, entry := range taken {
+		fields = fields.Union(setOf(entry))
+	}
+	raw, err := fields.ToJSON()
+	if err != nil {
+		return nil, err
+	}
+	own.Manager, own.Operation, own.FieldsV1 = Manager, metav1.ManagedFieldsOperationApply, &metav1.FieldsV1{}
+	own.FieldsV1.SetRawBytes(raw)
+	return append(others, own), nil
+}
 
 // Owners names the managers other than davit that own changed fields in the live object, in the order of their names.
 func Owners(live *unstructured.Unstructured, changes []Change) []string {
