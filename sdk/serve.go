@@ -30,7 +30,7 @@ func Serve(p *Plugin) {
 		fmt.Fprintf(os.Stderr, "This is the davit plugin %s %s. davit starts it by itself; name it in required_plugins.\n", p.name, p.version)
 		os.Exit(1)
 	}
-	trim.Startup()
+	trim.Soon()
 	goplugin.Serve(p.serveConfig())
 }
 

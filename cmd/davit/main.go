@@ -4,16 +4,15 @@ package main
 import (
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"syscall"
 
+	_ "github.com/davit-sh/davit/cmd/davit/internal/firstgc"
 	"github.com/davit-sh/davit/plugins/buildx"
 	"github.com/davit-sh/davit/plugins/git"
 	"github.com/davit-sh/davit/plugins/kubernetes"
 	"github.com/davit-sh/davit/plugins/oci"
 	"github.com/davit-sh/davit/plugins/registry"
 	"github.com/davit-sh/davit/sdk"
-	"github.com/davit-sh/davit/sdk/trim"
 )
 
 // version is set when a release is built.
@@ -29,10 +28,6 @@ var builtins = map[string]func(version string) *sdk.Plugin{
 }
 
 func main() {
-	trim.Startup()
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(60) // for machines as small as a Raspberry Pi: a little more time, a good deal less memory
-	}
 	signal.Ignore(syscall.SIGXFSZ) // a file that may not grow (ulimit -f) is an error then, like a full disk
 	stop := profile()
 	code := run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)

@@ -9,6 +9,7 @@ import (
 	"github.com/davit-sh/davit/core/diag"
 	"github.com/davit-sh/davit/core/pluginhost"
 	"github.com/davit-sh/davit/sdk"
+	"github.com/davit-sh/davit/sdk/trim"
 )
 
 func (a *app) pluginCmd() *cobra.Command {
@@ -26,7 +27,10 @@ func (a *app) pluginCmd() *cobra.Command {
 	})
 	cmd.AddCommand(&cobra.Command{
 		Use: "guard", Short: "End the plugins' children when davit is killed; davit starts it by itself", Args: cobra.NoArgs, Hidden: true,
-		Run: func(*cobra.Command, []string) { pluginhost.Guard(os.Stdin) },
+		Run: func(*cobra.Command, []string) {
+			trim.Soon()
+			pluginhost.Guard(os.Stdin)
+		},
 	})
 	cmd.AddCommand(a.pluginTestCmd(), a.pluginRunCmd(), a.pluginNewCmd(), a.pluginPushCmd(), a.pluginMirrorCmd())
 	return cmd

@@ -23,6 +23,7 @@ import (
 	"github.com/davit-sh/davit/core/event"
 	"github.com/davit-sh/davit/core/plan"
 	"github.com/davit-sh/davit/core/pluginhost"
+	"github.com/davit-sh/davit/sdk/trim"
 	"github.com/davit-sh/davit/state"
 	"github.com/davit-sh/davit/state/key"
 )
@@ -128,6 +129,7 @@ func (s *session) close() {
 
 // open reads the stack and makes its plugins ready to start.
 func (a *app) open(ctx context.Context, f *stackFlags, emit event.Sink) (*session, error) {
+	trim.Startup()
 	dir, err := os.Getwd()
 	if err != nil {
 		return nil, err

@@ -14,6 +14,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/hashicorp/go-version"
 )
@@ -60,9 +61,10 @@ func refuse(hint, format string, args ...any) error {
 	return &refusal{problem: fmt.Sprintf(format, args...), hint: hint}
 }
 
+// Long repetitions take long to compile: not before they are asked for.
 var (
-	reDigest = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
-	rePlain  = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$`)
+	reDigest = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^sha256:[0-9a-f]{64}$`) })
+	rePlain  = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$`) })
 )
 
 // Check tells what is wrong with an entry that a person, or somebody else, has changed.
@@ -73,17 +75,17 @@ func (l Locked) Check() error {
 	if l.SHA256 == "" && l.Digest == "" {
 		return refuse("Remove the block and run davit init.", "the lock file's plugin %q has neither sha256 nor digest", l.Name)
 	}
-	if l.SHA256 != "" && !reDigest.MatchString("sha256:"+l.SHA256) {
+	if l.SHA256 != "" && !reDigest().MatchString("sha256:"+l.SHA256) {
 		return wrong("sha256", l.SHA256)
 	}
-	if l.Digest != "" && !reDigest.MatchString(l.Digest) {
+	if l.Digest != "" && !reDigest().MatchString(l.Digest) {
 		return wrong("digest", l.Digest)
 	}
 	for p, sum := range l.Platforms {
 		if _, err := ParsePlatform(p); err != nil {
 			return wrong("platform", p)
 		}
-		if !reDigest.MatchString(sum) {
+		if !reDigest().MatchString(sum) {
 			return wrong("checksum of "+p, sum)
 		}
 	}

@@ -83,7 +83,7 @@ func (i *Installer) find(ctx context.Context, r Requirement, t target, was *Lock
 		return nil, nil, i.gone(ctx, t, err)
 	}
 	digest := digestOf(from.Index())
-	if reDigest.MatchString(t.reference) && digest != t.reference {
+	if reDigest().MatchString(t.reference) && digest != t.reference {
 		return nil, nil, tampered("its index", digest, t.reference)
 	}
 	// What the index claims is compared before its signature, as a version that is too low is refused with any.

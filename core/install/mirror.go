@@ -50,7 +50,7 @@ func (m Mirror) Tags(_ context.Context, repo name.Repository) ([]string, error) 
 	}
 	var tags []string
 	for _, e := range entries {
-		if e.IsDir() && rePlain.MatchString(e.Name()) {
+		if e.IsDir() && rePlain().MatchString(e.Name()) {
 			tags = append(tags, e.Name())
 		}
 	}
@@ -60,7 +60,7 @@ func (m Mirror) Tags(_ context.Context, repo name.Repository) ([]string, error) 
 // Open implements Origin.
 func (m Mirror) Open(ctx context.Context, repo name.Repository, reference string) (Copy, error) {
 	versions := []string{reference}
-	if reDigest.MatchString(reference) {
+	if reDigest().MatchString(reference) {
 		var err error
 		if versions, err = m.Tags(ctx, repo); err != nil {
 			return nil, err
@@ -84,7 +84,7 @@ func (m Mirror) Open(ctx context.Context, repo name.Repository, reference string
 }
 
 func describe(repo name.Repository, reference string) string {
-	if reDigest.MatchString(reference) {
+	if reDigest().MatchString(reference) {
 		return repo.Name() + "@" + reference
 	}
 	return repo.Name() + ":" + reference

@@ -142,7 +142,7 @@ func (p Publication) describe(ctx context.Context, tag string, out *Pushed) erro
 		return err
 	}
 	said := out.Description.Version
-	if _, err := version.NewVersion(said); err != nil || !rePlain.MatchString(said) {
+	if _, err := version.NewVersion(said); err != nil || !rePlain().MatchString(said) {
 		return refuse("Give it one like 1.2.0 where it is made: sdk.New(name, version, ...).", "the plugin says that its version is %q, which is no version", said)
 	}
 	if reVersion.MatchString(tag) && sameVersion(tag, said) {

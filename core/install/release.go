@@ -102,7 +102,7 @@ func (r *Release) readManifests(ctx context.Context, from Copy) error {
 func claims(annotations map[string]string) (Description, error) {
 	d := Description{Name: annotations[annotationName], Version: annotations[annotationVersion], Types: strings.Fields(annotations[annotationTypes])}
 	for _, text := range append([]string{d.Name, d.Version}, d.Types...) {
-		if text != "" && !rePlain.MatchString(text) {
+		if text != "" && !rePlain().MatchString(text) {
 			return d, refuse("It was not pushed by davit plugin push; do not use it before you know by whom.", "its index has an annotation that cannot be: %q", shown(text))
 		}
 	}
@@ -122,11 +122,11 @@ func readManifest(ctx context.Context, from Copy, platform string, d v1.Descript
 		return Executable{}, refuse("Plugins are published by davit plugin push.", "it is not a plugin: its manifest %s is not of one executable", d.Digest)
 	}
 	layer := m.Layers[0]
-	if title := layer.Annotations[annotationTitle]; title != "" && !rePlain.MatchString(title) {
+	if title := layer.Annotations[annotationTitle]; title != "" && !rePlain().MatchString(title) {
 		return Executable{}, refuse("It was not pushed by davit plugin push; do not use it before you know by whom.", "its executable is called %q, which is no plain name of a file", shown(title))
 	}
 	e := Executable{Digest: layer.Digest.String(), Size: layer.Size, manifest: raw}
-	if !reDigest.MatchString(e.Digest) || e.Size < 1 || e.Size > maxExecutable {
+	if !reDigest().MatchString(e.Digest) || e.Size < 1 || e.Size > maxExecutable {
 		return Executable{}, refuse("", "its executable has %d bytes and the digest %q: that cannot be", e.Size, shown(e.Digest))
 	}
 	return e, nil

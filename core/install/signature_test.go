@@ -111,7 +111,7 @@ i9qg0TVP2pM6ivwZzM4IYVTcBg8Pv1IYwvGqhlrvSOOz1Oqi0JxtVXUCAwEAAQ==
 			t.Errorf("%v, want %q", err, want)
 		}
 	}
-	if k, err := ParseKey("\n" + good + "\n"); err != nil || !reDigest.MatchString(k.Fingerprint) {
+	if k, err := ParseKey("\n" + good + "\n"); err != nil || !reDigest().MatchString(k.Fingerprint) {
 		t.Errorf("%v %v", k, err)
 	}
 }

@@ -42,7 +42,7 @@ func ParseSource(source string) (Source, error) {
 	var s Source
 	where, digest, pinned := strings.Cut(rest, "@")
 	if pinned {
-		if !reDigest.MatchString(digest) {
+		if !reDigest().MatchString(digest) {
 			// Not echoed: it may be user:password@host.
 			return s, refuse("A digest is sha256: and 64 hexadecimal digits. A login belongs into the docker configuration: docker login.",
 				"what stands after @ in a plugin's source is no digest")

@@ -6,6 +6,7 @@ import (
 	"net"
 	"regexp"
 	"strings"
+	"sync"
 
 	"github.com/davit-sh/davit/sdk"
 	"github.com/google/go-containerregistry/pkg/name"
@@ -25,10 +26,11 @@ const (
 	keyTagDigits = 40
 )
 
+// Long repetitions take long to compile: not before they are asked for.
 var (
-	reKeyTag = regexp.MustCompile(`^davit-[0-9a-f]{40}$`)
+	reKeyTag = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^davit-[0-9a-f]{40}$`) })
 	// The grammar of the OCI distribution specification.
-	reTag = regexp.MustCompile(`^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$`)
+	reTag = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$`) })
 )
 
 // Repository parses a repository's name. Plain HTTP is used for loopback hosts, and for others only if insecure is set.
@@ -89,7 +91,7 @@ func repositoryError(detail string, err error) *sdk.Error {
 
 // CheckTag tells whether a tag is written as a registry takes it.
 func CheckTag(tag string) error {
-	if reTag.MatchString(tag) {
+	if reTag().MatchString(tag) {
 		return nil
 	}
 	return &sdk.Error{
@@ -106,7 +108,7 @@ func KeyTag(key string) string {
 }
 
 // IsKeyTag tells whether a tag is davit's own and hidden from images' tag lists.
-func IsKeyTag(tag string) bool { return reKeyTag.MatchString(tag) }
+func IsKeyTag(tag string) bool { return reKeyTag().MatchString(tag) }
 
 // isLoopback tells whether a host, with or without a port, is this machine.
 func isLoopback(host string) bool {

@@ -165,7 +165,7 @@ func readPage(body io.Reader) ([]string, error) {
 		}
 	}
 	for _, t := range tags {
-		if !reTag.MatchString(t) {
+		if !reTag().MatchString(t) {
 			return nil, broken("the list of tags holds " + quote(t) + ", which is not a tag")
 		}
 	}

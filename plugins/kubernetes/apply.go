@@ -8,9 +8,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/fluxcd/pkg/ssa"
 	"golang.org/x/sync/errgroup"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/davit-sh/davit/plugins/kubernetes/cluster"
@@ -290,21 +288,14 @@ func (w *applying) takeOver(ctx context.Context, live *unstructured.Unstructured
 
 // takeOverPatch is nil when nobody's tools manage fields of the object.
 func takeOverPatch(live *unstructured.Unstructured) ([]byte, error) {
-	var managers []ssa.FieldManager
-	for _, name := range diff.HandTools() {
-		managers = append(managers,
-			ssa.FieldManager{Name: name, ExactMatch: true, OperationType: metav1.ManagedFieldsOperationUpdate},
-			ssa.FieldManager{Name: name, ExactMatch: true, OperationType: metav1.ManagedFieldsOperationApply})
-	}
-	patches, err := ssa.PatchReplaceFieldsManagers(live, managers, diff.Manager)
-	if err != nil || len(patches) == 0 {
+	entries, err := diff.TakenOver(live)
+	if err != nil || entries == nil {
 		return nil, err
 	}
-	guarded := []any{map[string]any{"op": "test", "path": "/metadata/resourceVersion", "value": live.GetResourceVersion()}}
-	for _, p := range patches {
-		guarded = append(guarded, p)
-	}
-	return json.Marshal(guarded)
+	return json.Marshal([]any{
+		map[string]any{"op": "test", "path": "/metadata/resourceVersion", "value": live.GetResourceVersion()},
+		map[string]any{"op": "replace", "path": "/metadata/managedFields", "value": entries},
+	})
 }
 
 // apply applies an object, again while the cluster is not ready for it, and makes it anew where that is allowed and needed.

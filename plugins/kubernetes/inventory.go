@@ -4,10 +4,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 
-	"github.com/fluxcd/pkg/ssa"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/kustomize/kyaml/resid"
 
 	"github.com/davit-sh/davit/plugins/kubernetes/cluster"
 )
@@ -112,19 +113,21 @@ func later(a, b schema.GroupKind) int {
 	if ra, rb := stage(a), stage(b); ra != rb {
 		return ra - rb
 	}
-	switch {
-	case ssa.IsLessThan(a, b):
+	if (resid.Gvk{Group: a.Group, Kind: a.Kind}).IsLessThan(resid.Gvk{Group: b.Group, Kind: b.Kind}) {
 		return -1
-	default:
-		return 1
-	}
-}
-
-// stage is 0 for what others need to exist, 1 for the rest.
-func stage(gk schema.GroupKind) int {
-	switch gk.String() {
-	case "Namespace", "CustomResourceDefinition.apiextensions.k8s.io":
-		return 0
 	}
 	return 1
+}
+
+// stage is lower for what others need to exist; Kustomize's order, within a stage, has not heard of all classes.
+func stage(gk schema.GroupKind) int {
+	switch {
+	case gk.String() == "CustomResourceDefinition.apiextensions.k8s.io":
+		return 0
+	case gk.String() == "Namespace":
+		return 1
+	case !custom(gk.Group) && strings.HasSuffix(gk.Kind, "Class"):
+		return 2
+	}
+	return 3
 }

@@ -63,14 +63,14 @@ func TestOrderOfKinds(t *testing.T) {
 	kinds := []schema.GroupKind{
 		{Group: "acme.io", Kind: "Zone"}, {Group: "apps", Kind: "Deployment"}, {Kind: "Service"}, {Kind: "Secret"}, {Kind: "Namespace"},
 		{Group: "apiextensions.k8s.io", Kind: "CustomResourceDefinition"}, {Group: "rbac.authorization.k8s.io", Kind: "ClusterRole"},
-		{Group: "admissionregistration.k8s.io", Kind: "ValidatingWebhookConfiguration"},
+		{Group: "admissionregistration.k8s.io", Kind: "ValidatingWebhookConfiguration"}, {Group: "node.k8s.io", Kind: "RuntimeClass"}, {Group: "acme.io", Kind: "ZoneClass"},
 	}
 	slices.SortFunc(kinds, later)
 	var names []string
 	for _, k := range kinds {
 		names = append(names, k.Kind)
 	}
-	want := "CustomResourceDefinition Namespace ClusterRole Secret Service Deployment Zone ValidatingWebhookConfiguration"
+	want := "CustomResourceDefinition Namespace RuntimeClass ClusterRole Secret Service Deployment Zone ZoneClass ValidatingWebhookConfiguration"
 	if got := strings.Join(names, " "); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}

@@ -268,3 +268,47 @@ func TestOwnFields(t *testing.T) {
 		t.Errorf("davit's own fields: %s", own)
 	}
 }
+
+func TestTakenOver(t *testing.T) {
+	const (
+		own    = "{manager: davit, operation: Apply, apiVersion: v1, fieldsType: FieldsV1, fieldsV1: {\"f:data\": {\"f:a\": {}}}}"
+		edit   = "{manager: kubectl-edit, operation: Update, apiVersion: v1, fieldsType: FieldsV1, fieldsV1: {\"f:data\": {\"f:b\": {}}}}"
+		apply  = "{manager: kubectl, operation: Apply, apiVersion: v1, fieldsType: FieldsV1, fieldsV1: {\"f:data\": {\"f:c\": {}}}}"
+		status = "{manager: kubectl-edit, operation: Update, subresource: status, apiVersion: v1, fieldsType: FieldsV1, fieldsV1: {\"f:status\": {}}}"
+		other  = "{manager: operator, operation: Update, apiVersion: v1, fieldsType: FieldsV1, fieldsV1: {\"f:data\": {\"f:d\": {}}}}"
+		broken = "{manager: kubectl, operation: Update, apiVersion: v1, fieldsType: FieldsV1, fieldsV1: {\"what\": {}}}"
+	)
+	tests := map[string]struct {
+		entries []string
+		want    []string // "manager operation fields"; none: there is nothing to take over
+	}{
+		"nobody but davit": {[]string{own, other, status}, nil},
+		"nobody at all":    {nil, nil},
+		"two tools, in either way": {[]string{edit, own, other, apply},
+			[]string{`operator Update {"f:data":{"f:d":{}}}`, `davit Apply {"f:data":{"f:a":{},"f:b":{},"f:c":{}}}`}},
+		"davit has none yet":                {[]string{apply, other}, []string{`operator Update {"f:data":{"f:d":{}}}`, `davit Apply {"f:data":{"f:c":{}}}`}},
+		"what a tool wrote into the status": {[]string{status, edit, own}, []string{`kubectl-edit Update {"f:status":{}}`, `davit Apply {"f:data":{"f:a":{},"f:b":{}}}`}},
+	}
+	read := func(t *testing.T, entries []string) *unstructured.Unstructured {
+		t.Helper()
+		return &unstructured.Unstructured{Object: object(t, "metadata: {managedFields: ["+strings.Join(entries, ", ")+"]}")}
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			entries, err := diff.TakenOver(read(t, test.entries))
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got []string
+			for _, e := range entries {
+				got = append(got, fmt.Sprintf("%s %s %s", e.Manager, e.Operation, strings.TrimSpace(e.FieldsV1.GetRawString())))
+			}
+			if !slices.Equal(got, test.want) {
+				t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(test.want, "\n"))
+			}
+		})
+	}
+	if _, err := diff.TakenOver(read(t, []string{own, broken})); err == nil || !strings.Contains(err.Error(), "kubectl") {
+		t.Errorf("fields that cannot be read: %v", err)
+	}
+}

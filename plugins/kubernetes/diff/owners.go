@@ -2,6 +2,7 @@ package diff
 
 import (
 	"bytes"
+	"fmt"
 	"slices"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -26,8 +27,39 @@ func ByHand(entry metav1.ManagedFieldsEntry) bool {
 	return entry.Subresource == "" && slices.Contains(handTools, entry.Manager)
 }
 
-// HandTools lists the managers that ByHand knows.
-func HandTools() []string { return slices.Clone(handTools) }
+// TakenOver are the managed fields of the live object as they are when davit has taken over what people's tools
+// manage, nil when they manage nothing.
+func TakenOver(live *unstructured.Unstructured) ([]metav1.ManagedFieldsEntry, error) {
+	var kept, taken []metav1.ManagedFieldsEntry
+	for _, entry := range live.GetManagedFields() {
+		switch {
+		case entry.Manager == Manager && entry.Operation == metav1.ManagedFieldsOperationApply && entry.Subresource == "":
+			taken = slices.Insert(taken, 0, entry) // what it says besides its fields is what counts
+		case ByHand(entry):
+			taken = append(taken, entry)
+		default:
+			kept = append(kept, entry)
+		}
+	}
+	if !slices.ContainsFunc(taken, ByHand) {
+		return nil, nil
+	}
+	fields := fieldpath.NewSet()
+	for _, entry := range taken {
+		set, err := parse(entry)
+		if err != nil {
+			return nil, err
+		}
+		fields = fields.Union(set)
+	}
+	text, err := fields.ToJSON()
+	if err != nil {
+		return nil, err
+	}
+	own := taken[0]
+	own.Manager, own.Operation, own.FieldsV1 = Manager, metav1.ManagedFieldsOperationApply, metav1.NewFieldsV1(string(text))
+	return append(kept, own), nil
+}
 
 // Owners names the managers other than davit that own changed fields in the live object, in the order of their names.
 func Owners(live *unstructured.Unstructured, changes []Change) []string {
@@ -97,14 +129,24 @@ func WithoutHandMade(live, after, fresh *unstructured.Unstructured) *unstructure
 	return result
 }
 
+// setOf are the fields of an entry, none if they cannot be read.
 func setOf(entry metav1.ManagedFieldsEntry) *fieldpath.Set {
-	set := fieldpath.NewSet()
-	if entry.FieldsV1 != nil {
-		if err := set.FromJSON(entry.FieldsV1.GetRawReader()); err != nil {
-			return fieldpath.NewSet()
-		}
+	set, err := parse(entry)
+	if err != nil {
+		return fieldpath.NewSet()
 	}
 	return set
+}
+
+func parse(entry metav1.ManagedFieldsEntry) (*fieldpath.Set, error) {
+	set := fieldpath.NewSet()
+	if entry.FieldsV1 == nil {
+		return set, nil
+	}
+	if err := set.FromJSON(entry.FieldsV1.GetRawReader()); err != nil {
+		return nil, fmt.Errorf("the fields that %s manages: %w", entry.Manager, err)
+	}
+	return set, nil
 }
 
 func ownedBelow(set *fieldpath.Set, path fieldpath.Path) bool {

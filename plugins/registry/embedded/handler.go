@@ -11,16 +11,18 @@ import (
 	"sort"
 	"strconv"
 	"strings"
+	"sync"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
 
 const maxManifest = 4 << 20 // bytes, as the OCI distribution specification asks for at least
 
-// The grammar of the OCI distribution specification: names cannot leave the registry's folder.
+// The grammar of the OCI distribution specification: names cannot leave the registry's folder. The long
+// repetition takes long to compile: not before it is asked for.
 var (
 	reRepository = regexp.MustCompile(`^[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*$`)
-	reTag        = regexp.MustCompile(`^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$`)
+	reTag        = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$`) })
 )
 
 // handler answers for manifests, tags and the catalog and leaves blobs to inner.
@@ -74,7 +76,7 @@ func split(path string) (repository, what string) {
 }
 
 func (h *handler) manifest(w http.ResponseWriter, r *http.Request, repository, reference string) {
-	if !reTag.MatchString(reference) && !isDigest(reference) {
+	if !reTag().MatchString(reference) && !isDigest(reference) {
 		refuse(w, http.StatusBadRequest, "TAG_INVALID", "neither a tag nor a digest")
 		return
 	}

@@ -189,7 +189,7 @@ func (s *store) tagsLocked(repository string) ([]string, error) {
 		return nil, fmt.Errorf("reading the registry's folder: %w", err)
 	}
 	for _, f := range files {
-		if tag := tagOf(f.Name()); reTag.MatchString(tag) {
+		if tag := tagOf(f.Name()); reTag().MatchString(tag) {
 			tags = append(tags, tag)
 		}
 	}
