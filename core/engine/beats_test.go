@@ -17,6 +17,7 @@ func TestBeats(t *testing.T) {
 		var told []string
 		b := &beats{emit: func(ev event.Event) { told = append(told, fmt.Sprint(ev.Type, " ", ev.Address, " ", ev.ElapsedMS/1000)) }}
 		ctx, cancel := context.WithCancelCause(t.Context())
+		defer cancel(nil)
 		started := time.Now()
 		for _, address := range []string{"a", "b"} {
 			giveUp := cancel
