@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/hashicorp/hcl/v2"
@@ -17,7 +16,6 @@ import (
 
 	"github.com/davit-sh/davit/core/addr"
 	"github.com/davit-sh/davit/core/config"
-	"github.com/davit-sh/davit/core/diag"
 	"github.com/davit-sh/davit/core/engine"
 	"github.com/davit-sh/davit/core/eval"
 	"github.com/davit-sh/davit/core/event"
@@ -33,6 +31,7 @@ type stackFlags struct {
 	lockTimeout    time.Duration
 	parallel       int
 	guard          bool
+	reviewed       *plan.Plan // a saved plan that is carried out: it has the values of variables
 }
 
 func (f *stackFlags) addLockTimeout(cmd *cobra.Command) {
@@ -148,7 +147,12 @@ func (a *app) open(ctx context.Context, f *stackFlags, emit event.Sink) (*sessio
 	if d := checkVersion(stack); d != nil {
 		return nil, a.show(stack, hcl.Diagnostics{d})
 	}
-	given, more := givenVariables(f)
+	if f.reviewed != nil {
+		if err := engine.FitsFiles(f.reviewed, stack); err != nil {
+			return nil, err
+		}
+	}
+	given, more := givenVariables(stack, f)
 	diags = append(diags, more...)
 	values, more := eval.Variables(stack.Module, given)
 	diags = append(diags, more...)
@@ -341,36 +345,4 @@ func whoami() string {
 		name = u.Username
 	}
 	return name + "@" + host
-}
-
-// givenVariables reads values of variables from the environment, files and flags; later ones win.
-func givenVariables(f *stackFlags) ([]eval.Given, hcl.Diagnostics) {
-	var list []eval.Given
-	var diags hcl.Diagnostics
-	for _, e := range os.Environ() {
-		name, value, _ := strings.Cut(e, "=")
-		if v, ok := strings.CutPrefix(name, "DAVIT_VAR_"); ok {
-			list = append(list, eval.Given{Name: v, Text: &value, From: name, Stray: true})
-		}
-	}
-	files, _ := filepath.Glob("*.auto.hclvars")
-	slices.Sort(files)
-	for _, file := range append(files, f.varFiles...) {
-		src, err := os.ReadFile(file)
-		if err != nil {
-			diags = append(diags, diag.Plain("A file with variables cannot be read", err.Error()))
-			continue
-		}
-		given, more := eval.ReadVarFile(file, src)
-		list, diags = append(list, given...), append(diags, more...)
-	}
-	for _, v := range f.vars {
-		name, value, ok := strings.Cut(v, "=")
-		if !ok {
-			diags = append(diags, diag.Plain("Not a variable", "-var wants name=value."))
-			continue
-		}
-		list = append(list, eval.Given{Name: name, Text: &value, From: "-var"})
-	}
-	return list, diags
 }

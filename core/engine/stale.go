@@ -1,0 +1,123 @@
+package engine
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/zclconf/go-cty/cty"
+	ctyjson "github.com/zclconf/go-cty/cty/json"
+
+	"github.com/davit-sh/davit/core/config"
+	"github.com/davit-sh/davit/core/diag"
+	"github.com/davit-sh/davit/core/eval"
+	"github.com/davit-sh/davit/core/plan"
+	"github.com/davit-sh/davit/state"
+	"github.com/davit-sh/davit/state/key"
+)
+
+// StaleError says that a plan does not fit what is there now.
+type StaleError struct{ What string }
+
+func (e *StaleError) Error() string {
+	return "the plan is stale: " + e.What + ". Plan again, and review the new plan"
+}
+
+// fits refuses a plan that was made for another state, stack or davit, and a reviewed one that was made with other variables.
+// What cannot be told is a warning.
+func (e *Engine) fits(p *plan.Plan, s *state.Snapshot, reviewed bool) hcl.Diagnostics {
+	err := fitsState(p, s)
+	if err == nil {
+		err = FitsFiles(p, e.Stack)
+	}
+	if err == nil && p.Davit != e.Version {
+		err = &StaleError{What: fmt.Sprintf("it was made by davit %s, and this is davit %s", p.Davit, e.Version)}
+	}
+	if err != nil {
+		return hcl.Diagnostics{diag.Plain("The plan cannot be applied", err.Error())}
+	}
+	if !reviewed {
+		return nil // it was made a moment ago, with the same ones
+	}
+	return e.fitsVariables(p)
+}
+
+func fitsState(p *plan.Plan, s *state.Snapshot) error {
+	switch {
+	case p.State.Lineage != s.Lineage && p.State.Serial > 0:
+		return &StaleError{What: "it was made against another state"}
+	case p.State.Serial != s.Serial:
+		return &StaleError{What: fmt.Sprintf("the state has moved on from serial %d to %d since it was made", p.State.Serial, s.Serial)}
+	}
+	return nil
+}
+
+// FitsFiles refuses a plan that was made of other files: the error is a *StaleError.
+func FitsFiles(p *plan.Plan, s *config.Stack) error {
+	if p.Config == s.Digest {
+		return nil
+	}
+	return &StaleError{What: "the stack's files have changed since it was made"}
+}
+
+// variables are the values of variables as a plan has them, and fingerprints of those that are sensitive.
+func (e *Engine) variables() (values map[string]json.RawMessage, secrets map[string]string) {
+	values, secrets = map[string]json.RawMessage{}, map[string]string{}
+	for name, v := range e.Variables {
+		switch {
+		case !v.IsWhollyKnown():
+		case v.ContainsMarked():
+			secrets[name] = e.secretVariable(name, v)
+		default:
+			if b, err := ctyjson.Marshal(v, v.Type()); err == nil {
+				values[name] = b
+			}
+		}
+	}
+	return values, secrets
+}
+
+// secretVariable is the keyed fingerprint of a sensitive variable, "" if there is no key.
+func (e *Engine) secretVariable(name string, v cty.Value) string {
+	if e.Fingerprint == nil {
+		return ""
+	}
+	plain, _ := v.UnmarkDeep()
+	encoded, err := eval.EncodeValue(plain)
+	if err != nil {
+		return ""
+	}
+	return e.Fingerprint("var."+name, append(encoded.GetMsgpack(), encoded.GetJson()...))
+}
+
+// fitsVariables refuses a plan that was made with other values of variables.
+func (e *Engine) fitsVariables(p *plan.Plan) hcl.Diagnostics {
+	var diags hcl.Diagnostics
+	values, secrets := e.variables()
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		if was, there := p.Variables[name]; there && !bytes.Equal(compact(was), compact(values[name])) {
+			err := &StaleError{What: fmt.Sprintf("it was made with variable %q = %s, and it is %s now", name, was, values[name])}
+			diags = append(diags, diag.Plain("The plan cannot be applied", err.Error()))
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(secrets)) {
+		switch was := p.Secrets[name]; {
+		case !key.Same(was, secrets[name]):
+			diags = append(diags, cannotCompare(name))
+		case was != secrets[name]:
+			diags = append(diags, diag.Plain("The plan cannot be applied", fmt.Sprintf(
+				"Variable %q is sensitive, so that the plan does not hold its value, and the value that it has now is not the one that the plan was made with. Give that one again: with -var %s=..., in a *.auto.hclvars file, or in the environment as DAVIT_VAR_%s. Or plan again.", name, name, name)))
+		}
+	}
+	return diags
+}
+
+func cannotCompare(name string) *hcl.Diagnostic {
+	d := diag.Plain("A sensitive variable that cannot be compared", fmt.Sprintf(
+		"Whether variable %q is what the plan was made with cannot be told: there was another key then, or none. Give davit plan and davit apply the same one in %s.", name, key.Env))
+	d.Severity = hcl.DiagWarning
+	return d
+}
