@@ -174,7 +174,7 @@ func (a *app) open(ctx context.Context, f *stackFlags, emit event.Sink) (*sessio
 	}
 	s.engine = &engine.Engine{
 		Stack: stack, Variables: values, Types: types, Plugins: clients{s.host}, Version: version, Emit: emit, Parallel: f.parallel,
-		History: s.store.History, Fingerprint: key.Lazy(filepath.Join(stack.Dir, folder, "state.key")),
+		Checksums: checksums(stack, locked), History: s.store.History, Fingerprint: key.Lazy(filepath.Join(stack.Dir, folder, "state.key")),
 	}
 	return s, nil
 }
@@ -242,6 +242,24 @@ func newHost(stack *config.Stack, locked lockFile, guard bool) (*pluginhost.Host
 		options.Guard = pluginhost.Executable{Path: self, Args: []string{"plugin", "guard"}}
 	}
 	return pluginhost.New(options), nil
+}
+
+// checksums are what the lock file pins the stack's plugins by: those that are fetched by the digest for all platforms, so that a plan
+// may be applied on another one.
+func checksums(stack *config.Stack, locked lockFile) map[string]string {
+	out := map[string]string{}
+	started, _ := pluginhost.ParseReattach(os.Getenv(pluginhost.ReattachVariable)) // an error was told by newHost
+	for name := range stack.Settings.Plugins {
+		_, byPerson := started[name]
+		switch l := locked.plugin(name); {
+		case l == nil || byPerson:
+		case l.Digest != "":
+			out[name] = l.Digest
+		case l.SHA256 != "":
+			out[name] = "sha256:" + l.SHA256
+		}
+	}
+	return out
 }
 
 func absolute(dir, path string) string {

@@ -164,7 +164,7 @@ func (r *run) assemble() *plan.Plan {
 		plugins[d.Plugin] = true
 	}
 	for _, name := range slices.Sorted(maps.Keys(plugins)) {
-		p.Plugins = append(p.Plugins, plan.Plugin{Name: name, Version: r.Version})
+		p.Plugins = append(p.Plugins, r.plugin(name))
 	}
 	if r.opts.mode() == plan.ModeApply && !r.diags.HasErrors() {
 		if !r.opts.partial() {

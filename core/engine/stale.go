@@ -2,6 +2,7 @@ package engine
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -36,6 +37,9 @@ func (e *Engine) fits(p *plan.Plan, s *state.Snapshot, reviewed bool) hcl.Diagno
 	if err == nil && p.Davit != e.Version {
 		err = &StaleError{What: fmt.Sprintf("it was made by davit %s, and this is davit %s", p.Davit, e.Version)}
 	}
+	if err == nil {
+		err = e.fitsPlugins(p)
+	}
 	if err != nil {
 		return hcl.Diagnostics{diag.Plain("The plan cannot be applied", err.Error())}
 	}
@@ -61,6 +65,25 @@ func FitsFiles(p *plan.Plan, s *config.Stack) error {
 		return nil
 	}
 	return &StaleError{What: "the stack's files have changed since it was made"}
+}
+
+// plugin is a plugin as a plan names it.
+func (e *Engine) plugin(name string) plan.Plugin {
+	return plan.Plugin{Name: name, Version: e.Types.versions[name], Checksum: e.Checksums[name]}
+}
+
+// fitsPlugins refuses a plan that other plugins were asked for.
+func (e *Engine) fitsPlugins(p *plan.Plan) error {
+	for _, was := range p.Plugins {
+		is := e.plugin(was.Name)
+		switch {
+		case is.Version != was.Version:
+			return &StaleError{What: fmt.Sprintf("plugin %s was %s and is %s now", was.Name, cmp.Or(was.Version, "of no version"), cmp.Or(is.Version, "of no version"))}
+		case is.Checksum != was.Checksum && is.Checksum != "" && was.Checksum != "":
+			return &StaleError{What: fmt.Sprintf("plugin %s is another one of the same version %s now: it was %s and is %s", was.Name, is.Version, was.Checksum, is.Checksum)}
+		}
+	}
+	return nil
 }
 
 // variables are the values of variables as a plan has them, and fingerprints of those that are sensitive.

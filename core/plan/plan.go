@@ -60,9 +60,10 @@ type StateRef struct {
 
 // Plugin is a plugin that took part.
 type Plugin struct {
-	Name     string `json:"name"`
-	Version  string `json:"version"`
-	Checksum string `json:"checksum,omitempty"` // "sha256:..."; empty for a built-in
+	Name    string `json:"name"`
+	Version string `json:"version"`
+	// Checksum is "sha256:..." of what davit.lock.hcl pins it by; empty for a built-in, and for one that a person has started.
+	Checksum string `json:"checksum,omitempty"`
 }
 
 // Action is what happens to an instance or an item. The words are those of the protocol.
