@@ -64,7 +64,7 @@ func (e *Engine) Apply(ctx context.Context, p *plan.Plan, opts ApplyOptions) (*e
 	if err != nil {
 		return nil, hcl.Diagnostics{diag.Plain("The state cannot be read", err.Error())}
 	}
-	fits := e.fits(p, snapshot, opts.Reviewed)
+	fits := e.fits(ctx, p, snapshot, opts.Reviewed)
 	if fits.HasErrors() {
 		return nil, fits
 	}

@@ -141,7 +141,7 @@ func (r *run) finish() (*plan.Plan, hcl.Diagnostics) {
 func (r *run) assemble() *plan.Plan {
 	p := &plan.Plan{
 		Format: plan.Format, Davit: r.Version, Created: time.Now().UTC().Truncate(time.Second), Mode: r.opts.mode(),
-		State: plan.StateRef{Lineage: r.snapshot.Lineage, Serial: r.snapshot.Serial}, Config: r.Stack.Digest,
+		State: stateRef(r.snapshot), Config: r.Stack.Digest, Files: r.Stack.Sums,
 		Observations: []plan.Observation{}, Changes: []plan.Change{},
 		Targets: texts(r.opts.Targets), Excludes: texts(r.opts.Excludes), Replace: texts(r.opts.Replace), Moves: r.moves,
 	}

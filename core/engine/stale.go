@@ -3,10 +3,13 @@ package engine
 import (
 	"bytes"
 	"cmp"
+	"context"
 	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
+	"time"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/zclconf/go-cty/cty"
@@ -29,8 +32,8 @@ func (e *StaleError) Error() string {
 
 // fits refuses a plan that was made for another state, stack or davit, and a reviewed one that was made with other variables.
 // What cannot be told is a warning.
-func (e *Engine) fits(p *plan.Plan, s *state.Snapshot, reviewed bool) hcl.Diagnostics {
-	err := fitsState(p, s)
+func (e *Engine) fits(ctx context.Context, p *plan.Plan, s *state.Snapshot, reviewed bool) hcl.Diagnostics {
+	err := e.fitsState(ctx, p, s)
 	if err == nil {
 		err = FitsFiles(p, e.Stack)
 	}
@@ -49,22 +52,118 @@ func (e *Engine) fits(p *plan.Plan, s *state.Snapshot, reviewed bool) hcl.Diagno
 	return e.fitsVariables(p)
 }
 
-func fitsState(p *plan.Plan, s *state.Snapshot) error {
-	switch {
-	case p.State.Lineage != s.Lineage && p.State.Serial > 0:
-		return &StaleError{What: "it was made against another state"}
-	case p.State.Serial != s.Serial:
-		return &StaleError{What: fmt.Sprintf("the state has moved on from serial %d to %d since it was made", p.State.Serial, s.Serial)}
-	}
-	return nil
-}
-
 // FitsFiles refuses a plan that was made of other files: the error is a *StaleError.
 func FitsFiles(p *plan.Plan, s *config.Stack) error {
 	if p.Config == s.Digest {
 		return nil
 	}
-	return &StaleError{What: "the stack's files have changed since it was made"}
+	what := "the stack's files have changed since it was made"
+	if list := movedFiles(p.Files, s.Sums); len(list) > 0 {
+		what += ": " + aFew(list)
+	}
+	return &StaleError{What: what}
+}
+
+// movedFiles says which files are not what they were.
+func movedFiles(was, is map[string]string) []string {
+	var list []string
+	for _, name := range slices.Sorted(maps.Keys(is)) {
+		switch sum, there := was[name]; {
+		case !there:
+			list = append(list, name+" is new")
+		case sum != is[name]:
+			list = append(list, name+" is another")
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(was)) {
+		if _, there := is[name]; !there {
+			list = append(list, name+" is gone")
+		}
+	}
+	return list
+}
+
+// few is how many things an error names.
+const few = 3
+
+// aFew names the first things of a list.
+func aFew(list []string) string {
+	s := strings.Join(list[:min(few, len(list))], ", ")
+	if n := len(list) - few; n > 0 {
+		s += fmt.Sprintf(" and %d more", n)
+	}
+	return s
+}
+
+// stateRef is how a plan names the state that it is made against.
+func stateRef(s *state.Snapshot) plan.StateRef {
+	ref := plan.StateRef{Lineage: s.Lineage, Serial: s.Serial}
+	for _, rec := range s.Records {
+		if rec.Updated.After(ref.Updated) {
+			ref.Updated = rec.Updated
+		}
+	}
+	return ref
+}
+
+func (e *Engine) fitsState(ctx context.Context, p *plan.Plan, s *state.Snapshot) error {
+	switch {
+	case p.State.Lineage != s.Lineage && p.State.Serial > 0:
+		return &StaleError{What: "it was made against another state"}
+	case p.State.Serial == s.Serial:
+		return nil
+	}
+	what := fmt.Sprintf("the state has moved on from serial %d to %d since it was made", p.State.Serial, s.Serial)
+	list := movedRecords(p, s)
+	for i := range min(few, len(list)) {
+		list[i] += e.lastOf(ctx, list[i], p.State.Updated)
+	}
+	if len(list) > 0 {
+		what += ": " + aFew(list)
+	}
+	return &StaleError{What: what}
+}
+
+// movedRecords are the addresses of which the record was written or removed since a plan was made. What was observed is named only if
+// nothing else is.
+func movedRecords(p *plan.Plan, s *state.Snapshot) []string {
+	var list, observed []string
+	for _, address := range slices.Sorted(maps.Keys(s.Records)) {
+		switch rec := s.Records[address]; {
+		case !rec.Updated.After(p.State.Updated):
+		case managed(rec.Kind):
+			list = append(list, address)
+		default:
+			observed = append(observed, address)
+		}
+	}
+	for i := range p.Changes {
+		c := &p.Changes[i]
+		_, there := s.Records[c.Address]
+		_, before := s.Records[c.MovedFrom]
+		switch c.Action {
+		case plan.None, plan.Update, plan.Replace, plan.Delete, plan.Forget:
+			if !there && !before && !c.Deferred {
+				list = append(list, c.Address)
+			}
+		}
+	}
+	if len(list) == 0 {
+		return observed
+	}
+	return list
+}
+
+// lastOf says what was done to an instance last, by whom and when, if that was later than a time.
+func (e *Engine) lastOf(ctx context.Context, address string, after time.Time) string {
+	if e.History == nil {
+		return ""
+	}
+	list, err := e.History(ctx, address)
+	if err != nil || len(list) == 0 || !list[0].At.After(after) {
+		return ""
+	}
+	return fmt.Sprintf(" (%s by %s at %s)", past(plan.Action(list[0].Action)), list[0].Who, list[0].At.UTC().Format(time.RFC3339))
 }
 
 // plugin is a plugin as a plan names it.

@@ -22,6 +22,7 @@ type Plan struct {
 	State   StateRef  `json:"state"`
 	// Config is a digest of the stack's files; an apply with other ones is refused.
 	Config    string                     `json:"config_digest"`
+	Files     map[string]string          `json:"files,omitempty"`     // by name, what tells their contents apart: to say which one has changed
 	Variables map[string]json.RawMessage `json:"variables,omitempty"` // the values that it was made with; sensitive ones are absent
 	// Secrets has a keyed fingerprint of each sensitive variable, "" where there was no key: their values are given again at apply.
 	Secrets      map[string]string `json:"sensitive_variables,omitempty"`
@@ -56,6 +57,8 @@ const (
 type StateRef struct {
 	Lineage string `json:"lineage,omitempty"`
 	Serial  uint64 `json:"serial"`
+	// Updated is when the newest record was written: later ones are news.
+	Updated time.Time `json:"updated,omitzero"`
 }
 
 // Plugin is a plugin that took part.
