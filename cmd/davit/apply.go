@@ -38,7 +38,11 @@ func (f *applyFlags) addRun(cmd *cobra.Command) {
 func (a *app) applyCmd() *cobra.Command {
 	var f applyFlags
 	cmd := &cobra.Command{
-		Use: "apply [PLAN]", Short: "Carry out a saved plan, or plan and apply", Args: cobra.MaximumNArgs(1),
+		Use: "apply [PLAN]", Short: "Carry out a saved plan, or plan and apply",
+		Long: "Apply carries out a saved plan, with the values of variables that it was made with; sensitive ones are not in it and are given again.\n" +
+			"Without one it makes a plan, shows it and asks.\n\n" +
+			"  davit plan -out=plan.davit && davit apply plan.davit",
+		Args: cobra.MaximumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			var reviewed *plan.Plan
 			if len(args) == 1 {
@@ -47,6 +51,7 @@ func (a *app) applyCmd() *cobra.Command {
 					return err
 				}
 			}
+			f.reviewed = reviewed
 			return a.apply(&f, plan.ModeApply, reviewed, nil)
 		},
 	}

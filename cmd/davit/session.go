@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/hashicorp/hcl/v2"
@@ -17,7 +16,6 @@ import (
 
 	"github.com/davit-sh/davit/core/addr"
 	"github.com/davit-sh/davit/core/config"
-	"github.com/davit-sh/davit/core/diag"
 	"github.com/davit-sh/davit/core/engine"
 	"github.com/davit-sh/davit/core/eval"
 	"github.com/davit-sh/davit/core/event"
@@ -34,6 +32,7 @@ type stackFlags struct {
 	lockTimeout    time.Duration
 	parallel       int
 	guard          bool
+	reviewed       *plan.Plan // a saved plan that is carried out: it has the values of variables
 }
 
 func (f *stackFlags) addLockTimeout(cmd *cobra.Command) {
@@ -150,7 +149,12 @@ func (a *app) open(ctx context.Context, f *stackFlags, emit event.Sink) (*sessio
 	if d := checkVersion(stack); d != nil {
 		return nil, a.show(stack, hcl.Diagnostics{d})
 	}
-	given, more := givenVariables(f)
+	if f.reviewed != nil {
+		if err := engine.FitsFiles(f.reviewed, stack); err != nil {
+			return nil, err
+		}
+	}
+	given, more := givenVariables(stack, f)
 	diags = append(diags, more...)
 	values, more := eval.Variables(stack.Module, given)
 	diags = append(diags, more...)
@@ -172,7 +176,7 @@ func (a *app) open(ctx context.Context, f *stackFlags, emit event.Sink) (*sessio
 	}
 	s.engine = &engine.Engine{
 		Stack: stack, Variables: values, Types: types, Plugins: clients{s.host}, Version: version, Emit: emit, Parallel: f.parallel,
-		History: s.store.History, Fingerprint: key.Lazy(filepath.Join(stack.Dir, folder, "state.key")),
+		Checksums: checksums(stack, locked), History: s.store.History, Fingerprint: key.Lazy(filepath.Join(stack.Dir, folder, "state.key")),
 	}
 	return s, nil
 }
@@ -240,6 +244,24 @@ func newHost(stack *config.Stack, locked lockFile, guard bool) (*pluginhost.Host
 		options.Guard = pluginhost.Executable{Path: self, Args: []string{"plugin", "guard"}}
 	}
 	return pluginhost.New(options), nil
+}
+
+// checksums are what the lock file pins the stack's plugins by: those that are fetched by the digest for all platforms, so that a plan
+// may be applied on another one.
+func checksums(stack *config.Stack, locked lockFile) map[string]string {
+	out := map[string]string{}
+	started, _ := pluginhost.ParseReattach(os.Getenv(pluginhost.ReattachVariable)) // an error was told by newHost
+	for name := range stack.Settings.Plugins {
+		_, byPerson := started[name]
+		switch l := locked.plugin(name); {
+		case l == nil || byPerson:
+		case l.Digest != "":
+			out[name] = l.Digest
+		case l.SHA256 != "":
+			out[name] = "sha256:" + l.SHA256
+		}
+	}
+	return out
 }
 
 func absolute(dir, path string) string {
@@ -343,36 +365,4 @@ func whoami() string {
 		name = u.Username
 	}
 	return name + "@" + host
-}
-
-// givenVariables reads values of variables from the environment, files and flags; later ones win.
-func givenVariables(f *stackFlags) ([]eval.Given, hcl.Diagnostics) {
-	var list []eval.Given
-	var diags hcl.Diagnostics
-	for _, e := range os.Environ() {
-		name, value, _ := strings.Cut(e, "=")
-		if v, ok := strings.CutPrefix(name, "DAVIT_VAR_"); ok {
-			list = append(list, eval.Given{Name: v, Text: &value, From: name, Stray: true})
-		}
-	}
-	files, _ := filepath.Glob("*.auto.hclvars")
-	slices.Sort(files)
-	for _, file := range append(files, f.varFiles...) {
-		src, err := os.ReadFile(file)
-		if err != nil {
-			diags = append(diags, diag.Plain("A file with variables cannot be read", err.Error()))
-			continue
-		}
-		given, more := eval.ReadVarFile(file, src)
-		list, diags = append(list, given...), append(diags, more...)
-	}
-	for _, v := range f.vars {
-		name, value, ok := strings.Cut(v, "=")
-		if !ok {
-			diags = append(diags, diag.Plain("Not a variable", "-var wants name=value."))
-			continue
-		}
-		list = append(list, eval.Given{Name: name, Text: &value, From: "-var"})
-	}
-	return list, diags
 }

@@ -151,6 +151,8 @@ func (file) Apply(ctx context.Context, r sdk.ApplyRequest[fileConfig, fileOutput
 	switch r.Config.Fault {
 	case "apply-error":
 		return res, &sdk.Error{Summary: "it cannot be written", Hint: "Buy a larger disk."}
+	case "apply-departs":
+		res.Outputs.Sum = sdk.Known("another")
 	case "apply-crash":
 		if err := sdk.Save(ctx, res); err != nil {
 			return res, err

@@ -36,7 +36,9 @@ type Stack struct {
 	Files    map[string]*hcl.File // of all modules, by the name that ranges carry
 	Settings Settings
 	Digest   string // "sha256:..." over names and contents of all files
-	Broken   bool   // some text is no HCL, so that blocks may be missing
+	// Sums tell the contents of each file apart, by the same names as Files.
+	Sums   map[string]string
+	Broken bool // some text is no HCL, so that blocks may be missing
 }
 
 // Module is what one directory declares. The stack's own directory is the root module.
@@ -229,7 +231,7 @@ func Parse(dir string, files map[string][]byte) (*Stack, hcl.Diagnostics) {
 }
 
 func parse(dir string, files map[string][]byte, modules Resolver) (*Stack, hcl.Diagnostics) {
-	s := &Stack{Files: map[string]*hcl.File{}, Settings: Settings{Plugins: map[string]*RequiredPlugin{}}}
+	s := &Stack{Files: map[string]*hcl.File{}, Sums: map[string]string{}, Settings: Settings{Plugins: map[string]*RequiredPlugin{}}}
 	l := &loader{stack: s, modules: modules, hash: sha256.New(), loaded: map[string]*Module{}}
 	var diags hcl.Diagnostics
 	root := Location{Dir: dir}
@@ -258,8 +260,10 @@ func (l *loader) module(at Location, files map[string][]byte) (*Module, hcl.Diag
 	var diags hcl.Diagnostics
 	for _, base := range slices.Sorted(maps.Keys(files)) {
 		name, src := path.Join(at.Name, base), files[base]
+		sum := sha256.Sum256(src)
 		fmt.Fprintf(l.hash, "%s\x00%d\x00", name, len(src))
-		l.hash.Write(src)
+		l.hash.Write(sum[:])
+		l.stack.Sums[name] = hex.EncodeToString(sum[:8])
 		if d := tooDeep(name, src); d != nil {
 			diags = append(diags, d)
 			l.stack.Broken = true

@@ -38,13 +38,6 @@ type ApplyOptions struct {
 	Stop context.Context
 }
 
-// StaleError says that a plan does not fit what is there now.
-type StaleError struct{ What string }
-
-func (e *StaleError) Error() string {
-	return "the plan is stale: " + e.What + ". Plan again, and review the new plan"
-}
-
 // applying is a run that carries out a plan.
 type applying struct {
 	*run
@@ -71,8 +64,9 @@ func (e *Engine) Apply(ctx context.Context, p *plan.Plan, opts ApplyOptions) (*e
 	if err != nil {
 		return nil, hcl.Diagnostics{diag.Plain("The state cannot be read", err.Error())}
 	}
-	if err := e.fits(p, snapshot); err != nil {
-		return nil, hcl.Diagnostics{diag.Plain("The plan cannot be applied", err.Error())}
+	fits := e.fits(ctx, p, snapshot, opts.Reviewed)
+	if fits.HasErrors() {
+		return nil, fits
 	}
 	if err := p.Seal(); err != nil {
 		return nil, hcl.Diagnostics{diag.Plain("The plan cannot be applied", err.Error())}
@@ -86,6 +80,7 @@ func (e *Engine) Apply(ctx context.Context, p *plan.Plan, opts ApplyOptions) (*e
 	if diags := a.prepare(); diags.HasErrors() {
 		return nil, diags
 	}
+	a.report(fits...)
 	a.soft, a.halt, a.work = opts.Stop, func() {}, make(chan struct{}, e.parallel())
 	if a.soft == nil {
 		a.soft = ctx
@@ -127,21 +122,6 @@ func (a *applying) tellOfEnd(ctx context.Context, before *telling) {
 	before.going.Wait()
 	t.going.Wait()
 	a.report(before.diags...)
-}
-
-// fits refuses a plan that was made for another state, stack or davit.
-func (e *Engine) fits(p *plan.Plan, s *state.Snapshot) error {
-	switch {
-	case p.State.Lineage != s.Lineage && p.State.Serial > 0:
-		return &StaleError{What: "it was made against another state"}
-	case p.State.Serial != s.Serial:
-		return &StaleError{What: fmt.Sprintf("the state has moved on from serial %d to %d since it was made", p.State.Serial, s.Serial)}
-	case p.Config != e.Stack.Digest:
-		return &StaleError{What: "the stack's files have changed since it was made"}
-	case p.Davit != e.Version:
-		return &StaleError{What: fmt.Sprintf("it was made by davit %s, and this is davit %s", p.Davit, e.Version)}
-	}
-	return nil
 }
 
 // prepare makes the instances of the plan, with the dependencies that the plan has written down.

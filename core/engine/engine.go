@@ -38,6 +38,8 @@ type Engine struct {
 	Types     *Types
 	Plugins   Plugins
 	Version   string
+	// Checksums are what the plugins are pinned by, by name; built-in ones have none.
+	Checksums map[string]string
 	Emit      event.Sink // nil: nobody listens
 	// History returns the applied revisions of an instance, newest first. It is asked for instances that are
 	// held at one of them; nil when there are none.

@@ -69,7 +69,11 @@ func (a *applying) operate(ctx context.Context, c *plan.Change, in *instance, ne
 		return append(diags, append(hcl.Diagnostics{a.failure(in, "applying", err)}, a.endFailed(in, &op, rec, res)...)...)
 	}
 	in.seen = t.see(in.config, outputs)
-	if rec.Outputs, err = stored(outputs); err != nil {
+	made, err := t.storedOutputs.Value(outputs)
+	if err == nil {
+		rec.Outputs, err = json.Marshal(made)
+	}
+	if err != nil {
 		return append(diags, a.failure(in, "applying", err))
 	}
 	rec.Private = res.GetPrivate()
@@ -81,6 +85,9 @@ func (a *applying) operate(ctx context.Context, c *plan.Change, in *instance, ne
 	}
 	if err := a.commit(batch); err != nil {
 		return append(diags, a.failure(in, "writing its result to state", err))
+	}
+	if d := departs(t, c.After, made); d != "" { // what exists is in state all the same: the next plan is made from it
+		return append(diags, in.errorf("it is not what was planned", "%s", d))
 	}
 	return append(diags, a.postconditions(in, "after it")...)
 }

@@ -141,8 +141,8 @@ func (r *run) finish() (*plan.Plan, hcl.Diagnostics) {
 func (r *run) assemble() *plan.Plan {
 	p := &plan.Plan{
 		Format: plan.Format, Davit: r.Version, Created: time.Now().UTC().Truncate(time.Second), Mode: r.opts.mode(),
-		State: plan.StateRef{Lineage: r.snapshot.Lineage, Serial: r.snapshot.Serial}, Config: r.Stack.Digest,
-		Observations: []plan.Observation{}, Changes: []plan.Change{}, Variables: map[string]json.RawMessage{},
+		State: stateRef(r.snapshot), Config: r.Stack.Digest, Files: r.Stack.Sums,
+		Observations: []plan.Observation{}, Changes: []plan.Change{},
 		Targets: texts(r.opts.Targets), Excludes: texts(r.opts.Excludes), Replace: texts(r.opts.Replace), Moves: r.moves,
 	}
 	plugins := map[string]bool{}
@@ -164,7 +164,7 @@ func (r *run) assemble() *plan.Plan {
 		plugins[d.Plugin] = true
 	}
 	for _, name := range slices.Sorted(maps.Keys(plugins)) {
-		p.Plugins = append(p.Plugins, plan.Plugin{Name: name, Version: r.Version})
+		p.Plugins = append(p.Plugins, r.plugin(name))
 	}
 	if r.opts.mode() == plan.ModeApply && !r.diags.HasErrors() {
 		if !r.opts.partial() {
@@ -173,7 +173,7 @@ func (r *run) assemble() *plan.Plan {
 		p.Images = r.imageChanges(p)
 	}
 	p.Checks = append(p.Checks, r.checks...)
-	r.addVariables(p)
+	p.Variables, p.Secrets = r.variables()
 	p.Summary = plan.Summarise(p.Changes)
 	if r.opts.mode() == plan.ModeRefresh {
 		for i := range p.Changes {
@@ -228,17 +228,6 @@ func (n *node) sorted() []*instance {
 		slices.SortFunc(n.ordered, func(a, b *instance) int { return addr.CompareKeys(a.addr.Key, b.addr.Key) })
 	}
 	return n.ordered
-}
-
-func (r *run) addVariables(p *plan.Plan) {
-	for name, v := range r.Variables {
-		if v.ContainsMarked() || !v.IsWhollyKnown() {
-			continue
-		}
-		if b, err := ctyjson.Marshal(v, v.Type()); err == nil {
-			p.Variables[name] = b
-		}
-	}
 }
 
 // outputs evaluates the stack's outputs. Their errors are reported.

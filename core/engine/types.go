@@ -17,7 +17,8 @@ import (
 
 // Types is the catalogue of what plugins provide.
 type Types struct {
-	types map[typeKey]*blockType
+	types    map[typeKey]*blockType
+	versions map[string]string // of plugins, as they say themselves
 }
 
 type typeKey struct{ kind, name string }
@@ -56,7 +57,7 @@ var kindAttributes = map[string][]*eval.Attribute{
 func managed(kind string) bool { return kind == "build" || kind == "application" }
 
 // NewTypes returns an empty catalogue.
-func NewTypes() *Types { return &Types{types: map[typeKey]*blockType{}} }
+func NewTypes() *Types { return &Types{types: map[typeKey]*blockType{}, versions: map[string]string{}} }
 
 // Add adds the types that a plugin described. A type that another plugin has already is refused.
 func (t *Types) Add(plugin string, d *pluginv1.DescribeResponse) error {
@@ -74,6 +75,7 @@ func (t *Types) Add(plugin string, d *pluginv1.DescribeResponse) error {
 		}
 		t.types[key] = bt
 	}
+	t.versions[plugin] = d.GetVersion()
 	return nil
 }
 

@@ -20,17 +20,19 @@ type Plan struct {
 	Created time.Time `json:"created"`
 	Mode    Mode      `json:"mode"`
 	State   StateRef  `json:"state"`
-	// Config is a digest of the stack's files and of the variables' values; an apply with
-	// other ones is refused.
-	Config       string                     `json:"config_digest"`
-	Variables    map[string]json.RawMessage `json:"variables,omitempty"` // as given; sensitive ones are absent
-	Plugins      []Plugin                   `json:"plugins"`
-	Observations []Observation              `json:"observations"`
-	Changes      []Change                   `json:"changes"` // every managed instance, in the order of the configuration, deletions of vanished blocks last
-	Images       []ImageChange              `json:"image_changes,omitempty"`
-	Outputs      []Output                   `json:"outputs,omitempty"`
-	Checks       []Check                    `json:"checks,omitempty"`
-	Moves        []Move                     `json:"moves,omitempty"` // records that get another address, before anything else
+	// Config is a digest of the stack's files; an apply with other ones is refused.
+	Config    string                     `json:"config_digest"`
+	Files     map[string]string          `json:"files,omitempty"`     // by name, what tells their contents apart: to say which one has changed
+	Variables map[string]json.RawMessage `json:"variables,omitempty"` // the values that it was made with; sensitive ones are absent
+	// Secrets has a keyed fingerprint of each sensitive variable, "" where there was no key: their values are given again at apply.
+	Secrets      map[string]string `json:"sensitive_variables,omitempty"`
+	Plugins      []Plugin          `json:"plugins"`
+	Observations []Observation     `json:"observations"`
+	Changes      []Change          `json:"changes"` // every managed instance, in the order of the configuration, deletions of vanished blocks last
+	Images       []ImageChange     `json:"image_changes,omitempty"`
+	Outputs      []Output          `json:"outputs,omitempty"`
+	Checks       []Check           `json:"checks,omitempty"`
+	Moves        []Move            `json:"moves,omitempty"` // records that get another address, before anything else
 	// Targets, Excludes and Replace are what the person asked for; a plan with targets or excludes is a part of the whole.
 	Targets  []string     `json:"targets,omitempty"`
 	Excludes []string     `json:"excludes,omitempty"`
@@ -55,13 +57,16 @@ const (
 type StateRef struct {
 	Lineage string `json:"lineage,omitempty"`
 	Serial  uint64 `json:"serial"`
+	// Updated is when the newest record was written: later ones are news.
+	Updated time.Time `json:"updated,omitzero"`
 }
 
 // Plugin is a plugin that took part.
 type Plugin struct {
-	Name     string `json:"name"`
-	Version  string `json:"version"`
-	Checksum string `json:"checksum,omitempty"` // "sha256:..."; empty for a built-in
+	Name    string `json:"name"`
+	Version string `json:"version"`
+	// Checksum is "sha256:..." of what davit.lock.hcl pins it by; empty for a built-in, and for one that a person has started.
+	Checksum string `json:"checksum,omitempty"`
 }
 
 // Action is what happens to an instance or an item. The words are those of the protocol.

@@ -178,54 +178,16 @@ func (t *trial) departs(planned, outputs cty.Value) string {
 		if !got.IsWhollyKnown() {
 			return fmt.Sprintf("after apply the output %q is still unknown", n)
 		}
-		want := planned.GetAttr(n)
-		if in := includes(want, got); !in {
-			text := t.show(n, want)
-			if p := prefix(want); p != "" {
-				text = fmt.Sprintf("something that begins with %q", p)
-			}
-			return fmt.Sprintf("the output %q was planned as %s and is %s", n, text, t.show(n, got))
-		}
 	}
-	return ""
-}
-
-func prefix(v cty.Value) string {
-	if v.Type() == cty.String && !v.IsKnown() {
-		return v.Range().StringPrefix()
+	d := wire.Departs(planned, outputs)
+	if d == nil {
+		return ""
 	}
-	return ""
-}
-
-// includes tells whether a value is one that the other, which may be unknown in parts, can become.
-func includes(want, got cty.Value) bool {
-	switch {
-	case !want.IsKnown():
-		in := want.Range().Includes(got)
-		return !in.IsKnown() || in.True()
-	case want.IsWhollyKnown() || got.IsNull() || want.IsNull():
-		return want.RawEquals(got)
-	case want.Type().IsObjectType() || want.Type().IsMapType() || want.Type().IsListType():
-		if want.LengthInt() != got.LengthInt() {
-			return false
-		}
-		for it := want.ElementIterator(); it.Next(); {
-			k, v := it.Element()
-			var part cty.Value
-			switch {
-			case want.Type().IsObjectType():
-				part = got.GetAttr(k.AsString())
-			case got.HasIndex(k).True():
-				part = got.Index(k)
-			default:
-				return false
-			}
-			if !includes(v, part) {
-				return false
-			}
-		}
+	text := t.show(d.Output, d.Planned)
+	if p := wire.Prefix(d.Planned); p != "" {
+		text = fmt.Sprintf("something that begins with %q", p)
 	}
-	return true
+	return fmt.Sprintf("the output %q was planned as %s and is %s", d.Output, text, t.show(d.Output, d.Got))
 }
 
 // record is what state would keep: sensitive attributes are null in it.

@@ -75,7 +75,7 @@ func (t *trial) unknown(ctx context.Context, names []string, compare bool) outco
 		return pass() // the check "plan" says it
 	}
 	for n, later := range known.AsValueMap() {
-		if now := outputs.GetAttr(n); !includes(now, later) && later.IsWhollyKnown() {
+		if now := outputs.GetAttr(n); !wire.Includes(now, later) && later.IsWhollyKnown() {
 			return fail("Promise no output that depends on what is not known: make it unknown, with a known prefix if there is one.",
 				"the output %q is planned as %s, and is %s once it is known", n, t.show(n, now), t.show(n, later))
 		}

@@ -1,0 +1,245 @@
+package engine
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/zclconf/go-cty/cty"
+	ctyjson "github.com/zclconf/go-cty/cty/json"
+
+	"github.com/davit-sh/davit/core/config"
+	"github.com/davit-sh/davit/core/diag"
+	"github.com/davit-sh/davit/core/eval"
+	"github.com/davit-sh/davit/core/plan"
+	"github.com/davit-sh/davit/state"
+	"github.com/davit-sh/davit/state/key"
+)
+
+// StaleError says that a plan does not fit what is there now.
+type StaleError struct{ What string }
+
+func (e *StaleError) Error() string {
+	return "the plan is stale: " + e.What + ". Plan again, and review the new plan"
+}
+
+// fits refuses a plan that was made for another state, stack or davit, and a reviewed one that was made with other variables.
+// What cannot be told is a warning.
+func (e *Engine) fits(ctx context.Context, p *plan.Plan, s *state.Snapshot, reviewed bool) hcl.Diagnostics {
+	err := e.fitsState(ctx, p, s)
+	if err == nil {
+		err = FitsFiles(p, e.Stack)
+	}
+	if err == nil && p.Davit != e.Version {
+		err = &StaleError{What: fmt.Sprintf("it was made by davit %s, and this is davit %s", p.Davit, e.Version)}
+	}
+	if err == nil {
+		err = e.fitsPlugins(p)
+	}
+	if err != nil {
+		return hcl.Diagnostics{diag.Plain("The plan cannot be applied", err.Error())}
+	}
+	if !reviewed {
+		return nil // it was made a moment ago, with the same ones
+	}
+	return e.fitsVariables(p)
+}
+
+// FitsFiles refuses a plan that was made of other files: the error is a *StaleError.
+func FitsFiles(p *plan.Plan, s *config.Stack) error {
+	if p.Config == s.Digest {
+		return nil
+	}
+	what := "the stack's files have changed since it was made"
+	if list := movedFiles(p.Files, s.Sums); len(list) > 0 {
+		what += ": " + aFew(list)
+	}
+	return &StaleError{What: what}
+}
+
+// movedFiles says which files are not what they were.
+func movedFiles(was, is map[string]string) []string {
+	var list []string
+	for _, name := range slices.Sorted(maps.Keys(is)) {
+		switch sum, there := was[name]; {
+		case !there:
+			list = append(list, name+" is new")
+		case sum != is[name]:
+			list = append(list, name+" is another")
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(was)) {
+		if _, there := is[name]; !there {
+			list = append(list, name+" is gone")
+		}
+	}
+	return list
+}
+
+// few is how many things an error names.
+const few = 3
+
+// aFew names the first things of a list.
+func aFew(list []string) string {
+	s := strings.Join(list[:min(few, len(list))], ", ")
+	if n := len(list) - few; n > 0 {
+		s += fmt.Sprintf(" and %d more", n)
+	}
+	return s
+}
+
+// stateRef is how a plan names the state that it is made against.
+func stateRef(s *state.Snapshot) plan.StateRef {
+	ref := plan.StateRef{Lineage: s.Lineage, Serial: s.Serial}
+	for _, rec := range s.Records {
+		if rec.Updated.After(ref.Updated) {
+			ref.Updated = rec.Updated
+		}
+	}
+	return ref
+}
+
+func (e *Engine) fitsState(ctx context.Context, p *plan.Plan, s *state.Snapshot) error {
+	switch {
+	case p.State.Lineage != s.Lineage && p.State.Serial > 0:
+		return &StaleError{What: "it was made against another state"}
+	case p.State.Serial == s.Serial:
+		return nil
+	}
+	what := fmt.Sprintf("the state has moved on from serial %d to %d since it was made", p.State.Serial, s.Serial)
+	list := movedRecords(p, s)
+	for i := range min(few, len(list)) {
+		list[i] += e.lastOf(ctx, list[i], p.State.Updated)
+	}
+	if len(list) > 0 {
+		what += ": " + aFew(list)
+	}
+	return &StaleError{What: what}
+}
+
+// movedRecords are the addresses of which the record was written or removed since a plan was made. What was observed is named only if
+// nothing else is.
+func movedRecords(p *plan.Plan, s *state.Snapshot) []string {
+	var list, observed []string
+	for _, address := range slices.Sorted(maps.Keys(s.Records)) {
+		switch rec := s.Records[address]; {
+		case !rec.Updated.After(p.State.Updated):
+		case managed(rec.Kind):
+			list = append(list, address)
+		default:
+			observed = append(observed, address)
+		}
+	}
+	for i := range p.Changes {
+		c := &p.Changes[i]
+		_, there := s.Records[c.Address]
+		_, before := s.Records[c.MovedFrom]
+		switch c.Action {
+		case plan.None, plan.Update, plan.Replace, plan.Delete, plan.Forget:
+			if !there && !before && !c.Deferred {
+				list = append(list, c.Address)
+			}
+		}
+	}
+	if len(list) == 0 {
+		return observed
+	}
+	return list
+}
+
+// lastOf says what was done to an instance last, by whom and when, if that was later than a time.
+func (e *Engine) lastOf(ctx context.Context, address string, after time.Time) string {
+	if e.History == nil {
+		return ""
+	}
+	list, err := e.History(ctx, address)
+	if err != nil || len(list) == 0 || !list[0].At.After(after) {
+		return ""
+	}
+	return fmt.Sprintf(" (%s by %s at %s)", past(plan.Action(list[0].Action)), list[0].Who, list[0].At.UTC().Format(time.RFC3339))
+}
+
+// plugin is a plugin as a plan names it.
+func (e *Engine) plugin(name string) plan.Plugin {
+	return plan.Plugin{Name: name, Version: e.Types.versions[name], Checksum: e.Checksums[name]}
+}
+
+// fitsPlugins refuses a plan that other plugins were asked for.
+func (e *Engine) fitsPlugins(p *plan.Plan) error {
+	for _, was := range p.Plugins {
+		is := e.plugin(was.Name)
+		switch {
+		case is.Version != was.Version:
+			return &StaleError{What: fmt.Sprintf("plugin %s was %s and is %s now", was.Name, cmp.Or(was.Version, "of no version"), cmp.Or(is.Version, "of no version"))}
+		case is.Checksum != was.Checksum && is.Checksum != "" && was.Checksum != "":
+			return &StaleError{What: fmt.Sprintf("plugin %s is another one of the same version %s now: it was %s and is %s", was.Name, is.Version, was.Checksum, is.Checksum)}
+		}
+	}
+	return nil
+}
+
+// variables are the values of variables as a plan has them, and fingerprints of those that are sensitive.
+func (e *Engine) variables() (values map[string]json.RawMessage, secrets map[string]string) {
+	values, secrets = map[string]json.RawMessage{}, map[string]string{}
+	for name, v := range e.Variables {
+		switch {
+		case !v.IsWhollyKnown():
+		case v.ContainsMarked():
+			secrets[name] = e.secretVariable(name, v)
+		default:
+			if b, err := ctyjson.Marshal(v, v.Type()); err == nil {
+				values[name] = b
+			}
+		}
+	}
+	return values, secrets
+}
+
+// secretVariable is the keyed fingerprint of a sensitive variable, "" if there is no key.
+func (e *Engine) secretVariable(name string, v cty.Value) string {
+	if e.Fingerprint == nil {
+		return ""
+	}
+	plain, _ := v.UnmarkDeep()
+	encoded, err := eval.EncodeValue(plain)
+	if err != nil {
+		return ""
+	}
+	return e.Fingerprint("var."+name, append(encoded.GetMsgpack(), encoded.GetJson()...))
+}
+
+// fitsVariables refuses a plan that was made with other values of variables.
+func (e *Engine) fitsVariables(p *plan.Plan) hcl.Diagnostics {
+	var diags hcl.Diagnostics
+	values, secrets := e.variables()
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		if was, there := p.Variables[name]; there && !bytes.Equal(compact(was), compact(values[name])) {
+			err := &StaleError{What: fmt.Sprintf("it was made with variable %q = %s, and it is %s now", name, was, values[name])}
+			diags = append(diags, diag.Plain("The plan cannot be applied", err.Error()))
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(secrets)) {
+		switch was := p.Secrets[name]; {
+		case !key.Same(was, secrets[name]):
+			diags = append(diags, cannotCompare(name))
+		case was != secrets[name]:
+			diags = append(diags, diag.Plain("The plan cannot be applied", fmt.Sprintf(
+				"Variable %q is sensitive, so that the plan does not hold its value, and the value that it has now is not the one that the plan was made with. Give that one again: with -var %s=..., in a *.auto.hclvars file, or in the environment as DAVIT_VAR_%s. Or plan again.", name, name, name)))
+		}
+	}
+	return diags
+}
+
+func cannotCompare(name string) *hcl.Diagnostic {
+	d := diag.Plain("A sensitive variable that cannot be compared", fmt.Sprintf(
+		"Whether variable %q is what the plan was made with cannot be told: there was another key then, or none. Give davit plan and davit apply the same one in %s.", name, key.Env))
+	d.Severity = hcl.DiagWarning
+	return d
+}
