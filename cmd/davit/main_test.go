@@ -50,6 +50,7 @@ func TestScripts(t *testing.T) {
 			"valid":    valid,
 			"await":    await,
 			"sign":     sign,
+			"same-id":  sameID,
 		},
 	})
 }
@@ -85,6 +86,22 @@ func await(ts *testscript.TestScript, _ bool, args []string) {
 		if time.Now().After(deadline) {
 			ts.Fatalf("waited in vain for %s: %v\n%s", args, err, b)
 		}
+	}
+}
+
+// same-id FILE FIRST LAST looks at what memos have written: the tries of FIRST and LAST ("NAME TEXT") were one operation.
+func sameID(ts *testscript.TestScript, _ bool, args []string) {
+	ids := map[string]string{}
+	for line := range strings.Lines(ts.ReadFile(args[0])) {
+		f := strings.Fields(line)
+		name := strings.TrimPrefix(f[0], "application.memo.") + " " + f[1]
+		if before := ids[name]; before != "" && before != f[2] {
+			ts.Fatalf("two operations have tried %s:\n%s", name, ts.ReadFile(args[0]))
+		}
+		ids[name] = f[2]
+	}
+	if ids[args[1]] == "" || ids[args[1]] != ids[args[2]] {
+		ts.Fatalf("%s and %s are not the same operation:\n%s", args[1], args[2], ts.ReadFile(args[0]))
 	}
 }
 

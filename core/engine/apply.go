@@ -282,7 +282,7 @@ func (a *applying) step(ctx context.Context, address string, c *plan.Change, o *
 		switch {
 		case o != nil:
 			diags = append(diags, a.observe(ctx, in, o)...)
-		case c.Action == plan.None && !c.Deferred && c.After.IsKnown():
+		case c.Action == plan.None && !c.Deferred && (c.After.IsKnown() || a.plan.Mode == plan.ModeRefresh):
 			diags = append(diags, a.unchanged(in, c)...)
 		default:
 			return a.change(ctx, c, in)
@@ -371,7 +371,11 @@ func (a *applying) unchanged(in *instance, c *plan.Change) hcl.Diagnostics {
 		return append(diags, a.failure(in, "reading the plan", err))
 	}
 	in.seen = in.node.typ.see(in.config, fit(outputs, in.node.typ.outputType))
-	if err := a.whole(in, c, outputs); err != nil {
+	write := a.whole
+	if a.plan.Mode == plan.ModeRefresh {
+		write = a.refreshed
+	}
+	if err := write(in, c, outputs); err != nil {
 		return append(diags, a.failure(in, "writing its record to state", err))
 	}
 	return append(diags, a.postconditions(in, "after it")...)
@@ -387,7 +391,7 @@ func (a *applying) whole(in *instance, c *plan.Change, outputs cty.Value) error 
 		return nil
 	}
 	config, err1 := stored(in.node.typ.pluginConfig(in.config))
-	out, err2 := stored(outputs)
+	out, err2 := json.Marshal(c.After)
 	if err := errors.Join(err1, err2); err != nil {
 		return err
 	}
@@ -395,7 +399,7 @@ func (a *applying) whole(in *instance, c *plan.Change, outputs cty.Value) error 
 	now.Status, now.Config, now.Outputs, now.Fingerprints = state.StatusOK, config, out, a.fingerprints(in.config)
 	now.DependsOn, now.Updated = a.managedUpstream(in), time.Now().UTC()
 	did := *c
-	did.Action, did.Reasons = plan.Adopt, []string{"an earlier operation on it did not end, and it is as it should be"}
+	did.Action, did.Reasons = plan.Adopt, []string{notEnded + ", and it is as it should be"}
 	id := "adopt"
 	if op := a.cut.of(c.Address); op != nil {
 		id, did.Action = op.ID, plan.Action(op.Action)

@@ -124,6 +124,9 @@ func (r *run) compare(c *plan.Change, in *instance, rec *state.Record) {
 	}
 }
 
+// notEnded is the reason of what is done about an instance whose record is partial.
+const notEnded = "an earlier operation on it did not end"
+
 // explain gives a change a reason if its plugin gave none.
 func (r *run) explain(c *plan.Change, rec *state.Record) {
 	if len(c.Reasons) > 0 || c.Action == plan.None {
@@ -137,7 +140,7 @@ func (r *run) explain(c *plan.Change, rec *state.Record) {
 	case rec == nil:
 		c.Reasons = []string{"it is new"}
 	case rec.Status == state.StatusPartial:
-		c.Reasons = []string{"an earlier operation on it did not end"}
+		c.Reasons = []string{notEnded}
 	default:
 		c.Reasons = []string{"it differs from its configuration"}
 	}

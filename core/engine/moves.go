@@ -78,10 +78,10 @@ func (r *run) move() hcl.Diagnostics {
 	if len(now) == 0 {
 		return diags
 	}
-	r.snapshot = moved(r.snapshot, now)
 	for _, from := range slices.Sorted(maps.Keys(now)) {
 		r.moves = append(r.moves, plan.Move{From: from, To: now[from]})
 	}
+	_, r.snapshot = state.Rename(r.snapshot, stateMoves(r.moves))
 	return diags
 }
 
@@ -151,52 +151,13 @@ func within(at addr.Module, p addr.Place) addr.Place {
 	return p
 }
 
-// moved is a snapshot in which records have other addresses.
-func moved(s *state.Snapshot, now map[string]string) *state.Snapshot {
-	out := *s
-	out.Records = make(map[string]state.Record, len(s.Records))
-	for address, rec := range s.Records {
-		if to := now[address]; to != "" {
-			address = to
-		}
-		out.Records[address] = renamed(rec, address, now)
+// stateMoves are the moves of a plan in the form of state.
+func stateMoves(moves []plan.Move) []state.Move {
+	list := make([]state.Move, len(moves))
+	for i, m := range moves {
+		list[i] = state.Move(m)
 	}
-	return &out
-}
-
-// renamed is a record with its own and its dependencies' new addresses.
-func renamed(rec state.Record, address string, now map[string]string) state.Record {
-	rec.Address = address
-	for i, d := range rec.DependsOn {
-		if to := now[d]; to != "" {
-			rec.DependsOn = slices.Clone(rec.DependsOn)
-			rec.DependsOn[i] = to
-		}
-	}
-	return rec
-}
-
-// moveBatch is the commit that carries the moves of a plan out.
-func moveBatch(s *state.Snapshot, moves []plan.Move) state.Batch {
-	var b state.Batch
-	now := map[string]string{}
-	for _, m := range moves {
-		if _, there := s.Records[m.From]; there {
-			b.Move = append(b.Move, state.Move{From: m.From, To: m.To})
-			now[m.From] = m.To
-		}
-	}
-	for _, address := range slices.Sorted(maps.Keys(s.Records)) {
-		rec := s.Records[address]
-		if slices.ContainsFunc(rec.DependsOn, func(d string) bool { return now[d] != "" }) {
-			to := address
-			if now[address] != "" {
-				to = now[address]
-			}
-			b.Put = append(b.Put, renamed(rec, to, now))
-		}
-	}
-	return b
+	return list
 }
 
 // forgets tells whether a removed block says that an instance is to be left alone.

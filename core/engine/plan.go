@@ -177,7 +177,7 @@ func (r *run) assemble() *plan.Plan {
 	p.Summary = plan.Summarise(p.Changes)
 	if r.opts.mode() == plan.ModeRefresh {
 		for i := range p.Changes {
-			if len(p.Changes[i].Items) > 0 {
+			if !p.Changes[i].AsIs {
 				p.Summary.Drift++
 			}
 		}

@@ -124,7 +124,8 @@ type Change struct {
 	// MovedFrom is the address that the instance had before, Import what existing object it takes over.
 	MovedFrom string `json:"moved_from,omitempty"`
 	Import    string `json:"import,omitempty"`
-	// AsIs says of an adoption that nothing is to be done but to write the record: the plugin has found it as it should be.
+	// AsIs says of an adoption that nothing is to be done but to write the record: the plugin has found it as it should be. In a
+	// refresh, that it was found as it was to be applied last.
 	AsIs bool `json:"as_is,omitempty"`
 	// Hold says that it is kept at an earlier revision, whatever its block says.
 	Hold *Hold `json:"hold,omitempty"`

@@ -63,6 +63,14 @@ var phrases = map[plan.Action]string{
 	plan.Forget: "will be left alone and removed from state",
 }
 
+// phrase says what will happen to an instance, or what a refresh has found of it.
+func phrase(p *plan.Plan, c plan.Change) string {
+	if p.Mode == plan.ModeRefresh && c.Action == plan.None && !c.AsIs {
+		return "differs from what was applied last; an apply would do this:"
+	}
+	return phrases[c.Action]
+}
+
 // clean makes text of the outside harmless: control characters could move the cursor or hide lines.
 func clean(s string) string {
 	return strings.Map(func(r rune) rune {
@@ -131,7 +139,7 @@ func holdLine(c plan.Change) string {
 
 // shown tells whether a change is worth a word when unchanged ones are left out.
 func shown(p *plan.Plan, c plan.Change) bool {
-	return c.Action != plan.None || c.Hold != nil || (p.Mode == plan.ModeRefresh && len(c.Items) > 0)
+	return c.Action != plan.None || c.Hold != nil || (p.Mode == plan.ModeRefresh && !c.AsIs)
 }
 
 // remarks are what is to be said of a change besides its reasons.
