@@ -18,6 +18,7 @@ import (
 	"github.com/davit-sh/davit/core/config"
 	"github.com/davit-sh/davit/core/diag"
 	"github.com/davit-sh/davit/core/engine"
+	"github.com/davit-sh/davit/core/plan"
 	"github.com/davit-sh/davit/core/view"
 	"github.com/davit-sh/davit/state"
 )
@@ -43,7 +44,7 @@ func (a *app) stateListCmd() *cobra.Command {
 			}
 			return a.withState(cmd.Context(), func(_ state.Store, s *state.Snapshot) error {
 				var list []string
-				for _, address := range sortedKeys(s.Records) {
+				for _, address := range slices.Sorted(slices.Values(slices.Concat(s.Damaged, sortedKeys(s.Records)))) {
 					i, err := addr.Parse(address)
 					if len(places) == 0 || (err == nil && slices.ContainsFunc(places, func(p addr.Place) bool { return p.Matches(i) })) {
 						list = append(list, address)
@@ -80,6 +81,10 @@ func (a *app) stateShowCmd() *cobra.Command {
 
 func recordOf(s *state.Snapshot, address string) (state.Record, error) {
 	r, ok := s.Records[address]
+	if slices.Contains(s.Damaged, address) {
+		d := engine.Damage(&plan.Plan{Damaged: []string{address}})[0]
+		return r, fmt.Errorf("%s. %s", d.Summary, diag.InfoOf(d).Hint)
+	}
 	if !ok {
 		return r, fmt.Errorf("the state has no record of %s.%s", address, diag.DidYouMean(address, sortedKeys(s.Records)))
 	}

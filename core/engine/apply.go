@@ -95,6 +95,7 @@ func (e *Engine) Apply(ctx context.Context, p *plan.Plan, opts ApplyOptions) (*e
 	work, done := a.whileHeld(ctx)
 	a.walk(work)
 	a.finish()
+	a.tellDamage()
 	done()
 	a.emit(event.Event{Type: event.Summary, Result: &a.result})
 	a.tellOfEnd(ctx, told)
@@ -140,6 +141,11 @@ func (e *Engine) fits(p *plan.Plan, s *state.Snapshot) error {
 		return &StaleError{What: "the stack's files have changed since it was made"}
 	case p.Davit != e.Version:
 		return &StaleError{What: fmt.Sprintf("it was made by davit %s, and this is davit %s", p.Davit, e.Version)}
+	}
+	for i := range p.Changes {
+		if c := &p.Changes[i]; c.Import == "" && slices.Contains(s.Damaged, c.Address) {
+			return &StaleError{What: "the record of " + c.Address + " in state is damaged by now"}
+		}
 	}
 	return nil
 }
@@ -742,7 +748,7 @@ func (a *applying) finish() {
 	if a.diags.HasErrors() || len(a.result.NotStarted) > 0 {
 		return
 	}
-	partial := len(a.plan.Targets)+len(a.plan.Excludes) > 0
+	partial := a.plan.Partial()
 	var b state.Batch
 	if len(a.result.Done) > 0 && !partial {
 		for address, rec := range a.snapshot.Records {

@@ -288,8 +288,9 @@ func revisionOf(v *plan.Value) string {
 // planDeletions plans the deletion of recorded instances. Those of observed kinds have nothing to delete.
 func (r *run) planDeletions(ctx context.Context, gone func(addr.Instance) bool) {
 	var list []*instance
+	kept := r.keptBack(ctx)
 	for _, address := range slices.Sorted(maps.Keys(r.snapshot.Records)) {
-		if !managed(r.snapshot.Records[address].Kind) {
+		if kept[address] || !managed(r.snapshot.Records[address].Kind) {
 			continue
 		}
 		a, err := addr.Parse(address)

@@ -23,7 +23,7 @@ type statement[T any] struct {
 // modulesOf finds the module instances that records are in, each with what its module declares; the root is among them.
 func (r *run) modulesOf() map[addr.Module]*config.Module {
 	found := map[addr.Module]*config.Module{"": r.Stack.Module}
-	for address := range r.snapshot.Records {
+	for _, address := range slices.AppendSeq(slices.Clone(r.snapshot.Damaged), maps.Keys(r.snapshot.Records)) {
 		i, err := addr.Parse(address)
 		if err != nil {
 			continue
@@ -54,6 +54,7 @@ func (r *run) move() hcl.Diagnostics {
 			list = append(list, statement[*config.Moved]{at, m})
 		}
 	}
+	r.damaged = damaged(r.snapshot, list)
 	if len(list) == 0 {
 		return nil
 	}
@@ -69,6 +70,10 @@ func (r *run) move() hcl.Diagnostics {
 		}
 	}
 	for from, to := range now {
+		if r.damaged[to] != "" {
+			diags = append(diags, diag.Plain("A move to a place that is damaged",
+				fmt.Sprintf("%s is to become %s, whose record in state cannot be read. %s", from, to, repairs(r.damaged[to]))))
+		}
 		if _, taken := r.snapshot.Records[to]; taken && now[to] == "" {
 			diags = append(diags, diag.Plain("A move to a place that is taken",
 				fmt.Sprintf("State has records of both %s and %s. Remove the moved block, or one of the two with davit state rm.", from, to)))

@@ -2,6 +2,8 @@ package engine
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/hashicorp/hcl/v2"
 
@@ -47,7 +49,7 @@ func (o *Options) targets(i addr.Instance) bool { return len(o.Targets) == 0 || 
 func (o *Options) excludes(i addr.Instance) bool { return matches(o.Excludes, i) }
 
 // partial tells whether a plan is about a part of the stack only.
-func (o *Options) partial() bool { return len(o.Targets)+len(o.Excludes) > 0 }
+func (r *run) partial() bool { return len(r.opts.Targets)+len(r.opts.Excludes)+len(r.leftOut) > 0 }
 
 func matches(places []addr.Place, i addr.Instance) bool {
 	for _, p := range places {
@@ -84,7 +86,7 @@ func (r *run) means(p addr.Place) bool {
 	if r.declares(p) {
 		return true
 	}
-	for address := range r.snapshot.Records {
+	for _, address := range slices.AppendSeq(slices.Clone(r.snapshot.Damaged), maps.Keys(r.snapshot.Records)) {
 		if i, err := addr.Parse(address); err == nil && p.Matches(i) {
 			return true
 		}

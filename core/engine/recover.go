@@ -45,6 +45,9 @@ func recovery(s *state.Snapshot) state.Batch {
 		if op.Kind == config.Notification || op.Action == actionDeleteOld {
 			continue // it is told again, or done on its own
 		}
+		if slices.Contains(s.Damaged, op.Address) {
+			continue // there is a record, which is mended first
+		}
 		if plan.Action(op.Action) == plan.Delete {
 			continue // its record is still there, and deleting again is harmless
 		}

@@ -36,8 +36,10 @@ type Plan struct {
 	Excludes []string     `json:"excludes,omitempty"`
 	Replace  []string     `json:"replace,omitempty"`
 	Warnings []Diagnostic `json:"warnings,omitempty"`
-	Summary  Summary      `json:"summary"`
-	Digest   string       `json:"digest"` // sha256 over the plan with this field empty and Created zero
+	// Damaged are the instances that are left out, with what depends on them, because their records in state cannot be read.
+	Damaged []string `json:"damaged,omitempty"`
+	Summary Summary  `json:"summary"`
+	Digest  string   `json:"digest"` // sha256 over the plan with this field empty and Created zero
 }
 
 // Mode is what the plan is for.
@@ -235,6 +237,9 @@ type Summary struct {
 	None         int `json:"none"`
 	ItemsDeleted int `json:"items_deleted"` // nested deletions in changes that are not deletions themselves
 }
+
+// Partial tells whether the plan is about a part of the stack only.
+func (p *Plan) Partial() bool { return len(p.Targets)+len(p.Excludes)+len(p.Damaged) > 0 }
 
 // Empty tells whether there is nothing to do.
 func (p *Plan) Empty() bool {

@@ -131,11 +131,14 @@ func Result(w io.Writer, r *event.Result, o Options) {
 	fmt.Fprintf(w, "\n%s\n", p.bold(fmt.Sprintf("Apply: %d done, %d failed, %d not started.", len(r.Done), len(r.Failed), len(r.NotStarted))))
 }
 
-// StateList prints the addresses in a state.
+// StateList prints the addresses in a state, and what is damaged.
 func StateList(w io.Writer, s *state.Snapshot, addresses []string) {
 	for _, a := range addresses {
 		line := clean(a)
-		if s.Records[a].Status == state.StatusPartial {
+		switch rec, readable := s.Records[a]; {
+		case !readable:
+			line += "  (damaged)"
+		case rec.Status == state.StatusPartial:
 			line += "  (partial)"
 		}
 		fmt.Fprintln(w, line)

@@ -89,6 +89,9 @@ func summaryLine(p *plan.Plan) string {
 	if p.Mode == plan.ModeRefresh {
 		return refreshLine(p)
 	}
+	if p.Empty() && len(p.Damaged) > 0 {
+		return fmt.Sprintf("No changes in what can be planned (%d unchanged).", p.Summary.None)
+	}
 	if p.Empty() {
 		return fmt.Sprintf("No changes. What runs is what the stack says (%d unchanged).", p.Summary.None)
 	}
@@ -186,6 +189,9 @@ func partialLine(p *plan.Plan) string {
 	}
 	if len(p.Excludes) > 0 {
 		parts = append(parts, "Not the whole stack: without "+some(p.Excludes)+", and what depends on it.")
+	}
+	if len(p.Damaged) > 0 {
+		parts = append(parts, "Not the whole stack: the record of "+some(p.Damaged)+" in state is damaged, and what depends on it is left out as well.")
 	}
 	return strings.Join(parts, " ")
 }
