@@ -110,7 +110,7 @@ func (r *run) compare(c *plan.Change, in *instance, rec *state.Record) {
 	if rec.Hold != nil {
 		c.Hold = &plan.Hold{Revision: rec.Hold.Revision, Who: rec.Hold.Who, Reason: rec.Hold.Reason, Since: rec.Hold.Since}
 	}
-	if b := r.opts.Rollback; b != nil && b.Address == c.Address {
+	if b := r.opts.Rollback; b != nil && b.Address == c.Address && !b.holds(rec) {
 		c.Hold = &plan.Hold{Revision: b.Revision, Who: b.Who, Reason: b.Reason}
 	}
 	for _, m := range r.moves {

@@ -10,6 +10,7 @@ import (
 	"github.com/davit-sh/davit/core/addr"
 	"github.com/davit-sh/davit/core/diag"
 	"github.com/davit-sh/davit/core/plan"
+	"github.com/davit-sh/davit/state"
 )
 
 // Options says what a plan is to be about.
@@ -33,6 +34,11 @@ type Rollback struct {
 	Revision uint64
 	Who      string
 	Reason   string
+}
+
+// holds tells whether a record is held as the rollback says already.
+func (b *Rollback) holds(rec *state.Record) bool {
+	return rec.Hold != nil && rec.Hold.Revision == b.Revision && (b.Reason == "" || rec.Hold.Reason == b.Reason)
 }
 
 func (o *Options) mode() plan.Mode {

@@ -164,6 +164,13 @@ func (u *unfinished) of(address string) *state.Operation {
 	return nil
 }
 
+// add adds an operation that is begun already, so that what is done is another try of it.
+func (u *unfinished) add(op state.Operation) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.list = append(u.list, op)
+}
+
 // takeUp makes an operation another try of one that was cut off, if that was to do the same: with its id, so that a plugin
 // can recognise what it has done, or hand it to a service that does nothing twice; and with what it had saved.
 func (u *unfinished) takeUp(op *state.Operation) {

@@ -104,7 +104,7 @@ func (a *applying) refreshed(in *instance, c *plan.Change, outputs cty.Value) er
 	}
 	now := *rec
 	if now.Outputs, err = json.Marshal(c.After); err != nil || bytes.Equal(compact(now.Outputs), compact(rec.Outputs)) {
-		return errors.Join(err, a.keyAnew(in, rec))
+		return errors.Join(err, a.keep(in, c, rec))
 	}
 	now.Fingerprints = a.fingerprints(in.config)
 	return a.commit(state.Batch{Put: []state.Record{now}})

@@ -79,6 +79,8 @@ const (
 	Build   Action = "build"
 	Adopt   Action = "adopt"
 	Forget  Action = "forget" // leave it alone, and remove it from state
+	// Keep is how holding an instance that is at its revision already ends: nothing but state is changed.
+	Keep Action = "hold"
 )
 
 // Observation is what one source, image or policy was seen to be. An apply uses it as it stands.
@@ -136,6 +138,9 @@ type Change struct {
 	TwoSteps    bool `json:"two_steps,omitempty"`
 	CreateFirst bool `json:"create_first,omitempty"`
 }
+
+// Holds tells whether the change begins a hold.
+func (c *Change) Holds() bool { return c.Hold != nil && c.Hold.Since.IsZero() }
 
 // Hold says at which revision an instance is kept, and why.
 type Hold struct {
@@ -233,6 +238,7 @@ type Summary struct {
 	Build        int `json:"build"`
 	Adopt        int `json:"adopt"`
 	Forget       int `json:"forget,omitempty"`
+	Hold         int `json:"hold,omitempty"`  // what is at the revision already at which it will be held
 	Drift        int `json:"drift,omitempty"` // in a refresh: what differs from what was last applied
 	None         int `json:"none"`
 	ItemsDeleted int `json:"items_deleted"` // nested deletions in changes that are not deletions themselves
@@ -247,7 +253,7 @@ func (p *Plan) Empty() bool {
 		return false
 	}
 	for i := range p.Changes {
-		if p.Changes[i].Action != None {
+		if p.Changes[i].Action != None || p.Changes[i].Holds() {
 			return false
 		}
 	}
@@ -273,6 +279,12 @@ func Summarise(changes []Change) Summary {
 			s.Adopt++
 		case Forget:
 			s.Forget++
+		case None:
+			if c.Holds() {
+				s.Hold++
+			} else {
+				s.None++
+			}
 		default:
 			s.None++
 		}

@@ -65,7 +65,10 @@ var phrases = map[plan.Action]string{
 
 // phrase says what will happen to an instance, or what a refresh has found of it.
 func phrase(p *plan.Plan, c plan.Change) string {
-	if p.Mode == plan.ModeRefresh && c.Action == plan.None && !c.AsIs {
+	switch {
+	case c.Action == plan.None && c.Holds():
+		return "is unchanged and will be held"
+	case p.Mode == plan.ModeRefresh && c.Action == plan.None && !c.AsIs:
 		return "differs from what was applied last; an apply would do this:"
 	}
 	return phrases[c.Action]
@@ -100,7 +103,7 @@ func summaryLine(p *plan.Plan) string {
 	for _, c := range []struct {
 		n    int
 		verb string
-	}{{s.Build, "build"}, {s.Adopt, "adopt"}, {s.Create, "create"}, {s.Update, "update"}, {s.Replace, "replace"}, {s.Forget, "forget"}, {len(p.Moves), "move"}} {
+	}{{s.Build, "build"}, {s.Adopt, "adopt"}, {s.Create, "create"}, {s.Update, "update"}, {s.Replace, "replace"}, {s.Forget, "forget"}, {s.Hold, "hold"}, {len(p.Moves), "move"}} {
 		if c.n > 0 {
 			parts = append(parts, fmt.Sprintf("%d to %s", c.n, c.verb))
 		}
