@@ -172,7 +172,7 @@ func (a *app) apply(f *applyFlags, mode plan.Mode, reviewed *plan.Plan, adjust f
 			}
 		}
 		if p.Empty() && !f.asJSON && !s.writes(p) {
-			return nil
+			return a.show(s.stack, engine.Damage(p))
 		}
 		if !f.yes && !p.Empty() {
 			if err := a.ask(p); err != nil {

@@ -107,10 +107,3 @@ func checkVersion(stack *config.Stack) *hcl.Diagnostic {
 	}
 	return nil
 }
-
-func (a *app) warnAboutDamage(damaged []string) error {
-	if len(damaged) == 0 {
-		return nil
-	}
-	return fmt.Errorf("%q in state cannot be read: restore the file from a backup, or remove what is damaged with davit state rm", damaged)
-}

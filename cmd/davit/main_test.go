@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/santhosh-tekuri/jsonschema/v6"
+	"go.etcd.io/bbolt"
 
 	"github.com/davit-sh/davit/core/install"
 	"github.com/davit-sh/davit/plugins/registry/embedded"
@@ -50,6 +52,8 @@ func TestScripts(t *testing.T) {
 			"valid":    valid,
 			"await":    await,
 			"sign":     sign,
+			"same-id":  sameID,
+			"damage":   damage,
 		},
 	})
 }
@@ -85,6 +89,38 @@ func await(ts *testscript.TestScript, _ bool, args []string) {
 		if time.Now().After(deadline) {
 			ts.Fatalf("waited in vain for %s: %v\n%s", args, err, b)
 		}
+	}
+}
+
+// damage ADDRESS spoils the last byte of a record in the file that the state is in.
+func damage(ts *testscript.TestScript, _ bool, args []string) {
+	db, err := bbolt.Open(ts.MkAbs(".davit/state.db"), 0o600, nil)
+	ts.Check(err)
+	defer db.Close()
+	ts.Check(db.Update(func(tx *bbolt.Tx) error {
+		records := tx.Bucket([]byte("records"))
+		item := bytes.Clone(records.Get([]byte(args[0])))
+		if item == nil {
+			return fmt.Errorf("no record of %s", args[0])
+		}
+		item[len(item)-1] ^= 1
+		return records.Put([]byte(args[0]), item)
+	}))
+}
+
+// same-id FILE FIRST LAST looks at what memos have written: the tries of FIRST and LAST ("NAME TEXT") were one operation.
+func sameID(ts *testscript.TestScript, _ bool, args []string) {
+	ids := map[string]string{}
+	for line := range strings.Lines(ts.ReadFile(args[0])) {
+		f := strings.Fields(line)
+		name := strings.TrimPrefix(f[0], "application.memo.") + " " + f[1]
+		if before := ids[name]; before != "" && before != f[2] {
+			ts.Fatalf("two operations have tried %s:\n%s", name, ts.ReadFile(args[0]))
+		}
+		ids[name] = f[2]
+	}
+	if ids[args[1]] == "" || ids[args[1]] != ids[args[2]] {
+		ts.Fatalf("%s and %s are not the same operation:\n%s", args[1], args[2], ts.ReadFile(args[0]))
 	}
 }
 

@@ -52,6 +52,9 @@ func (a *app) planCmd() *cobra.Command {
 			if err := a.printPlan(p, form); err != nil {
 				return err
 			}
+			if err := a.show(s.stack, engine.Damage(p)); err != nil {
+				return err
+			}
 			if detailed && !p.Empty() {
 				a.code = exitChanges
 			}
@@ -98,9 +101,6 @@ const minLimit = 1000
 func (s *session) plan(ctx context.Context, opts engine.Options) (*plan.Plan, error) {
 	snapshot, err := s.store.Load(ctx)
 	if err != nil {
-		return nil, err
-	}
-	if err := s.app.warnAboutDamage(snapshot.Damaged); err != nil {
 		return nil, err
 	}
 	s.unsettled = len(snapshot.Operations) > 0

@@ -7,7 +7,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/davit-sh/davit/core/addr"
-	"github.com/davit-sh/davit/core/diag"
 	"github.com/davit-sh/davit/core/engine"
 	"github.com/davit-sh/davit/core/plan"
 	"github.com/davit-sh/davit/state"
@@ -70,41 +69,27 @@ func (s *session) earlier(ctx context.Context, address string, to uint64) (uint6
 }
 
 func (a *app) releaseCmd() *cobra.Command {
-	var f stackFlags
-	cmd := &cobra.Command{
+	return a.stateWriter(&cobra.Command{
 		Use: "release ADDRESS", Short: "Let an instance that is held at a revision follow its block again",
 		Long: "Release ends what davit rollback began. Nothing but state changes; the next plan moves the instance to what its block says.\n\n" +
 			"  davit release application.kubernetes.api && davit plan",
 		Args: cobra.ExactArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
-			return a.withState(a.soft, func(store state.Store, snapshot *state.Snapshot) error {
-				if _, ok := snapshot.Records[args[0]]; !ok {
-					return fmt.Errorf("the state has no record of %s.%s", args[0], diag.DidYouMean(args[0], sortedKeys(snapshot.Records)))
-				}
-				s := &session{app: a, store: store}
-				lease, err := s.lock(a.soft, "davit release", f.lockTimeout)
-				if err != nil {
-					return err
-				}
-				defer lease.Release(a.hard) //nolint:errcheck // it expires by itself
-				if snapshot, err = store.Load(a.soft); err != nil {
-					return err
-				}
-				rec := snapshot.Records[args[0]]
-				if rec.Hold == nil {
-					fmt.Fprintf(a.out, "%s is not held.\n", args[0])
-					return nil
-				}
-				was := rec.Hold.Revision
-				rec.Hold = nil
-				if _, err := lease.Commit(a.hard, state.Batch{Put: []state.Record{rec}}); err != nil {
-					return err
-				}
-				fmt.Fprintf(a.out, "%s was held at revision %d and follows its block again. Next: davit plan\n", args[0], was)
-				return nil
-			})
-		},
-	}
-	f.addLockTimeout(cmd)
-	return cmd
+	}, func(args []string, s *stateWriting) error {
+		rec, err := recordOf(s.Snapshot, args[0])
+		if err != nil {
+			return err
+		}
+		if rec.Hold == nil {
+			fmt.Fprintf(a.out, "%s is not held.\n", args[0])
+			return nil
+		}
+		was := rec.Hold.Revision
+		rec.Hold = nil
+		if err := s.commit(state.Batch{Put: []state.Record{rec}}); err != nil {
+			return err
+		}
+		fmt.Fprintf(a.out, "%s was held at revision %d and follows its block again. Next: davit plan\n", args[0], was)
+		s.tellOpen(args[0], "the next davit apply looks what came of it")
+		return nil
+	})
 }

@@ -17,6 +17,8 @@ import (
 	"github.com/davit-sh/davit/core/addr"
 	"github.com/davit-sh/davit/core/config"
 	"github.com/davit-sh/davit/core/diag"
+	"github.com/davit-sh/davit/core/engine"
+	"github.com/davit-sh/davit/core/plan"
 	"github.com/davit-sh/davit/core/view"
 	"github.com/davit-sh/davit/state"
 )
@@ -42,7 +44,7 @@ func (a *app) stateListCmd() *cobra.Command {
 			}
 			return a.withState(cmd.Context(), func(_ state.Store, s *state.Snapshot) error {
 				var list []string
-				for _, address := range sortedKeys(s.Records) {
+				for _, address := range slices.Sorted(slices.Values(slices.Concat(s.Damaged, sortedKeys(s.Records)))) {
 					i, err := addr.Parse(address)
 					if len(places) == 0 || (err == nil && slices.ContainsFunc(places, func(p addr.Place) bool { return p.Matches(i) })) {
 						list = append(list, address)
@@ -79,6 +81,10 @@ func (a *app) stateShowCmd() *cobra.Command {
 
 func recordOf(s *state.Snapshot, address string) (state.Record, error) {
 	r, ok := s.Records[address]
+	if slices.Contains(s.Damaged, address) {
+		d := engine.Damage(&plan.Plan{Damaged: []string{address}})[0]
+		return r, fmt.Errorf("%s. %s", d.Summary, diag.InfoOf(d).Hint)
+	}
 	if !ok {
 		return r, fmt.Errorf("the state has no record of %s.%s", address, diag.DidYouMean(address, sortedKeys(s.Records)))
 	}
@@ -104,7 +110,7 @@ func (a *app) stateWriter(cmd *cobra.Command, write func(args []string, s *state
 	f.addLockTimeout(cmd)
 	cmd.RunE = func(_ *cobra.Command, args []string) error {
 		return a.withState(a.soft, func(store state.Store, _ *state.Snapshot) error {
-			lease, err := (&session{app: a, store: store}).lock(a.soft, "davit state "+cmd.Name(), f.lockTimeout)
+			lease, err := (&session{app: a, store: store}).lock(a.soft, cmd.CommandPath(), f.lockTimeout)
 			if err != nil {
 				return err
 			}
@@ -113,10 +119,31 @@ func (a *app) stateWriter(cmd *cobra.Command, write func(args []string, s *state
 			if err != nil {
 				return err
 			}
+			if s, err = engine.Recover(a.hard, lease, s); err != nil {
+				return err
+			}
 			return write(args, &stateWriting{app: a, store: store, lease: lease, Snapshot: s})
 		})
 	}
 	return cmd
+}
+
+// open are the operations on an address that did not end.
+func (w *stateWriting) open(address string) []state.Operation {
+	var list []state.Operation
+	for _, id := range sortedKeys(w.Operations) {
+		if op := w.Operations[id]; op.Address == address && op.Kind != config.Notification {
+			list = append(list, op)
+		}
+	}
+	return list
+}
+
+// tellOpen says of operations on an address that did not end what becomes of them.
+func (w *stateWriting) tellOpen(address, what string) {
+	for _, op := range w.open(address) {
+		fmt.Fprintf(w.app.out, "An operation on it did not end (%s, begun %s): %s.\n", op.Action, op.Begun.Format(time.RFC3339), what)
+	}
 }
 
 func (a *app) stateMvCmd() *cobra.Command {
@@ -140,19 +167,12 @@ func (a *app) stateMvCmd() *cobra.Command {
 		if _, taken := s.Records[to]; taken {
 			return fmt.Errorf("the state has a record of %s already", to)
 		}
-		b := state.Batch{Move: []state.Move{{From: from, To: to}}}
-		for _, address := range sortedKeys(s.Records) {
-			rec := s.Records[address]
-			if i := slices.Index(rec.DependsOn, from); i >= 0 && address != from {
-				rec.DependsOn = slices.Clone(rec.DependsOn)
-				rec.DependsOn[i] = to
-				b.Put = append(b.Put, rec)
-			}
-		}
+		b, _ := state.Rename(s.Snapshot, []state.Move{{From: from, To: to}})
 		if err := s.commit(b); err != nil {
 			return err
 		}
 		fmt.Fprintf(a.out, "%s is now %s.\n", from, to)
+		s.tellOpen(from, "the next davit apply goes on with it under the new address")
 		return nil
 	})
 }
@@ -160,7 +180,7 @@ func (a *app) stateMvCmd() *cobra.Command {
 func (a *app) stateRmCmd() *cobra.Command {
 	return a.stateWriter(&cobra.Command{
 		Use: "rm ADDRESS...", Short: "Forget what a record stands for, and leave it alone", Args: cobra.MinimumNArgs(1), ValidArgsFunction: a.completeAddress,
-		Long: "Rm removes records. What they stand for stays as it is, and the next plan knows nothing of it.\n\n" +
+		Long: "Rm removes records, and operations on them that did not end. What they stand for stays as it is, and the next plan knows nothing of it.\n\n" +
 			"  davit state rm application.kubernetes.api",
 	}, func(args []string, s *stateWriting) error {
 		for _, address := range args {
@@ -179,6 +199,9 @@ func (a *app) stateRmCmd() *cobra.Command {
 				}
 			} else {
 				b.Delete = append(b.Delete, address)
+				for _, op := range s.open(address) {
+					b.End = append(b.End, op.ID)
+				}
 			}
 		}
 		if err := s.commit(b); err != nil {
@@ -186,6 +209,7 @@ func (a *app) stateRmCmd() *cobra.Command {
 		}
 		for _, address := range args {
 			fmt.Fprintf(a.out, "Forgot %s.\n", address)
+			s.tellOpen(address, "it is forgotten as well, and what it has done stays as it is")
 		}
 		return nil
 	})

@@ -90,6 +90,7 @@ func (e *Engine) Apply(ctx context.Context, p *plan.Plan, opts ApplyOptions) (*e
 	work, done := a.whileHeld(ctx)
 	a.walk(work)
 	a.finish()
+	a.tellDamage()
 	done()
 	a.emit(event.Event{Type: event.Summary, Result: &a.result})
 	a.tellOfEnd(ctx, told)
@@ -262,7 +263,7 @@ func (a *applying) step(ctx context.Context, address string, c *plan.Change, o *
 		switch {
 		case o != nil:
 			diags = append(diags, a.observe(ctx, in, o)...)
-		case c.Action == plan.None && !c.Deferred && c.After.IsKnown():
+		case c.Action == plan.None && !c.Holds() && !c.Deferred && (c.After.IsKnown() || a.plan.Mode == plan.ModeRefresh):
 			diags = append(diags, a.unchanged(in, c)...)
 		default:
 			return a.change(ctx, c, in)
@@ -351,7 +352,11 @@ func (a *applying) unchanged(in *instance, c *plan.Change) hcl.Diagnostics {
 		return append(diags, a.failure(in, "reading the plan", err))
 	}
 	in.seen = in.node.typ.see(in.config, fit(outputs, in.node.typ.outputType))
-	if err := a.whole(in, c, outputs); err != nil {
+	write := a.whole
+	if a.plan.Mode == plan.ModeRefresh {
+		write = a.refreshed
+	}
+	if err := write(in, c, outputs); err != nil {
 		return append(diags, a.failure(in, "writing its record to state", err))
 	}
 	return append(diags, a.postconditions(in, "after it")...)
@@ -361,21 +366,24 @@ func (a *applying) unchanged(in *instance, c *plan.Change) hcl.Diagnostics {
 func (a *applying) whole(in *instance, c *plan.Change, outputs cty.Value) error {
 	rec, ok := a.record(in.addr.String())
 	if ok && rec.Status == state.StatusOK {
-		return a.keyAnew(in, rec)
+		return a.keep(in, c, rec)
 	}
 	if !ok || !outputs.IsWhollyKnown() {
 		return nil
 	}
 	config, err1 := stored(in.node.typ.pluginConfig(in.config))
-	out, err2 := stored(outputs)
+	out, err2 := json.Marshal(c.After)
 	if err := errors.Join(err1, err2); err != nil {
 		return err
 	}
 	now := *rec
 	now.Status, now.Config, now.Outputs, now.Fingerprints = state.StatusOK, config, out, a.fingerprints(in.config)
 	now.DependsOn, now.Updated = a.managedUpstream(in), time.Now().UTC()
+	if c.Holds() {
+		now.Hold = a.hold(c)
+	}
 	did := *c
-	did.Action, did.Reasons = plan.Adopt, []string{"an earlier operation on it did not end, and it is as it should be"}
+	did.Action, did.Reasons = plan.Adopt, []string{notEnded + ", and it is as it should be"}
 	id := "adopt"
 	if op := a.cut.of(c.Address); op != nil {
 		id, did.Action = op.ID, plan.Action(op.Action)
@@ -387,7 +395,7 @@ func (a *applying) whole(in *instance, c *plan.Change, outputs cty.Value) error 
 func (a *applying) change(ctx context.Context, c *plan.Change, in *instance) graph.Outcome {
 	started := time.Now()
 	out := event.Outcome{Address: c.Address, Action: string(c.Action)}
-	diags := a.carryOut(ctx, c, in)
+	action, diags := a.carryOut(ctx, c, in)
 	out.ElapsedMS = time.Since(started).Milliseconds()
 	if slices.ContainsFunc(diags, func(d *hcl.Diagnostic) bool { return diag.InfoOf(d).Code == codeNotStarted }) {
 		a.notStarted(c, nil)
@@ -405,8 +413,12 @@ func (a *applying) change(ctx context.Context, c *plan.Change, in *instance) gra
 		a.end(&a.result.Failed, event.OperationFailed, out)
 		return graph.Failed
 	}
-	if c.Action != plan.None {
+	switch out.Action = string(action); {
+	case action != plan.None:
 		a.end(&a.result.Done, event.OperationDone, out)
+	case c.Action != plan.None:
+		out.Reason = "it turned out to be as it should"
+		a.end(&a.result.Unchanged, event.Planned, out)
 	}
 	return graph.Done
 }
@@ -418,30 +430,31 @@ func (a *applying) end(list *[]event.Outcome, t event.Type, out event.Outcome) {
 	a.emit(event.Event{Type: t, Address: out.Address, Action: out.Action, Message: cmp.Or(out.Error, out.Reason), ElapsedMS: out.ElapsedMS})
 }
 
-func (a *applying) carryOut(ctx context.Context, c *plan.Change, in *instance) hcl.Diagnostics {
+// carryOut does what a change says. It returns what was done in the end: what was unknown may turn out to change nothing.
+func (a *applying) carryOut(ctx context.Context, c *plan.Change, in *instance) (plan.Action, hcl.Diagnostics) {
 	switch {
 	case c.Action == plan.Forget:
-		return a.forget(c)
+		return c.Action, a.forget(c)
 	case in == nil:
-		return a.delete(ctx, c)
+		return c.Action, a.delete(ctx, c)
 	case c.TwoSteps:
-		return a.replace(ctx, c, in)
+		return c.Action, a.replace(ctx, c, in)
 	}
 	var diags hcl.Diagnostics
 	if c.Import != "" {
 		if diags = a.takeOver(ctx, c, in); diags.HasErrors() || c.Action == plan.Adopt {
-			return diags
+			return c.Action, diags
 		}
 	}
 	final := c
 	if a.opts.Reviewed || c.Deferred || !c.After.IsKnown() || len(c.WaitsFor) > 0 || c.Import != "" {
 		diags = append(diags, a.planManaged(ctx, in, c)...)
 		if diags.HasErrors() {
-			return diags
+			return c.Action, diags
 		}
 		final = in.change
 		if err := consistent(c, final); err != nil {
-			return append(diags, a.failure(in, "planning again at apply", err))
+			return c.Action, append(diags, a.failure(in, "planning again at apply", err))
 		}
 		final.Hold, final.Reasons = c.Hold, c.Reasons
 	} else {
@@ -450,17 +463,20 @@ func (a *applying) carryOut(ctx context.Context, c *plan.Change, in *instance) h
 			diags = append(diags, a.preconditions(in, "before it is applied")...)
 		}
 		if diags.HasErrors() {
-			return diags
+			return c.Action, diags
 		}
 	}
-	if final.Action == plan.None {
-		// What was unknown turned out to change nothing.
-		return append(diags, a.unchanged(in, final)...)
+	switch {
+	case final.Action == plan.None && c.Import != "":
+		return c.Action, append(diags, a.unchanged(in, final)...) // it was taken over
+	case final.Action == plan.None && final.Holds():
+		return plan.Keep, append(diags, a.unchanged(in, final)...)
+	case final.Action == plan.None:
+		return plan.None, append(diags, a.unchanged(in, final)...)
+	case final.AsIs:
+		return final.Action, append(diags, a.adopt(final, in)...)
 	}
-	if final.AsIs {
-		return append(diags, a.adopt(final, in)...)
-	}
-	return append(diags, a.operate(ctx, final, in)...)
+	return final.Action, append(diags, a.operate(ctx, final, in)...)
 }
 
 // forget removes a record and leaves what it stands for alone.
@@ -536,7 +552,7 @@ func (a *applying) replace(ctx context.Context, c *plan.Change, in *instance) hc
 			if err != nil {
 				return append(diags, a.failure(in, "replacing", err))
 			}
-			diags = append(diags, a.operate(ctx, in.change, in, later)...)
+			diags = append(diags, a.operate(ctx, anew(in, c), in, later)...)
 			if diags.HasErrors() {
 				return diags
 			}
@@ -545,20 +561,44 @@ func (a *applying) replace(ctx context.Context, c *plan.Change, in *instance) hc
 		// It cannot be there twice: what it is called does not change.
 		a.written.Delete(c.Address)
 	}
-	if recorded {
-		if diags = append(diags, a.delete(ctx, c)...); diags.HasErrors() {
-			return diags
-		}
-		a.written.Store(c.Address, (*state.Record)(nil))
+	if !recorded {
+		return append(diags, a.makeAnew(ctx, c, in)...)
 	}
-	diags = append(diags, a.planManaged(ctx, in, nil)...)
+	next, err := a.operation(c, in)
+	if err != nil {
+		return append(diags, a.failure(in, "replacing", err))
+	}
+	if diags = append(diags, a.delete(ctx, c, next)...); diags.HasErrors() {
+		return diags
+	}
+	a.written.Store(c.Address, (*state.Record)(nil))
+	a.cut.add(next)
+	if diags = append(diags, a.makeAnew(ctx, c, in)...); diags.HasErrors() {
+		rev := a.newRevision(c, in, old, next.ID)
+		rev.Action = string(plan.Delete)
+		if err := a.commit(state.Batch{History: []state.Revision{rev}}); err != nil {
+			diags = append(diags, a.failure(in, "writing its deletion to state", err))
+		}
+	}
+	return diags
+}
+
+// makeAnew makes an instance whose old one is gone.
+func (a *applying) makeAnew(ctx context.Context, c *plan.Change, in *instance) hcl.Diagnostics {
+	diags := a.planManaged(ctx, in, nil)
 	if diags.HasErrors() {
 		return diags
 	}
 	if in.change.Action == plan.None || in.change.AsIs {
 		return append(diags, in.errorf("it is still there", "It was deleted so as to be made anew, and its plugin says that there is nothing to do. Run davit apply again."))
 	}
-	return append(diags, a.operate(ctx, in.change, in)...)
+	return append(diags, a.operate(ctx, anew(in, c), in)...)
+}
+
+// anew is the change that makes an instance anew, as it was planned just now, with what the replacement says of it.
+func anew(in *instance, replacement *plan.Change) *plan.Change {
+	in.change.Reasons, in.change.Hold, in.change.TwoSteps = replacement.Reasons, replacement.Hold, true
+	return in.change
 }
 
 // observed are the records of what an instance was made from, as far as they are news. A
@@ -616,8 +656,9 @@ func (a *applying) endings() map[*instance]bool {
 	return found
 }
 
-// delete carries out a deletion, and removes the record.
-func (a *applying) delete(ctx context.Context, c *plan.Change) hcl.Diagnostics {
+// delete carries out a deletion, and removes the record. What is to follow is begun with its end, and has a place in the
+// history of its own.
+func (a *applying) delete(ctx context.Context, c *plan.Change, next ...state.Operation) hcl.Diagnostics {
 	at, err := addr.Parse(c.Address)
 	if err != nil {
 		return hcl.Diagnostics{diag.Plain("The plan cannot be applied", err.Error())}
@@ -636,9 +677,11 @@ func (a *applying) delete(ctx context.Context, c *plan.Change) hcl.Diagnostics {
 	if diags.HasErrors() {
 		return append(diags, a.endFailed(in, op, *rec, res)...)
 	}
-	rev := a.newRevision(c, in, rec, op.ID)
-	rev.Action = string(plan.Delete)
-	if err := a.commit(state.Batch{Delete: []string{c.Address}, End: []string{op.ID}, History: []state.Revision{rev}}); err != nil {
+	batch := state.Batch{Delete: []string{c.Address}, End: []string{op.ID}, Begin: next}
+	if len(next) == 0 {
+		batch.History = []state.Revision{a.newRevision(c, in, rec, op.ID)}
+	}
+	if err := a.commit(batch); err != nil {
 		return append(diags, a.failure(in, "writing its deletion to state", err))
 	}
 	return diags
@@ -718,7 +761,7 @@ func (a *applying) finish() {
 	if a.diags.HasErrors() || len(a.result.NotStarted) > 0 {
 		return
 	}
-	partial := len(a.plan.Targets)+len(a.plan.Excludes) > 0
+	partial := a.plan.Partial()
 	var b state.Batch
 	if len(a.result.Done) > 0 && !partial {
 		for address, rec := range a.snapshot.Records {

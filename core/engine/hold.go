@@ -161,10 +161,10 @@ func (r *run) changedSecrets(in *instance, rec *state.Record) []string {
 	return slices.Compact(list)
 }
 
-// keyAnew writes the fingerprints of an instance again when the key that they were made with is not the one of now: its
-// plugin has just found the instance to be as it should.
-func (a *applying) keyAnew(in *instance, rec *state.Record) error {
-	anew := false
+// keep writes the record of an instance again that its plugin has just found to be as it should: when it is to be held from
+// now on, or the key that its fingerprints were made with is not the one of now.
+func (a *applying) keep(in *instance, c *plan.Change, rec *state.Record) error {
+	anew := c.Holds()
 	now := a.fingerprints(in.config)
 	for path, before := range rec.Fingerprints {
 		after, there := now[path]
@@ -175,5 +175,8 @@ func (a *applying) keyAnew(in *instance, rec *state.Record) error {
 	}
 	put := *rec
 	put.Fingerprints = now
+	if c.Holds() {
+		put.Hold = a.hold(c)
+	}
 	return a.commit(state.Batch{Put: []state.Record{put}})
 }

@@ -517,7 +517,7 @@ func TestRefresh(t *testing.T) {
 	f.world.things["x"] = "drifted"
 	delete(f.world.things, "gone")
 	f.world.revision = "r2"
-	done := len(f.world.applied)
+	done, before := len(f.world.applied), string(f.snapshot().Records["application.a.x"].Outputs)
 	later := strings.Replace(text, "count = 0", "count = 1", 1)
 	p, diags := f.planWith(later, engine.Options{Mode: plan.ModeRefresh})
 	if diags.HasErrors() {
@@ -534,7 +534,7 @@ func TestRefresh(t *testing.T) {
 		t.Errorf("a refresh changed the world: %v", f.world.applied[done:])
 	}
 	s := f.snapshot()
-	if _, there := s.Records["application.a.gone"]; there || !strings.Contains(string(s.Records["source.s.x"].Outputs), "r2") {
+	if _, there := s.Records["application.a.gone"]; there || !strings.Contains(string(s.Records["source.s.x"].Outputs), "r2") || string(s.Records["application.a.x"].Outputs) != before {
 		t.Errorf("state was not brought up to date: %v", s.Records)
 	}
 }

@@ -63,7 +63,7 @@ func (r *run) assert() {
 			}
 		}
 	}
-	if !r.opts.partial() {
+	if !r.partial() {
 		visit(r.root)
 	}
 }

@@ -110,7 +110,7 @@ func (r *run) compare(c *plan.Change, in *instance, rec *state.Record) {
 	if rec.Hold != nil {
 		c.Hold = &plan.Hold{Revision: rec.Hold.Revision, Who: rec.Hold.Who, Reason: rec.Hold.Reason, Since: rec.Hold.Since}
 	}
-	if b := r.opts.Rollback; b != nil && b.Address == c.Address {
+	if b := r.opts.Rollback; b != nil && b.Address == c.Address && !b.holds(rec) {
 		c.Hold = &plan.Hold{Revision: b.Revision, Who: b.Who, Reason: b.Reason}
 	}
 	for _, m := range r.moves {
@@ -123,6 +123,9 @@ func (r *run) compare(c *plan.Change, in *instance, rec *state.Record) {
 		c.Reasons = append(c.Reasons, "sensitive "+strings.Join(changed, ", ")+" changed")
 	}
 }
+
+// notEnded is the reason of what is done about an instance whose record is partial.
+const notEnded = "an earlier operation on it did not end"
 
 // explain gives a change a reason if its plugin gave none.
 func (r *run) explain(c *plan.Change, rec *state.Record) {
@@ -137,7 +140,7 @@ func (r *run) explain(c *plan.Change, rec *state.Record) {
 	case rec == nil:
 		c.Reasons = []string{"it is new"}
 	case rec.Status == state.StatusPartial:
-		c.Reasons = []string{"an earlier operation on it did not end"}
+		c.Reasons = []string{notEnded}
 	default:
 		c.Reasons = []string{"it differs from its configuration"}
 	}
@@ -285,8 +288,9 @@ func revisionOf(v *plan.Value) string {
 // planDeletions plans the deletion of recorded instances. Those of observed kinds have nothing to delete.
 func (r *run) planDeletions(ctx context.Context, gone func(addr.Instance) bool) {
 	var list []*instance
+	kept := r.keptBack(ctx)
 	for _, address := range slices.Sorted(maps.Keys(r.snapshot.Records)) {
-		if !managed(r.snapshot.Records[address].Kind) {
+		if kept[address] || !managed(r.snapshot.Records[address].Kind) {
 			continue
 		}
 		a, err := addr.Parse(address)

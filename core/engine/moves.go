@@ -23,7 +23,7 @@ type statement[T any] struct {
 // modulesOf finds the module instances that records are in, each with what its module declares; the root is among them.
 func (r *run) modulesOf() map[addr.Module]*config.Module {
 	found := map[addr.Module]*config.Module{"": r.Stack.Module}
-	for address := range r.snapshot.Records {
+	for _, address := range slices.AppendSeq(slices.Clone(r.snapshot.Damaged), maps.Keys(r.snapshot.Records)) {
 		i, err := addr.Parse(address)
 		if err != nil {
 			continue
@@ -54,6 +54,7 @@ func (r *run) move() hcl.Diagnostics {
 			list = append(list, statement[*config.Moved]{at, m})
 		}
 	}
+	r.damaged = damaged(r.snapshot, list)
 	if len(list) == 0 {
 		return nil
 	}
@@ -69,6 +70,10 @@ func (r *run) move() hcl.Diagnostics {
 		}
 	}
 	for from, to := range now {
+		if r.damaged[to] != "" {
+			diags = append(diags, diag.Plain("A move to a place that is damaged",
+				fmt.Sprintf("%s is to become %s, whose record in state cannot be read. %s", from, to, repairs(r.damaged[to]))))
+		}
 		if _, taken := r.snapshot.Records[to]; taken && now[to] == "" {
 			diags = append(diags, diag.Plain("A move to a place that is taken",
 				fmt.Sprintf("State has records of both %s and %s. Remove the moved block, or one of the two with davit state rm.", from, to)))
@@ -78,10 +83,10 @@ func (r *run) move() hcl.Diagnostics {
 	if len(now) == 0 {
 		return diags
 	}
-	r.snapshot = moved(r.snapshot, now)
 	for _, from := range slices.Sorted(maps.Keys(now)) {
 		r.moves = append(r.moves, plan.Move{From: from, To: now[from]})
 	}
+	_, r.snapshot = state.Rename(r.snapshot, stateMoves(r.moves))
 	return diags
 }
 
@@ -151,52 +156,13 @@ func within(at addr.Module, p addr.Place) addr.Place {
 	return p
 }
 
-// moved is a snapshot in which records have other addresses.
-func moved(s *state.Snapshot, now map[string]string) *state.Snapshot {
-	out := *s
-	out.Records = make(map[string]state.Record, len(s.Records))
-	for address, rec := range s.Records {
-		if to := now[address]; to != "" {
-			address = to
-		}
-		out.Records[address] = renamed(rec, address, now)
+// stateMoves are the moves of a plan in the form of state.
+func stateMoves(moves []plan.Move) []state.Move {
+	list := make([]state.Move, len(moves))
+	for i, m := range moves {
+		list[i] = state.Move(m)
 	}
-	return &out
-}
-
-// renamed is a record with its own and its dependencies' new addresses.
-func renamed(rec state.Record, address string, now map[string]string) state.Record {
-	rec.Address = address
-	for i, d := range rec.DependsOn {
-		if to := now[d]; to != "" {
-			rec.DependsOn = slices.Clone(rec.DependsOn)
-			rec.DependsOn[i] = to
-		}
-	}
-	return rec
-}
-
-// moveBatch is the commit that carries the moves of a plan out.
-func moveBatch(s *state.Snapshot, moves []plan.Move) state.Batch {
-	var b state.Batch
-	now := map[string]string{}
-	for _, m := range moves {
-		if _, there := s.Records[m.From]; there {
-			b.Move = append(b.Move, state.Move{From: m.From, To: m.To})
-			now[m.From] = m.To
-		}
-	}
-	for _, address := range slices.Sorted(maps.Keys(s.Records)) {
-		rec := s.Records[address]
-		if slices.ContainsFunc(rec.DependsOn, func(d string) bool { return now[d] != "" }) {
-			to := address
-			if now[address] != "" {
-				to = now[address]
-			}
-			b.Put = append(b.Put, renamed(rec, to, now))
-		}
-	}
-	return b
+	return list
 }
 
 // forgets tells whether a removed block says that an instance is to be left alone.

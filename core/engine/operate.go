@@ -18,6 +18,19 @@ import (
 	"github.com/davit-sh/davit/state"
 )
 
+// operation is what an instance is made or changed in. What is made anew is replaced, whatever its plugin is told to do.
+func (a *applying) operation(c *plan.Change, in *instance) (state.Operation, error) {
+	config, err := stored(in.node.typ.pluginConfig(in.config))
+	op := state.Operation{
+		ID: uuid.NewString(), Address: c.Address, Kind: c.Kind, Type: c.Type, Plugin: c.Plugin, Action: string(c.Action),
+		Begun: time.Now().UTC(), PlanHash: a.plan.Digest, Config: config, Private: c.Private, DependsOn: a.managedUpstream(in),
+	}
+	if c.TwoSteps {
+		op.Action = string(plan.Replace)
+	}
+	return op, err
+}
+
 // operate runs one operation: intent, work, result. What is to follow is begun with the result.
 func (a *applying) operate(ctx context.Context, c *plan.Change, in *instance, next ...state.Operation) hcl.Diagnostics {
 	t := in.node.typ
@@ -28,13 +41,9 @@ func (a *applying) operate(ctx context.Context, c *plan.Change, in *instance, ne
 	if err != nil {
 		return hcl.Diagnostics{a.failure(in, "applying", err)}
 	}
-	config, err := stored(t.pluginConfig(in.config))
+	op, err := a.operation(c, in)
 	if err != nil {
 		return hcl.Diagnostics{a.failure(in, "applying", err)}
-	}
-	op := state.Operation{
-		ID: uuid.NewString(), Address: c.Address, Kind: c.Kind, Type: c.Type, Plugin: c.Plugin, Action: string(c.Action),
-		Begun: time.Now().UTC(), PlanHash: a.plan.Digest, Config: config, Private: c.Private, DependsOn: a.managedUpstream(in),
 	}
 	a.cut.takeUp(&op)
 	req := &pluginv1.ApplyRequest{
@@ -55,7 +64,7 @@ func (a *applying) operate(ctx context.Context, c *plan.Change, in *instance, ne
 	}
 	res, diags := a.call(ctx, in, &op, req, a.holdFirst(c)...)
 	rec := state.Record{
-		Address: op.Address, Kind: op.Kind, Type: op.Type, Plugin: op.Plugin, Status: state.StatusOK, Config: config,
+		Address: op.Address, Kind: op.Kind, Type: op.Type, Plugin: op.Plugin, Status: state.StatusOK, Config: op.Config,
 		DependsOn: op.DependsOn, Updated: time.Now().UTC(),
 	}
 	if diags.HasErrors() {
@@ -79,10 +88,9 @@ func (a *applying) operate(ctx context.Context, c *plan.Change, in *instance, ne
 	rec.Private = res.GetPrivate()
 	rec.Fingerprints = a.fingerprints(in.config)
 	rec.Hold = a.hold(c)
-	batch := state.Batch{
-		Put: append([]state.Record{rec}, a.observed(in)...), End: []string{op.ID}, Begin: next,
-		History: []state.Revision{a.newRevision(c, in, &rec, op.ID)},
-	}
+	rev := a.newRevision(c, in, &rec, op.ID)
+	rev.Action = op.Action
+	batch := state.Batch{Put: append([]state.Record{rec}, a.observed(in)...), End: []string{op.ID}, Begin: next, History: []state.Revision{rev}}
 	if err := a.commit(batch); err != nil {
 		return append(diags, a.failure(in, "writing its result to state", err))
 	}

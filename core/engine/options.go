@@ -2,12 +2,15 @@ package engine
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/hashicorp/hcl/v2"
 
 	"github.com/davit-sh/davit/core/addr"
 	"github.com/davit-sh/davit/core/diag"
 	"github.com/davit-sh/davit/core/plan"
+	"github.com/davit-sh/davit/state"
 )
 
 // Options says what a plan is to be about.
@@ -33,6 +36,11 @@ type Rollback struct {
 	Reason   string
 }
 
+// holds tells whether a record is held as the rollback says already.
+func (b *Rollback) holds(rec *state.Record) bool {
+	return rec.Hold != nil && rec.Hold.Revision == b.Revision && (b.Reason == "" || rec.Hold.Reason == b.Reason)
+}
+
 func (o *Options) mode() plan.Mode {
 	if o.Mode == "" {
 		return plan.ModeApply
@@ -47,7 +55,7 @@ func (o *Options) targets(i addr.Instance) bool { return len(o.Targets) == 0 || 
 func (o *Options) excludes(i addr.Instance) bool { return matches(o.Excludes, i) }
 
 // partial tells whether a plan is about a part of the stack only.
-func (o *Options) partial() bool { return len(o.Targets)+len(o.Excludes) > 0 }
+func (r *run) partial() bool { return len(r.opts.Targets)+len(r.opts.Excludes)+len(r.leftOut) > 0 }
 
 func matches(places []addr.Place, i addr.Instance) bool {
 	for _, p := range places {
@@ -84,7 +92,7 @@ func (r *run) means(p addr.Place) bool {
 	if r.declares(p) {
 		return true
 	}
-	for address := range r.snapshot.Records {
+	for _, address := range slices.AppendSeq(slices.Clone(r.snapshot.Damaged), maps.Keys(r.snapshot.Records)) {
 		if i, err := addr.Parse(address); err == nil && p.Matches(i) {
 			return true
 		}

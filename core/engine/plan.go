@@ -38,12 +38,17 @@ func (e *Engine) look(ctx context.Context, snapshot *state.Snapshot, opts Option
 			return nil, diags
 		}
 	}
+	if diags := unreadable(snapshot); diags.HasErrors() {
+		return nil, diags
+	}
 	r := newRun(e, recovered(snapshot), opts)
 	if diags := append(r.checkOptions(), r.move()...); diags.HasErrors() {
 		return nil, diags
 	}
 	if opts.mode() == plan.ModeDestroy {
-		r.planDeletions(ctx, r.destroyed())
+		destroyed := r.destroyed()
+		r.leaveOutRest(ctx, destroyed)
+		r.planDeletions(ctx, destroyed)
 		return r, nil
 	}
 	if len(opts.Targets) > 0 {
@@ -56,6 +61,7 @@ func (e *Engine) look(ctx context.Context, snapshot *state.Snapshot, opts Option
 		r.report(diag.Plain("The run was stopped", "Nothing was changed."))
 	}
 	if !r.diags.HasErrors() {
+		r.leaveOutRest(ctx, r.gone())
 		if opts.mode() == plan.ModeApply {
 			r.planDeletions(ctx, r.gone())
 		}
@@ -65,7 +71,7 @@ func (e *Engine) look(ctx context.Context, snapshot *state.Snapshot, opts Option
 }
 
 func (r *run) planInstance(ctx context.Context, in *instance) graph.Outcome {
-	if r.opts.excludes(in.addr) {
+	if r.opts.excludes(in.addr) || r.leaveOut(in.addr) {
 		return graph.Skipped
 	}
 	in.checks, in.warnings = nil, nil
@@ -94,8 +100,32 @@ func (r *run) findings() hcl.Diagnostics {
 // gone tells which recorded instances no block stands for any more.
 func (r *run) gone() func(addr.Instance) bool {
 	return func(i addr.Instance) bool {
-		return r.opts.targets(i) && !r.opts.excludes(i) && r.instance(i) == nil
+		return r.opts.targets(i) && !r.opts.excludes(i) && r.instance(i) == nil && !r.unsure(i)
 	}
+}
+
+// unsure tells whether the instances of a block may be others than those that were found: they are made of something that
+// was left out.
+func (r *run) unsure(i addr.Instance) bool {
+	if r.declared(i.Node) == nil {
+		return false
+	}
+	var out []addr.Instance
+	for _, p := range r.opts.Excludes {
+		if !p.IsModule() {
+			out = append(out, p.Instance)
+		}
+	}
+	for name := range r.leftOut {
+		if i, err := addr.Parse(name); err == nil {
+			out = append(out, i)
+		}
+	}
+	if len(out) == 0 {
+		return false
+	}
+	needed := r.mayNeed(i)
+	return slices.ContainsFunc(out, func(i addr.Instance) bool { return needed[blockName(i)] })
 }
 
 // destroyed tells which recorded instances a destroy is about: all, or the targets and what depends on them.
@@ -144,6 +174,7 @@ func (r *run) assemble() *plan.Plan {
 		State: stateRef(r.snapshot), Config: r.Stack.Digest, Files: r.Stack.Sums,
 		Observations: []plan.Observation{}, Changes: []plan.Change{},
 		Targets: texts(r.opts.Targets), Excludes: texts(r.opts.Excludes), Replace: texts(r.opts.Replace), Moves: r.moves,
+		Damaged: slices.Sorted(maps.Keys(r.leftOut)),
 	}
 	plugins := map[string]bool{}
 	r.inOrder(r.root, func(in *instance) {
@@ -167,7 +198,7 @@ func (r *run) assemble() *plan.Plan {
 		p.Plugins = append(p.Plugins, r.plugin(name))
 	}
 	if r.opts.mode() == plan.ModeApply && !r.diags.HasErrors() {
-		if !r.opts.partial() {
+		if !r.partial() {
 			p.Outputs = r.outputs()
 		}
 		p.Images = r.imageChanges(p)
@@ -177,7 +208,7 @@ func (r *run) assemble() *plan.Plan {
 	p.Summary = plan.Summarise(p.Changes)
 	if r.opts.mode() == plan.ModeRefresh {
 		for i := range p.Changes {
-			if len(p.Changes[i].Items) > 0 {
+			if !p.Changes[i].AsIs {
 				p.Summary.Drift++
 			}
 		}

@@ -45,6 +45,9 @@ func recovery(s *state.Snapshot) state.Batch {
 		if op.Kind == config.Notification || op.Action == actionDeleteOld {
 			continue // it is told again, or done on its own
 		}
+		if slices.Contains(s.Damaged, op.Address) {
+			continue // there is a record, which is mended first
+		}
 		if plan.Action(op.Action) == plan.Delete {
 			continue // its record is still there, and deleting again is harmless
 		}
@@ -76,23 +79,28 @@ func queued(s *state.Snapshot) map[string]state.Operation {
 	return out
 }
 
-// settle commits the recovery and the moves of the plan.
-func settle(ctx context.Context, lease state.Lease, s *state.Snapshot, moves []plan.Move) (*state.Snapshot, error) {
+// Recover commits what is known of the operations that were cut off: their records are partial from now on, and the
+// operations stay open until it is known what became of them. It returns the state as it is then.
+func Recover(ctx context.Context, lease state.Lease, s *state.Snapshot) (*state.Snapshot, error) {
 	if b := recovery(s); !b.Empty() {
 		if _, err := lease.Commit(ctx, b); err != nil {
 			return nil, err
 		}
-		s = recovered(s)
 	}
-	if b := moveBatch(s, moves); !b.Empty() {
+	return recovered(s), nil
+}
+
+// settle commits the recovery and the moves of the plan.
+func settle(ctx context.Context, lease state.Lease, s *state.Snapshot, moves []plan.Move) (*state.Snapshot, error) {
+	s, err := Recover(ctx, lease, s)
+	if err != nil {
+		return nil, err
+	}
+	b, s := state.Rename(s, stateMoves(moves))
+	if !b.Empty() {
 		if _, err := lease.Commit(ctx, b); err != nil {
 			return nil, err
 		}
-		now := map[string]string{}
-		for _, m := range moves {
-			now[m.From] = m.To
-		}
-		s = moved(s, now)
 	}
 	return s, nil
 }
@@ -154,6 +162,13 @@ func (u *unfinished) of(address string) *state.Operation {
 		return &op
 	}
 	return nil
+}
+
+// add adds an operation that is begun already, so that what is done is another try of it.
+func (u *unfinished) add(op state.Operation) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.list = append(u.list, op)
 }
 
 // takeUp makes an operation another try of one that was cut off, if that was to do the same: with its id, so that a plugin

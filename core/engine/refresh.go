@@ -1,17 +1,21 @@
 package engine
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
+	"errors"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/zclconf/go-cty/cty"
 
 	"github.com/davit-sh/davit/core/plan"
 	pluginv1 "github.com/davit-sh/davit/schemas/plugin/v1"
+	"github.com/davit-sh/davit/state"
 )
 
 // planRefresh compares the world with what was last applied, whatever the block says now: what a plugin would
-// change then is what somebody else has changed.
+// change then is what somebody else has changed, or what an operation that was cut off has not done.
 func (r *run) planRefresh(ctx context.Context, in *instance) hcl.Diagnostics {
 	prior, rec, err := r.prior(in.addr, in.node.typ)
 	if err != nil {
@@ -21,12 +25,8 @@ func (r *run) planRefresh(ctx context.Context, in *instance) hcl.Diagnostics {
 		in.seen = in.node.typ.see(in.config, in.node.typ.unknownOutputs())
 		return nil // nothing was applied that could have drifted
 	}
-	before, err := storedValue(rec.Config)
-	if err != nil {
+	if in.config, err = r.asApplied(in, rec); err != nil {
 		return hcl.Diagnostics{r.failure(in, "refreshing", err)}
-	}
-	if before != cty.NilVal {
-		in.config = overlay(in.config, fit(before, in.node.typ.configType))
 	}
 	res, outputs, diags := r.call(ctx, in, &pluginv1.PlanRequest{Prior: prior}, in.config)
 	if diags.HasErrors() {
@@ -36,11 +36,20 @@ func (r *run) planRefresh(ctx context.Context, in *instance) hcl.Diagnostics {
 	if err != nil {
 		return append(diags, r.failure(in, "refreshing", err))
 	}
-	switch c.Action {
-	case plan.Create, plan.Build:
+	switch {
+	case c.Action == plan.None:
+		c.AsIs = true
+	case rec.Status == state.StatusPartial:
+		c.Action, c.Reasons = plan.None, append([]string{notEnded}, c.Reasons...)
+	case c.Action == plan.Create || c.Action == plan.Build:
 		c.Action, c.Reasons = plan.Forget, []string{"it is not there any more"}
 	default:
 		c.Action = plan.None
+	}
+	if !c.AsIs { // the plugin has told what it would make, not what it has seen
+		if outputs, err = recordedOutputs(rec, in.node.typ); err != nil {
+			return append(diags, r.failure(in, "refreshing", err))
+		}
 	}
 	c.Items = drifted(c.Items)
 	r.compare(c, in, nil)
@@ -49,6 +58,56 @@ func (r *run) planRefresh(ctx context.Context, in *instance) hcl.Diagnostics {
 		return append(diags, r.failure(in, "refreshing", err))
 	}
 	return append(diags, r.planned(in, c, outputs)...)
+}
+
+// asApplied are the arguments that an instance was applied with last, or that an operation that did not end was to give it.
+// What is sensitive is not in state and is taken from the block as it is now.
+func (r *run) asApplied(in *instance, rec *state.Record) (cty.Value, error) {
+	applied := rec.Config
+	for _, op := range r.snapshot.Operations {
+		if op.Address == rec.Address && len(op.Config) > 0 {
+			applied = op.Config
+		}
+	}
+	before, err := storedValue(applied)
+	if err != nil || before == cty.NilVal {
+		return in.config, err
+	}
+	return overlay(in.config, fit(before, in.node.typ.configType)), nil
+}
+
+// recordedOutputs are the outputs that a record has; of one that has none, nothing is known.
+func recordedOutputs(rec *state.Record, t *blockType) (cty.Value, error) {
+	outputs, err := storedValue(rec.Outputs)
+	if err != nil || outputs == cty.NilVal {
+		return t.unknownOutputs(), err
+	}
+	return fit(outputs, t.outputType), nil
+}
+
+// refreshed brings the record of an instance up to date that its plugin has found as it was to be applied. Of one that
+// differs nothing is known but that, so nothing is written: an operation that did not end stays open, for the next apply.
+func (a *applying) refreshed(in *instance, c *plan.Change, outputs cty.Value) error {
+	rec, ok := a.record(c.Address)
+	if !ok || !c.AsIs || !outputs.IsWhollyKnown() {
+		return nil
+	}
+	var err error
+	if in.config, err = a.asApplied(in, rec); err != nil {
+		return err
+	}
+	if rec.Status == state.StatusPartial {
+		return a.whole(in, c, outputs)
+	}
+	if a.cut.of(c.Address) != nil {
+		return nil // it was to be deleted, and it is not known whether that goes on
+	}
+	now := *rec
+	if now.Outputs, err = json.Marshal(c.After); err != nil || bytes.Equal(compact(now.Outputs), compact(rec.Outputs)) {
+		return errors.Join(err, a.keep(in, c, rec))
+	}
+	now.Fingerprints = a.fingerprints(in.config)
+	return a.commit(state.Batch{Put: []state.Record{now}})
 }
 
 // drifted are the items that differ from what was applied.

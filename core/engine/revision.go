@@ -88,8 +88,12 @@ func (a *applying) hold(c *plan.Change) *state.Hold {
 	if c.Hold == nil {
 		return nil
 	}
-	if rec, ok := a.record(c.Address); ok && rec.Hold != nil && rec.Hold.Revision == c.Hold.Revision {
+	if rec, ok := a.record(c.Address); ok && rec.Hold != nil && !c.Holds() {
 		return rec.Hold
 	}
-	return &state.Hold{Revision: c.Hold.Revision, Who: c.Hold.Who, Reason: c.Hold.Reason, Since: time.Now().UTC()}
+	since := c.Hold.Since
+	if since.IsZero() {
+		since = time.Now().UTC()
+	}
+	return &state.Hold{Revision: c.Hold.Revision, Who: c.Hold.Who, Reason: c.Hold.Reason, Since: since}
 }

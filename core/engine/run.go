@@ -36,15 +36,17 @@ type run struct {
 	nodesMu sync.RWMutex
 	nodes   map[addr.Node]*node
 
-	deleted []*instance // of which the deletion is planned
+	deleted []*instance       // of which the deletion is planned
+	damaged map[string]string // of instances whose records cannot be read: address -> what it is in state
 
 	beats beats
 
 	written sync.Map // address -> *state.Record; nil when it was removed: only steps that are planned again look
 
-	mu     sync.Mutex
-	diags  hcl.Diagnostics
-	checks []plan.Check
+	mu      sync.Mutex
+	diags   hcl.Diagnostics
+	checks  []plan.Check
+	leftOut map[string]bool // damaged ones that the plan would be about, as they are called in state
 }
 
 // form is what can be told of a block without any value: it is the same in all instances of its module.

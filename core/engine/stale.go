@@ -106,12 +106,22 @@ func stateRef(s *state.Snapshot) plan.StateRef {
 	return ref
 }
 
+// fitsRecords refuses a plan that is about a record that is damaged by now.
+func fitsRecords(p *plan.Plan, s *state.Snapshot) error {
+	for i := range p.Changes {
+		if c := &p.Changes[i]; c.Import == "" && slices.Contains(s.Damaged, c.Address) {
+			return &StaleError{What: "the record of " + c.Address + " in state is damaged by now"}
+		}
+	}
+	return nil
+}
+
 func (e *Engine) fitsState(ctx context.Context, p *plan.Plan, s *state.Snapshot) error {
 	switch {
 	case p.State.Lineage != s.Lineage && p.State.Serial > 0:
 		return &StaleError{What: "it was made against another state"}
 	case p.State.Serial == s.Serial:
-		return nil
+		return fitsRecords(p, s)
 	}
 	what := fmt.Sprintf("the state has moved on from serial %d to %d since it was made", p.State.Serial, s.Serial)
 	list := movedRecords(p, s)

@@ -49,7 +49,7 @@ func (w *Warm) Plan(ctx context.Context, c Changed) (p *plan.Plan, looked int, d
 	if c.Snapshot != nil {
 		w.snapshot = c.Snapshot
 	}
-	if w.run != nil {
+	if w.run != nil && len(w.snapshot.Damaged) == 0 && len(w.run.snapshot.Damaged) == 0 {
 		if p, looked, diags, ok := w.again(ctx, c, before); ok {
 			return p, looked, diags
 		}

@@ -66,6 +66,7 @@ type Result struct {
 	Done       []Outcome `json:"done"`
 	Failed     []Outcome `json:"failed"`
 	NotStarted []Outcome `json:"not_started"`
+	Unchanged  []Outcome `json:"unchanged,omitempty"` // what needed nothing done in the end, though the plan could not tell yet
 }
 
 // Outcome is how one change ended.

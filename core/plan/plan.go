@@ -38,8 +38,10 @@ type Plan struct {
 	Excludes []string     `json:"excludes,omitempty"`
 	Replace  []string     `json:"replace,omitempty"`
 	Warnings []Diagnostic `json:"warnings,omitempty"`
-	Summary  Summary      `json:"summary"`
-	Digest   string       `json:"digest"` // sha256 over the plan with this field empty and Created zero
+	// Damaged are the instances that are left out, with what depends on them, because their records in state cannot be read.
+	Damaged []string `json:"damaged,omitempty"`
+	Summary Summary  `json:"summary"`
+	Digest  string   `json:"digest"` // sha256 over the plan with this field empty and Created zero
 }
 
 // Mode is what the plan is for.
@@ -82,6 +84,8 @@ const (
 	Build   Action = "build"
 	Adopt   Action = "adopt"
 	Forget  Action = "forget" // leave it alone, and remove it from state
+	// Keep is how holding an instance that is at its revision already ends: nothing but state is changed.
+	Keep Action = "hold"
 )
 
 // Observation is what one source, image or policy was seen to be. An apply uses it as it stands.
@@ -129,7 +133,8 @@ type Change struct {
 	// MovedFrom is the address that the instance had before, Import what existing object it takes over.
 	MovedFrom string `json:"moved_from,omitempty"`
 	Import    string `json:"import,omitempty"`
-	// AsIs says of an adoption that nothing is to be done but to write the record: the plugin has found it as it should be.
+	// AsIs says of an adoption that nothing is to be done but to write the record: the plugin has found it as it should be. In a
+	// refresh, that it was found as it was to be applied last.
 	AsIs bool `json:"as_is,omitempty"`
 	// Hold says that it is kept at an earlier revision, whatever its block says.
 	Hold *Hold `json:"hold,omitempty"`
@@ -138,6 +143,9 @@ type Change struct {
 	TwoSteps    bool `json:"two_steps,omitempty"`
 	CreateFirst bool `json:"create_first,omitempty"`
 }
+
+// Holds tells whether the change begins a hold.
+func (c *Change) Holds() bool { return c.Hold != nil && c.Hold.Since.IsZero() }
 
 // Hold says at which revision an instance is kept, and why.
 type Hold struct {
@@ -235,10 +243,14 @@ type Summary struct {
 	Build        int `json:"build"`
 	Adopt        int `json:"adopt"`
 	Forget       int `json:"forget,omitempty"`
+	Hold         int `json:"hold,omitempty"`  // what is at the revision already at which it will be held
 	Drift        int `json:"drift,omitempty"` // in a refresh: what differs from what was last applied
 	None         int `json:"none"`
 	ItemsDeleted int `json:"items_deleted"` // nested deletions in changes that are not deletions themselves
 }
+
+// Partial tells whether the plan is about a part of the stack only.
+func (p *Plan) Partial() bool { return len(p.Targets)+len(p.Excludes)+len(p.Damaged) > 0 }
 
 // Empty tells whether there is nothing to do.
 func (p *Plan) Empty() bool {
@@ -246,7 +258,7 @@ func (p *Plan) Empty() bool {
 		return false
 	}
 	for i := range p.Changes {
-		if p.Changes[i].Action != None {
+		if p.Changes[i].Action != None || p.Changes[i].Holds() {
 			return false
 		}
 	}
@@ -272,6 +284,12 @@ func Summarise(changes []Change) Summary {
 			s.Adopt++
 		case Forget:
 			s.Forget++
+		case None:
+			if c.Holds() {
+				s.Hold++
+			} else {
+				s.None++
+			}
 		default:
 			s.None++
 		}

@@ -40,7 +40,7 @@ func Markdown(p *plan.Plan, o MarkdownOptions) string {
 	parts := []part{markdownDeletions(p), markdownChecks(p), markdownImages(p), markdownObserved(p), markdownMoves(p)}
 	for _, c := range p.Changes {
 		if shown(p, c) {
-			parts = append(parts, markdownChange(c))
+			parts = append(parts, markdownChange(c, phrase(p, c)))
 		}
 	}
 	footer := fmt.Sprintf("\n<sub>davit %s · state serial %d · plan `%s`</sub>\n", html.EscapeString(p.Davit), p.State.Serial, p.Digest)
@@ -156,13 +156,13 @@ func markdownObserved(p *plan.Plan) part {
 	return out
 }
 
-func markdownChange(c plan.Change) part {
+func markdownChange(c plan.Change, phrase string) part {
 	var b strings.Builder
-	fmt.Fprintf(&b, "\n<details><summary>%s <code>%s</code> %s</summary>\n\n", html.EscapeString(symbols[c.Action]), html.EscapeString(clean(c.Address)), phrases[c.Action])
+	fmt.Fprintf(&b, "\n<details><summary>%s <code>%s</code> %s</summary>\n\n", html.EscapeString(symbols[c.Action]), html.EscapeString(clean(c.Address)), phrase)
 	for _, r := range append(slices.Clone(c.Reasons), remarks(c)...) {
 		fmt.Fprintf(&b, "- %s\n", prose(r))
 	}
-	out := part{rank: ranks[c.Action], short: fmt.Sprintf("- %s `%s` %s\n", symbols[c.Action], code(c.Address), phrases[c.Action])}
+	out := part{rank: ranks[c.Action], short: fmt.Sprintf("- %s `%s` %s\n", symbols[c.Action], code(c.Address), phrase)}
 	var body strings.Builder
 	for _, i := range c.Items {
 		for _, l := range markdownItem(c, i) {

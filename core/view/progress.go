@@ -31,12 +31,12 @@ func Progress(w io.Writer, o Options) event.Sink {
 // working are the words for a running action.
 var working = map[string]string{
 	"create": "creating", "update": "updating", "replace": "replacing", "delete": "deleting", "build": "building", "adopt": "adopting", "forget": "forgetting",
-	"delete_old": "deleting what it was before",
+	"delete_old": "deleting what it was before", "hold": "holding",
 }
 
 // finished are the words for a finished action.
 var finished = map[string]string{
-	"create": "created", "update": "updated", "replace": "replaced", "delete": "deleted", "build": "built", "adopt": "adopted", "forget": "forgotten", "delete_old": "what it was before is deleted",
+	"create": "created", "update": "updated", "replace": "replaced", "delete": "deleted", "build": "built", "adopt": "adopted", "forget": "forgotten", "delete_old": "what it was before is deleted", "hold": "held",
 }
 
 func progressLine(p palette, e event.Event, verbose bool) string {
@@ -128,15 +128,29 @@ func Result(w io.Writer, r *event.Result, o Options) {
 		group("Failed:", r.Failed, plan.Delete)
 		group("Not started:", r.NotStarted, plan.Update)
 	}
-	fmt.Fprintf(w, "\n%s\n", p.bold(fmt.Sprintf("Apply: %d done, %d failed, %d not started.", len(r.Done), len(r.Failed), len(r.NotStarted))))
+	fmt.Fprintf(w, "\n%s\n", p.bold(fmt.Sprintf("Apply: %d done, %d failed, %d not started.", len(r.Done), len(r.Failed), len(r.NotStarted))+turnedOut(r)))
 }
 
-// StateList prints the addresses in a state.
+// turnedOut counts what needed nothing done in the end.
+func turnedOut(r *event.Result) string {
+	if len(r.Unchanged) == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" %d turned out to be as it should.", len(r.Unchanged))
+}
+
+// StateList prints the addresses in a state, and what is damaged.
 func StateList(w io.Writer, s *state.Snapshot, addresses []string) {
 	for _, a := range addresses {
 		line := clean(a)
-		if s.Records[a].Status == state.StatusPartial {
+		switch rec, readable := s.Records[a]; {
+		case !readable:
+			line += "  (damaged)"
+		case rec.Status == state.StatusPartial:
 			line += "  (partial)"
+		}
+		if h := s.Records[a].Hold; h != nil {
+			line += fmt.Sprintf("  (held at revision %d)", h.Revision)
 		}
 		fmt.Fprintln(w, line)
 	}
@@ -154,6 +168,9 @@ func StateShow(w io.Writer, r state.Record, o Options) {
 	row("status", r.Status)
 	row("plugin", clean(r.Plugin))
 	row("updated", r.Updated.Format(time.RFC3339))
+	if h := r.Hold; h != nil {
+		row("hold", holdLine(plan.Change{Address: r.Address, Hold: &plan.Hold{Revision: h.Revision, Who: h.Who, Reason: h.Reason, Since: h.Since}}))
+	}
 	row("depends on", clean(strings.Join(r.DependsOn, ", ")))
 	block := func(title string, raw json.RawMessage) {
 		var v plan.Value

@@ -181,11 +181,7 @@ func observed(o plan.Observation) string {
 func (t *text) change(c plan.Change) {
 	t.line(0, "")
 	head := fmt.Sprintf("%s %s", symbols[c.Action], clean(c.Address))
-	phrase := phrases[c.Action]
-	if t.plan.Mode == plan.ModeRefresh && c.Action == plan.None && len(c.Items) > 0 {
-		phrase = "was changed by somebody else; an apply would do this:"
-	}
-	t.line(0, t.action(c.Action, t.bold(head))+" "+t.action(c.Action, phrase))
+	t.line(0, t.action(c.Action, t.bold(head))+" "+t.action(c.Action, phrase(t.plan, c)))
 	for _, r := range c.Reasons {
 		t.line(6, t.faint("because ")+clean(r))
 	}

@@ -63,6 +63,17 @@ var phrases = map[plan.Action]string{
 	plan.Forget: "will be left alone and removed from state",
 }
 
+// phrase says what will happen to an instance, or what a refresh has found of it.
+func phrase(p *plan.Plan, c plan.Change) string {
+	switch {
+	case c.Action == plan.None && c.Holds():
+		return "is unchanged and will be held"
+	case p.Mode == plan.ModeRefresh && c.Action == plan.None && !c.AsIs:
+		return "differs from what was applied last; an apply would do this:"
+	}
+	return phrases[c.Action]
+}
+
 // clean makes text of the outside harmless: control characters could move the cursor or hide lines.
 func clean(s string) string {
 	return strings.Map(func(r rune) rune {
@@ -81,6 +92,9 @@ func summaryLine(p *plan.Plan) string {
 	if p.Mode == plan.ModeRefresh {
 		return refreshLine(p)
 	}
+	if p.Empty() && len(p.Damaged) > 0 {
+		return fmt.Sprintf("No changes in what can be planned (%d unchanged).", p.Summary.None)
+	}
 	if p.Empty() {
 		return fmt.Sprintf("No changes. What runs is what the stack says (%d unchanged).", p.Summary.None)
 	}
@@ -89,7 +103,7 @@ func summaryLine(p *plan.Plan) string {
 	for _, c := range []struct {
 		n    int
 		verb string
-	}{{s.Build, "build"}, {s.Adopt, "adopt"}, {s.Create, "create"}, {s.Update, "update"}, {s.Replace, "replace"}, {s.Forget, "forget"}, {len(p.Moves), "move"}} {
+	}{{s.Build, "build"}, {s.Adopt, "adopt"}, {s.Create, "create"}, {s.Update, "update"}, {s.Replace, "replace"}, {s.Forget, "forget"}, {s.Hold, "hold"}, {len(p.Moves), "move"}} {
 		if c.n > 0 {
 			parts = append(parts, fmt.Sprintf("%d to %s", c.n, c.verb))
 		}
@@ -131,7 +145,7 @@ func holdLine(c plan.Change) string {
 
 // shown tells whether a change is worth a word when unchanged ones are left out.
 func shown(p *plan.Plan, c plan.Change) bool {
-	return c.Action != plan.None || c.Hold != nil || (p.Mode == plan.ModeRefresh && len(c.Items) > 0)
+	return c.Action != plan.None || c.Hold != nil || (p.Mode == plan.ModeRefresh && !c.AsIs)
 }
 
 // remarks are what is to be said of a change besides its reasons.
@@ -178,6 +192,9 @@ func partialLine(p *plan.Plan) string {
 	}
 	if len(p.Excludes) > 0 {
 		parts = append(parts, "Not the whole stack: without "+some(p.Excludes)+", and what depends on it.")
+	}
+	if len(p.Damaged) > 0 {
+		parts = append(parts, "Not the whole stack: the record of "+some(p.Damaged)+" in state is damaged, and what depends on it is left out as well.")
 	}
 	return strings.Join(parts, " ")
 }

@@ -1,0 +1,62 @@
+package state
+
+import (
+	"maps"
+	"slices"
+)
+
+// Rename is the commit that gives records other addresses, and the snapshot that it makes: what depends on them is told, and
+// operations on them that did not end go with them under their ids. A move of a record that is not there is left out.
+func Rename(s *Snapshot, moves []Move) (Batch, *Snapshot) {
+	var b Batch
+	now := map[string]string{}
+	for _, m := range moves {
+		if _, there := s.Records[m.From]; there {
+			b.Move = append(b.Move, m)
+			now[m.From] = m.To
+		}
+	}
+	if len(now) == 0 {
+		return b, s
+	}
+	out := *s
+	out.Records = make(map[string]Record, len(s.Records))
+	for _, address := range slices.Sorted(maps.Keys(s.Records)) {
+		rec, told := s.Records[address], false
+		if rec.DependsOn, told = renamed(rec.DependsOn, now); now[address] != "" {
+			address = now[address]
+			rec.Address = address
+		}
+		if told {
+			b.Put = append(b.Put, rec)
+		}
+		out.Records[address] = rec
+	}
+	out.Operations = make(map[string]Operation, len(s.Operations))
+	for _, id := range slices.Sorted(maps.Keys(s.Operations)) {
+		op, told := s.Operations[id], false
+		to := now[op.Address]
+		if op.DependsOn, told = renamed(op.DependsOn, now); to != "" {
+			op.Address = to
+		}
+		if told || to != "" {
+			b.Begin = append(b.Begin, op)
+		}
+		out.Operations[id] = op
+	}
+	return b, &out
+}
+
+// renamed is a list of addresses as they are called now, and whether one is called otherwise.
+func renamed(list []string, now map[string]string) ([]string, bool) {
+	if !slices.ContainsFunc(list, func(a string) bool { return now[a] != "" }) {
+		return list, false
+	}
+	list = slices.Clone(list)
+	for i, a := range list {
+		if to := now[a]; to != "" {
+			list[i] = to
+		}
+	}
+	return list, true
+}
