@@ -73,6 +73,12 @@ func (c *checker) module(m *config.Module) {
 			c.report(i.Range, "An import of something that is not declared", "There is no block %s. Write it, and then import into it.", i.To.Node)
 		}
 	}
+	for _, moved := range m.Moved {
+		if stays(m, moved) {
+			c.report(moved.Range, "Moved, and still there",
+				"%s is declared, so that nobody could tell whether its record is meant to become that of %s. Remove its block, or this moved block.", moved.From, moved.To)
+		}
+	}
 	for _, r := range m.Removed {
 		if c.still(m, r.From) {
 			c.report(r.Range, "Removed, and still there", "%s is declared. Remove its block, or this removed block.", r.From)
@@ -87,6 +93,36 @@ func (c *checker) still(m *config.Module, p addr.Place) bool {
 		return err == nil && len(steps) == 1 && m.Calls[steps[0].Name] != nil
 	}
 	return p.Module == "" && m.Blocks[p.Node] != nil
+}
+
+// stays tells whether what a moved block moves away is declared all the same, as far as that can be told without values:
+// which keys there are is known later.
+func stays(m *config.Module, moved *config.Moved) bool {
+	from := moved.From
+	steps, err := from.Module.Steps()
+	if err != nil {
+		return false
+	}
+	for i, s := range steps {
+		call := m.Calls[s.Name]
+		if call == nil || call.Module == nil {
+			return false
+		}
+		expanded := call.ForEach != nil || call.Count != nil
+		if from.IsModule() && i == len(steps)-1 {
+			all := !hasKey(from.Module) && !hasKey(moved.To.Module)
+			return all || (!expanded && s.Key.IsNone())
+		}
+		if expanded || !s.Key.IsNone() {
+			return false
+		}
+		m = call.Module
+	}
+	b := m.Blocks[from.In("")]
+	if b == nil {
+		return false
+	}
+	return (from.AllKeys && moved.To.AllKeys) || (from.Key.IsNone() && b.ForEach == nil && b.Count == nil)
 }
 
 func (c *checker) report(at hcl.Range, summary, format string, args ...any) {

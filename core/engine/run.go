@@ -35,6 +35,8 @@ type run struct {
 	wanted   map[string]bool // static names of what is needed; nil: everything
 	secrets  *secrets
 
+	movedFrom map[string]string // by the new address
+
 	nodesMu sync.RWMutex
 	nodes   map[addr.Node]*node
 
