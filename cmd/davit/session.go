@@ -33,6 +33,7 @@ type stackFlags struct {
 	lockTimeout    time.Duration
 	parallel       int
 	guard          bool
+	unset          bool // variables may be without a value
 }
 
 func (f *stackFlags) addLockTimeout(cmd *cobra.Command) {
@@ -150,6 +151,9 @@ func (a *app) open(ctx context.Context, f *stackFlags, emit event.Sink) (*sessio
 	}
 	given, more := givenVariables(f)
 	diags = append(diags, more...)
+	if f.unset {
+		given = append(eval.Unset(stack.Module), given...)
+	}
 	values, more := eval.Variables(stack.Module, given)
 	diags = append(diags, more...)
 	if diags.HasErrors() {

@@ -119,7 +119,9 @@ func TestMovesThatNobodyCouldFollow(t *testing.T) {
 
 // A removed block speaks of what its own module had, in each of its instances, and of whole modules.
 func TestRemovedInModules(t *testing.T) {
-	stays := func(from string) string { return "removed {\n  from = " + from + "\n  lifecycle { destroy = false }\n}\n" }
+	stays := func(from string) string {
+		return "removed {\n  from = " + from + "\n  lifecycle { destroy = false }\n}\n"
+	}
 	call := callModule("m", "for_each = toset([\"a\", \"b\"])\n  n = each.key")
 	for name, after := range map[string]string{
 		"a block in a module": "-- d.hcl --\n" + call + "-- m/m.hcl --\nvariable \"n\" {}\n" + stays("application.a.it"),
