@@ -7,7 +7,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/davit-sh/davit/core/addr"
-	"github.com/davit-sh/davit/core/diag"
 	"github.com/davit-sh/davit/core/engine"
 	"github.com/davit-sh/davit/core/plan"
 	"github.com/davit-sh/davit/state"
@@ -79,7 +78,7 @@ func (a *app) releaseCmd() *cobra.Command {
 		RunE: func(_ *cobra.Command, args []string) error {
 			return a.withState(a.soft, func(store state.Store, snapshot *state.Snapshot) error {
 				if _, ok := snapshot.Records[args[0]]; !ok {
-					return fmt.Errorf("the state has no record of %s.%s", args[0], diag.DidYouMean(args[0], sortedKeys(snapshot.Records)))
+					return fmt.Errorf("the state has no record of %s.%s", args[0], severalOrNone(args[0], sortedKeys(snapshot.Records)))
 				}
 				s := &session{app: a, store: store}
 				lease, err := s.lock(a.soft, "davit release", f.lockTimeout)

@@ -117,8 +117,7 @@ func stays(m *config.Module, moved *config.Moved) bool {
 		}
 		expanded := call.ForEach != nil || call.Count != nil
 		if from.IsModule() && i == len(steps)-1 {
-			all := !hasKey(from.Module) && !hasKey(moved.To.Module)
-			return all || (!expanded && s.Key.IsNone())
+			return addr.IsWhole(from, moved.To) || (!expanded && s.Key.IsNone())
 		}
 		if expanded || !s.Key.IsNone() {
 			return false
@@ -129,7 +128,7 @@ func stays(m *config.Module, moved *config.Moved) bool {
 	if b == nil {
 		return false
 	}
-	return (from.AllKeys && moved.To.AllKeys) || (from.Key.IsNone() && b.ForEach == nil && b.Count == nil)
+	return addr.IsWhole(from, moved.To) || (from.Key.IsNone() && b.ForEach == nil && b.Count == nil)
 }
 
 func (c *checker) report(at hcl.Range, summary, format string, args ...any) {

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 
 	"github.com/hashicorp/hcl/v2"
 
@@ -107,7 +106,7 @@ func (m *mover) follow(i addr.Instance) (addr.Instance, *hcl.Diagnostic) {
 func (m *mover) next(i addr.Instance) (addr.Instance, *movement) {
 	list := m.movements(i.Module)
 	for n := range list {
-		if to, ok := list[n].apply(i); ok && to != i {
+		if to, ok := addr.Move(list[n].from, list[n].to, i); ok && to != i {
 			return to, &list[n]
 		}
 	}
@@ -170,33 +169,6 @@ func (r *run) movedAndStill() hcl.Diagnostics {
 	return diags
 }
 
-// apply is where a move takes an instance.
-func (m *movement) apply(i addr.Instance) (addr.Instance, bool) {
-	from, to := m.from, m.to
-	switch {
-	case from.IsModule():
-		rest, ok := strings.CutPrefix(string(i.Module), string(from.Module))
-		all := !hasKey(from.Module) && !hasKey(to.Module) // the whole module: every instance keeps its key
-		if !ok || (rest != "" && rest[0] != '.' && (rest[0] != '[' || !all)) {
-			return i, false
-		}
-		i.Module = addr.Module(string(to.Module) + rest)
-		return i, true
-	case i.Node != from.Node:
-		return i, false
-	case from.AllKeys && to.AllKeys: // the whole block: every instance keeps its key
-	case i.Key != from.Key:
-		return i, false
-	default:
-		i.Key = to.Key
-	}
-	i.Node = to.Node
-	return i, true
-}
-
-// hasKey tells whether a module place names one instance of for_each or count.
-func hasKey(m addr.Module) bool { return strings.HasSuffix(string(m), "]") }
-
 // moved is a snapshot in which records have other addresses.
 func moved(s *state.Snapshot, now map[string]string) *state.Snapshot {
 	out := *s
@@ -222,8 +194,8 @@ func renamed(rec state.Record, address string, now map[string]string) state.Reco
 	return rec
 }
 
-// moveBatch is the commit that carries the moves of a plan out.
-func moveBatch(s *state.Snapshot, moves []plan.Move) state.Batch {
+// MoveBatch is the commit that gives records other addresses, with what depends on them.
+func MoveBatch(s *state.Snapshot, moves []plan.Move) state.Batch {
 	var b state.Batch
 	now := map[string]string{}
 	for _, m := range moves {

@@ -84,7 +84,7 @@ func settle(ctx context.Context, lease state.Lease, s *state.Snapshot, moves []p
 		}
 		s = recovered(s)
 	}
-	if b := moveBatch(s, moves); !b.Empty() {
+	if b := MoveBatch(s, moves); !b.Empty() {
 		if _, err := lease.Commit(ctx, b); err != nil {
 			return nil, err
 		}
