@@ -6,7 +6,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/davit-sh/davit/core/diag"
 	"github.com/davit-sh/davit/core/view"
 	"github.com/davit-sh/davit/state"
 )
@@ -25,7 +24,7 @@ func (a *app) historyCmd() *cobra.Command {
 					return err
 				}
 				if len(list) == 0 {
-					return fmt.Errorf("state has no revisions of %s.%s", args[0], diag.DidYouMean(args[0], sortedKeys(s.Records)))
+					return fmt.Errorf("state has no revisions of %s.%s", args[0], severalOrNone(args[0], sortedKeys(s.Records)))
 				}
 				if asJSON {
 					return writeJSON(a.out, list)

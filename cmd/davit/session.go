@@ -33,6 +33,7 @@ type stackFlags struct {
 	parallel       int
 	guard          bool
 	reviewed       *plan.Plan // a saved plan that is carried out: it has the values of variables
+	unset          bool       // variables may be without a value
 }
 
 func (f *stackFlags) addLockTimeout(cmd *cobra.Command) {
@@ -156,6 +157,9 @@ func (a *app) open(ctx context.Context, f *stackFlags, emit event.Sink) (*sessio
 	}
 	given, more := givenVariables(stack, f)
 	diags = append(diags, more...)
+	if f.unset {
+		given = append(eval.Unset(stack.Module), given...)
+	}
 	values, more := eval.Variables(stack.Module, given)
 	diags = append(diags, more...)
 	if diags.HasErrors() {

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -34,22 +33,21 @@ func (a *app) stateListCmd() *cobra.Command {
 		Use: "list [ADDRESS...]", Short: "List the addresses in the state, all or those of blocks and modules",
 		Long: "List prints the addresses that the state has records of.\n\n  davit state list\n  davit state list 'module.shop[\"eu\"]'",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			var places []addr.Place
-			for _, arg := range args {
-				p, err := addr.ParsePlace(arg)
-				if err != nil {
-					return err
-				}
-				places = append(places, p)
-			}
 			return a.withState(cmd.Context(), func(_ state.Store, s *state.Snapshot) error {
-				var list []string
-				for _, address := range slices.Sorted(slices.Values(slices.Concat(s.Damaged, sortedKeys(s.Records)))) {
-					i, err := addr.Parse(address)
-					if len(places) == 0 || (err == nil && slices.ContainsFunc(places, func(p addr.Place) bool { return p.Matches(i) })) {
-						list = append(list, address)
-					}
+				among := slices.Sorted(slices.Values(slices.Concat(s.Damaged, sortedKeys(s.Records))))
+				list := among
+				if len(args) > 0 {
+					list = nil
 				}
+				for _, arg := range args {
+					found, err := meant(arg, among)
+					if err != nil {
+						return err
+					}
+					list = append(list, found...)
+				}
+				slices.Sort(list)
+				list = slices.Compact(list)
 				view.StateList(a.out, s, list)
 				return nil
 			})
@@ -86,7 +84,7 @@ func recordOf(s *state.Snapshot, address string) (state.Record, error) {
 		return r, fmt.Errorf("%s. %s", d.Summary, diag.InfoOf(d).Hint)
 	}
 	if !ok {
-		return r, fmt.Errorf("the state has no record of %s.%s", address, diag.DidYouMean(address, sortedKeys(s.Records)))
+		return r, fmt.Errorf("the state has no record of %s.%s", address, severalOrNone(address, sortedKeys(s.Records)))
 	}
 	return r, nil
 }
@@ -149,30 +147,26 @@ func (w *stateWriting) tellOpen(address, what string) {
 func (a *app) stateMvCmd() *cobra.Command {
 	return a.stateWriter(&cobra.Command{
 		Use: "mv FROM TO", Short: "Give a record another address, with its history", Args: cobra.ExactArgs(2), ValidArgsFunction: a.completeAddress,
-		Long: "Mv renames a record. A moved block in the stack does the same as a part of a plan, where it is reviewed.\n\n" +
-			"  davit state mv application.kubernetes.api application.kubernetes.web",
+		Long: "Mv renames a record, or those of a block or of a module, each with its key. A moved block in the stack does the same as a part of a plan, where it is reviewed.\n\n" +
+			"  davit state mv application.kubernetes.api application.kubernetes.web\n  davit state mv module.shop module.store",
 	}, func(args []string, s *stateWriting) error {
 		from, to := args[0], args[1]
-		if _, err := recordOf(s.Snapshot, from); err != nil {
+		moves, err := movesOf(s.Snapshot, from, to)
+		if err != nil {
 			return err
 		}
-		was, err1 := addr.Parse(from)
-		now, err2 := addr.Parse(to)
-		switch {
-		case err1 != nil || err2 != nil:
-			return errors.Join(err1, err2)
-		case was.Kind != now.Kind || was.Type != now.Type:
-			return fmt.Errorf("%s cannot become %s: only the name, the key and the module may change", from, to)
+		list := make([]state.Move, len(moves))
+		for i, m := range moves {
+			list[i] = state.Move(m)
 		}
-		if _, taken := s.Records[to]; taken {
-			return fmt.Errorf("the state has a record of %s already", to)
-		}
-		b, _ := state.Rename(s.Snapshot, []state.Move{{From: from, To: to}})
+		b, _ := state.Rename(s.Snapshot, list)
 		if err := s.commit(b); err != nil {
 			return err
 		}
-		fmt.Fprintf(a.out, "%s is now %s.\n", from, to)
-		s.tellOpen(from, "the next davit apply goes on with it under the new address")
+		for _, m := range moves {
+			fmt.Fprintf(a.out, "%s is now %s.\n", m.From, m.To)
+			s.tellOpen(m.From, "the next davit apply goes on with it under the new address")
+		}
 		return nil
 	})
 }
@@ -180,13 +174,12 @@ func (a *app) stateMvCmd() *cobra.Command {
 func (a *app) stateRmCmd() *cobra.Command {
 	return a.stateWriter(&cobra.Command{
 		Use: "rm ADDRESS...", Short: "Forget what a record stands for, and leave it alone", Args: cobra.MinimumNArgs(1), ValidArgsFunction: a.completeAddress,
-		Long: "Rm removes records, and operations on them that did not end. What they stand for stays as it is, and the next plan knows nothing of it.\n\n" +
+		Long: "Rm removes records, and operations on them that did not end: of an instance, of all instances of a block, or of all that is in a module. What they stand for stays as it is, and the next plan knows nothing of it.\n\n" +
 			"  davit state rm application.kubernetes.api",
 	}, func(args []string, s *stateWriting) error {
-		for _, address := range args {
-			if _, err := recordOf(s.Snapshot, address); err != nil && !slices.Contains(s.Damaged, address) {
-				return err
-			}
+		args, err := recorded(s.Snapshot, args)
+		if err != nil {
+			return err
 		}
 		var b state.Batch
 		for _, address := range args {

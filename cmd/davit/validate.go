@@ -51,11 +51,12 @@ type snippet struct {
 }
 
 func (a *app) validateCmd() *cobra.Command {
-	var f stackFlags
+	f := stackFlags{unset: true}
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use: "validate", Short: "Check the stack without looking at the world",
-		Long: "Validate reads the stack and its modules, checks every reference and type, and asks the plugins about each block.\n\n" +
+		Long: "Validate reads the stack and its modules, checks every reference and type, and asks the plugins about each block. Variables that have " +
+			"neither a default nor a value may have any.\n\n" +
 			"  davit validate\n  davit validate -json",
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {

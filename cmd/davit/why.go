@@ -8,7 +8,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/davit-sh/davit/core/addr"
-	"github.com/davit-sh/davit/core/diag"
 	"github.com/davit-sh/davit/core/plan"
 	"github.com/davit-sh/davit/core/view"
 	"github.com/davit-sh/davit/core/why"
@@ -55,9 +54,12 @@ func (a *app) whyCmd() *cobra.Command {
 
 func (a *app) explain(facts why.Facts, asked string, all []string, asJSON, verbose bool) error {
 	address, attribute := instanceOf(asked)
+	if list, _ := meant(address, all); len(list) == 1 {
+		address = list[0]
+	}
 	c, err := why.Explain(facts, address)
 	if err != nil {
-		return fmt.Errorf("%w.%s", err, diag.DidYouMean(address, all))
+		return fmt.Errorf("%w.%s", err, severalOrNone(address, all))
 	}
 	if asJSON {
 		return writeJSON(a.out, c)

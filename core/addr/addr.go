@@ -239,6 +239,41 @@ func (p Place) Matches(i Instance) bool {
 	return i.Node == p.Node && (p.AllKeys || i.Key == p.Key)
 }
 
+// Move is where an instance gets to when one place is renamed to another of the same sort. A whole block, or a whole module,
+// keeps the keys of its instances; a place with a key, or one that gets a key, is that one instance. It returns false for an
+// instance that is not meant.
+func Move(from, to Place, i Instance) (Instance, bool) {
+	switch {
+	case from.IsModule():
+		rest, ok := strings.CutPrefix(string(i.Module), string(from.Module))
+		if !ok || (rest != "" && rest[0] != '.' && (rest[0] != '[' || !IsWhole(from, to))) {
+			return i, false
+		}
+		i.Module = Module(string(to.Module) + rest)
+		return i, true
+	case i.Node != from.Node:
+		return i, false
+	case IsWhole(from, to):
+	case i.Key != from.Key:
+		return i, false
+	default:
+		i.Key = to.Key
+	}
+	i.Node = to.Node
+	return i, true
+}
+
+// IsWhole tells whether moving one place to another is about all instances of a block or of a module, whatever their keys.
+func IsWhole(from, to Place) bool {
+	if from.IsModule() {
+		return !from.Module.hasKey() && !to.Module.hasKey()
+	}
+	return from.AllKeys && to.AllKeys
+}
+
+// hasKey tells whether one instance of for_each or count is named.
+func (m Module) hasKey() bool { return strings.HasSuffix(string(m), "]") }
+
 // FromTraversal reads a place as an expression has it.
 func FromTraversal(t hcl.Traversal) (Place, error) {
 	steps, rest := moduleSteps(t)

@@ -85,7 +85,7 @@ func bare(text, address string) string {
 	return strings.ReplaceAll(text, address, "\x00")
 }
 
-// named is how many instances a folded diagnostic names.
+// named is how many of many instances are named.
 const named = 3
 
 func folded(list hcl.Diagnostics) *hcl.Diagnostic {
@@ -104,10 +104,15 @@ func folded(list hcl.Diagnostics) *hcl.Diagnostic {
 	}
 	out := *first
 	out.Summary = fmt.Sprintf("%d instances: %s", len(addresses), strings.TrimPrefix(first.Summary, InfoOf(first).Address+": "))
-	about := strings.Join(addresses[:min(named, len(addresses))], ", ")
-	if n := len(addresses) - named; n > 0 {
-		about += fmt.Sprintf(" and %d more", n)
-	}
-	out.Detail = strings.TrimSpace(first.Detail + "\n\nThis is about " + about + ".")
+	out.Detail = strings.TrimSpace(first.Detail + "\n\nThis is about " + Some(addresses) + ".")
 	return &out
+}
+
+// Some names the first few of many.
+func Some(addresses []string) string {
+	some := strings.Join(addresses[:min(named, len(addresses))], ", ")
+	if n := len(addresses) - named; n > 0 {
+		some += fmt.Sprintf(" and %d more", n)
+	}
+	return some
 }

@@ -15,7 +15,9 @@ import (
 func TestBeats(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var told []string
-		b := &beats{emit: func(ev event.Event) { told = append(told, fmt.Sprint(ev.Type, " ", ev.Address, " ", ev.ElapsedMS/1000)) }}
+		b := &beats{emit: func(ev event.Event) {
+			told = append(told, fmt.Sprint(ev.Type, " ", ev.Address, " ", ev.ElapsedMS/1000))
+		}}
 		ctx, cancel := context.WithCancelCause(t.Context())
 		defer cancel(nil)
 		started := time.Now()

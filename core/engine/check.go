@@ -23,29 +23,36 @@ func convertTo(v cty.Value, t cty.Type) (cty.Value, error) { return convert.Conv
 
 // check finds what is wrong with the stack as it is written, all of it in one go.
 func (e *Engine) check() hcl.Diagnostics {
-	c := &checker{Engine: e, scope: eval.NewScope(e.Stack.Module, nil, nil), seen: map[*config.Module]bool{}}
-	c.modules(e.Stack.Module)
+	c := e.newChecker(eval.NewScope(e.Stack.Module, nil, nil))
+	c.modules(c.scope)
 	return append(c.diags, e.checkCycles()...)
 }
 
 // checker looks at one module after the other. A module that is called twice is looked at once.
 type checker struct {
 	*Engine
-	scope *eval.Scope
-	seen  map[*config.Module]bool
-	diags hcl.Diagnostics
+	scope     *eval.Scope // of the module that is looked at
+	seen      map[*config.Module]bool
+	constants map[hcl.Expression]*constant
+	diags     hcl.Diagnostics
 }
 
-func (c *checker) modules(m *config.Module) {
+func (e *Engine) newChecker(s *eval.Scope) *checker {
+	return &checker{Engine: e, scope: s, seen: map[*config.Module]bool{}, constants: map[hcl.Expression]*constant{}}
+}
+
+func (c *checker) modules(s *eval.Scope) {
+	m := s.Module
 	if c.seen[m] {
 		return
 	}
-	c.seen[m] = true
+	c.seen[m], c.scope = true, s
 	c.module(m)
 	for _, name := range m.CallOrder {
 		if call := m.Calls[name]; call.Module != nil {
+			c.scope = s
 			c.call(m, call)
-			c.modules(call.Module)
+			c.modules(s.Expanded(call, []eval.Each{{}})[0])
 		}
 	}
 }
@@ -59,18 +66,24 @@ func (c *checker) module(m *config.Module) {
 		c.events(m.Blocks[n])
 	}
 	for _, name := range slices.Sorted(maps.Keys(m.Locals)) {
-		c.refs(m, eval.References(m.Locals[name].Expr))
+		c.refs(m, eval.References(m.Locals[name].Expr), sees{who: "local." + name})
 	}
 	for _, name := range slices.Sorted(maps.Keys(m.Outputs)) {
-		c.refs(m, eval.References(m.Outputs[name].Expr))
+		c.refs(m, eval.References(m.Outputs[name].Expr), sees{who: "output." + name})
 	}
 	for _, check := range m.Checks {
-		c.conditions(m, check.Asserts)
+		c.conditions(m, check.Asserts, sees{who: "check." + check.Name})
 	}
 	for _, i := range m.Imports {
-		c.refs(m, eval.References(i.ID))
+		c.refs(m, eval.References(i.ID), sees{who: "this import"})
 		if i.To.Module == "" && m.Blocks[i.To.Node] == nil {
 			c.report(i.Range, "An import of something that is not declared", "There is no block %s. Write it, and then import into it.", i.To.Node)
+		}
+	}
+	for _, moved := range m.Moved {
+		if stays(m, moved) {
+			c.report(moved.Range, "Moved, and still there",
+				"%s is declared, so that nobody could tell whether its record is meant to become that of %s. Remove its block, or this moved block.", moved.From, moved.To)
 		}
 	}
 	for _, r := range m.Removed {
@@ -89,6 +102,35 @@ func (c *checker) still(m *config.Module, p addr.Place) bool {
 	return p.Module == "" && m.Blocks[p.Node] != nil
 }
 
+// stays tells whether what a moved block moves away is declared all the same, as far as that can be told without values:
+// which keys there are is known later.
+func stays(m *config.Module, moved *config.Moved) bool {
+	from := moved.From
+	steps, err := from.Module.Steps()
+	if err != nil {
+		return false
+	}
+	for i, s := range steps {
+		call := m.Calls[s.Name]
+		if call == nil || call.Module == nil {
+			return false
+		}
+		expanded := call.ForEach != nil || call.Count != nil
+		if from.IsModule() && i == len(steps)-1 {
+			return addr.IsWhole(from, moved.To) || (!expanded && s.Key.IsNone())
+		}
+		if expanded || !s.Key.IsNone() {
+			return false
+		}
+		m = call.Module
+	}
+	b := m.Blocks[from.In("")]
+	if b == nil {
+		return false
+	}
+	return addr.IsWhole(from, moved.To) || (from.Key.IsNone() && b.ForEach == nil && b.Count == nil)
+}
+
 func (c *checker) report(at hcl.Range, summary, format string, args ...any) {
 	c.diags = append(c.diags, diag.Errorf(at, summary, format, args...))
 }
@@ -103,12 +145,12 @@ func (c *checker) block(m *config.Module, b *config.Block) {
 	}
 	f := c.form(b)
 	c.diags = append(c.diags, f.diags...)
-	for _, refs := range [][]eval.Ref{f.own, f.expansion, f.dependsOn} {
-		c.refs(m, refs)
+	own := sees{who: n.String(), forEach: b.ForEach != nil, count: b.Count != nil}
+	for _, refs := range [][]eval.Ref{f.own, f.dependsOn, f.triggers} {
+		c.refs(m, refs, own)
 	}
-	for _, x := range b.Lifecycle.ReplaceTriggeredBy {
-		c.refs(m, eval.References(x))
-	}
+	c.refs(m, f.expansion, sees{who: expansionOf(b.ForEach, n.String())})
+	f.constant.Store(c.constant(n.String(), b.ForEach, b.Count))
 	for _, ignored := range b.Lifecycle.Ignore {
 		if first, ok := ignored[0].(hcl.TraverseAttr); ok && !t.config.Has(first.Name) {
 			c.report(first.SrcRange, "Unknown attribute", "%s %q has no argument %q to ignore.%s", n.Kind, n.Type, first.Name, diag.DidYouMean(first.Name, t.config.Names()))
@@ -137,11 +179,8 @@ func (c *checker) events(b *config.Block) {
 	}
 }
 
-func (c *checker) conditions(m *config.Module, rules []config.Condition) {
-	for _, rule := range rules {
-		c.refs(m, eval.References(rule.Condition))
-		c.refs(m, eval.References(rule.Message))
-	}
+func (c *checker) conditions(m *config.Module, rules []config.Condition, who sees) {
+	c.refs(m, conditionRefs(rules), who)
 }
 
 // literals finds values of a wrong type where they are written out, without any reference.
@@ -155,9 +194,10 @@ func (c *checker) literals(b *config.Block, t *blockType) {
 // call checks the arguments of a module against its variables.
 func (c *checker) call(m *config.Module, call *config.Call) {
 	variables := call.Module.Variables
+	own := sees{who: callName(call.Name), forEach: call.ForEach != nil, count: call.Count != nil}
 	for _, name := range slices.Sorted(maps.Keys(call.Arguments)) {
 		a := call.Arguments[name]
-		c.refs(m, eval.References(a.Expr))
+		c.refs(m, eval.References(a.Expr), own)
 		if variables[name] == nil {
 			c.report(a.NameRange, "Unknown argument", "The module %s has no variable %q.%s", call.Source, name, diag.DidYouMean(name, slices.Collect(maps.Keys(variables))))
 		}
@@ -167,14 +207,19 @@ func (c *checker) call(m *config.Module, call *config.Call) {
 			c.report(call.Range, "A variable without a value", "The module %s wants a value for %q: give it as an argument of this block.", call.Source, name)
 		}
 	}
-	c.refs(m, eval.References(call.ForEach))
-	c.refs(m, eval.References(call.Count))
-	c.refs(m, refsOf(call.DependsOn))
+	expansion := sees{who: expansionOf(call.ForEach, callName(call.Name))}
+	c.refs(m, eval.References(call.ForEach), expansion)
+	c.refs(m, eval.References(call.Count), expansion)
+	c.refs(m, refsOf(call.DependsOn), own)
+	c.constant(callName(call.Name), call.ForEach, call.Count)
 }
 
-func (c *checker) refs(m *config.Module, refs []eval.Ref) {
+// refs checks the references of an expression.
+func (c *checker) refs(m *config.Module, refs []eval.Ref, who sees) {
 	for _, r := range refs {
 		switch {
+		case r.Instance != "":
+			c.instance(r, who)
 		case r.Bad != "":
 			c.bad(r)
 		case r.Var != "":
@@ -214,12 +259,7 @@ func (c *checker) callRef(m *config.Module, r eval.Ref) {
 		c.missing(r, "module "+quoted(r.Call), diag.DidYouMean(r.Call, slices.Collect(maps.Keys(m.Calls))))
 		return
 	}
-	expanded := call.ForEach != nil || call.Count != nil
-	if r.Key != nil && !expanded {
-		c.report(r.Range, "An index where there is one instance", "module.%s has neither for_each nor count. Remove the index.", r.Call)
-		return
-	}
-	if r.Output == "" || call.Module == nil || (expanded && r.Key == nil) {
+	if !c.indexed(r, callName(r.Call), call.ForEach, call.Count, r.Output != "") || r.Output == "" || call.Module == nil {
 		return
 	}
 	if call.Module.Outputs[r.Output] == nil {
@@ -241,12 +281,7 @@ func (c *checker) blockRef(m *config.Module, r eval.Ref) {
 		c.report(r.Range, "Reference to a notification", "%s has nothing to refer to: it is told of what happens.", r.Node)
 		return
 	}
-	expanded := target.ForEach != nil || target.Count != nil
-	if r.Key != nil && !expanded {
-		c.report(r.Range, "An index where there is one instance", "%s has neither for_each nor count. Remove the index.", r.Node)
-		return
-	}
-	if len(r.Rest) == 0 || (expanded && r.Key == nil) {
+	if !c.indexed(r, r.Node.String(), target.ForEach, target.Count, len(r.Rest) > 0) || len(r.Rest) == 0 {
 		return
 	}
 	step, ok := r.Rest[0].(hcl.TraverseAttr)

@@ -86,8 +86,8 @@ func (c *Console) Eval(text string) (cty.Value, hcl.Diagnostics) {
 	if diags.HasErrors() {
 		return cty.NilVal, diags
 	}
-	check := &checker{Engine: c.run.Engine, scope: c.run.root}
-	check.refs(c.run.Stack.Module, eval.References(expr))
+	check := c.run.newChecker(c.run.root)
+	check.refs(c.run.Stack.Module, eval.References(expr), sees{who: "the console"})
 	if check.diags.HasErrors() {
 		return cty.NilVal, check.diags
 	}

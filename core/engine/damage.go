@@ -10,7 +10,6 @@ import (
 	"github.com/hashicorp/hcl/v2"
 
 	"github.com/davit-sh/davit/core/addr"
-	"github.com/davit-sh/davit/core/config"
 	"github.com/davit-sh/davit/core/diag"
 	"github.com/davit-sh/davit/core/event"
 	"github.com/davit-sh/davit/core/plan"
@@ -66,14 +65,20 @@ func unreadable(s *state.Snapshot) hcl.Diagnostics {
 }
 
 // damaged are the addresses of instances whose records cannot be read, as they are called in state, by what they are called now.
-func damaged(s *state.Snapshot, moves []statement[*config.Moved]) map[string]string {
+func (m *mover) damaged() (map[string]string, hcl.Diagnostics) {
 	found := map[string]string{}
-	for _, name := range s.Damaged {
-		if i, err := addr.Parse(name); err == nil {
-			found[name], found[followed(i, moves).String()] = name, name
+	for _, name := range m.snapshot.Damaged {
+		i, err := addr.Parse(name)
+		if err != nil {
+			continue
 		}
+		now, circle := m.follow(i)
+		if circle != nil {
+			return found, hcl.Diagnostics{circle}
+		}
+		found[name], found[now.String()] = name, name
 	}
-	return found
+	return found, nil
 }
 
 // leaveOut notes that a plan does without an instance, because its record is damaged. It tells whether that is so.

@@ -113,11 +113,7 @@ func (r *run) compare(c *plan.Change, in *instance, rec *state.Record) {
 	if b := r.opts.Rollback; b != nil && b.Address == c.Address && !b.holds(rec) {
 		c.Hold = &plan.Hold{Revision: b.Revision, Who: b.Who, Reason: b.Reason}
 	}
-	for _, m := range r.moves {
-		if m.To == c.Address {
-			c.MovedFrom = m.From
-		}
-	}
+	c.MovedFrom = r.movedFrom[c.Address]
 	if changed := r.changedSecrets(in, rec); c.Action == plan.None && len(changed) > 0 {
 		c.Action = plan.Update
 		c.Reasons = append(c.Reasons, "sensitive "+strings.Join(changed, ", ")+" changed")

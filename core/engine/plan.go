@@ -60,6 +60,7 @@ func (e *Engine) look(ctx context.Context, snapshot *state.Snapshot, opts Option
 	if ctx.Err() != nil {
 		r.report(diag.Plain("The run was stopped", "Nothing was changed."))
 	}
+	r.report(r.movedAndStill()...)
 	if !r.diags.HasErrors() {
 		r.leaveOutRest(ctx, r.gone())
 		if opts.mode() == plan.ModeApply {

@@ -304,9 +304,17 @@ func (p *planter) tasksOf(list []addr.Instance) []any {
 	return out
 }
 
+// expansions evaluates for_each or count of a block, unless the check of the stack has done that.
+func (n *node) expansions() ([]eval.Each, hcl.Diagnostics) {
+	if k := n.constant.Swap(nil); k != nil {
+		return k.each, nil
+	}
+	return n.scope.Expand(n.addr.String(), n.block.ForEach, n.block.Count)
+}
+
 // expand makes the instances of a block and adds a task for each that is wanted.
 func (p *planter) expand(n *node) graph.Outcome {
-	each, diags := n.scope.Expand(n.addr.String(), n.block.ForEach, n.block.Count)
+	each, diags := n.expansions()
 	p.report(diags...)
 	if diags.HasErrors() {
 		return graph.Failed

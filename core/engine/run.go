@@ -8,6 +8,7 @@ import (
 	"iter"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/zclconf/go-cty/cty"
@@ -32,6 +33,8 @@ type run struct {
 	root     *eval.Scope
 	wanted   map[string]bool // static names of what is needed; nil: everything
 	secrets  *secrets
+
+	movedFrom map[string]string // by the new address
 
 	nodesMu sync.RWMutex
 	nodes   map[addr.Node]*node
@@ -58,6 +61,8 @@ type form struct {
 	expansion []eval.Ref // of for_each or count
 	triggers  []eval.Ref // of replace_triggered_by
 	diags     hcl.Diagnostics
+
+	constant atomic.Pointer[constant] // found by the check, for the first who expands the block
 }
 
 // node is a block of a module instance on its way.
@@ -140,12 +145,9 @@ func (e *Engine) newForm(b *config.Block) *form {
 			f.own = append(f.own, x.References()...)
 		}
 	}
-	for _, rules := range [][]config.Condition{b.Lifecycle.Pre, b.Lifecycle.Post} {
-		for _, rule := range rules {
-			f.own = append(f.own, eval.References(rule.Condition)...)
-			f.own = append(f.own, eval.References(rule.Message)...)
-		}
-	}
+	f.own = append(f.own, conditionRefs(b.Lifecycle.Pre)...)
+	// Here self means the instance; anywhere else it is a mistake.
+	f.own = append(f.own, slices.DeleteFunc(conditionRefs(b.Lifecycle.Post), func(r eval.Ref) bool { return r.Instance == "self" })...)
 	for _, d := range b.DependsOn {
 		f.dependsOn = append(f.dependsOn, eval.RefOf(d))
 	}
@@ -159,6 +161,15 @@ func (e *Engine) newForm(b *config.Block) *form {
 		f.expansion = eval.References(b.Count)
 	}
 	return f
+}
+
+func conditionRefs(rules []config.Condition) []eval.Ref {
+	var refs []eval.Ref
+	for _, rule := range rules {
+		refs = append(refs, eval.References(rule.Condition)...)
+		refs = append(refs, eval.References(rule.Message)...)
+	}
+	return refs
 }
 
 // node returns a block of a module instance, nil if it is not there, or not planted yet.
@@ -579,8 +590,8 @@ func (d *dependencies) add(n *node, need eval.Need, each eval.Each) {
 	}
 	i := addr.Instance{Node: need.Node, Key: key}
 	if d.instance(i) == nil {
-		d.diags = append(d.diags, diag.Errorf(need.Ref.Range, "An instance that is not there", "%s%s needs %s, and %s has no such instance.",
-			n.addr, each.Key, i, need.Node))
+		d.diags = append(d.diags, diag.Errorf(need.Ref.Range, "An instance that is not there", "%s%s needs %s, and %s has no such instance.%s",
+			n.addr, each.Key, i, need.Node, nearestKey(key, keys)))
 		return
 	}
 	d.one(i)

@@ -32,7 +32,7 @@ func TestReferences(t *testing.T) {
 		`source.git.a.commit`:                                "source.git.a",
 		`source.git.a`:                                       "source.git.a",
 		`source.git.a["k"].commit`:                           "source.git.a[]",
-		`source.git.a[each.key].commit`:                      "source.git.a[]",
+		`source.git.a[each.key].commit`:                      "source.git.a[] each",
 		`source.git.a[var.k]["x"]`:                           "source.git.a[] var.k",
 		`source.git.a[build.oci.b.tag].commit`:               "source.git.a[] build.oci.b",
 		`source.git.a[*].commit`:                             "source.git.a",
@@ -40,7 +40,8 @@ func TestReferences(t *testing.T) {
 		`[for source in local.x : source.git.a]`:             "local.x",
 		`{ for k, v in var.m : k => image.registry.i.tags }`: "image.registry.i var.m",
 		`"${var.x}-${local.y}"`:                              "local.y var.x",
-		`each.value + count.index`:                           "",
+		`each.value + count.index`:                           "count each",
+		`{ for each in [1] : each => self.name }`:            "self",
 		`path.stack`:                                         "",
 		`sorce.git.a`:                                        "bad:sorce",
 		`source.git`:                                         "bad:source",
@@ -55,6 +56,8 @@ func TestReferences(t *testing.T) {
 				got = append(got, "var."+r.Var)
 			case r.Local != "":
 				got = append(got, "local."+r.Local)
+			case r.Instance != "":
+				got = append(got, r.Instance)
 			case r.Key != nil:
 				got = append(got, r.Node.String()+"[]")
 			default:
@@ -165,9 +168,9 @@ variable "secret" {
 		want  string
 	}{
 		{nil, `Variable "s" has no default`},
-		{[]eval.Given{text("s", "x"), text("n", `"y"`)}, `Variable "n" wants number`},
+		{[]eval.Given{text("s", "x"), text("n", "y")}, `Variable "n" wants number, and -var gives something else: a number is required`},
 		{[]eval.Given{text("s", "x"), text("S", "y")}, `Did you mean "s"`},
-		{[]eval.Given{text("s", "x"), text("secret", `{ hunter2`)}, `a value that is no expression`},
+		{[]eval.Given{text("s", "x"), text("secret", `{ hunter2`)}, `-var gives something that cannot be read as one. Write`},
 	} {
 		_, diags := eval.Variables(s.Module, c.given)
 		if !diags.HasErrors() || !strings.Contains(fmt.Sprint(diags.Errs()), c.want) || strings.Contains(fmt.Sprint(diags.Errs()), "hunter2") {

@@ -3,6 +3,7 @@ package eval
 import (
 	"github.com/hashicorp/hcl/v2"
 	"github.com/zclconf/go-cty/cty"
+	"github.com/zclconf/go-cty/cty/convert"
 
 	"github.com/davit-sh/davit/core/addr"
 	"github.com/davit-sh/davit/core/diag"
@@ -59,9 +60,9 @@ func (s *Scope) count(name string, expr hcl.Expression) ([]Each, hcl.Diagnostics
 		return nil, diags
 	}
 	v, _ = v.Unmark()
-	k, ok := addr.KeyFromValue(v)
+	number, err := convert.Convert(v, cty.Number) // a value from a command line may be a text
 	n := -1
-	if ok && k.Value().Type() == cty.Number {
+	if k, ok := addr.KeyFromValue(number); err == nil && ok {
 		i, _ := k.Value().AsBigFloat().Int64()
 		n = int(i)
 	}

@@ -10,7 +10,7 @@ import (
 	"github.com/davit-sh/davit/core/config"
 )
 
-// Ref is one reference that an expression makes. One of Node, Var, Local, Call and Bad says to what.
+// Ref is one reference that an expression makes. One of Node, Var, Local, Call, Instance and Bad says to what.
 type Ref struct {
 	// Node is the block that is meant, in the module of the expression.
 	Node addr.Node
@@ -23,12 +23,14 @@ type Ref struct {
 	// Rest are the steps after the block and its index.
 	Rest  hcl.Traversal
 	Range hcl.Range
+	// Instance is "each", "count" or "self": what an instance's own expressions see.
+	Instance string
 	// Bad says why this cannot be a reference.
 	Bad string
 }
 
 // References returns the references of an expression, in no particular order. Names that a
-// `for` binds, the bound ones, and each, count, path and self are none.
+// `for` binds, the bound ones, and path are none.
 func References(expr hcl.Expression, bound ...string) []Ref {
 	node, ok := expr.(hclsyntax.Expression)
 	if !ok { // none, or a value that is known already
@@ -122,7 +124,7 @@ func (w *refWalker) add(t hcl.Traversal) {
 	root := t.RootName()
 	switch {
 	case w.bound(root):
-	case root == "each" || root == "count" || root == "path" || root == "self":
+	case root == "path":
 	default:
 		w.refs = append(w.refs, w.reference(t))
 	}
@@ -134,6 +136,8 @@ func (w *refWalker) reference(t hcl.Traversal) Ref {
 		return blockRef(t)
 	case root == "var" || root == "local" || root == "module":
 		return nameRef(t)
+	case root == "each" || root == "count" || root == "self":
+		return Ref{Range: t.SourceRange(), Instance: root}
 	default:
 		return Ref{Range: t.SourceRange(), Bad: root}
 	}

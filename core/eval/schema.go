@@ -222,7 +222,7 @@ func (s *Schema) dynamicExpressions(b *hcl.Block, bound []string) ([]Expr, hcl.D
 func (s *Schema) CheckLiterals(body hcl.Body, e *Evaluator) hcl.Diagnostics {
 	var diags hcl.Diagnostics
 	check := func(name string, x hcl.Expression) {
-		if attr := s.Attributes[name]; attr != nil && isLiteral(x) {
+		if attr := s.Attributes[name]; attr != nil && IsLiteral(x) {
 			_, more := attr.decode(x, s.typ.AttributeType(name), e)
 			diags = append(diags, more...)
 		}
@@ -246,8 +246,8 @@ func (s *Schema) CheckLiterals(body hcl.Body, e *Evaluator) hcl.Diagnostics {
 	return diags
 }
 
-// isLiteral tells whether an expression refers to nothing.
-func isLiteral(x hcl.Expression) bool {
+// IsLiteral tells whether an expression refers to nothing.
+func IsLiteral(x hcl.Expression) bool {
 	switch x.(type) {
 	case *hclsyntax.LiteralValueExpr:
 		return true

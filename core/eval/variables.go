@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/ext/typeexpr"
@@ -18,13 +19,24 @@ import (
 // Given is a value for a variable from outside of the stack. Later ones win over earlier ones.
 type Given struct {
 	Name string
-	// Text is what a command line or the environment says: the string itself for a variable of
-	// type string, an expression for others. Expr is what a file says. One of them is set.
+	// Text is what a command line or the environment says: the value itself for a variable of type string,
+	// number or bool, or without a type, an expression for others. Expr is what a file says. One of them is set.
 	Text *string
 	Expr hcl.Expression
 	From string // "-var", "DAVIT_VAR_x", "prod.hclvars:3"
 	// Stray says that the value may be meant for another stack: one for a variable that is not declared is left alone.
 	Stray bool
+}
+
+// Unset gives each variable without a default a value that is not known: for who only checks a stack.
+func Unset(stack *config.Module) []Given {
+	var list []Given
+	for name, v := range stack.Variables {
+		if v.Default == nil {
+			list = append(list, Given{Name: name, Expr: hcl.StaticExpr(cty.DynamicVal, v.Range), From: "nobody"})
+		}
+	}
+	return list
 }
 
 // Variables finds the values of a stack's variables. Sensitive ones are marked.
@@ -87,17 +99,10 @@ func rawVariable(v *config.Variable, g Given, want cty.Type) (value cty.Value, f
 	switch {
 	case g.Expr != nil:
 		value, diags = g.Expr.Value(nil)
-	case g.Text != nil && (want == cty.String || want == cty.DynamicPseudoType):
+	case g.Text != nil && (want.IsPrimitiveType() || want == cty.DynamicPseudoType):
 		value = cty.StringVal(*g.Text)
 	case g.Text != nil:
-		var expr hclsyntax.Expression
-		if expr, diags = hclsyntax.ParseExpression([]byte(*g.Text), g.From, hcl.InitialPos); !diags.HasErrors() {
-			value, diags = expr.Value(nil)
-		}
-		if diags.HasErrors() && v.Sensitive {
-			// The text of the error would show a part of the value.
-			diags = hcl.Diagnostics{diag.Errorf(v.Range, "A value that cannot be read", "%s gives variable %q a value that is no expression.", g.From, v.Name)}
-		}
+		value, diags = expression(v, g, want)
 	case v.Default != nil:
 		value, diags = v.Default.Value(nil)
 		g.From = "its default"
@@ -106,6 +111,23 @@ func rawVariable(v *config.Variable, g Given, want cty.Type) (value cty.Value, f
 			"Variable %q has no default. Give it a value with -var %s=..., in a *.auto.hclvars file, or in the environment as DAVIT_VAR_%s.", v.Name, v.Name, v.Name)}
 	}
 	return value, g.From, diags
+}
+
+// expression reads the text of a value that is a collection.
+func expression(v *config.Variable, g Given, want cty.Type) (cty.Value, hcl.Diagnostics) {
+	expr, diags := hclsyntax.ParseExpression([]byte(*g.Text), g.From, hcl.InitialPos)
+	if !diags.HasErrors() {
+		var value cty.Value
+		if value, diags = expr.Value(nil); !diags.HasErrors() {
+			return value, nil
+		}
+	}
+	why := ""
+	if !v.Sensitive { // else it would show a part of the value
+		why = ": " + strings.TrimSuffix(diags[0].Detail, ".")
+	}
+	return cty.DynamicVal, hcl.Diagnostics{diag.Errorf(v.Range, "A value that cannot be read",
+		"Variable %q wants %s, and %s gives something that cannot be read as one%s. Write it as in a file, with texts in quotes.", v.Name, want.FriendlyNameForConstraint(), g.From, why)}
 }
 
 // validate checks the validation blocks.

@@ -112,14 +112,19 @@ func Result(w io.Writer, r *event.Result, o Options) {
 			return
 		}
 		fmt.Fprintf(w, "\n%s\n", p.action(a, title))
-		for _, x := range list {
-			line := fmt.Sprintf("  %s %s", symbols[plan.Action(x.Action)], clean(x.Address))
-			if x.Error != "" || x.Reason != "" {
-				line += ": " + clean(cmp.Or(strings.TrimPrefix(x.Error, x.Address+": "), x.Reason))
+		for _, alike := range foldOutcomes(list) {
+			first := alike[0]
+			addresses := make([]string, len(alike))
+			for i, x := range alike {
+				addresses[i] = x.Address
+			}
+			line := fmt.Sprintf("  %s %s", symbols[plan.Action(first.Action)], some(addresses))
+			if text := outcomeText(first); text != "" {
+				line += ": " + clean(text)
 			}
 			fmt.Fprintln(w, line)
-			if x.Hint != "" {
-				fmt.Fprintf(w, "      %s\n", p.faint(clean(x.Hint)))
+			if first.Hint != "" {
+				fmt.Fprintf(w, "      %s\n", p.faint(clean(first.Hint)))
 			}
 		}
 	}
@@ -129,6 +134,29 @@ func Result(w io.Writer, r *event.Result, o Options) {
 		group("Not started:", r.NotStarted, plan.Update)
 	}
 	fmt.Fprintf(w, "\n%s\n", p.bold(fmt.Sprintf("Apply: %d done, %d failed, %d not started.", len(r.Done), len(r.Failed), len(r.NotStarted))+turnedOut(r)))
+}
+
+// outcomeText says why something failed or was not started.
+func outcomeText(x event.Outcome) string {
+	return cmp.Or(strings.TrimPrefix(x.Error, x.Address+": "), x.Reason)
+}
+
+// foldOutcomes puts outcomes together that differ in their address only, in the order of the first ones. What
+// ended well stays apart: its address is all that there is to say.
+func foldOutcomes(list []event.Outcome) [][]event.Outcome {
+	var out [][]event.Outcome
+	at := map[event.Outcome]int{}
+	for _, x := range list {
+		text := strings.ReplaceAll(outcomeText(x), x.Address, "\x00")
+		key := event.Outcome{Action: x.Action, Error: text, Hint: strings.ReplaceAll(x.Hint, x.Address, "\x00")}
+		if i, seen := at[key]; seen && text != "" {
+			out[i] = append(out[i], x)
+			continue
+		}
+		at[key] = len(out)
+		out = append(out, []event.Outcome{x})
+	}
+	return out
 }
 
 // turnedOut counts what needed nothing done in the end.

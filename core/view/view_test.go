@@ -285,3 +285,34 @@ func TestEventsFitTheirSchema(t *testing.T) {
 		valid(t, schemas.Event, []byte(line))
 	}
 }
+
+// What failed in the same way is said once, with the addresses of the first few.
+func TestResultFoldsWhatIsAlike(t *testing.T) {
+	r := &event.Result{Done: []event.Outcome{{Address: "a.b.d1", Action: "create"}, {Address: "a.b.d2", Action: "create"}}}
+	for i := range 60 {
+		address := fmt.Sprintf("a.b.x[%d]", i)
+		r.Failed = append(r.Failed, event.Outcome{Address: address, Action: "create", Error: address + ": applying failed: no route to " + address, Hint: "Look at the cable."})
+		r.NotStarted = append(r.NotStarted, event.Outcome{Address: fmt.Sprintf("a.b.y[%d]", i), Action: "update", Reason: "a.b.z failed"})
+	}
+	r.Failed = append(r.Failed, event.Outcome{Address: "a.b.z", Action: "update", Error: "a.b.z: another one"})
+	var b bytes.Buffer
+	view.Result(&b, r, view.Options{})
+	want := `
+Done:
+  + a.b.d1
+  + a.b.d2
+
+Failed:
+  + a.b.x[0], a.b.x[1], a.b.x[2], a.b.x[3], a.b.x[4] and 55 more: applying failed: no route to a.b.x[0]
+      Look at the cable.
+  ~ a.b.z: another one
+
+Not started:
+  ~ a.b.y[0], a.b.y[1], a.b.y[2], a.b.y[3], a.b.y[4] and 55 more: a.b.z failed
+
+Apply: 2 done, 61 failed, 60 not started.
+`
+	if b.String() != want {
+		t.Errorf("got\n%s\nwant\n%s", b.String(), want)
+	}
+}
