@@ -54,7 +54,7 @@ func (e *Engine) look(ctx context.Context, snapshot *state.Snapshot, opts Option
 	if len(opts.Targets) > 0 {
 		r.wanted = e.static().reach(opts.Targets)
 	}
-	p := &planter{run: r, walk: graph.New[any](ctx, r.planParallel(), nil), do: r.planInstance}
+	p := &planter{run: r, walk: graph.New[task](ctx, r.planParallel(), nil), do: r.planInstance}
 	p.plant()
 	p.walk.Wait()
 	if ctx.Err() != nil {

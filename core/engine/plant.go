@@ -11,7 +11,7 @@ import (
 	"github.com/davit-sh/davit/core/graph"
 )
 
-// task is a step that leads to instances; what comes then is planning them, and the walk knows that by the *instance itself. The
+// task is what the walk of a plan works on: an instance, or a step that leads to instances. The
 // calls of modules have tasks as well, under the kind "module".
 type task struct {
 	addr.Instance
@@ -29,7 +29,7 @@ const (
 // planter adds the tasks of a walk.
 type planter struct {
 	*run
-	walk *graph.Walk[any]
+	walk *graph.Walk[task]
 	do   func(context.Context, *instance) graph.Outcome
 }
 
@@ -109,13 +109,13 @@ func (p *planter) scope(s *eval.Scope) []*instance {
 	return ready
 }
 
-func (p *planter) add(t task, deps []any, run func() graph.Outcome) {
+func (p *planter) add(t task, deps []task, run func() graph.Outcome) {
 	p.walk.Add(t, deps, func(context.Context) graph.Outcome { return run() })
 }
 
 // await adds a task that waits for the expansion of calls and then goes on.
 func (p *planter) await(at addr.Instance, attempt int, pending []eval.Pending, goOn func()) {
-	deps := make([]any, 0, len(pending))
+	deps := make([]task, 0, len(pending))
 	for _, c := range pending {
 		deps = append(deps, callTask(c.Scope, c.Call, expanding))
 	}
@@ -206,7 +206,7 @@ func (p *planter) waits(needs []eval.Need) bool {
 // expansion adds a task that expands something, when all blocks that it needs are expanded and the instances
 // that for_each or count needs are done.
 func (p *planter) expansion(t task, needs, of []eval.Need, expand func() graph.Outcome) {
-	deps := make([]any, 0, len(needs)+len(of))
+	deps := make([]task, 0, len(needs)+len(of))
 	for _, list := range [][]eval.Need{needs, of} {
 		for _, need := range list {
 			if n := p.node(need.Node); n != nil && n.expanded {
@@ -227,7 +227,7 @@ func (p *planter) expansion(t task, needs, of []eval.Need, expand func() graph.O
 			return graph.Failed
 		}
 		p.ask(instances)
-		p.add(t, p.tasksOf(instances), expand)
+		p.add(t, tasksOf(instances), expand)
 		return graph.Done
 	})
 }
@@ -276,11 +276,11 @@ func (p *planter) moduleNeeds(s *eval.Scope) (needs []eval.Need, pending []eval.
 	return needs, pending
 }
 
-func distinct(list []any) []any {
+func distinct(list []task) []task {
 	if len(list) < 2 {
 		return list
 	}
-	seen := make(map[any]bool, len(list))
+	seen := make(map[task]bool, len(list))
 	out := list[:0]
 	for _, t := range list {
 		if !seen[t] {
@@ -291,15 +291,10 @@ func distinct(list []any) []any {
 	return out
 }
 
-// tasksOf are the tasks that plan instances. One that is not there never ends.
-func (p *planter) tasksOf(list []addr.Instance) []any {
-	out := make([]any, len(list))
+func tasksOf(list []addr.Instance) []task {
+	out := make([]task, len(list))
 	for i, a := range list {
-		if in := p.instance(a); in != nil {
-			out[i] = in
-		} else {
-			out[i] = task{Instance: a, step: planning}
-		}
+		out[i] = task{Instance: a}
 	}
 	return out
 }
@@ -360,6 +355,6 @@ func (p *planter) ask(list []addr.Instance) {
 		if len(p.opts.Targets) > 0 {
 			p.ask(in.deps)
 		}
-		p.walk.Add(in, p.tasksOf(in.deps), func(ctx context.Context) graph.Outcome { return p.do(ctx, in) })
+		p.walk.Add(task{Instance: a}, tasksOf(in.deps), func(ctx context.Context) graph.Outcome { return p.do(ctx, in) })
 	}
 }
