@@ -202,7 +202,7 @@ func TestDecodeUnknown(t *testing.T) {
 			got, d := decodeInto[all](t, map[string]cty.Value{c.attr: c.value})
 			var plain string
 			if len(d.unknown) > 0 {
-				plain = pathText(d.unknown[0])
+				plain = d.unknown[0].String()
 			}
 			if plain != c.plain || len(d.unknown) > 1 || d.err() != nil {
 				t.Errorf("not known is %q (%v), want %q", plain, d.err(), c.plain)

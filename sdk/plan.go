@@ -8,7 +8,6 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/zclconf/go-cty/cty"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/status"
 
@@ -124,7 +123,7 @@ func (p *planning) plan(ctx context.Context) (*pluginv1.PlanResult, error) {
 }
 
 // read decodes the request, and tells what is not known, and warnings.
-func (p *planning) read() (*planCall, []cty.Path, Errors, error) {
+func (p *planning) read() (*planCall, []path, Errors, error) {
 	r := p.req
 	config, d, err := p.typ.config.readConfig(r.GetConfig())
 	if r.GetDestroy() && len(d.broken) > 0 && err != nil {
@@ -184,7 +183,7 @@ func (p *planning) log(stream, text string) {
 }
 
 // deferred answers for a plugin whose plain fields are not all known yet.
-func (t *typeInfo) deferred(c *planCall, unknown []cty.Path) (*pluginv1.PlanResult, error) {
+func (t *typeInfo) deferred(c *planCall, unknown []path) (*pluginv1.PlanResult, error) {
 	action := ActionNone
 	switch {
 	case t.apply != nil && c.prior == nil:
@@ -200,36 +199,13 @@ func (t *typeInfo) deferred(c *planCall, unknown []cty.Path) (*pluginv1.PlanResu
 }
 
 // notKnown says what is not known yet: "tag is not known yet".
-func notKnown(unknown []cty.Path) string {
+func notKnown(unknown []path) string {
 	names := make([]string, len(unknown))
 	for i, p := range unknown {
-		names[i] = pathText(p)
+		names[i] = p.String()
 	}
 	if len(names) == 1 {
 		return names[0] + " is not known yet"
 	}
 	return strings.Join(names, ", ") + " are not known yet"
-}
-
-func pathText(p cty.Path) string {
-	var b strings.Builder
-	for i, s := range p {
-		switch s := s.(type) {
-		case cty.GetAttrStep:
-			if i > 0 {
-				b.WriteByte('.')
-			}
-			b.WriteString(s.Name)
-		case cty.IndexStep:
-			fmt.Fprintf(&b, "[%s]", keyText(s.Key))
-		}
-	}
-	return b.String()
-}
-
-func keyText(k cty.Value) string {
-	if k.Type() == cty.String {
-		return fmt.Sprintf("%q", k.AsString())
-	}
-	return k.AsBigFloat().Text('f', 0)
 }

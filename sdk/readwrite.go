@@ -4,7 +4,10 @@ import (
 	"fmt"
 	"reflect"
 
+	"github.com/zclconf/go-cty/cty"
+
 	pluginv1 "github.com/davit-sh/davit/schemas/plugin/v1"
+	"github.com/davit-sh/davit/sdk/internal/msgpack"
 	"github.com/davit-sh/davit/sdk/wire"
 )
 
@@ -12,14 +15,26 @@ import (
 // struct cannot hold is left zero, and the decoder tells it.
 func (o *object) read(v *pluginv1.Value) (reflect.Value, *decoder, error) {
 	into, d := reflect.New(o.goType).Elem(), &decoder{}
-	if v == nil {
+	var r msgpack.Raw
+	var err error
+	switch e := v.GetEncoding().(type) {
+	case nil:
 		return into, d, nil
+	case *pluginv1.Value_Msgpack:
+		r, err = msgpack.Parse(e.Msgpack)
+	default: // JSON
+		var c cty.Value
+		if c, err = wire.Decode(v, o.nothing.Type()); err == nil {
+			r, err = rawOf(c)
+		}
 	}
-	c, err := wire.Decode(v, o.nothing.Type())
+	if err == nil {
+		o.decode(d, r, into)
+		err = d.unfit
+	}
 	if err != nil {
 		return into, d, fmt.Errorf("davit sent a value that does not fit the schema: %w", err)
 	}
-	o.decode(d, c, into, nil)
 	return into, d, nil
 }
 
@@ -31,12 +46,15 @@ func (o *object) write(v reflect.Value) (*pluginv1.Value, error) {
 	if v.Type() != o.goType {
 		return nil, fmt.Errorf("the plugin answered with a %s where the type has a %s", v.Type(), o.goType)
 	}
-	c, err := o.encode(v)
+	b, err := o.encode(make([]byte, 0, usual), v)
 	if err != nil {
 		return nil, fmt.Errorf("the plugin answered with outputs that cannot be sent: %w", err)
 	}
-	return wire.Encode(c, o.nothing.Type())
+	return &pluginv1.Value{Encoding: &pluginv1.Value_Msgpack{Msgpack: b}}, nil
 }
+
+// usual is what the encoding of most outputs fits in.
+const usual = 256
 
 // readConfig reads a configuration. The decoder tells which attributes are not known though they are no Values, and which are
 // deprecated.
