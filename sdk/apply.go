@@ -99,7 +99,7 @@ func (a *applying) read() (*applyCall, error) {
 	r := a.req
 	c := &applyCall{operation: r.GetOperation(), address: r.GetAddress(), action: actionOf(r.GetAction()), private: r.GetPlannedPrivate()}
 	// Its rules were checked when it was planned.
-	var d *decoder
+	var d notes
 	var err error
 	if c.config, d, err = a.config.read(r.GetConfig()); err == nil {
 		err = d.err()

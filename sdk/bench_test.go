@@ -3,6 +3,7 @@ package sdk_test
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"testing"
 
 	"github.com/davit-sh/davit/sdk"
@@ -11,8 +12,9 @@ import (
 )
 
 // BenchmarkPlanStream plans instances that need nothing done, through one stream to a server in the same
-// process: both sides' work is in the figure.
+// process, on one core: both sides' work is in the figure, and what the garbage of both costs.
 func BenchmarkPlanStream(b *testing.B) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	client := serve(b, sdk.New("bench", "1", sdk.Application("idle", idle{})))
 	config := encode(b, client, "application", "idle", `{
 		"name": "web", "namespace": "shop", "source": {"address": "source.git.repo", "revision": "0123456789abcdef0123456789abcdef01234567",

@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/zclconf/go-cty/cty"
@@ -72,8 +73,14 @@ func (c boolean) encode(b []byte, v reflect.Value) ([]byte, error) {
 type integer struct{ form }
 
 func (c integer) decode(d *decoder, r msgpack.Raw, into reflect.Value) {
-	x, ok := d.number(r)
-	if !ok {
+	if r.Kind() == msgpack.Int {
+		if n, large := r.Int(); large == 0 && !into.OverflowInt(n) {
+			into.SetInt(n)
+			return
+		}
+	}
+	x := d.number(r)
+	if x == nil {
 		return
 	}
 	n, exact := x.Int64()
@@ -91,8 +98,8 @@ func (c integer) encode(b []byte, v reflect.Value) ([]byte, error) {
 type float struct{ form }
 
 func (c float) decode(d *decoder, r msgpack.Raw, into reflect.Value) {
-	x, ok := d.number(r)
-	if !ok {
+	x := d.number(r)
+	if x == nil {
 		return
 	}
 	f, _ := x.Float64()
@@ -196,6 +203,16 @@ func (c list) encode(b []byte, v reflect.Value) ([]byte, error) {
 type mapping struct {
 	form
 	elem codec
+	spot *sync.Pool // of entries
+}
+
+// entry is where one key and its element are made before they go into a map. Both are zero between uses.
+type entry struct{ key, elem reflect.Value }
+
+func newMapping(t reflect.Type, elem codec) mapping {
+	return mapping{formOf(cty.Map(elem.typ())), elem, &sync.Pool{New: func() any {
+		return &entry{reflect.New(t.Key()).Elem(), reflect.New(t.Elem()).Elem()}
+	}}}
 }
 
 func (c mapping) decode(d *decoder, r msgpack.Raw, into reflect.Value) {
@@ -203,9 +220,8 @@ func (c mapping) decode(d *decoder, r msgpack.Raw, into reflect.Value) {
 		return
 	}
 	n, rest := r.Elements()
-	t := into.Type()
-	into.Set(reflect.MakeMapWithSize(t, n))
-	key, elem := reflect.New(t.Key()).Elem(), reflect.New(t.Elem()).Elem()
+	into.Set(reflect.MakeMapWithSize(into.Type(), n))
+	spot, _ := c.spot.Get().(*entry)
 	for range n {
 		var k, e msgpack.Raw
 		k, rest = rest.Cut()
@@ -213,30 +229,33 @@ func (c mapping) decode(d *decoder, r msgpack.Raw, into reflect.Value) {
 			d.misfit("the keys of a map must be strings")
 			return
 		}
-		key.SetString(normal(k.Text()))
+		name := normal(k.Text())
 		e, rest = d.next(rest, c.elem)
-		elem.SetZero()
-		d.in(step{kind: atKey, name: key.String()})
-		c.elem.decode(d, e, elem)
+		d.in(step{kind: atKey, name: name})
+		c.elem.decode(d, e, spot.elem)
 		d.out()
-		into.SetMapIndex(key, elem)
+		spot.key.SetString(name)
+		into.SetMapIndex(spot.key, spot.elem)
+		spot.key.SetZero()
+		spot.elem.SetZero()
 	}
+	c.spot.Put(spot)
 }
 
 func (c mapping) encode(b []byte, v reflect.Value) ([]byte, error) {
-	type entry struct {
+	type pair struct {
 		key   string
 		value reflect.Value
 	}
-	entries := make([]entry, 0, v.Len())
+	pairs := make([]pair, 0, v.Len())
 	for it := v.MapRange(); it.Next(); {
-		entries = append(entries, entry{normal(utf8(it.Key().String())), it.Value()})
+		pairs = append(pairs, pair{normal(utf8(it.Key().String())), it.Value()})
 	}
-	slices.SortFunc(entries, func(a, b entry) int { return strings.Compare(a.key, b.key) })
+	slices.SortFunc(pairs, func(a, b pair) int { return strings.Compare(a.key, b.key) })
 	// Two keys may be one when they have become text.
-	entries = slices.CompactFunc(entries, func(a, b entry) bool { return a.key == b.key })
-	b = msgpack.AppendMap(b, len(entries))
-	for _, e := range entries {
+	pairs = slices.CompactFunc(pairs, func(a, b pair) bool { return a.key == b.key })
+	b = msgpack.AppendMap(b, len(pairs))
+	for _, e := range pairs {
 		var err error
 		if b, err = c.elem.encode(msgpack.AppendText(b, e.key), e.value); err != nil {
 			return nil, fmt.Errorf("[%q]: %w", e.key, err)

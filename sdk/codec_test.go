@@ -63,7 +63,7 @@ func objectOf[T any](t testing.TB) *object {
 }
 
 // decodeInto decodes attributes; those that are not named are null.
-func decodeInto[T any](t testing.TB, attrs map[string]cty.Value) (T, *decoder) {
+func decodeInto[T any](t testing.TB, attrs map[string]cty.Value) (T, notes) {
 	t.Helper()
 	o := objectOf[T](t)
 	full := map[string]cty.Value{}

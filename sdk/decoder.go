@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"reflect"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/zclconf/go-cty/cty"
 
@@ -14,16 +16,40 @@ import (
 	"github.com/davit-sh/davit/sdk/wire"
 )
 
-// decoder gathers what a value says that Go cannot hold.
-type decoder struct {
+// notes are what a value says that Go cannot hold.
+type notes struct {
 	unknown    []path // plain fields whose value is not known
 	errs       Errors // values that Go cannot hold
 	broken     Errors // values that break a rule of their field
 	deprecated Errors // warnings about fields that are set
-	unfit      error  // the value is not of the type
+}
 
-	at   path          // where the value is that is being decoded
-	raws []msgpack.Raw // the attributes of the objects that are being decoded
+func (n *notes) err() error {
+	if len(n.errs) == 0 {
+		return nil
+	}
+	return n.errs
+}
+
+// decoder decodes one value, and notes what it says.
+type decoder struct {
+	notes
+	unfit error         // the value is not of the type
+	at    path          // where the value is that is being decoded
+	raws  []msgpack.Raw // the attributes of the objects that are being decoded
+}
+
+var decoders = sync.Pool{New: func() any { return new(decoder) }}
+
+// decode decodes one value with a decoder that is used again.
+func decode(c codec, r msgpack.Raw, into reflect.Value) (notes, error) {
+	d, _ := decoders.Get().(*decoder)
+	c.decode(d, r, into)
+	said, err := d.notes, d.unfit
+	clear(d.raws[:cap(d.raws)]) // it holds on to nothing
+	*d = decoder{at: d.at[:0], raws: d.raws[:0]}
+	decoders.Put(d)
+	return said, err
 }
 
 // path leads to a value inside of another.
@@ -95,13 +121,6 @@ func (d *decoder) misfit(what string) {
 	}
 }
 
-func (d *decoder) err() error {
-	if len(d.errs) == 0 {
-		return nil
-	}
-	return d.errs
-}
-
 // known says whether there is a value that a plain Go type can hold; it notes an unknown one.
 func (d *decoder) known(r msgpack.Raw) bool {
 	switch r.Kind() {
@@ -125,22 +144,17 @@ func (d *decoder) plainly(r msgpack.Raw, kind msgpack.Kind, t cty.Type) bool {
 	return false
 }
 
-// number reads a number, if it is known.
-func (d *decoder) number(r msgpack.Raw) (n big.Float, ok bool) {
+// number reads a number; nil if it is not known.
+func (d *decoder) number(r msgpack.Raw) *big.Float {
 	if !d.known(r) {
-		return n, false
-	}
-	if r.Kind() == msgpack.Int {
-		if i, large := r.Int(); large == 0 {
-			return *n.SetInt64(i), true
-		}
+		return nil
 	}
 	v, err := wire.Decode(valueOf(r), cty.Number)
 	if err != nil {
 		d.misfit(err.Error())
-		return n, false
+		return nil
 	}
-	return *v.AsBigFloat(), true
+	return v.AsBigFloat()
 }
 
 // next splits the next value off. An unknown one of which enough is known that there is only one that it can be is that one.

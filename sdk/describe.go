@@ -23,9 +23,10 @@ func parseDefault(text string, c codec, t reflect.Type) (cty.Value, msgpack.Raw,
 	}
 	r, err := rawOf(v)
 	if err == nil {
-		d := &decoder{}
-		c.decode(d, r, reflect.New(t).Elem())
-		err = d.err()
+		var said notes
+		if said, err = decode(c, r, reflect.New(t).Elem()); err == nil {
+			err = said.err()
+		}
 	}
 	if err != nil {
 		return cty.NilVal, "", fmt.Errorf("the default %s: %w", strconv.Quote(text), err)

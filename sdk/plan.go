@@ -26,10 +26,16 @@ func (s *server) Plan(stream grpc.BidiStreamingServer[pluginv1.PlanRequest, plug
 		defer sending.Unlock()
 		_ = stream.Send(r) // an error means that nobody listens any more; Recv says so too
 	}
-	slots := make(chan struct{}, atOnce)
-	var wg sync.WaitGroup
-	defer wg.Wait()
-	for {
+	// Workers stay: a goroutine's stack has to grow first for what an instance takes.
+	requests := make(chan *pluginv1.PlanRequest)
+	var workers sync.WaitGroup
+	defer workers.Wait()
+	defer close(requests)
+	work := func(r *pluginv1.PlanRequest) {
+		p := &planning{server: s, req: r, send: send}
+		p.answer(stream.Context())
+	}
+	for started := 0; ; {
 		r, err := stream.Recv()
 		if errors.Is(err, io.EOF) {
 			return nil
@@ -37,12 +43,21 @@ func (s *server) Plan(stream grpc.BidiStreamingServer[pluginv1.PlanRequest, plug
 		if err != nil {
 			return err
 		}
-		slots <- struct{}{}
-		wg.Go(func() {
-			defer func() { <-slots }()
-			p := &planning{server: s, req: r, send: send}
-			p.answer(stream.Context())
-		})
+		if started < atOnce {
+			select {
+			case requests <- r: // one is free
+			default:
+				started++
+				workers.Go(func() {
+					work(r)
+					for r := range requests {
+						work(r)
+					}
+				})
+			}
+			continue
+		}
+		requests <- r
 	}
 }
 

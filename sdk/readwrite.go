@@ -12,14 +12,14 @@ import (
 )
 
 // read decodes a value from the wire into a new struct. No value is the zero struct. What the
-// struct cannot hold is left zero, and the decoder tells it.
-func (o *object) read(v *pluginv1.Value) (reflect.Value, *decoder, error) {
-	into, d := reflect.New(o.goType).Elem(), &decoder{}
+// struct cannot hold is left zero, and noted.
+func (o *object) read(v *pluginv1.Value) (reflect.Value, notes, error) {
+	into := reflect.New(o.goType).Elem()
 	var r msgpack.Raw
 	var err error
 	switch e := v.GetEncoding().(type) {
 	case nil:
-		return into, d, nil
+		return into, notes{}, nil
 	case *pluginv1.Value_Msgpack:
 		r, err = msgpack.Parse(e.Msgpack)
 	default: // JSON
@@ -28,14 +28,14 @@ func (o *object) read(v *pluginv1.Value) (reflect.Value, *decoder, error) {
 			r, err = rawOf(c)
 		}
 	}
+	var said notes
 	if err == nil {
-		o.decode(d, r, into)
-		err = d.unfit
+		said, err = decode(o, r, into)
 	}
 	if err != nil {
-		return into, d, fmt.Errorf("davit sent a value that does not fit the schema: %w", err)
+		return into, said, fmt.Errorf("davit sent a value that does not fit the schema: %w", err)
 	}
-	return into, d, nil
+	return into, said, nil
 }
 
 // write encodes a struct for the wire. The zero reflect.Value is the zero struct.
@@ -56,14 +56,14 @@ func (o *object) write(v reflect.Value) (*pluginv1.Value, error) {
 // usual is what the encoding of most outputs fits in.
 const usual = 256
 
-// readConfig reads a configuration. The decoder tells which attributes are not known though they are no Values, and which are
+// readConfig reads a configuration. The notes tell which attributes are not known though they are no Values, and which are
 // deprecated.
-func (o *object) readConfig(v *pluginv1.Value) (reflect.Value, *decoder, error) {
-	config, d, err := o.read(v)
-	if found := append(d.errs, d.broken...); err == nil && len(found) > 0 {
+func (o *object) readConfig(v *pluginv1.Value) (reflect.Value, notes, error) {
+	config, said, err := o.read(v)
+	if found := append(said.errs, said.broken...); err == nil && len(found) > 0 {
 		err = found
 	}
-	return config, d, err
+	return config, said, err
 }
 
 // readRecord reads what state has of an instance, nil if it has nothing. A record that an older plugin

@@ -105,8 +105,7 @@ func (r *rule) measure(v msgpack.Raw) (what string, n float64) {
 	case r.min == nil && r.max == nil:
 		return "", 0
 	case r.of == cty.Number:
-		x, _ := new(decoder).number(v)
-		n, _ = x.Float64()
+		n, _ = new(decoder).number(v).Float64()
 		return "this is " + number(n), n
 	case r.of == cty.String:
 		n = float64(len([]rune(normal(v.Text()))))

@@ -348,7 +348,7 @@ func (c *compiler) container(t reflect.Type, at place) (codec, error) {
 	case reflect.Slice:
 		return list{formOf(cty.List(inner.typ())), inner, reflect.MakeSlice(t, 0, 0)}, nil
 	case reflect.Map:
-		return mapping{formOf(cty.Map(inner.typ())), inner}, nil
+		return newMapping(t, inner), nil
 	}
 	switch inner.(type) {
 	case pointer, value, list, mapping:
