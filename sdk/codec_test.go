@@ -1,6 +1,7 @@
 package sdk
 
 import (
+	"bytes"
 	"maps"
 	"math"
 	"reflect"
@@ -10,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/zclconf/go-cty/cty"
+	ctymsgpack "github.com/zclconf/go-cty/cty/msgpack"
 	"pgregory.net/rapid"
 
 	pluginv1 "github.com/davit-sh/davit/schemas/plugin/v1"
@@ -101,6 +103,14 @@ func TestRoundTrip(t *testing.T) {
 		}
 		if diff := cmp.Diff(want, typed[all](got), compareValues, cmpopts.IgnoreFields(all{}, "Untagged")); diff != "" {
 			t.Fatalf("what comes back differs (- before, + after):\n%s", diff)
+		}
+		// It is written as go-cty writes it, byte for byte.
+		c, err := ctymsgpack.Unmarshal(v.GetMsgpack(), o.null().Type())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if b, err := ctymsgpack.Marshal(c, o.null().Type()); err != nil || !bytes.Equal(b, v.GetMsgpack()) {
+			t.Fatalf("it was written as\n%x, and go-cty writes\n%x, %v", v.GetMsgpack(), b, err)
 		}
 	})
 }
@@ -277,10 +287,15 @@ func FuzzDecode(f *testing.F) {
 		if err != nil {
 			f.Fatal(err)
 		}
-		f.Add(v.GetMsgpack())
+		f.Add(v.GetMsgpack(), false)
 	}
-	f.Fuzz(func(t *testing.T, b []byte) {
-		got, d, err := o.read(&pluginv1.Value{Encoding: &pluginv1.Value_Msgpack{Msgpack: b}})
+	f.Add([]byte(`{"list":["a","\u00e4"],"late":null,"int":-12}`), true)
+	f.Fuzz(func(t *testing.T, b []byte, json bool) {
+		v := &pluginv1.Value{Encoding: &pluginv1.Value_Msgpack{Msgpack: b}}
+		if json {
+			v = &pluginv1.Value{Encoding: &pluginv1.Value_Json{Json: b}}
+		}
+		got, d, err := o.read(v)
 		if err != nil || d.err() != nil || len(d.unknown) > 0 {
 			return
 		}

@@ -4,10 +4,7 @@ import (
 	"fmt"
 	"reflect"
 
-	"github.com/zclconf/go-cty/cty"
-
 	pluginv1 "github.com/davit-sh/davit/schemas/plugin/v1"
-	"github.com/davit-sh/davit/sdk/internal/msgpack"
 	"github.com/davit-sh/davit/sdk/wire"
 )
 
@@ -15,20 +12,11 @@ import (
 // struct cannot hold is left zero, and noted.
 func (o *object) read(v *pluginv1.Value) (reflect.Value, notes, error) {
 	into := reflect.New(o.goType).Elem()
-	var r msgpack.Raw
-	var err error
-	switch e := v.GetEncoding().(type) {
-	case nil:
+	if v == nil {
 		return into, notes{}, nil
-	case *pluginv1.Value_Msgpack:
-		r, err = msgpack.Parse(e.Msgpack)
-	default: // JSON
-		var c cty.Value
-		if c, err = wire.Decode(v, o.nothing.Type()); err == nil {
-			r, err = rawOf(c)
-		}
 	}
 	var said notes
+	r, err := wire.Raw(v, o.nothing.Type())
 	if err == nil {
 		said, err = decode(o, r, into)
 	}

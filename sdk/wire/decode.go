@@ -15,44 +15,66 @@ import (
 // that the type that is decoded does not bound how deep they go.
 const deepest = 100
 
-// decoder decodes one value.
+// decoder decodes one value, from left to right.
 type decoder struct {
+	left    msgpack.Raw
 	dynamic int // how many values of any type it is in
 }
 
-func (d *decoder) value(r msgpack.Raw, t cty.Type) (cty.Value, error) {
-	kind := r.Kind()
+func (d *decoder) value(t cty.Type) (cty.Value, error) {
+	kind := d.left.Kind()
 	switch {
 	case kind == msgpack.Extension:
-		return unknown(r, t)
+		return unknown(d.next(), t)
 	case kind == msgpack.Nil:
+		d.next()
 		return cty.NullVal(t), nil
 	case t == cty.String:
 		if kind != msgpack.Text {
 			return cty.NilVal, errors.New("a string is required")
 		}
-		return cty.StringVal(r.Text()), nil
+		return cty.StringVal(d.next().Text()), nil
 	case t == cty.Bool:
 		if kind != msgpack.Bool {
 			return cty.NilVal, errors.New("a bool is required")
 		}
-		return cty.BoolVal(r.Bool()), nil
+		return cty.BoolVal(d.next().Bool()), nil
 	case t == cty.Number:
-		return number(r, kind)
+		return number(d.next())
 	case t.IsObjectType():
-		return d.object(r, kind, t.AttributeTypes())
+		return d.object(t.AttributeTypes())
 	case t.IsMapType():
-		return d.mapping(r, kind, t.ElementType())
+		return d.mapping(t.ElementType())
 	case t.IsListType(), t.IsSetType(), t.IsTupleType():
-		return d.sequence(r, kind, t)
+		return d.sequence(t)
 	case t == cty.DynamicPseudoType:
-		return d.any(r, kind)
+		return d.any()
 	}
 	return cty.NilVal, fmt.Errorf("there are no values of type %s on the wire", t.FriendlyName())
 }
 
-func number(r msgpack.Raw, kind msgpack.Kind) (cty.Value, error) {
-	switch kind {
+// next takes the next value whole.
+func (d *decoder) next() (r msgpack.Raw) {
+	r, d.left = d.left.Cut()
+	return r
+}
+
+// open goes into a list or a map, and returns how many elements or pairs there are.
+func (d *decoder) open() (n int) {
+	n, d.left = d.left.Elements()
+	return n
+}
+
+// key takes the name of an attribute or the key of a map.
+func (d *decoder) key() (string, error) {
+	if d.left.Kind() != msgpack.Text {
+		return "", errors.New("keys must be strings")
+	}
+	return d.next().Text(), nil
+}
+
+func number(r msgpack.Raw) (cty.Value, error) {
+	switch r.Kind() {
 	case msgpack.Int:
 		n, large := r.Int()
 		if large > 0 {
@@ -71,32 +93,27 @@ func number(r msgpack.Raw, kind msgpack.Kind) (cty.Value, error) {
 	return cty.NilVal, errors.New("a number is required")
 }
 
-func (d *decoder) object(r msgpack.Raw, kind msgpack.Kind, types map[string]cty.Type) (cty.Value, error) {
-	if kind != msgpack.Map {
+func (d *decoder) object(types map[string]cty.Type) (cty.Value, error) {
+	if d.left.Kind() != msgpack.Map {
 		return cty.NilVal, errors.New("an object is required")
 	}
-	n, rest := r.Elements()
+	n := d.open()
 	if n != len(types) {
 		return cty.NilVal, fmt.Errorf("an object of %d attributes is required, not of %d", len(types), n)
 	}
 	vals := make(map[string]cty.Value, n)
 	for range n {
-		var name, v msgpack.Raw
-		name, rest = rest.Cut()
-		v, rest = rest.Cut()
-		if name.Kind() != msgpack.Text {
-			return cty.NilVal, errors.New("the names of attributes must be strings")
-		}
-		key := name.Text()
-		t, there := types[key]
-		if !there {
-			return cty.NilVal, fmt.Errorf("there is no attribute %q", key)
-		}
-		x, err := d.value(v, t)
+		name, err := d.key()
 		if err != nil {
 			return cty.NilVal, err
 		}
-		vals[key] = x
+		t, there := types[name]
+		if !there {
+			return cty.NilVal, fmt.Errorf("there is no attribute %q", name)
+		}
+		if vals[name], err = d.value(t); err != nil {
+			return cty.NilVal, err
+		}
 	}
 	if len(vals) != n {
 		return cty.NilVal, errors.New("an attribute is there twice")
@@ -104,88 +121,81 @@ func (d *decoder) object(r msgpack.Raw, kind msgpack.Kind, types map[string]cty.
 	return cty.ObjectVal(vals), nil
 }
 
-func (d *decoder) mapping(r msgpack.Raw, kind msgpack.Kind, t cty.Type) (cty.Value, error) {
-	if kind != msgpack.Map {
+func (d *decoder) mapping(t cty.Type) (cty.Value, error) {
+	if d.left.Kind() != msgpack.Map {
 		return cty.NilVal, errors.New("a map is required")
 	}
-	n, rest := r.Elements()
+	n := d.open()
 	if n == 0 {
 		return cty.MapValEmpty(t), nil
 	}
 	vals := make(map[string]cty.Value, n)
 	for range n {
-		var key, v msgpack.Raw
-		key, rest = rest.Cut()
-		v, rest = rest.Cut()
-		if key.Kind() != msgpack.Text {
-			return cty.NilVal, errors.New("the keys of a map must be strings")
-		}
-		x, err := d.value(v, t)
+		key, err := d.key()
 		if err != nil {
 			return cty.NilVal, err
 		}
-		vals[key.Text()] = x
+		if vals[key], err = d.value(t); err != nil {
+			return cty.NilVal, err
+		}
 	}
 	return cty.MapVal(vals), nil
 }
 
 // sequence decodes a list, a set or a tuple.
-func (d *decoder) sequence(r msgpack.Raw, kind msgpack.Kind, t cty.Type) (cty.Value, error) {
-	if kind != msgpack.Array {
+func (d *decoder) sequence(t cty.Type) (cty.Value, error) {
+	if d.left.Kind() != msgpack.Array {
 		return cty.NilVal, fmt.Errorf("a %s is required", t.FriendlyName())
 	}
-	n, rest := r.Elements()
-	var types []cty.Type
 	if t.IsTupleType() {
-		if types = t.TupleElementTypes(); len(types) != n {
-			return cty.NilVal, fmt.Errorf("a tuple of %d elements is required, not of %d", len(types), n)
-		}
+		return d.tuple(t.TupleElementTypes())
 	}
-	vals := make([]cty.Value, n)
+	vals := make([]cty.Value, d.open())
 	for i := range vals {
-		of := cty.NilType
-		if types != nil {
-			of = types[i]
-		} else {
-			of = t.ElementType()
-		}
-		var v msgpack.Raw
-		v, rest = rest.Cut()
 		var err error
-		if vals[i], err = d.value(v, of); err != nil {
+		if vals[i], err = d.value(t.ElementType()); err != nil {
 			return cty.NilVal, err
 		}
 	}
 	switch {
-	case t.IsTupleType():
-		return cty.TupleVal(vals), nil
-	case t.IsSetType() && n == 0:
+	case t.IsSetType() && len(vals) == 0:
 		return cty.SetValEmpty(t.ElementType()), nil
 	case t.IsSetType():
 		return cty.SetVal(vals), nil
-	case n == 0:
+	case len(vals) == 0:
 		return cty.ListValEmpty(t.ElementType()), nil
 	}
 	return cty.ListVal(vals), nil
 }
 
+func (d *decoder) tuple(types []cty.Type) (cty.Value, error) {
+	if n := d.open(); n != len(types) {
+		return cty.NilVal, fmt.Errorf("a tuple of %d elements is required, not of %d", len(types), n)
+	}
+	vals := make([]cty.Value, len(types))
+	for i, t := range types {
+		var err error
+		if vals[i], err = d.value(t); err != nil {
+			return cty.NilVal, err
+		}
+	}
+	return cty.TupleVal(vals), nil
+}
+
 // any decodes a value that brings its type along: an array of the type, as JSON, and the value.
-func (d *decoder) any(r msgpack.Raw, kind msgpack.Kind) (cty.Value, error) {
+func (d *decoder) any() (cty.Value, error) {
 	if d.dynamic++; d.dynamic > deepest {
-		return cty.NilVal, errors.New("values of any type are too deep in one another")
+		return cty.NilVal, errTooDeep
 	}
 	defer func() { d.dynamic-- }()
-	n, rest := 0, msgpack.Raw("")
-	if kind == msgpack.Array {
-		n, rest = r.Elements()
-	}
-	if n != 2 || rest.Kind() != msgpack.Text {
+	if d.left.Kind() != msgpack.Array || d.open() != 2 || d.left.Kind() != msgpack.Text {
 		return cty.NilVal, errors.New("a type and a value are required")
 	}
-	name, v := rest.Cut()
-	t, err := ctyjson.UnmarshalType([]byte(name.Text()))
+	t, err := ctyjson.UnmarshalType([]byte(d.next().Text()))
 	if err != nil {
 		return cty.NilVal, err
 	}
-	return d.value(v, t)
+	return d.value(t)
 }
+
+var errTooDeep = errors.New("values of any type are too deep in one another")

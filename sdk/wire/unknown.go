@@ -172,6 +172,6 @@ func boundOf(v msgpack.Raw) (n cty.Value, inclusive, ok bool) {
 		return cty.NilVal, false, false
 	}
 	first, second := rest.Cut()
-	n, err := number(first, first.Kind())
+	n, err := number(first)
 	return n, err == nil && second.Kind() == msgpack.Bool && second.Bool(), err == nil && second.Kind() == msgpack.Bool
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 
 	"github.com/zclconf/go-cty/cty"
-	ctyjson "github.com/zclconf/go-cty/cty/json"
 
 	pluginv1 "github.com/davit-sh/davit/schemas/plugin/v1"
 	"github.com/davit-sh/davit/sdk/internal/msgpack"
@@ -34,28 +33,20 @@ func Decode(v *pluginv1.Value, t cty.Type) (val cty.Value, err error) {
 			val, err = cty.NilVal, fmt.Errorf("not a value of type %s", t.FriendlyName())
 		}
 	}()
-	switch e := v.GetEncoding().(type) {
-	case *pluginv1.Value_Msgpack:
-		raw, err := msgpack.Parse(e.Msgpack)
-		if err != nil {
-			return cty.NilVal, err
-		}
-		return (&decoder{}).value(raw, t)
-	case *pluginv1.Value_Json:
-		return decodeJSON(e.Json, t)
-	default:
-		return cty.NullVal(t), nil
-	}
-}
-
-func decodeJSON(b []byte, t cty.Type) (cty.Value, error) {
-	val, err := ctyjson.Unmarshal(b, t)
+	raw, err := Raw(v, t)
 	if err != nil {
 		return cty.NilVal, err
 	}
-	// An object that names no attribute, or one twice, lacks attributes by now.
-	if wrong := val.Type().TestConformance(t); len(wrong) > 0 {
-		return cty.NilVal, wrong[0]
+	return (&decoder{left: raw}).value(t)
+}
+
+// Raw returns a value as MessagePack, in whichever way it came. It is well-formed, and not yet known to be of type t.
+func Raw(v *pluginv1.Value, t cty.Type) (msgpack.Raw, error) {
+	switch e := v.GetEncoding().(type) {
+	case *pluginv1.Value_Msgpack:
+		return msgpack.Parse(e.Msgpack)
+	case *pluginv1.Value_Json:
+		return fromJSON(e.Json, t)
 	}
-	return val, nil
+	return msgpack.Raw(msgpack.AppendNil(nil)), nil
 }
