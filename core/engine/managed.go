@@ -14,6 +14,7 @@ import (
 	"github.com/davit-sh/davit/core/addr"
 	"github.com/davit-sh/davit/core/config"
 	"github.com/davit-sh/davit/core/event"
+	"github.com/davit-sh/davit/core/marks"
 	"github.com/davit-sh/davit/core/plan"
 	pluginv1 "github.com/davit-sh/davit/schemas/plugin/v1"
 	"github.com/davit-sh/davit/state"
@@ -78,7 +79,7 @@ func (r *run) planManaged(ctx context.Context, in *instance, reviewed *plan.Chan
 	if rec == nil && c.Action == plan.None && c.After.IsKnown() {
 		c.Action, c.AsIs, c.Reasons = plan.Adopt, true, []string{"it is there already, as it should be"}
 	}
-	plain, _ := in.config.UnmarkDeep()
+	plain := marks.Without(in.config)
 	c.Deferred = !plain.IsWhollyKnown() && !c.After.IsKnown() && len(c.Items) == 0 && c.Action != plan.Build
 	if !plain.IsWhollyKnown() {
 		c.WaitsFor = r.waitsFor(in)

@@ -16,6 +16,7 @@ import (
 	"github.com/davit-sh/davit/core/diag"
 	"github.com/davit-sh/davit/core/eval"
 	"github.com/davit-sh/davit/core/graph"
+	"github.com/davit-sh/davit/core/marks"
 	"github.com/davit-sh/davit/core/plan"
 	"github.com/davit-sh/davit/state"
 )
@@ -233,7 +234,7 @@ func (n *node) sorted() []*instance {
 
 func (r *run) addVariables(p *plan.Plan) {
 	for name, v := range r.Variables {
-		if v.ContainsMarked() || !v.IsWhollyKnown() {
+		if marks.In(v) || !v.IsWhollyKnown() {
 			continue
 		}
 		if b, err := ctyjson.Marshal(v, v.Type()); err == nil {
@@ -253,7 +254,7 @@ func (r *run) outputs() []plan.Output {
 			r.report(diags...)
 			continue
 		}
-		if v.ContainsMarked() && !o.Sensitive {
+		if marks.In(v) && !o.Sensitive {
 			r.report(diag.Errorf(o.Expr.Range(), "A sensitive output", "Output %q shows a sensitive value. Set sensitive = true, or leave the value out.", name))
 			continue
 		}

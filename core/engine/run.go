@@ -19,6 +19,7 @@ import (
 	"github.com/davit-sh/davit/core/diag"
 	"github.com/davit-sh/davit/core/eval"
 	"github.com/davit-sh/davit/core/event"
+	"github.com/davit-sh/davit/core/marks"
 	"github.com/davit-sh/davit/core/plan"
 	pluginv1 "github.com/davit-sh/davit/schemas/plugin/v1"
 	"github.com/davit-sh/davit/state"
@@ -362,9 +363,8 @@ func (r *run) call(ctx context.Context, in *instance, req *pluginv1.PlanRequest,
 	t := in.node.typ
 	req.Address, req.Kind, req.Type = in.addr.String(), t.kind, t.name
 	if cfg != cty.NilVal {
-		plain, _ := cfg.UnmarkDeep()
 		var err error
-		if req.Config, err = eval.EncodeValue(plain); err != nil {
+		if req.Config, err = eval.EncodeValue(marks.Without(cfg)); err != nil {
 			return nil, cty.NilVal, hcl.Diagnostics{r.failure(in, "planning", err)}
 		}
 	}

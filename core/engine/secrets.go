@@ -12,6 +12,7 @@ import (
 	"github.com/zclconf/go-cty/cty"
 
 	"github.com/davit-sh/davit/core/eval"
+	"github.com/davit-sh/davit/core/marks"
 )
 
 // secrets are the sensitive strings that a run has met. What leaves the run is searched for
@@ -31,7 +32,7 @@ const masked = "(sensitive)"
 
 // addFrom adds the marked strings in a value.
 func (s *secrets) addFrom(v cty.Value) {
-	if !v.ContainsMarked() {
+	if !marks.In(v) {
 		return
 	}
 	_ = cty.Walk(v, func(_ cty.Path, v cty.Value) (bool, error) {

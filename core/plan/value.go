@@ -6,6 +6,8 @@ import (
 
 	"github.com/zclconf/go-cty/cty"
 	ctyjson "github.com/zclconf/go-cty/cty/json"
+
+	"github.com/davit-sh/davit/core/marks"
 )
 
 // Value is a cty value in a form that can be stored, compared and read without a schema:
@@ -37,7 +39,7 @@ func (t *Typed) JSON() []byte { return t.raw }
 
 // Value makes a Value, as NewValue does. One of another type is fine.
 func (t *Typed) Value(v cty.Value) (*Value, error) {
-	if v.ContainsMarked() || !v.IsWhollyKnown() || !v.Type().Equals(t.t) {
+	if marks.In(v) || !v.IsWhollyKnown() || !v.Type().Equals(t.t) {
 		return NewValue(v)
 	}
 	raw, err := ctyjson.Marshal(v, t.t)
@@ -47,7 +49,7 @@ func (t *Typed) Value(v cty.Value) (*Value, error) {
 // NewValue makes a Value. Marked parts are taken to be sensitive and are left out.
 func NewValue(v cty.Value) (*Value, error) {
 	out := &Value{}
-	marked := v.ContainsMarked()
+	marked := marks.In(v)
 	if !marked {
 		out.made = v
 	}

@@ -7,7 +7,6 @@ import (
 	"sync"
 
 	"google.golang.org/grpc"
-	"google.golang.org/protobuf/reflect/protoreflect"
 
 	pluginv1 "github.com/davit-sh/davit/schemas/plugin/v1"
 )
@@ -77,16 +76,13 @@ func (c *Client) Plan(ctx context.Context, r *pluginv1.PlanRequest, onLog func(*
 	}
 }
 
-// withID is r with another id, without copying what is in it.
+// withID is r with another id, without copying what is in it: the caller may ask again with the same r while the
+// stream still sends this one.
 func withID(r *pluginv1.PlanRequest, id uint64) *pluginv1.PlanRequest {
-	out := &pluginv1.PlanRequest{}
-	to := out.ProtoReflect()
-	r.ProtoReflect().Range(func(f protoreflect.FieldDescriptor, v protoreflect.Value) bool {
-		to.Set(f, v)
-		return true
-	})
-	out.Id = id
-	return out
+	return &pluginv1.PlanRequest{
+		Id: id, Address: r.GetAddress(), Kind: r.GetKind(), Type: r.GetType(), Config: r.GetConfig(), Prior: r.GetPrior(), Destroy: r.GetDestroy(),
+		Pinned: r.GetPinned(), PlannedPrivate: r.GetPlannedPrivate(), Candidates: r.GetCandidates(),
+	}
 }
 
 // join makes a caller on the open stream, or on a new one.
