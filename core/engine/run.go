@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -506,23 +505,17 @@ func (r *run) record(address string) (*state.Record, bool) {
 func priorOf(rec *state.Record, t *blockType) (*pluginv1.Record, error) {
 	out := &pluginv1.Record{Private: rec.Private}
 	var err error
-	if out.Config, err = priorValue(rec.Config, t.configType, t.storedConfig.JSON()); err != nil {
+	if out.Config, err = priorValue(rec.Config, t.configType, t.storedConfig); err != nil {
 		return nil, err
 	}
-	out.Outputs, err = priorValue(rec.Outputs, t.outputType, t.storedOutputs.JSON())
+	out.Outputs, err = priorValue(rec.Outputs, t.outputType, t.storedOutputs)
 	return out, err
 }
 
 // priorValue is a stored value as its plugin wants it. One whose type has not changed goes as it is.
-func priorValue(raw json.RawMessage, want cty.Type, wantJSON []byte) (*pluginv1.Value, error) {
-	var v plan.Value
-	if len(raw) > 0 {
-		if err := json.Unmarshal(raw, &v); err != nil {
-			return nil, err
-		}
-		if v.IsKnown() && bytes.Equal(v.Type, wantJSON) {
-			return &pluginv1.Value{Encoding: &pluginv1.Value_Json{Json: v.Value}}, nil
-		}
+func priorValue(raw json.RawMessage, want cty.Type, stored *plan.Typed) (*pluginv1.Value, error) {
+	if value, ok := stored.Stored(raw); ok {
+		return &pluginv1.Value{Encoding: &pluginv1.Value_Json{Json: value}}, nil
 	}
 	c, err := storedValue(raw)
 	if err != nil {

@@ -1,8 +1,10 @@
 package plan
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"github.com/zclconf/go-cty/cty"
 	ctyjson "github.com/zclconf/go-cty/cty/json"
@@ -24,18 +26,27 @@ type Value struct {
 
 // Typed makes Values of one type: the type is written down once for all of them.
 type Typed struct {
-	t   cty.Type
-	raw json.RawMessage
+	t     cty.Type
+	raw   json.RawMessage
+	known []byte // how a stored one begins
 }
 
 // NewTyped returns a maker of values of a type.
 func NewTyped(t cty.Type) (*Typed, error) {
 	raw, err := ctyjson.MarshalType(t)
-	return &Typed{t: t, raw: raw}, err
+	return &Typed{t: t, raw: raw, known: slices.Concat([]byte(`{"type":`), raw, []byte(`,"value":`))}, err
 }
 
-// JSON is the type in the form that Value.Type has.
-func (t *Typed) JSON() []byte { return t.raw }
+// Stored returns what is in the field Value of a Value in JSON, without decoding it. It is not ok when that is of another type, or
+// when more is to be said of it: that something is unknown or sensitive.
+func (t *Typed) Stored(b []byte) (value json.RawMessage, ok bool) {
+	rest, ok := bytes.CutPrefix(b, t.known)
+	if !ok || len(rest) == 0 {
+		return nil, false
+	}
+	value = rest[:len(rest)-1]
+	return value, rest[len(rest)-1] == '}' && json.Valid(value)
+}
 
 // Value makes a Value, as NewValue does. One of another type is fine.
 func (t *Typed) Value(v cty.Value) (*Value, error) {
