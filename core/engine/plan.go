@@ -13,10 +13,10 @@ import (
 
 	"github.com/davit-sh/davit/core/addr"
 	"github.com/davit-sh/davit/core/config"
+	"github.com/davit-sh/davit/core/deep"
 	"github.com/davit-sh/davit/core/diag"
 	"github.com/davit-sh/davit/core/eval"
 	"github.com/davit-sh/davit/core/graph"
-	"github.com/davit-sh/davit/core/marks"
 	"github.com/davit-sh/davit/core/plan"
 	"github.com/davit-sh/davit/state"
 )
@@ -234,7 +234,7 @@ func (n *node) sorted() []*instance {
 
 func (r *run) addVariables(p *plan.Plan) {
 	for name, v := range r.Variables {
-		if marks.In(v) || !v.IsWhollyKnown() {
+		if deep.Marked(v) || !v.IsWhollyKnown() {
 			continue
 		}
 		if b, err := ctyjson.Marshal(v, v.Type()); err == nil {
@@ -254,7 +254,7 @@ func (r *run) outputs() []plan.Output {
 			r.report(diags...)
 			continue
 		}
-		if marks.In(v) && !o.Sensitive {
+		if deep.Marked(v) && !o.Sensitive {
 			r.report(diag.Errorf(o.Expr.Range(), "A sensitive output", "Output %q shows a sensitive value. Set sensitive = true, or leave the value out.", name))
 			continue
 		}

@@ -15,10 +15,10 @@ import (
 
 	"github.com/davit-sh/davit/core/addr"
 	"github.com/davit-sh/davit/core/config"
+	"github.com/davit-sh/davit/core/deep"
 	"github.com/davit-sh/davit/core/diag"
 	"github.com/davit-sh/davit/core/eval"
 	"github.com/davit-sh/davit/core/event"
-	"github.com/davit-sh/davit/core/marks"
 	"github.com/davit-sh/davit/core/plan"
 	pluginv1 "github.com/davit-sh/davit/schemas/plugin/v1"
 	"github.com/davit-sh/davit/state"
@@ -363,7 +363,7 @@ func (r *run) call(ctx context.Context, in *instance, req *pluginv1.PlanRequest,
 	req.Address, req.Kind, req.Type = in.addr.String(), t.kind, t.name
 	if cfg != cty.NilVal {
 		var err error
-		if req.Config, err = eval.EncodeValue(marks.Without(cfg)); err != nil {
+		if req.Config, err = eval.EncodeValue(deep.Unmarked(cfg)); err != nil {
 			return nil, cty.NilVal, hcl.Diagnostics{r.failure(in, "planning", err)}
 		}
 	}

@@ -11,8 +11,8 @@ import (
 
 	"github.com/zclconf/go-cty/cty"
 
+	"github.com/davit-sh/davit/core/deep"
 	"github.com/davit-sh/davit/core/eval"
-	"github.com/davit-sh/davit/core/marks"
 )
 
 // secrets are the sensitive strings that a run has met. What leaves the run is searched for
@@ -32,7 +32,7 @@ const masked = "(sensitive)"
 
 // addFrom adds the marked strings in a value.
 func (s *secrets) addFrom(v cty.Value) {
-	if !marks.In(v) {
+	if !deep.Marked(v) {
 		return
 	}
 	_ = cty.Walk(v, func(_ cty.Path, v cty.Value) (bool, error) {

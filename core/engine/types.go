@@ -172,13 +172,14 @@ func configType(s *eval.Schema, kind string) cty.Type {
 
 // value is what others see of an instance: its arguments, its outputs over them, its address.
 func (b *blockType) value(address addr.Instance, config, outputs cty.Value) cty.Value {
-	attrs := map[string]cty.Value{}
+	attrs := make(map[string]cty.Value, len(b.outputs)+1)
 	if config != cty.NilVal && config.IsKnown() && !config.IsNull() {
-		attrs = config.AsValueMap()
+		for name := range config.Type().AttributeTypes() {
+			attrs[name] = config.GetAttr(name)
+		}
 	}
-	for it := outputs.ElementIterator(); it.Next(); {
-		k, v := it.Element()
-		attrs[k.AsString()] = v
+	for name := range outputs.Type().AttributeTypes() {
+		attrs[name] = outputs.GetAttr(name)
 	}
 	attrs[attrAddress] = cty.StringVal(address.String())
 	return cty.ObjectVal(attrs)

@@ -9,7 +9,7 @@ import (
 	"github.com/zclconf/go-cty/cty"
 	ctyjson "github.com/zclconf/go-cty/cty/json"
 
-	"github.com/davit-sh/davit/core/marks"
+	"github.com/davit-sh/davit/core/deep"
 )
 
 // Value is a cty value in a form that can be stored, compared and read without a schema:
@@ -50,7 +50,7 @@ func (t *Typed) Stored(b []byte) (value json.RawMessage, ok bool) {
 
 // Value makes a Value, as NewValue does. One of another type is fine.
 func (t *Typed) Value(v cty.Value) (*Value, error) {
-	if marks.In(v) || !v.IsWhollyKnown() || !v.Type().Equals(t.t) {
+	if deep.Marked(v) || !deep.Known(v) || !v.Type().Equals(t.t) {
 		return NewValue(v)
 	}
 	raw, err := ctyjson.Marshal(v, t.t)
@@ -60,11 +60,11 @@ func (t *Typed) Value(v cty.Value) (*Value, error) {
 // NewValue makes a Value. Marked parts are taken to be sensitive and are left out.
 func NewValue(v cty.Value) (*Value, error) {
 	out := &Value{}
-	marked := marks.In(v)
+	marked := deep.Marked(v)
 	if !marked {
 		out.made = v
 	}
-	if !marked && v.IsWhollyKnown() {
+	if !marked && deep.Known(v) {
 		return out, out.encode(v)
 	}
 	clean, err := cty.Transform(v, func(p cty.Path, v cty.Value) (cty.Value, error) {
