@@ -512,10 +512,10 @@ func priorOf(rec *state.Record, t *blockType) (*pluginv1.Record, error) {
 	return out, err
 }
 
-// priorValue is a stored value as its plugin wants it. One whose type has not changed goes as it is.
+// priorValue is a stored value as its plugin wants it. One whose type has not changed need not be decoded.
 func priorValue(raw json.RawMessage, want cty.Type, stored *plan.Typed) (*pluginv1.Value, error) {
 	if value, ok := stored.Stored(raw); ok {
-		return &pluginv1.Value{Encoding: &pluginv1.Value_Json{Json: value}}, nil
+		return eval.EncodeJSON(value, want)
 	}
 	c, err := storedValue(raw)
 	if err != nil {

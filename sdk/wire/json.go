@@ -11,6 +11,7 @@ import (
 	"github.com/zclconf/go-cty/cty/convert"
 	ctyjson "github.com/zclconf/go-cty/cty/json"
 
+	pluginv1 "github.com/davit-sh/davit/schemas/plugin/v1"
 	"github.com/davit-sh/davit/sdk/internal/msgpack"
 )
 
@@ -20,13 +21,22 @@ type jsonReader struct {
 	dynamic int // how many values of any type it is in
 }
 
-// fromJSON rewrites a value of type t in JSON as MessagePack.
-func fromJSON(b []byte, t cty.Type) (msgpack.Raw, error) {
-	if !json.Valid(b) {
-		return "", errors.New("the value is not JSON")
+// FromJSON encodes a value that is there in JSON, as cty writes values of type t, without decoding it: that it is
+// such a value, who decodes it will see.
+func FromJSON(b []byte, t cty.Type) (*pluginv1.Value, error) {
+	out, err := rewrite(b, t)
+	if err != nil {
+		return nil, err
 	}
-	out, err := (&jsonReader{left: b}).value(make([]byte, 0, len(b)), t)
-	return msgpack.Raw(out), err
+	return &pluginv1.Value{Encoding: &pluginv1.Value_Msgpack{Msgpack: out}}, nil
+}
+
+// rewrite writes JSON as MessagePack.
+func rewrite(b []byte, t cty.Type) ([]byte, error) {
+	if !json.Valid(b) {
+		return nil, errors.New("the value is not JSON")
+	}
+	return (&jsonReader{left: b}).value(make([]byte, 0, len(b)), t)
 }
 
 func (r *jsonReader) value(b []byte, t cty.Type) ([]byte, error) {

@@ -46,7 +46,8 @@ func Raw(v *pluginv1.Value, t cty.Type) (msgpack.Raw, error) {
 	case *pluginv1.Value_Msgpack:
 		return msgpack.Parse(e.Msgpack)
 	case *pluginv1.Value_Json:
-		return fromJSON(e.Json, t)
+		b, err := rewrite(e.Json, t)
+		return msgpack.Raw(b), err
 	}
 	return msgpack.Raw(msgpack.AppendNil(nil)), nil
 }
