@@ -53,7 +53,6 @@ func (o *object) decode(d *decoder, r msgpack.Raw, into reflect.Value) {
 		return
 	}
 	first := len(d.raws)
-	defer func() { d.raws = d.raws[:first] }()
 	if !o.split(d, r) {
 		return
 	}
@@ -67,6 +66,7 @@ func (o *object) decode(d *decoder, r msgpack.Raw, into reflect.Value) {
 		f.decode(d, x, into.FieldByIndex(f.index))
 		d.out()
 	}
+	d.raws = d.raws[:first]
 }
 
 // split puts the attributes of an object at the end of the decoder's, in the order of the fields.

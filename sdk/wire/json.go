@@ -107,6 +107,7 @@ func (r *jsonReader) primitive(b []byte, c byte, t cty.Type) ([]byte, error) {
 // elements rewrites an array whose elements are of the types that typeOf says.
 func (r *jsonReader) elements(b []byte, typeOf func(i int) (cty.Type, error)) ([]byte, error) {
 	at, n := len(b), 0
+	b = msgpack.OpenArray(b)
 	for r.left = r.left[1:]; r.peek() != ']'; n++ {
 		t, err := typeOf(n)
 		if err != nil {
@@ -118,13 +119,14 @@ func (r *jsonReader) elements(b []byte, typeOf func(i int) (cty.Type, error)) ([
 		r.comma()
 	}
 	r.left = r.left[1:]
-	var head [5]byte
-	return slices.Insert(b, at, msgpack.AppendArray(head[:0], n)...), nil
+	msgpack.Close(b, at, n)
+	return b, nil
 }
 
 // pairs rewrites an object whose values are of the types that typeOf says.
 func (r *jsonReader) pairs(b []byte, typeOf func(key string) (cty.Type, error)) ([]byte, error) {
 	at, n := len(b), 0
+	b = msgpack.OpenMap(b)
 	for r.left = r.left[1:]; r.peek() != '}'; n++ {
 		key := r.key()
 		t, err := typeOf(key)
@@ -137,8 +139,8 @@ func (r *jsonReader) pairs(b []byte, typeOf func(key string) (cty.Type, error)) 
 		r.comma()
 	}
 	r.left = r.left[1:]
-	var head [5]byte
-	return slices.Insert(b, at, msgpack.AppendMap(head[:0], n)...), nil
+	msgpack.Close(b, at, n)
+	return b, nil
 }
 
 // any rewrites a value that brings its type along: an object of both.

@@ -91,6 +91,15 @@ func AppendMap(b []byte, n int) []byte {
 	return appendLength(b, n, 0xde)
 }
 
+// OpenArray begins an array of which it is not known yet how many elements it has: Close says it.
+func OpenArray(b []byte) []byte { return append(b, 0xdd, 0, 0, 0, 0) }
+
+// OpenMap begins a map of which it is not known yet how many pairs it has: Close says it.
+func OpenMap(b []byte) []byte { return append(b, 0xdf, 0, 0, 0, 0) }
+
+// Close says how many elements or pairs have come after the array or the map that was opened at a place of b.
+func Close(b []byte, at, n int) { binary.BigEndian.PutUint32(b[at+1:], uint32(n)) }
+
 // AppendExtension writes an extension.
 func AppendExtension(b []byte, code int8, body []byte) []byte {
 	switch n := len(body); n {
