@@ -115,6 +115,26 @@ func TestRoundTrip(t *testing.T) {
 	})
 }
 
+// What is not a value of the type is refused, and nothing else is.
+func TestReadRefusesWhatCtyDoes(t *testing.T) {
+	o := objectOf[all](t)
+	rapid.Check(t, func(t *rapid.T) {
+		want := drawAll(t)
+		v, err := o.write(reflect.ValueOf(&want).Elem())
+		if err != nil {
+			t.Fatal(err)
+		}
+		b := v.GetMsgpack()
+		for range rapid.IntRange(1, 3).Draw(t, "times") {
+			b[rapid.IntRange(0, len(b)-1).Draw(t, "at")] = rapid.SampledFrom([]byte{0xc0, 0xc3, 0x05, 0x90, 0x80, 0xa0, 0xa1, 0xd4, 'x', 0xcb, 0xc7}).Draw(t, "byte")
+		}
+		_, _, err = o.read(v)
+		if _, same := wire.Decode(v, o.null().Type()); (err == nil) != (same == nil) {
+			t.Fatalf("of %x is said %v, and by cty %v", b, err, same)
+		}
+	})
+}
+
 func drawAll(t *rapid.T) all {
 	// cty keeps text in Unicode's normal form C.
 	text := rapid.Map(rapid.String(), cty.NormalizeString)

@@ -44,9 +44,13 @@ var decoders = sync.Pool{New: func() any { return new(decoder) }}
 // decode decodes one value with a decoder that is used again.
 func decode(c codec, r msgpack.Raw, into reflect.Value) (notes, error) {
 	d, _ := decoders.Get().(*decoder)
+	if r.Kind() == msgpack.Extension {
+		r, _ = d.next(r, c)
+	}
 	c.decode(d, r, into)
 	said, err := d.notes, d.unfit
 	clear(d.raws[:cap(d.raws)]) // it holds on to nothing
+	clear(d.at[:cap(d.at)])
 	*d = decoder{at: d.at[:0], raws: d.raws[:0]}
 	decoders.Put(d)
 	return said, err
