@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	pluginv1 "github.com/davit-sh/davit/schemas/plugin/v1"
+	"github.com/davit-sh/davit/sdk/internal/msgpack"
 )
 
 // Apply carries out one planned change and ends with its result.
@@ -66,7 +67,7 @@ func (a *applying) run(ctx context.Context, told *calls) *pluginv1.ApplyResult {
 		if res.Outputs, err = a.outputs.write(c.outputs); err != nil {
 			return err
 		}
-		return append(warnings, findings(a.whole(c.outputs))...)
+		return append(warnings, findings(whole(res.Outputs))...)
 	})
 	if err := tooLarge(res); err != nil {
 		res.Outputs, res.Private = nil, nil
@@ -82,15 +83,14 @@ func (a *applying) run(ctx context.Context, told *calls) *pluginv1.ApplyResult {
 }
 
 // whole refuses a result with unknown values. What was made is still kept.
-func (a *applying) whole(outputs reflect.Value) error {
-	v, err := a.outputs.encode(outputs)
-	if err != nil || v.IsWhollyKnown() {
-		return err
-	}
-	for name, attr := range v.AsValueMap() {
-		if !attr.IsWhollyKnown() {
+func whole(outputs *pluginv1.Value) error {
+	n, rest := msgpack.Raw(outputs.GetMsgpack()).Elements()
+	for range n {
+		var name, v msgpack.Raw
+		name, rest = rest.Cut()
+		if v, rest = rest.Cut(); v.Has(msgpack.Extension) {
 			return &Error{
-				Summary: fmt.Sprintf("the plugin answered with a result whose %q is still not known", name),
+				Summary: fmt.Sprintf("the plugin answered with a result whose %q is still not known", name.Text()),
 				Code:    "plugin.unknown-output", Hint: "This is a defect of the plugin; please report it to its authors.",
 			}
 		}
@@ -103,7 +103,7 @@ func (a *applying) read() (*applyCall, error) {
 	r := a.req
 	c := &applyCall{operation: r.GetOperation(), address: r.GetAddress(), action: actionOf(r.GetAction()), private: r.GetPlannedPrivate()}
 	// Its rules were checked when it was planned.
-	var d *decoder
+	var d notes
 	var err error
 	if c.config, d, err = a.config.read(r.GetConfig()); err == nil {
 		err = d.err()

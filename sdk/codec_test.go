@@ -1,6 +1,7 @@
 package sdk
 
 import (
+	"bytes"
 	"maps"
 	"math"
 	"reflect"
@@ -10,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/zclconf/go-cty/cty"
+	ctymsgpack "github.com/zclconf/go-cty/cty/msgpack"
 	"pgregory.net/rapid"
 
 	pluginv1 "github.com/davit-sh/davit/schemas/plugin/v1"
@@ -63,7 +65,7 @@ func objectOf[T any](t testing.TB) *object {
 }
 
 // decodeInto decodes attributes; those that are not named are null.
-func decodeInto[T any](t testing.TB, attrs map[string]cty.Value) (T, *decoder) {
+func decodeInto[T any](t testing.TB, attrs map[string]cty.Value) (T, notes) {
 	t.Helper()
 	o := objectOf[T](t)
 	full := map[string]cty.Value{}
@@ -101,6 +103,34 @@ func TestRoundTrip(t *testing.T) {
 		}
 		if diff := cmp.Diff(want, typed[all](got), compareValues, cmpopts.IgnoreFields(all{}, "Untagged")); diff != "" {
 			t.Fatalf("what comes back differs (- before, + after):\n%s", diff)
+		}
+		// It is written as go-cty writes it, byte for byte.
+		c, err := ctymsgpack.Unmarshal(v.GetMsgpack(), o.null().Type())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if b, err := ctymsgpack.Marshal(c, o.null().Type()); err != nil || !bytes.Equal(b, v.GetMsgpack()) {
+			t.Fatalf("it was written as\n%x, and go-cty writes\n%x, %v", v.GetMsgpack(), b, err)
+		}
+	})
+}
+
+// What is not a value of the type is refused, and nothing else is.
+func TestReadRefusesWhatCtyDoes(t *testing.T) {
+	o := objectOf[all](t)
+	rapid.Check(t, func(t *rapid.T) {
+		want := drawAll(t)
+		v, err := o.write(reflect.ValueOf(&want).Elem())
+		if err != nil {
+			t.Fatal(err)
+		}
+		b := v.GetMsgpack()
+		for range rapid.IntRange(1, 3).Draw(t, "times") {
+			b[rapid.IntRange(0, len(b)-1).Draw(t, "at")] = rapid.SampledFrom([]byte{0xc0, 0xc3, 0x05, 0x90, 0x80, 0xa0, 0xa1, 0xd4, 'x', 0xcb, 0xc7}).Draw(t, "byte")
+		}
+		_, _, err = o.read(v)
+		if _, same := wire.Decode(v, o.null().Type()); (err == nil) != (same == nil) {
+			t.Fatalf("of %x is said %v, and by cty %v", b, err, same)
 		}
 	})
 }
@@ -202,7 +232,7 @@ func TestDecodeUnknown(t *testing.T) {
 			got, d := decodeInto[all](t, map[string]cty.Value{c.attr: c.value})
 			var plain string
 			if len(d.unknown) > 0 {
-				plain = pathText(d.unknown[0])
+				plain = d.unknown[0].String()
 			}
 			if plain != c.plain || len(d.unknown) > 1 || d.err() != nil {
 				t.Errorf("not known is %q (%v), want %q", plain, d.err(), c.plain)
@@ -277,10 +307,15 @@ func FuzzDecode(f *testing.F) {
 		if err != nil {
 			f.Fatal(err)
 		}
-		f.Add(v.GetMsgpack())
+		f.Add(v.GetMsgpack(), false)
 	}
-	f.Fuzz(func(t *testing.T, b []byte) {
-		got, d, err := o.read(&pluginv1.Value{Encoding: &pluginv1.Value_Msgpack{Msgpack: b}})
+	f.Add([]byte(`{"list":["a","\u00e4"],"late":null,"int":-12}`), true)
+	f.Fuzz(func(t *testing.T, b []byte, json bool) {
+		v := &pluginv1.Value{Encoding: &pluginv1.Value_Msgpack{Msgpack: b}}
+		if json {
+			v = &pluginv1.Value{Encoding: &pluginv1.Value_Json{Json: b}}
+		}
+		got, d, err := o.read(v)
 		if err != nil || d.err() != nil || len(d.unknown) > 0 {
 			return
 		}

@@ -4,6 +4,9 @@ import (
 	"reflect"
 
 	"github.com/zclconf/go-cty/cty"
+
+	"github.com/davit-sh/davit/sdk/internal/msgpack"
+	"github.com/davit-sh/davit/sdk/wire"
 )
 
 // anyValue is how a codec reaches into a Value[T].
@@ -27,28 +30,36 @@ func (v *Value[T]) set(state valueState, prefix string) reflect.Value {
 // value is the codec of a Value[T].
 type value struct {
 	form
-	inner            codec
-	unknown, perhaps cty.Value // unknown and not null; unknown and perhaps null
+	inner   codec
+	perhaps cty.Value // unknown, and perhaps null
 }
 
 func newValueCodec(inner codec) value {
 	k := formOf(inner.typ())
-	perhaps := cty.UnknownVal(k.nothing.Type())
-	return value{form: k, inner: inner, perhaps: perhaps, unknown: perhaps.RefineNotNull()}
+	return value{form: k, inner: inner, perhaps: cty.UnknownVal(k.nothing.Type())}
 }
 
-func (c value) decode(d *decoder, v cty.Value, into reflect.Value, path cty.Path) {
+func (c value) decode(d *decoder, r msgpack.Raw, into reflect.Value) {
 	x, _ := reflect.TypeAssert[anyValue](into.Addr())
-	switch {
-	case !v.IsKnown():
-		x.set(unknownState(v), prefixOf(v))
-	case v.IsNull():
+	switch r.Kind() {
+	case msgpack.Nil:
 		x.set(valueNull, "")
+	case msgpack.Extension:
+		if r == notNull {
+			x.set(valueUnknown, "")
+			return
+		}
+		v, err := wire.Decode(valueOf(r), c.nothing.Type())
+		if err != nil {
+			d.misfit(err.Error())
+			return
+		}
+		x.set(unknownState(v), prefixOf(v))
 	default:
-		inner := &decoder{}
-		c.inner.decode(inner, v, x.set(valueKnown, ""), path)
-		d.errs, d.broken, d.deprecated = append(d.errs, inner.errs...), append(d.broken, inner.broken...), append(d.deprecated, inner.deprecated...)
-		if len(inner.unknown) > 0 { // unknown somewhere inside
+		before := len(d.unknown)
+		c.inner.decode(d, r, x.set(valueKnown, ""))
+		if len(d.unknown) > before { // unknown somewhere inside
+			d.unknown = d.unknown[:before]
 			x.set(valueUnknown, "").SetZero()
 		}
 	}
@@ -68,7 +79,7 @@ func prefixOf(v cty.Value) string {
 	return ""
 }
 
-func (c value) encode(v reflect.Value) (cty.Value, error) {
+func (c value) encode(b []byte, v reflect.Value) ([]byte, error) {
 	if !v.CanAddr() { // an element of a map
 		at := reflect.New(v.Type()).Elem()
 		at.Set(v)
@@ -78,17 +89,19 @@ func (c value) encode(v reflect.Value) (cty.Value, error) {
 	x, state, prefix := a.get()
 	switch {
 	case state == valueNull:
-		return c.nothing, nil
+		return msgpack.AppendNil(b), nil
 	case state == valueKnown:
-		return c.inner.encode(x)
-	case prefix != "" && c.t == cty.String:
-		b := cty.UnknownVal(cty.String).Refine().StringPrefixFull(utf8(prefix))
-		if state == valueUnknown {
-			b = b.NotNull()
-		}
-		return b.NewValue(), nil
-	case state == valueUnknown:
-		return c.unknown, nil
+		return c.inner.encode(b, x)
+	case state == valueUnknown && prefix == "":
+		return append(b, notNull...), nil
 	}
-	return c.perhaps, nil
+	u := c.perhaps
+	if prefix != "" && c.t == cty.String {
+		u = u.Refine().StringPrefixFull(utf8(prefix)).NewValue()
+	}
+	if state == valueUnknown {
+		u = u.RefineNotNull()
+	}
+	r, err := rawOf(u)
+	return append(b, r...), err
 }

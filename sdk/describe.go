@@ -12,20 +12,26 @@ import (
 	ctyjson "github.com/zclconf/go-cty/cty/json"
 
 	pluginv1 "github.com/davit-sh/davit/schemas/plugin/v1"
+	"github.com/davit-sh/davit/sdk/internal/msgpack"
 )
 
 // parseDefault reads the default tag: the text itself for strings and durations, JSON for others.
-func parseDefault(text string, c codec, t reflect.Type) (cty.Value, error) {
+func parseDefault(text string, c codec, t reflect.Type) (cty.Value, msgpack.Raw, error) {
 	v, err := defaultValue(text, c.null().Type())
 	if err != nil {
-		return cty.NilVal, fmt.Errorf("the default %s: %w", strconv.Quote(text), err)
+		return cty.NilVal, "", fmt.Errorf("the default %s: %w", strconv.Quote(text), err)
 	}
-	d := &decoder{}
-	c.decode(d, v, reflect.New(t).Elem(), nil)
-	if err := d.err(); err != nil {
-		return cty.NilVal, fmt.Errorf("the default %s: %w", strconv.Quote(text), err)
+	r, err := rawOf(v)
+	if err == nil {
+		var said notes
+		if said, err = decode(c, r, reflect.New(t).Elem()); err == nil {
+			err = said.err()
+		}
 	}
-	return v, nil
+	if err != nil {
+		return cty.NilVal, "", fmt.Errorf("the default %s: %w", strconv.Quote(text), err)
+	}
+	return v, r, nil
 }
 
 func defaultValue(text string, t cty.Type) (cty.Value, error) {

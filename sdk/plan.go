@@ -8,7 +8,6 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/zclconf/go-cty/cty"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/status"
 
@@ -27,10 +26,16 @@ func (s *server) Plan(stream grpc.BidiStreamingServer[pluginv1.PlanRequest, plug
 		defer sending.Unlock()
 		_ = stream.Send(r) // an error means that nobody listens any more; Recv says so too
 	}
-	slots := make(chan struct{}, atOnce)
-	var wg sync.WaitGroup
-	defer wg.Wait()
-	for {
+	// Workers stay: a goroutine's stack has to grow first for what an instance takes.
+	requests := make(chan *pluginv1.PlanRequest)
+	var workers sync.WaitGroup
+	defer workers.Wait()
+	defer close(requests)
+	work := func(r *pluginv1.PlanRequest) {
+		p := &planning{server: s, req: r, send: send}
+		p.answer(stream.Context())
+	}
+	for started := 0; ; {
 		r, err := stream.Recv()
 		if errors.Is(err, io.EOF) {
 			return nil
@@ -38,12 +43,21 @@ func (s *server) Plan(stream grpc.BidiStreamingServer[pluginv1.PlanRequest, plug
 		if err != nil {
 			return err
 		}
-		slots <- struct{}{}
-		wg.Go(func() {
-			defer func() { <-slots }()
-			p := &planning{server: s, req: r, send: send}
-			p.answer(stream.Context())
-		})
+		if started < atOnce {
+			select {
+			case requests <- r: // one is free
+			default:
+				started++
+				workers.Go(func() {
+					work(r)
+					for r := range requests {
+						work(r)
+					}
+				})
+			}
+			continue
+		}
+		requests <- r
 	}
 }
 
@@ -124,7 +138,7 @@ func (p *planning) plan(ctx context.Context) (*pluginv1.PlanResult, error) {
 }
 
 // read decodes the request, and tells what is not known, and warnings.
-func (p *planning) read() (*planCall, []cty.Path, Errors, error) {
+func (p *planning) read() (*planCall, []path, Errors, error) {
 	r := p.req
 	config, d, err := p.typ.config.readConfig(r.GetConfig())
 	if r.GetDestroy() && len(d.broken) > 0 && err != nil {
@@ -184,7 +198,7 @@ func (p *planning) log(stream, text string) {
 }
 
 // deferred answers for a plugin whose plain fields are not all known yet.
-func (t *typeInfo) deferred(c *planCall, unknown []cty.Path) (*pluginv1.PlanResult, error) {
+func (t *typeInfo) deferred(c *planCall, unknown []path) (*pluginv1.PlanResult, error) {
 	action := ActionNone
 	switch {
 	case t.apply != nil && c.prior == nil:
@@ -200,36 +214,13 @@ func (t *typeInfo) deferred(c *planCall, unknown []cty.Path) (*pluginv1.PlanResu
 }
 
 // notKnown says what is not known yet: "tag is not known yet".
-func notKnown(unknown []cty.Path) string {
+func notKnown(unknown []path) string {
 	names := make([]string, len(unknown))
 	for i, p := range unknown {
-		names[i] = pathText(p)
+		names[i] = p.String()
 	}
 	if len(names) == 1 {
 		return names[0] + " is not known yet"
 	}
 	return strings.Join(names, ", ") + " are not known yet"
-}
-
-func pathText(p cty.Path) string {
-	var b strings.Builder
-	for i, s := range p {
-		switch s := s.(type) {
-		case cty.GetAttrStep:
-			if i > 0 {
-				b.WriteByte('.')
-			}
-			b.WriteString(s.Name)
-		case cty.IndexStep:
-			fmt.Fprintf(&b, "[%s]", keyText(s.Key))
-		}
-	}
-	return b.String()
-}
-
-func keyText(k cty.Value) string {
-	if k.Type() == cty.String {
-		return fmt.Sprintf("%q", k.AsString())
-	}
-	return k.AsBigFloat().Text('f', 0)
 }

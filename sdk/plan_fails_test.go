@@ -40,7 +40,7 @@ func TestPlanFails(t *testing.T) {
 		"no JSON":            {plan: always(sdk.PlanResult[appOutputs]{Action: sdk.ActionNone, Items: []sdk.Item{{Key: "k", Fields: []sdk.Field{{Path: "p", Before: math.NaN()}}}}}, nil), want: `the plugin answered with an item "k" that cannot be sent: field "p": json: unsupported value: NaN`},
 		"an unknown type":    {request: &pluginv1.PlanRequest{Kind: "build", Type: "app"}, want: `the plugin test has no build "app"`},
 		"garbage":            {request: &pluginv1.PlanRequest{Config: &pluginv1.Value{Encoding: &pluginv1.Value_Msgpack{Msgpack: []byte{0xdd, 0xff, 0xff, 0xff, 0xff}}}}, want: "davit sent a value that does not fit the schema: the MessagePack value ends early"},
-		"garbage in a prior": {request: &pluginv1.PlanRequest{Prior: &pluginv1.Record{Outputs: &pluginv1.Value{Encoding: &pluginv1.Value_Json{Json: []byte(`{`)}}}}, want: "the outputs in state: davit sent a value that does not fit the schema: EOF"},
+		"garbage in a prior": {request: &pluginv1.PlanRequest{Prior: &pluginv1.Record{Outputs: &pluginv1.Value{Encoding: &pluginv1.Value_Json{Json: []byte(`{`)}}}}, want: "the outputs in state: davit sent a value that does not fit the schema: the value is not JSON"},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

@@ -9,18 +9,21 @@ import (
 )
 
 // read decodes a value from the wire into a new struct. No value is the zero struct. What the
-// struct cannot hold is left zero, and the decoder tells it.
-func (o *object) read(v *pluginv1.Value) (reflect.Value, *decoder, error) {
-	into, d := reflect.New(o.goType).Elem(), &decoder{}
+// struct cannot hold is left zero, and noted.
+func (o *object) read(v *pluginv1.Value) (reflect.Value, notes, error) {
+	into := reflect.New(o.goType).Elem()
 	if v == nil {
-		return into, d, nil
+		return into, notes{}, nil
 	}
-	c, err := wire.Decode(v, o.nothing.Type())
+	var said notes
+	r, err := wire.Raw(v, o.nothing.Type())
+	if err == nil {
+		said, err = decode(o, r, into)
+	}
 	if err != nil {
-		return into, d, fmt.Errorf("davit sent a value that does not fit the schema: %w", err)
+		return into, said, fmt.Errorf("davit sent a value that does not fit the schema: %w", err)
 	}
-	o.decode(d, c, into, nil)
-	return into, d, nil
+	return into, said, nil
 }
 
 // write encodes a struct for the wire. The zero reflect.Value is the zero struct.
@@ -31,21 +34,24 @@ func (o *object) write(v reflect.Value) (*pluginv1.Value, error) {
 	if v.Type() != o.goType {
 		return nil, fmt.Errorf("the plugin answered with a %s where the type has a %s", v.Type(), o.goType)
 	}
-	c, err := o.encode(v)
+	b, err := o.encode(make([]byte, 0, usual), v)
 	if err != nil {
 		return nil, fmt.Errorf("the plugin answered with outputs that cannot be sent: %w", err)
 	}
-	return wire.Encode(c, o.nothing.Type())
+	return &pluginv1.Value{Encoding: &pluginv1.Value_Msgpack{Msgpack: b}}, nil
 }
 
-// readConfig reads a configuration. The decoder tells which attributes are not known though they are no Values, and which are
+// usual is what the encoding of most outputs fits in.
+const usual = 256
+
+// readConfig reads a configuration. The notes tell which attributes are not known though they are no Values, and which are
 // deprecated.
-func (o *object) readConfig(v *pluginv1.Value) (reflect.Value, *decoder, error) {
-	config, d, err := o.read(v)
-	if found := append(d.errs, d.broken...); err == nil && len(found) > 0 {
+func (o *object) readConfig(v *pluginv1.Value) (reflect.Value, notes, error) {
+	config, said, err := o.read(v)
+	if found := append(said.errs, said.broken...); err == nil && len(found) > 0 {
 		err = found
 	}
-	return config, d, err
+	return config, said, err
 }
 
 // readRecord reads what state has of an instance, nil if it has nothing. A record that an older plugin

@@ -12,10 +12,12 @@ import (
 	"github.com/zclconf/go-cty/cty"
 
 	pluginv1 "github.com/davit-sh/davit/schemas/plugin/v1"
+	"github.com/davit-sh/davit/sdk/internal/msgpack"
 )
 
 // rule is what the tags pattern, enum, min and max say of a field's value.
 type rule struct {
+	of       cty.Type
 	pattern  *regexp.Regexp
 	enum     []string
 	min, max *float64
@@ -23,7 +25,7 @@ type rule struct {
 
 // parseRule reads the tags of a field whose values are of type t; nil if there are none.
 func parseRule(tag reflect.StructTag, t cty.Type) (*rule, error) {
-	r := &rule{}
+	r := &rule{of: t}
 	some := false
 	if text, ok := tag.Lookup("pattern"); ok {
 		var err error
@@ -71,68 +73,76 @@ func elementOf(t cty.Type) cty.Type {
 }
 
 // check tells what is wrong with a value. What is not known, or null, is not wrong.
-func (r *rule) check(v cty.Value, path cty.Path) Errors {
-	if r == nil || !v.IsKnown() || v.IsNull() {
+func (r *rule) check(v msgpack.Raw, at path) Errors {
+	if kind := v.Kind(); kind == msgpack.Nil || kind == msgpack.Extension {
 		return nil
 	}
 	var found Errors
-	fail := func(path cty.Path, format string, args ...any) {
-		found = append(found, Errorf(stepsOf(path), format, args...))
+	fail := func(at path, format string, args ...any) {
+		found = append(found, Errorf(at.steps(), format, args...))
 	}
 	what, n := r.measure(v)
 	if r.min != nil && n < *r.min {
-		fail(path, "%s, and at least %s %s needed", what, number(*r.min), are(v, *r.min))
+		fail(at, "%s, and at least %s %s needed", what, number(*r.min), r.are(*r.min))
 	}
 	if r.max != nil && n > *r.max {
-		fail(path, "%s, and at most %s %s allowed", what, number(*r.max), are(v, *r.max))
+		fail(at, "%s, and at most %s %s allowed", what, number(*r.max), r.are(*r.max))
 	}
-	r.each(v, path, func(s string, path cty.Path) {
+	r.each(v, at, func(s string, at path) {
 		switch {
 		case len(r.enum) > 0 && !slices.Contains(r.enum, s):
-			fail(path, "there is no %q here: choose %s", s, oneOf(r.enum))
+			fail(at, "there is no %q here: choose %s", s, oneOf(r.enum))
 		case r.pattern != nil && !r.pattern.MatchString(s):
-			fail(path, "%q does not match %s", s, r.pattern)
+			fail(at, "%q does not match %s", s, r.pattern)
 		}
 	})
 	return found
 }
 
 // measure is what min and max bound, and how a message tells it.
-func (r *rule) measure(v cty.Value) (what string, n float64) {
+func (r *rule) measure(v msgpack.Raw) (what string, n float64) {
 	switch {
-	case v.Type() == cty.Number:
-		n, _ = v.AsBigFloat().Float64()
+	case r.min == nil && r.max == nil:
+		return "", 0
+	case r.of == cty.Number:
+		n, _ = new(decoder).number(v).Float64()
 		return "this is " + number(n), n
-	case v.Type() == cty.String:
-		n = float64(len([]rune(v.AsString())))
+	case r.of == cty.String:
+		n = float64(len([]rune(normal(v.Text()))))
 		return fmt.Sprintf("this has %s characters", number(n)), n
-	case v.Type().IsListType() || v.Type().IsMapType():
-		n = float64(v.LengthInt())
-		return fmt.Sprintf("there are %s elements", number(n)), n
 	}
-	return "", 0
+	elements, _ := v.Elements()
+	n = float64(elements)
+	return fmt.Sprintf("there are %s elements", number(n)), n
 }
 
 // each calls f for each text that is known.
-func (r *rule) each(v cty.Value, path cty.Path, f func(string, cty.Path)) {
-	if v.Type() == cty.String {
-		f(v.AsString(), path)
+func (r *rule) each(v msgpack.Raw, at path, f func(string, path)) {
+	if r.enum == nil && r.pattern == nil {
 		return
 	}
-	if elementOf(v.Type()) != cty.String || v.Type() == cty.Number {
+	if r.of == cty.String {
+		f(normal(v.Text()), at)
 		return
 	}
-	for it := v.ElementIterator(); it.Next(); {
-		if k, e := it.Element(); e.IsKnown() && !e.IsNull() {
-			f(e.AsString(), append(path, cty.IndexStep{Key: k}))
+	n, rest := v.Elements()
+	for i := range n {
+		s := step{kind: atIndex, index: i}
+		var e msgpack.Raw
+		if r.of.IsMapType() {
+			e, rest = rest.Cut()
+			s = step{kind: atKey, name: normal(e.Text())}
+		}
+		if e, rest = rest.Cut(); e.Kind() == msgpack.Text {
+			f(normal(e.Text()), append(slices.Clone(at), s))
 		}
 	}
 }
 
 func number(n float64) string { return strconv.FormatFloat(n, 'f', -1, 64) }
 
-func are(v cty.Value, n float64) string {
-	if n == 1 || v.Type() == cty.Number {
+func (r *rule) are(n float64) string {
+	if n == 1 || r.of == cty.Number {
 		return "is"
 	}
 	return "are"

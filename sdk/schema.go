@@ -10,21 +10,24 @@ import (
 	"time"
 
 	"github.com/zclconf/go-cty/cty"
+
+	"github.com/davit-sh/davit/sdk/internal/msgpack"
 )
 
 // field is one tagged field of a struct.
 type field struct {
 	name       string
+	key        msgpack.Raw // the name on the wire
 	index      []int
-	step       cty.PathStep
 	codec      codec
 	optional   bool
 	sensitive  bool
 	block      bool
 	doc        string
 	deprecated string
-	fallback   cty.Value // NilVal: none
-	rule       *rule     // nil: none
+	fallback   cty.Value   // NilVal: none
+	preset     msgpack.Raw // the fallback on the wire; empty: none
+	rule       *rule       // nil: none
 }
 
 // object is the codec of a struct.
@@ -32,6 +35,7 @@ type object struct {
 	form
 	goType  reflect.Type
 	fields  []field
+	sorted  []int     // indexes of fields, by their names: the order on the wire
 	unknown cty.Value // an object of which no attribute is known
 }
 
@@ -44,53 +48,92 @@ const (
 	inObject               // the value of an attribute
 )
 
-func (o *object) decode(d *decoder, v cty.Value, into reflect.Value, path cty.Path) {
-	if !d.plainly(v, path) {
+func (o *object) decode(d *decoder, r msgpack.Raw, into reflect.Value) {
+	if !d.plainly(r, msgpack.Map, o.t) {
+		return
+	}
+	first := len(d.raws)
+	if !o.split(d, r) {
 		return
 	}
 	for i := range o.fields {
 		f := &o.fields[i]
-		x := v.GetAttr(f.name)
-		if f.fallback != cty.NilVal && x.IsKnown() && x.IsNull() {
-			x = f.fallback
+		x := d.raws[first+i]
+		if f.preset != "" && x.Kind() == msgpack.Nil {
+			x = f.preset
 		}
-		before := len(d.errs)
-		f.codec.decode(d, x, into.FieldByIndex(f.index), append(path, f.step))
-		if f.sensitive && len(d.errs) > before { // the messages have the value in them
-			d.errs = append(d.errs[:before], Errorf(stepsOf(append(path, f.step)), "this value is not of the form that it should have"))
+		d.in(step{name: f.name})
+		f.decode(d, x, into.FieldByIndex(f.index))
+		d.out()
+	}
+	d.raws = d.raws[:first]
+}
+
+// split puts the attributes of an object at the end of the decoder's, in the order of the fields.
+func (o *object) split(d *decoder, r msgpack.Raw) bool {
+	n, rest := r.Elements()
+	if n != len(o.fields) {
+		d.misfit(fmt.Sprintf("an object of %d attributes is required, not of %d", len(o.fields), n))
+		return false
+	}
+	first := len(d.raws)
+	d.raws = slices.Grow(d.raws, n)[:first+n]
+	raws := d.raws[first:]
+	clear(raws)
+	for i := range n {
+		var key msgpack.Raw
+		key, rest = rest.Cut()
+		at := o.sorted[i] // davit sends them in this order
+		if f := &o.fields[at]; key != f.key {
+			at = slices.IndexFunc(o.fields, func(f field) bool { return key.Kind() == msgpack.Text && key.Text() == f.name })
 		}
-		if len(d.errs) == before {
-			f.judge(d, x, append(path, f.step))
+		if at < 0 || raws[at] != "" {
+			d.misfit(fmt.Sprintf("%q is no attribute, or there twice", string(key)))
+			return false
 		}
+		raws[at], rest = d.next(rest, o.fields[at].codec)
+	}
+	return true
+}
+
+func (f *field) decode(d *decoder, r msgpack.Raw, into reflect.Value) {
+	before := len(d.errs)
+	f.codec.decode(d, r, into)
+	if f.sensitive && len(d.errs) > before { // the messages have the value in them
+		d.errs = d.errs[:before]
+		d.fail("this value is not of the form that it should have")
+	}
+	if len(d.errs) == before && d.unfit == nil {
+		f.judge(d, r)
 	}
 }
 
 // judge checks what the tags say of a value besides its type.
-func (f *field) judge(d *decoder, v cty.Value, path cty.Path) {
-	broken := f.rule.check(v, path)
-	if f.sensitive && len(broken) > 0 { // the messages have the value in them
-		broken = Errors{Errorf(stepsOf(path), "this value is not what it should be%s", f.rule.hidden())}
+func (f *field) judge(d *decoder, r msgpack.Raw) {
+	if f.rule != nil {
+		broken := f.rule.check(r, d.at)
+		if f.sensitive && len(broken) > 0 { // the messages have the value in them
+			broken = Errors{Errorf(d.at.steps(), "this value is not what it should be%s", f.rule.hidden())}
+		}
+		d.broken = append(d.broken, broken...)
 	}
-	d.broken = append(d.broken, broken...)
-	unset := v.IsKnown() && (v.IsNull() || f.fallback != cty.NilVal && v.RawEquals(f.fallback))
-	if f.deprecated != "" && !unset {
+	if f.deprecated != "" && r.Kind() != msgpack.Nil && r != f.preset {
 		d.deprecated = append(d.deprecated, &Error{
-			Summary: f.name + " is deprecated", Detail: f.deprecated, Code: "deprecated", Path: stepsOf(path), Warning: true,
+			Summary: f.name + " is deprecated", Detail: f.deprecated, Code: "deprecated", Path: d.at.steps(), Warning: true,
 		})
 	}
 }
 
-func (o *object) encode(v reflect.Value) (cty.Value, error) {
-	attrs := make(map[string]cty.Value, len(o.fields))
-	for i := range o.fields {
+func (o *object) encode(b []byte, v reflect.Value) ([]byte, error) {
+	b = msgpack.AppendMap(b, len(o.fields))
+	for _, i := range o.sorted {
 		f := &o.fields[i]
-		x, err := f.codec.encode(v.FieldByIndex(f.index))
-		if err != nil {
-			return cty.NilVal, fmt.Errorf("%s: %w", f.name, err)
+		var err error
+		if b, err = f.codec.encode(append(b, f.key...), v.FieldByIndex(f.index)); err != nil {
+			return nil, fmt.Errorf("%s: %w", f.name, err)
 		}
-		attrs[f.name] = x
 	}
-	return cty.ObjectVal(attrs), nil
+	return b, nil
 }
 
 // compiler makes codecs of types.
@@ -127,6 +170,11 @@ func (c *compiler) object(t reflect.Type, at place) (*object, error) {
 	if at == inObject && len(types) == 0 {
 		return nil, fmt.Errorf("%s has no fields with a davit tag", t)
 	}
+	o.sorted = make([]int, len(o.fields))
+	for i := range o.sorted {
+		o.sorted[i] = i
+	}
+	slices.SortFunc(o.sorted, func(a, b int) int { return strings.Compare(o.fields[a].name, o.fields[b].name) })
 	o.form, o.unknown = formOf(cty.ObjectWithOptionalAttrs(types, optional)), cty.ObjectVal(unknown)
 	return o, nil
 }
@@ -167,7 +215,7 @@ var reName = regexp.MustCompile(`^[a-z][a-z0-9_]*$`)
 
 func (c *compiler) field(sf reflect.StructField, tag string, at place) (field, error) {
 	name, options, _ := strings.Cut(tag, ",")
-	f := field{name: name, step: cty.GetAttrStep{Name: name}, doc: sf.Tag.Get("doc"), deprecated: sf.Tag.Get("deprecated")}
+	f := field{name: name, key: msgpack.Raw(msgpack.AppendText(nil, name)), doc: sf.Tag.Get("doc"), deprecated: sf.Tag.Get("deprecated")}
 	if !reName.MatchString(name) {
 		return f, fmt.Errorf("%q is not a name: use lower-case letters, digits and _", name)
 	}
@@ -209,8 +257,10 @@ func (c *compiler) field(sf reflect.StructField, tag string, at place) (field, e
 		return f, errors.New("a block has no default; its attributes may have")
 	case ok:
 		f.optional = true
-		f.fallback, err = parseDefault(text, f.codec, sf.Type)
-		if broken := f.rule.check(f.fallback, nil); err == nil && len(broken) > 0 {
+		if f.fallback, f.preset, err = parseDefault(text, f.codec, sf.Type); err != nil || f.rule == nil {
+			return f, err
+		}
+		if broken := f.rule.check(f.preset, nil); len(broken) > 0 {
 			err = fmt.Errorf("the default: %w", broken)
 		}
 	}
@@ -296,9 +346,9 @@ func (c *compiler) container(t reflect.Type, at place) (codec, error) {
 	}
 	switch t.Kind() {
 	case reflect.Slice:
-		return list{formOf(cty.List(inner.typ())), inner, cty.ListValEmpty(inner.null().Type())}, nil
+		return list{formOf(cty.List(inner.typ())), inner, reflect.MakeSlice(t, 0, 0)}, nil
 	case reflect.Map:
-		return mapping{formOf(cty.Map(inner.typ())), inner, cty.MapValEmpty(inner.null().Type())}, nil
+		return newMapping(t, inner), nil
 	}
 	switch inner.(type) {
 	case pointer, value, list, mapping:

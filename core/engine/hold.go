@@ -10,6 +10,7 @@ import (
 	"github.com/zclconf/go-cty/cty"
 
 	"github.com/davit-sh/davit/core/addr"
+	"github.com/davit-sh/davit/core/deep"
 	"github.com/davit-sh/davit/core/eval"
 	"github.com/davit-sh/davit/core/plan"
 	pluginv1 "github.com/davit-sh/davit/schemas/plugin/v1"
@@ -116,7 +117,7 @@ func mentions(config cty.Value, address string) bool {
 
 // fingerprints are keyed hashes of the sensitive arguments of an instance, by path.
 func (r *run) fingerprints(config cty.Value) map[string]string {
-	if r.Fingerprint == nil || !config.ContainsMarked() {
+	if r.Fingerprint == nil || !deep.Marked(config) {
 		return nil
 	}
 	out := map[string]string{}

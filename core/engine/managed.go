@@ -13,6 +13,7 @@ import (
 
 	"github.com/davit-sh/davit/core/addr"
 	"github.com/davit-sh/davit/core/config"
+	"github.com/davit-sh/davit/core/deep"
 	"github.com/davit-sh/davit/core/event"
 	"github.com/davit-sh/davit/core/plan"
 	pluginv1 "github.com/davit-sh/davit/schemas/plugin/v1"
@@ -78,9 +79,10 @@ func (r *run) planManaged(ctx context.Context, in *instance, reviewed *plan.Chan
 	if rec == nil && c.Action == plan.None && c.After.IsKnown() {
 		c.Action, c.AsIs, c.Reasons = plan.Adopt, true, []string{"it is there already, as it should be"}
 	}
-	plain, _ := in.config.UnmarkDeep()
-	c.Deferred = !plain.IsWhollyKnown() && !c.After.IsKnown() && len(c.Items) == 0 && c.Action != plan.Build
-	if !plain.IsWhollyKnown() {
+	plain := deep.Unmarked(in.config)
+	known := deep.Known(plain)
+	c.Deferred = !known && !c.After.IsKnown() && len(c.Items) == 0 && c.Action != plan.Build
+	if !known {
 		c.WaitsFor = r.waitsFor(in)
 	}
 	if in.node.block.Lifecycle.PreventDestroy && (c.Action == plan.Replace || c.Action == plan.Delete) {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/davit-sh/davit/core/addr"
 	"github.com/davit-sh/davit/core/config"
+	"github.com/davit-sh/davit/core/deep"
 	"github.com/davit-sh/davit/core/diag"
 	"github.com/davit-sh/davit/core/eval"
 	"github.com/davit-sh/davit/core/graph"
@@ -273,7 +274,7 @@ func (r *run) outputs() []plan.Output {
 			r.report(diags...)
 			continue
 		}
-		if v.ContainsMarked() && !o.Sensitive {
+		if deep.Marked(v) && !o.Sensitive {
 			r.report(diag.Errorf(o.Expr.Range(), "A sensitive output", "Output %q shows a sensitive value. Set sensitive = true, or leave the value out.", name))
 			continue
 		}

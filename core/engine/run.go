@@ -15,6 +15,7 @@ import (
 
 	"github.com/davit-sh/davit/core/addr"
 	"github.com/davit-sh/davit/core/config"
+	"github.com/davit-sh/davit/core/deep"
 	"github.com/davit-sh/davit/core/diag"
 	"github.com/davit-sh/davit/core/eval"
 	"github.com/davit-sh/davit/core/event"
@@ -344,9 +345,8 @@ func (r *run) call(ctx context.Context, in *instance, req *pluginv1.PlanRequest,
 	t := in.node.typ
 	req.Address, req.Kind, req.Type = in.addr.String(), t.kind, t.name
 	if cfg != cty.NilVal {
-		plain, _ := cfg.UnmarkDeep()
 		var err error
-		if req.Config, err = eval.EncodeValue(plain); err != nil {
+		if req.Config, err = eval.EncodeValue(deep.Unmarked(cfg)); err != nil {
 			return nil, cty.NilVal, hcl.Diagnostics{r.failure(in, "planning", err)}
 		}
 	}
@@ -494,10 +494,10 @@ func priorOf(rec *state.Record, t *blockType) (*pluginv1.Record, error) {
 	return out, err
 }
 
-// priorValue is a stored value as its plugin wants it. One whose type has not changed goes as it is.
-func priorValue(raw json.RawMessage, want cty.Type, typed *plan.Typed) (*pluginv1.Value, error) {
-	if v, ok := typed.Known(raw); ok {
-		return &pluginv1.Value{Encoding: &pluginv1.Value_Json{Json: v}}, nil
+// priorValue is a stored value as its plugin wants it. One whose type has not changed need not be decoded.
+func priorValue(raw json.RawMessage, want cty.Type, stored *plan.Typed) (*pluginv1.Value, error) {
+	if value, ok := stored.Stored(raw); ok {
+		return eval.EncodeJSON(value, want)
 	}
 	c, err := storedValue(raw)
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/zclconf/go-cty/cty"
 
+	"github.com/davit-sh/davit/core/deep"
 	"github.com/davit-sh/davit/core/eval"
 )
 
@@ -31,7 +32,7 @@ const masked = "(sensitive)"
 
 // addFrom adds the marked strings in a value.
 func (s *secrets) addFrom(v cty.Value) {
-	if !v.ContainsMarked() {
+	if !deep.Marked(v) {
 		return
 	}
 	_ = cty.Walk(v, func(_ cty.Path, v cty.Value) (bool, error) {

@@ -4,6 +4,8 @@ import (
 	"slices"
 
 	"github.com/zclconf/go-cty/cty"
+
+	"github.com/davit-sh/davit/core/deep"
 )
 
 // seen is what others see of an instance, but for its address: the values of its attributes, in the order of its type's names. A cty
@@ -67,11 +69,7 @@ func (t *blockType) object(in *instance, s seen) cty.Value {
 // isKnown tells whether nothing of what others see is unknown.
 func (s seen) isKnown() bool {
 	return !slices.ContainsFunc(s, func(v cty.Value) bool {
-		if v == cty.NilVal {
-			return false
-		}
-		plain, _ := v.UnmarkDeep()
-		return !plain.IsWhollyKnown()
+		return v != cty.NilVal && !deep.Known(deep.Unmarked(v))
 	})
 }
 

@@ -334,6 +334,11 @@ func (c *client) Import(ctx context.Context, r *pluginv1.ImportRequest) (*plugin
 }
 
 func (c *client) Plan(ctx context.Context, r *pluginv1.PlanRequest, _ func(*pluginv1.Log)) (*pluginv1.PlanResult, error) {
+	for _, v := range []*pluginv1.Value{r.GetConfig(), r.GetPrior().GetConfig(), r.GetPrior().GetOutputs(), r.GetPinned()} {
+		if v != nil && v.GetMsgpack() == nil {
+			return nil, fmt.Errorf("davit sends MessagePack, and not %v", v)
+		}
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	s, err := c.PluginClient.Plan(ctx)

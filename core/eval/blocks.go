@@ -1,7 +1,10 @@
 package eval
 
 import (
+	"cmp"
+	"maps"
 	"slices"
+	"strings"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/zclconf/go-cty/cty"
@@ -9,8 +12,8 @@ import (
 	"github.com/davit-sh/davit/core/addr"
 )
 
-// blockValues are values of instances, by kind, type and name.
-type blockValues map[string]map[string]map[string]*nodeValue
+// blockValues are values of instances, by block.
+type blockValues map[addr.Node]*nodeValue
 
 type nodeValue struct {
 	single cty.Value
@@ -18,22 +21,13 @@ type nodeValue struct {
 	list   []cty.Value
 }
 
-func (b blockValues) node(n addr.Node) *nodeValue {
-	if b[n.Kind] == nil {
-		b[n.Kind] = map[string]map[string]*nodeValue{}
-	}
-	if b[n.Kind][n.Type] == nil {
-		b[n.Kind][n.Type] = map[string]*nodeValue{}
-	}
-	if b[n.Kind][n.Type][n.Name] == nil {
-		b[n.Kind][n.Type][n.Name] = &nodeValue{}
-	}
-	return b[n.Kind][n.Type][n.Name]
-}
-
 // addBlock adds what a reference to a block means. Of the attributes, those that are named are enough; nil is all of them.
 func (s *Scope) addBlock(b blockValues, r Ref, attributes []string, each Each) {
-	v := b.node(r.Node)
+	v := b[r.Node]
+	if v == nil {
+		v = &nodeValue{}
+		b[r.Node] = v
+	}
 	node := r.Node.In(s.Path)
 	value := func(k addr.Key) cty.Value { return s.instanceValue(addr.Instance{Node: node, Key: k}, attributes) }
 	keys, expanded := s.shared.instances.Keys(node)
@@ -126,20 +120,23 @@ func (v *nodeValue) value() cty.Value {
 	return cty.EmptyObjectVal // no instances
 }
 
-func (b blockValues) objects() map[string]cty.Value {
-	out := make(map[string]cty.Value, len(b))
-	for kind, types := range b {
-		byType := make(map[string]cty.Value, len(types))
-		for typ, names := range types {
-			byName := make(map[string]cty.Value, len(names))
-			for name, v := range names {
-				byName[name] = v.value()
+// objects puts the values into variables: those of a kind are one object, by type and name.
+func (b blockValues) objects(vars map[string]cty.Value) {
+	nodes := slices.SortedFunc(maps.Keys(b), func(a, b addr.Node) int {
+		return cmp.Or(strings.Compare(a.Kind, b.Kind), strings.Compare(a.Type, b.Type))
+	})
+	for len(nodes) > 0 {
+		kind, byType := nodes[0].Kind, map[string]cty.Value{}
+		for len(nodes) > 0 && nodes[0].Kind == kind {
+			typ, byName := nodes[0].Type, map[string]cty.Value{}
+			for len(nodes) > 0 && nodes[0].Kind == kind && nodes[0].Type == typ {
+				byName[nodes[0].Name] = b[nodes[0]].value()
+				nodes = nodes[1:]
 			}
 			byType[typ] = cty.ObjectVal(byName)
 		}
-		out[kind] = cty.ObjectVal(byType)
+		vars[kind] = cty.ObjectVal(byType)
 	}
-	return out
 }
 
 // calledValue are the outputs of a call's instances that are referred to.

@@ -381,6 +381,11 @@ func (n *Nested) decode(name string, content *hcl.BodyContent, e *Evaluator) (ct
 // EncodeValue encodes a value for a plugin. The value must not be marked.
 func EncodeValue(v cty.Value) (*pluginv1.Value, error) { return wire.Encode(v, v.Type()) }
 
+// EncodeJSON encodes a value that is there in JSON, as a plan and a record have it.
+func EncodeJSON(b []byte, t cty.Type) (*pluginv1.Value, error) {
+	return wire.FromJSON(b, t.WithoutOptionalAttributesDeep())
+}
+
 // DecodeValue decodes a plugin's value as a type. No value is a null.
 func DecodeValue(v *pluginv1.Value, t cty.Type) (cty.Value, error) {
 	return wire.Decode(v, t.WithoutOptionalAttributesDeep())

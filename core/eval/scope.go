@@ -4,7 +4,6 @@
 package eval
 
 import (
-	"maps"
 	"sync"
 
 	"github.com/hashicorp/hcl/v2"
@@ -196,42 +195,55 @@ func (e Each) into(vars map[string]cty.Value) {
 // Only what is referenced is in it, and the root's variables.
 func (s *Scope) Context(refs []Ref, each Each) (*hcl.EvalContext, hcl.Diagnostics) {
 	var diags hcl.Diagnostics
-	vars := map[string]cty.Value{"path": s.path}
+	vars := make(map[string]cty.Value, 4)
 	each.into(vars)
 	var locals, variables map[string]cty.Value
-	blocks := blockValues{}
-	calls := map[string]*calledValue{}
+	var blocks blockValues
+	var calls map[string]*calledValue
 	for _, r := range refs {
 		switch {
 		case r.Local != "":
-			diags = append(diags, s.into(&locals, 'l', r.Local)...)
+			locals = made(locals)
+			diags = append(diags, s.into(locals, 'l', r.Local)...)
 		case r.Var != "" && s.Parent != nil:
-			diags = append(diags, s.into(&variables, 'v', r.Var)...)
+			variables = made(variables)
+			diags = append(diags, s.into(variables, 'v', r.Var)...)
 		case r.Call != "":
+			calls = made(calls)
 			diags = append(diags, s.addCall(calls, r, each)...)
 		case r.Node.Kind != "":
+			if blocks == nil {
+				blocks = blockValues{}
+			}
 			s.addBlock(blocks, r, attributesOf(refs, r.Node), each)
 		}
 	}
-	vars["var"] = s.variables
+	vars["path"], vars["var"], vars["local"] = s.path, s.variables, cty.EmptyObjectVal
 	if s.Parent != nil {
 		vars["var"] = cty.ObjectVal(variables)
 	}
-	vars["local"] = cty.ObjectVal(locals)
-	if len(calls) > 0 {
+	if locals != nil {
+		vars["local"] = cty.ObjectVal(locals)
+	}
+	if calls != nil {
 		vars["module"] = callsObject(calls)
 	}
-	maps.Copy(vars, blocks.objects())
+	blocks.objects(vars)
 	return &hcl.EvalContext{Variables: vars, Functions: s.functions()}, diags
 }
 
-// into evaluates a local or a variable and puts it into a map.
-func (s *Scope) into(m *map[string]cty.Value, kind byte, name string) hcl.Diagnostics {
-	v, diags := s.named(valueKey{kind, name})
-	if *m == nil {
-		*m = map[string]cty.Value{}
+// made is the map itself, or a new one: most expressions refer to few kinds of things.
+func made[M ~map[string]V, V any](m M) M {
+	if m == nil {
+		m = M{}
 	}
-	(*m)[name] = v
+	return m
+}
+
+// into evaluates a local or a variable and puts it into a map.
+func (s *Scope) into(m map[string]cty.Value, kind byte, name string) hcl.Diagnostics {
+	v, diags := s.named(valueKey{kind, name})
+	m[name] = v
 	return diags
 }
 

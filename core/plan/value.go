@@ -4,10 +4,13 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/zclconf/go-cty/cty"
 	ctyjson "github.com/zclconf/go-cty/cty/json"
+
+	"github.com/davit-sh/davit/core/deep"
 )
 
 // Value is a cty value in a form that can be stored, compared and read without a schema:
@@ -22,31 +25,26 @@ type Value struct {
 
 // Typed makes Values of one type: the type is written down once for all of them.
 type Typed struct {
-	t      cty.Type
-	raw    json.RawMessage
-	before []byte // what the JSON of such a Value begins with
+	t     cty.Type
+	raw   json.RawMessage
+	known []byte // how a stored one begins
 }
 
 // NewTyped returns a maker of values of a type.
 func NewTyped(t cty.Type) (*Typed, error) {
 	raw, err := ctyjson.MarshalType(t)
-	return &Typed{t: t, raw: raw, before: []byte(`{"type":` + string(raw) + `,"value":`)}, err
+	return &Typed{t: t, raw: raw, known: slices.Concat([]byte(`{"type":`), raw, []byte(`,"value":`))}, err
 }
 
-// Known takes the value out of a stored Value, as JSON, if it is of this type and nothing of it is unknown. It returns false
-// for others.
-func (t *Typed) Known(stored []byte) (value json.RawMessage, ok bool) {
-	// Nearly all are in the form in which they were written. If there were more after the value, it would not be one.
-	if rest, ok := bytes.CutPrefix(stored, t.before); ok {
-		if rest, ok := bytes.CutSuffix(rest, []byte("}")); ok && jsontext.Value(rest).IsValid() {
-			return rest, true
-		}
-	}
-	var v Value
-	if json.Unmarshal(stored, &v) != nil || !v.IsKnown() || !bytes.Equal(v.Type, t.raw) {
+// Stored returns what is in the field Value of a Value in JSON, without decoding it. It is not ok when that is of another type, or
+// when more is to be said of it: that something is unknown or sensitive.
+func (t *Typed) Stored(b []byte) (value json.RawMessage, ok bool) {
+	rest, ok := bytes.CutPrefix(b, t.known)
+	if !ok || len(rest) == 0 {
 		return nil, false
 	}
-	return v.Value, true
+	value = rest[:len(rest)-1]
+	return value, rest[len(rest)-1] == '}' && jsontext.Value(value).IsValid()
 }
 
 // Value makes a Value, as NewValue does. One of another type is fine.
@@ -78,7 +76,7 @@ func NewValue(v cty.Value) (*Value, error) { return (&Typed{}).Value(v) }
 
 // leaveOut returns a value without what is sensitive or unknown, which is noted.
 func (v *Value) leaveOut(x cty.Value) (cty.Value, error) {
-	if !x.ContainsMarked() && x.IsWhollyKnown() {
+	if !deep.Marked(x) && deep.Known(x) {
 		return x, nil
 	}
 	return cty.Transform(x, func(p cty.Path, x cty.Value) (cty.Value, error) {

@@ -41,7 +41,7 @@ type planCall struct {
 }
 
 // Plan observes or plans one instance. All calls of a client go over one stream, in any number at
-// once; the id of r is chosen here, and r is not the caller's any more: it may still be written when Plan has returned. onLog, which may be nil, is called with each log line, before Plan returns; a slow one
+// once; the id of r is chosen here. onLog, which may be nil, is called with each log line, before Plan returns; a slow one
 // holds the stream up. When the context ends, Plan returns at once, and when nobody is left on the stream it is ended, so
 // that the plugin stops working for nobody.
 func (c *Client) Plan(ctx context.Context, r *pluginv1.PlanRequest, onLog func(*pluginv1.Log)) (*pluginv1.PlanResult, error) {
@@ -52,9 +52,8 @@ func (c *Client) Plan(ctx context.Context, r *pluginv1.PlanRequest, onLog func(*
 	s, call := c.join()
 	asked := false
 	defer func() { s.leave(call, asked) }()
-	r.Id = call.id
 	select {
-	case s.queue <- r:
+	case s.queue <- withID(r, call.id):
 		asked = true
 	case <-s.ended:
 		return nil, c.failed(ctx, doing, s.err)
@@ -74,6 +73,15 @@ func (c *Client) Plan(ctx context.Context, r *pluginv1.PlanRequest, onLog func(*
 				onLog(b.Log)
 			}
 		}
+	}
+}
+
+// withID is r with another id, without copying what is in it: the caller may ask again with the same r while the
+// stream still sends this one.
+func withID(r *pluginv1.PlanRequest, id uint64) *pluginv1.PlanRequest {
+	return &pluginv1.PlanRequest{
+		Id: id, Address: r.GetAddress(), Kind: r.GetKind(), Type: r.GetType(), Config: r.GetConfig(), Prior: r.GetPrior(), Destroy: r.GetDestroy(),
+		Pinned: r.GetPinned(), PlannedPrivate: r.GetPlannedPrivate(), Candidates: r.GetCandidates(),
 	}
 }
 

@@ -16,6 +16,9 @@ var everything = cty.Object(map[string]cty.Type{
 	"o": cty.List(cty.Object(map[string]cty.Type{"x": cty.String, "y": cty.Bool})),
 })
 
+// rest are the types that no struct of a plugin has, and that a plugin in another language may.
+var rest = cty.Tuple([]cty.Type{cty.DynamicPseudoType, cty.Set(cty.Number), cty.Map(cty.DynamicPseudoType)})
+
 func msgpack(b []byte) *pluginv1.Value {
 	return &pluginv1.Value{Encoding: &pluginv1.Value_Msgpack{Msgpack: b}}
 }
@@ -85,6 +88,7 @@ func TestDecodeRefuses(t *testing.T) {
 		"an extension that is cut":        {[]byte{0xc9, 0xff, 0xff, 0xff, 0xff, 0x0c}, cty.String},
 		"a code that there is not":        {[]byte{0xc1}, cty.String},
 		"more after the end":              {[]byte{0xc0, 0xc0}, cty.String},
+		"any in any in any":               {append(bytes.Repeat([]byte("\x92\xa9\"dynamic\""), 100_000), 0xc0), cty.DynamicPseudoType},
 		"another type":                    {[]byte{0xa1, 'a'}, cty.Number},
 		"an object without attributes":    {[]byte{0x80}, everything},
 		"objects that differ in one list": {[]byte{0x92, 0x80, 0x82, 0xa1, 'x', 0xa1, 'a', 0xa1, 'y', 0xc3}, list},
@@ -108,18 +112,22 @@ func FuzzDecode(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add(v.GetMsgpack(), false)
+	f.Add([]byte("\x93\x92\xc4\x08\"number\"\x05\x92\x01\x02\x81\xa1a\x92\xc4\x08\"string\"\xa1b"), false)
+	f.Add([]byte(`[{"type":"number","value":5},[1,2],{"a":{"value":"b","type":"string"}}]`), true)
 	f.Add([]byte(`{"s":"","n":1e9,"b":null,"l":[],"m":{},"o":[]}`), true)
 	f.Fuzz(func(t *testing.T, b []byte, json bool) {
 		v := msgpack(b)
 		if json {
 			v = &pluginv1.Value{Encoding: &pluginv1.Value_Json{Json: b}}
 		}
-		val, err := wire.Decode(v, everything)
-		if err != nil {
-			return
-		}
-		if _, err := wire.Encode(val, everything); err != nil {
-			t.Errorf("what was decoded cannot be encoded: %v", err)
+		for _, typ := range []cty.Type{everything, rest} {
+			val, err := wire.Decode(v, typ)
+			if err != nil {
+				continue
+			}
+			if _, err := wire.Encode(val, typ); err != nil {
+				t.Errorf("what was decoded cannot be encoded: %v", err)
+			}
 		}
 	})
 }

@@ -1,0 +1,190 @@
+package sdk
+
+import (
+	"errors"
+	"fmt"
+	"math/big"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/zclconf/go-cty/cty"
+
+	pluginv1 "github.com/davit-sh/davit/schemas/plugin/v1"
+	"github.com/davit-sh/davit/sdk/internal/msgpack"
+	"github.com/davit-sh/davit/sdk/wire"
+)
+
+// notes are what a value says that Go cannot hold.
+type notes struct {
+	unknown    []path // plain fields whose value is not known
+	errs       Errors // values that Go cannot hold
+	broken     Errors // values that break a rule of their field
+	deprecated Errors // warnings about fields that are set
+}
+
+func (n *notes) err() error {
+	if len(n.errs) == 0 {
+		return nil
+	}
+	return n.errs
+}
+
+// decoder decodes one value, and notes what it says.
+type decoder struct {
+	notes
+	unfit error         // the value is not of the type
+	at    path          // where the value is that is being decoded
+	raws  []msgpack.Raw // the attributes of the objects that are being decoded
+}
+
+var decoders = sync.Pool{New: func() any { return new(decoder) }}
+
+// decode decodes one value with a decoder that is used again.
+func decode(c codec, r msgpack.Raw, into reflect.Value) (notes, error) {
+	d, _ := decoders.Get().(*decoder)
+	if r.Kind() == msgpack.Extension {
+		r, _ = d.next(r, c)
+	}
+	c.decode(d, r, into)
+	said, err := d.notes, d.unfit
+	clear(d.raws[:cap(d.raws)]) // it holds on to nothing
+	clear(d.at[:cap(d.at)])
+	*d = decoder{at: d.at[:0], raws: d.raws[:0]}
+	decoders.Put(d)
+	return said, err
+}
+
+// path leads to a value inside of another.
+type path []step
+
+// step is an attribute of an object, a key of a map or an index of a list.
+type step struct {
+	kind  stepKind
+	name  string
+	index int
+}
+
+type stepKind uint8
+
+const (
+	atAttribute stepKind = iota
+	atKey
+	atIndex
+)
+
+// String writes a path as a configuration does: rule[1].labels["app"].
+func (p path) String() string {
+	var b strings.Builder
+	for i, s := range p {
+		switch s.kind {
+		case atAttribute:
+			if i > 0 {
+				b.WriteByte('.')
+			}
+			b.WriteString(s.name)
+		case atKey:
+			fmt.Fprintf(&b, "[%q]", s.name)
+		case atIndex:
+			fmt.Fprintf(&b, "[%d]", s.index)
+		}
+	}
+	return b.String()
+}
+
+// steps is the path in the form of an Error.
+func (p path) steps() []any {
+	var steps []any
+	for _, s := range p {
+		if s.kind == atIndex {
+			steps = append(steps, s.index)
+		} else {
+			steps = append(steps, s.name)
+		}
+	}
+	return steps
+}
+
+func (d *decoder) in(s step) { d.at = append(d.at, s) }
+
+func (d *decoder) out() { d.at = d.at[:len(d.at)-1] }
+
+func (d *decoder) fail(format string, args ...any) {
+	d.errs = append(d.errs, Errorf(d.at.steps(), format, args...))
+}
+
+// misfit notes that the value is not of the type: no davit sends such a thing.
+func (d *decoder) misfit(what string) {
+	if d.unfit != nil {
+		return
+	}
+	d.unfit = errors.New(what)
+	if len(d.at) > 0 {
+		d.unfit = fmt.Errorf("%s: %s", d.at, what)
+	}
+}
+
+// known says whether there is a value that a plain Go type can hold; it notes an unknown one.
+func (d *decoder) known(r msgpack.Raw) bool {
+	switch r.Kind() {
+	case msgpack.Nil:
+		return false
+	case msgpack.Extension:
+		d.unknown = append(d.unknown, slices.Clone(d.at))
+		return false
+	}
+	return true
+}
+
+// plainly says whether there is a value of a kind that a plain Go type can hold.
+func (d *decoder) plainly(r msgpack.Raw, kind msgpack.Kind, t cty.Type) bool {
+	if r.Kind() == kind {
+		return true
+	}
+	if d.known(r) {
+		d.misfit("a " + t.FriendlyName() + " is required")
+	}
+	return false
+}
+
+// number reads a number; nil if it is not known.
+func (d *decoder) number(r msgpack.Raw) *big.Float {
+	if !d.known(r) {
+		return nil
+	}
+	v, err := wire.Decode(valueOf(r), cty.Number)
+	if err != nil {
+		d.misfit(err.Error())
+		return nil
+	}
+	return v.AsBigFloat()
+}
+
+// next splits the next value off. An unknown one of which enough is known that there is only one that it can be is that one.
+func (d *decoder) next(r msgpack.Raw, c codec) (first, rest msgpack.Raw) {
+	first, rest = r.Cut()
+	if first.Kind() != msgpack.Extension || first == notNull {
+		return first, rest
+	}
+	v, err := wire.Decode(valueOf(first), c.null().Type())
+	if err == nil && v.IsKnown() {
+		first, err = rawOf(v)
+	}
+	if err != nil {
+		d.misfit(err.Error())
+	}
+	return first, rest
+}
+
+// notNull is the unknown value that is not null.
+const notNull msgpack.Raw = "\xc7\x03\x0c\x81\x01\xc2"
+
+func valueOf(r msgpack.Raw) *pluginv1.Value {
+	return &pluginv1.Value{Encoding: &pluginv1.Value_Msgpack{Msgpack: []byte(r)}}
+}
+
+func rawOf(v cty.Value) (msgpack.Raw, error) {
+	x, err := wire.Encode(v, v.Type())
+	return msgpack.Raw(x.GetMsgpack()), err
+}
