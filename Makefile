@@ -20,10 +20,11 @@ quickstart: build ## a first pipeline on this machine: no cluster, no daemon
 demo: build ## the whole story on real servers: push, plan, apply, drift, a bad commit, destroy
 	cd acceptance && DAVIT_DEMO=1 $(GO) test -count=1 -timeout 80m -v -run TestSmartbiz .
 
-test: ## everything: unit, command line and acceptance tests
+test: ## everything: unit, command line and acceptance tests, and then the numbers that they have counted
 	@command -v npm >/dev/null || acceptance/setup.sh
-	$(GO) test ./...
-	cd acceptance && $(GO) test -count=1 -timeout 80m -p 1 ./...
+	@numbers=$$(mktemp); export DAVIT_NUMBERS=$$numbers; \
+	$(GO) test ./... && (cd acceptance && $(GO) test -count=1 -timeout 80m -p 1 ./...); ended=$$?; \
+	echo; echo "Numbers:"; sort $$numbers; rm $$numbers; exit $$ended
 
 test-short: ## everything but the acceptance tests
 	$(GO) test ./...

@@ -176,7 +176,7 @@ func TestMigrateKilled(t *testing.T) {
 					}
 				}
 			}
-			t.Logf("%d kills: the target was empty after %d and whole after %d, half written after 0", kills, empty, whole)
+			statetest.Numbers(t, "%d kills: the target was empty after %d and whole after %d, half written after 0", kills, empty, whole)
 			if kills < 10 || empty == 0 || whole == 0 {
 				t.Error("the kills did not reach what they should")
 			}

@@ -24,6 +24,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/davit-sh/davit/acceptance/lab"
+	"github.com/davit-sh/davit/state/statetest"
 )
 
 var (
@@ -151,7 +152,7 @@ func TestObjects(t *testing.T) {
 			}
 		}
 	}
-	fmt.Printf("Kubernetes objects: %d, %d lost, %d made or changed more than once\n", rounds*instances, lost, repeated)
+	statetest.Numbers(t, "Kubernetes objects: %d, %d lost, %d made or changed more than once", rounds*instances, lost, repeated)
 	if lost > 0 {
 		t.Errorf("%d objects are not there", lost)
 	}

@@ -146,7 +146,7 @@ func (t task) command(tb testing.TB) *exec.Cmd {
 func TestCounting(t *testing.T) {
 	each(t, func(t *testing.T, fresh func(*testing.T) place) {
 		p := fresh(t)
-		const processes, rounds = 6, 20
+		const processes, rounds = 8, 125
 		var wg sync.WaitGroup
 		for range processes {
 			cmd := task{S3: p.s3, Kubernetes: p.kubernetes, Increments: rounds, TTL: 30 * time.Second}.command(t)
@@ -161,10 +161,11 @@ func TestCounting(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := s.Records["build.oci.counter"].Type; got != strconv.Itoa(processes*rounds) || s.Serial != processes*rounds {
-			t.Errorf("%d processes counted %d times each to %s, serial %d", processes, rounds, got, s.Serial)
+		got, err := strconv.Atoi(s.Records["build.oci.counter"].Type)
+		if err != nil || got != processes*rounds || s.Serial != processes*rounds {
+			t.Errorf("%d processes counted %d times each to %d, serial %d, %v", processes, rounds, got, s.Serial, err)
 		}
-		t.Logf("%d processes, %d rounds, 0 updates lost", processes, processes*rounds)
+		statetest.Numbers(t, "%d processes, %d increments, %d updates lost", processes, processes*rounds, processes*rounds-got)
 	})
 }
 

@@ -28,7 +28,7 @@ func TestRequests(t *testing.T) {
 		if _, err := lease.Commit(t.Context(), all); err != nil {
 			t.Fatal(err)
 		}
-		t.Logf("%d records at once: %d requests, %.2f s", records, middle.count(), time.Since(began).Seconds())
+		statetest.Numbers(t, "%d records at once: %d requests, %.2f s", records, middle.count(), time.Since(began).Seconds())
 		most, total := 0, 0
 		began = time.Now()
 		for i := range rounds {
@@ -39,7 +39,7 @@ func TestRequests(t *testing.T) {
 			n := middle.count()
 			most, total = max(most, n), total+n
 		}
-		t.Logf("%d commits of one record and its revision: %.2f requests each, at most %d, %.1f ms each",
+		statetest.Numbers(t, "%d commits of one record and its revision: %.2f requests each, at most %d, %.1f ms each",
 			rounds, float64(total)/rounds, most, time.Since(began).Seconds()*1000/rounds)
 		if most >= 10 {
 			t.Errorf("a commit was %d requests", most)
@@ -50,7 +50,7 @@ func TestRequests(t *testing.T) {
 			t.Fatalf("%d records: %v", len(s.Records), err)
 		}
 		n := middle.count()
-		t.Logf("a load: %d requests, %.2f s", n, time.Since(began).Seconds())
+		statetest.Numbers(t, "a load: %d requests, %.2f s", n, time.Since(began).Seconds())
 		if n >= 20 {
 			t.Errorf("a load was %d requests", n)
 		}
@@ -71,7 +71,7 @@ func TestRequests(t *testing.T) {
 		if n := middle.count(); n >= 10 {
 			t.Errorf("the first commit of a run was %d requests", n)
 		} else {
-			t.Logf("a run: %d requests to lock and load, %d for the first commit", before, n)
+			statetest.Numbers(t, "a run: %d requests to lock and load, %d for the first commit", before, n)
 		}
 	})
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"github.com/davit-sh/davit/state/statetest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -49,7 +50,7 @@ func TestEightAtOnce(t *testing.T) {
 	if worked != 1 || k.lost+k.repeated+k.renamed > 0 {
 		t.Errorf("%d processes did the work; %d effects lost, %d repeated, %d renamed", worked, k.lost, k.repeated, k.renamed)
 	}
-	fmt.Printf("8 processes at once: %d worked, %d found everything done, %d were told to wait; %d operations, %d lost, %d repeated\n",
+	statetest.Numbers(t, "8 processes at once: %d worked, %d found everything done, %d were told to wait; %d operations, %d lost, %d repeated",
 		worked, found, refused, perRound, k.lost, k.repeated)
 }
 
@@ -76,7 +77,7 @@ func TestSuspendedApply(t *testing.T) {
 	if k.lost+k.repeated+k.renamed > 0 {
 		t.Errorf("%d effects lost, %d repeated, %d renamed", k.lost, k.repeated, k.renamed)
 	}
-	fmt.Printf("suspended apply: %d operations, %d lost, %d repeated, nothing written after it woke up\n", perRound, k.lost, k.repeated)
+	statetest.Numbers(t, "suspended apply: %d operations, %d lost, %d repeated, nothing written after it woke up", perRound, k.lost, k.repeated)
 }
 
 // suspended begins an apply in a new stack and stops it while there is still much to do.

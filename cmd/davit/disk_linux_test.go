@@ -2,7 +2,7 @@ package main
 
 import (
 	"bytes"
-	"fmt"
+	"github.com/davit-sh/davit/state/statetest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -67,7 +67,7 @@ func TestDiskFullDuringApply(t *testing.T) {
 	if k.lost+k.repeated+k.renamed > 0 {
 		t.Errorf("%d effects lost, %d repeated, %d renamed", k.lost, k.repeated, k.renamed)
 	}
-	fmt.Printf("disk full after %d of %d operations: %d lost, %d repeated\n", len(files), perRound, k.lost, k.repeated)
+	statetest.Numbers(t, "disk full after %d of %d operations: %d lost, %d repeated", len(files), perRound, k.lost, k.repeated)
 }
 
 // With a state that may only be read one can plan; apply says what is wrong before it does anything.

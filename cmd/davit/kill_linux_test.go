@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"github.com/davit-sh/davit/state/statetest"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -121,8 +122,8 @@ func (k *killing) kills() int {
 }
 
 func (k *killing) report() {
-	fmt.Printf("killed apply: %s effects, %s state: %d kills (%d of the core, %d of the plugin, %d of both, %d of all groups), %d operations in %d rounds, %d runs; "+
-		"%d lost, %d repeated, %d with another id; locks waited for: %d, ended by force: %d; seed %d\n",
+	statetest.Numbers(k, "killed apply: %s effects, %s state: %d kills (%d of the core, %d of the plugin, %d of both, %d of all groups), %d operations in %d rounds, %d runs; "+
+		"%d lost, %d repeated, %d with another id; locks waited for: %d, ended by force: %d; seed %d",
 		k.effect, k.place.Backend, k.kills(), k.killed["core"], k.killed["plugin"], k.killed["both"], k.killed["groups"], k.operations, k.rounds, k.runs,
 		k.lost, k.repeated, k.renamed, k.waited, k.unlocked, k.seed)
 	if k.lost+k.repeated+k.renamed > 0 {

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/davit-sh/davit/plugins/registry/embedded"
+	"github.com/davit-sh/davit/state/statetest"
 )
 
 // planted are secrets, by what they are. Each is random, and has characters that are written differently in JSON and URLs.
@@ -131,7 +132,7 @@ func (l *leaking) scan(secrets planted, except func(secret, path string) bool) {
 	if err != nil {
 		l.Fatal(err)
 	}
-	fmt.Printf("planted secrets: %d in %d forms, looked for in %d places, %d bytes\n", len(secrets), len(everyForm("")), looked, size)
+	statetest.Numbers(l, "planted secrets: %d in %d forms, looked for in %d places, %d bytes", len(secrets), len(everyForm("")), looked, size)
 }
 
 const leakingStack = `davit {

@@ -19,6 +19,7 @@ func (a *app) rollbackCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "rollback ADDRESS", Short: "Bring an instance back to an earlier revision, and hold it there",
 		Long: "Rollback plans an instance as it was at an earlier revision (the one before the newest, or -to), shows the plan and applies it.\n" +
+			"What it depends on is left alone: nothing is built, and the files are those that it was made from then.\n" +
 			"The instance is then held at that revision, whatever its block says, until davit release.\n\n" +
 			"  davit rollback application.kubernetes.api -to 12 -reason \"slow queries\"",
 		Args: cobra.ExactArgs(1),

@@ -75,7 +75,7 @@ func (e *Engine) Apply(ctx context.Context, p *plan.Plan, opts ApplyOptions) (*e
 	if snapshot, err = settle(ctx, lease, snapshot, p.Moves); err != nil {
 		return nil, hcl.Diagnostics{diag.Plain("The state cannot be written", err.Error())}
 	}
-	a := &applying{run: newRun(e, snapshot, Options{Mode: p.Mode}), plan: p, opts: opts, lease: lease, cut: unfinishedOf(snapshot), undone: map[string]string{}}
+	a := &applying{run: newRun(e, snapshot, Options{Mode: p.Mode, Rollback: rollbackOf(p)}), plan: p, opts: opts, lease: lease, cut: unfinishedOf(snapshot), undone: map[string]string{}}
 	a.result = event.Result{Done: []event.Outcome{}, Failed: []event.Outcome{}, NotStarted: []event.Outcome{}}
 	if diags := a.prepare(); diags.HasErrors() {
 		return nil, diags
@@ -261,6 +261,8 @@ func (a *applying) step(ctx context.Context, address string, c *plan.Change, o *
 	if !diags.HasErrors() {
 		in.each = each
 		switch {
+		case a.leftAlone(in):
+			diags = append(diags, a.asInState(ctx, in)...)
 		case o != nil:
 			diags = append(diags, a.observe(ctx, in, o)...)
 		case c.Action == plan.None && !c.Holds() && !c.Deferred && (c.After.IsKnown() || a.plan.Mode == plan.ModeRefresh):
@@ -616,7 +618,7 @@ func (a *applying) observed(in *instance) []state.Record {
 
 // observedOne is the record of an observed instance, if it is news.
 func (a *applying) observedOne(up *instance) []state.Record {
-	if up.observation == nil || up.observation.Outputs.Value == nil {
+	if up.observation == nil || up.observation.Outputs.Value == nil || a.leftAlone(up) {
 		return nil
 	}
 	outputs, err := json.Marshal(up.observation.Outputs)

@@ -49,6 +49,67 @@ func (r *run) configureHeld(ctx context.Context, in *instance, number uint64) hc
 	return diags
 }
 
+// leftAlone tells whether a rollback is about something else than an instance: then it is what state has of it.
+func (r *run) leftAlone(in *instance) bool {
+	return r.opts.Rollback != nil && r.opts.Rollback.Address != in.addr.String()
+}
+
+// asInState gives an instance the outputs that state has, without a look at the world. Sensitive ones are not in state: for
+// those the plugin is asked, as long as it would change nothing.
+func (r *run) asInState(ctx context.Context, in *instance) hcl.Diagnostics {
+	t := in.node.typ
+	if managed(in.addr.Kind) && len(t.sensitive) > 0 {
+		if diags := r.planManaged(ctx, in, nil); diags.HasErrors() || in.change.Action == plan.None {
+			return diags
+		}
+	}
+	config, diags := r.decode(in)
+	if diags.HasErrors() {
+		return diags
+	}
+	outputs := t.unknownOutputs()
+	if rec, ok := r.record(in.addr.String()); ok {
+		var err error
+		if outputs, err = recordedOutputs(rec, t); err != nil {
+			return append(diags, r.failure(in, "reading its record", err))
+		}
+	}
+	outputs = withoutSecrets(outputs, t)
+	in.config, in.seen = config, t.see(config, outputs)
+	after, err := plan.NewValue(outputs)
+	if err != nil {
+		return append(diags, r.failure(in, "reading its record", err))
+	}
+	if managed(in.addr.Kind) {
+		in.change = &plan.Change{Address: in.addr.String(), Kind: t.kind, Type: t.name, Plugin: t.plugin, Action: plan.None, After: after, DependsOn: addresses(in.deps)}
+	} else {
+		in.observation = &plan.Observation{Address: in.addr.String(), Kind: t.kind, Type: t.name, Plugin: t.plugin, Outputs: *after, Before: after, DependsOn: addresses(in.deps)}
+	}
+	return diags
+}
+
+// withoutSecrets are recorded outputs in which nothing is known of what is sensitive.
+func withoutSecrets(outputs cty.Value, t *blockType) cty.Value {
+	if len(t.sensitive) == 0 {
+		return outputs
+	}
+	attrs := outputs.AsValueMap()
+	for _, name := range t.sensitive {
+		attrs[name] = cty.UnknownVal(attrs[name].Type()).Mark(eval.Sensitive)
+	}
+	return cty.ObjectVal(attrs)
+}
+
+// rollbackOf is the rollback that a plan is, nil if it is none.
+func rollbackOf(p *plan.Plan) *Rollback {
+	for i := range p.Changes {
+		if c := &p.Changes[i]; c.Address == p.Rollback && c.Hold != nil {
+			return &Rollback{Address: c.Address, Revision: c.Hold.Revision, Who: c.Hold.Who, Reason: c.Hold.Reason}
+		}
+	}
+	return nil
+}
+
 func (r *run) revision(ctx context.Context, address string, number uint64) (*state.Revision, error) {
 	if r.History == nil {
 		return nil, fmt.Errorf("there is no history")

@@ -78,11 +78,16 @@ func (r *run) planInstance(ctx context.Context, in *instance) graph.Outcome {
 	}
 	in.checks, in.warnings = nil, nil
 	var diags hcl.Diagnostics
-	if managed(in.addr.Kind) {
+	switch {
+	case r.leftAlone(in):
+		diags = r.asInState(ctx, in)
+	case managed(in.addr.Kind):
 		diags = r.planManaged(ctx, in, nil)
-		in.config = cty.NilVal
-	} else {
+	default:
 		diags = r.observe(ctx, in, nil)
+	}
+	if managed(in.addr.Kind) {
+		in.config = cty.NilVal
 	}
 	if diags.HasErrors() {
 		r.report(diags...)
@@ -207,6 +212,9 @@ func (r *run) assemble() *plan.Plan {
 	}
 	p.Checks = append(p.Checks, r.checks...)
 	p.Variables, p.Secrets = r.variables()
+	if r.opts.Rollback != nil {
+		p.Rollback = r.opts.Rollback.Address
+	}
 	p.Summary = plan.Summarise(p.Changes)
 	if r.opts.mode() == plan.ModeRefresh {
 		for i := range p.Changes {

@@ -119,7 +119,8 @@ func (a *applying) whileHeld(ctx context.Context) (work context.Context, stop fu
 			cancelSoft()
 			cancelWork()
 			a.report(diag.Plain("The lock on the state was lost",
-				"This process was suspended, or could not reach the state, for so long that the lock expired. It has stopped; another process may have taken over. "+
+				"Somebody ended it with davit force-unlock, or this process was suspended, or could not reach the state, for so long that it expired. "+
+					"This process has stopped; another one may have taken over. "+
 					"What it was working on is found again by the next run: run davit plan to see where things are."))
 		}
 	})

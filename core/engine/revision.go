@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"time"
@@ -25,6 +26,12 @@ func (a *applying) newRevision(c *plan.Change, in *instance, rec *state.Record, 
 	}
 	if len(c.Items) > 0 {
 		rev.Items, _ = json.Marshal(c.Items) // plain data
+	}
+	if c.Hold != nil { // it is made from what that revision was made from
+		if held, err := a.revision(context.Background(), c.Address, c.Hold.Revision); err == nil {
+			rev.From, rev.Inputs = held.From, held.Inputs
+			return rev
+		}
 	}
 	if inputs := a.inputs(in); len(inputs) > 0 {
 		rev.Inputs, _ = json.Marshal(inputs)

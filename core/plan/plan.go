@@ -38,6 +38,8 @@ type Plan struct {
 	Excludes []string     `json:"excludes,omitempty"`
 	Replace  []string     `json:"replace,omitempty"`
 	Warnings []Diagnostic `json:"warnings,omitempty"`
+	// Rollback is the instance that is brought back to an earlier revision. Everything else is left alone, and is what state has of it.
+	Rollback string `json:"rollback,omitempty"`
 	// Damaged are the instances that are left out, with what depends on them, because their records in state cannot be read.
 	Damaged []string `json:"damaged,omitempty"`
 	Summary Summary  `json:"summary"`

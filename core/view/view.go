@@ -187,7 +187,9 @@ func some(list []string) string {
 // partialLine says what a plan leaves out.
 func partialLine(p *plan.Plan) string {
 	var parts []string
-	if len(p.Targets) > 0 {
+	if p.Rollback != "" {
+		parts = append(parts, "Only "+clean(p.Rollback)+". What it depends on is left alone.")
+	} else if len(p.Targets) > 0 {
 		parts = append(parts, "A part of the stack only: "+some(p.Targets)+", and what it depends on.")
 	}
 	if len(p.Excludes) > 0 {

@@ -12,6 +12,7 @@ import (
 	"github.com/davit-sh/davit/core/diag"
 	"github.com/davit-sh/davit/core/plan"
 	"github.com/davit-sh/davit/core/why"
+	"github.com/davit-sh/davit/state"
 )
 
 // Why prints an explanation as a tree.
@@ -90,7 +91,7 @@ func (y *whyText) applied(c *why.Cause) string {
 // did says what was done to an instance.
 var did = map[plan.Action]string{
 	plan.Create: "created", plan.Update: "updated", plan.Replace: "replaced", plan.Delete: "deleted", plan.Build: "built", plan.Adopt: "found and adopted",
-	plan.None: "unchanged since", plan.Forget: "forgotten",
+	plan.None: "unchanged since", plan.Forget: "forgotten", state.ActionRestore: "restored",
 }
 
 // few is how many lines of a list are printed unless everything is wanted.

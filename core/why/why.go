@@ -33,13 +33,16 @@ type Cause struct {
 
 // Facts are where explanations come from.
 type Facts interface {
-	// Cause returns what is known of an instance without what it was made from, and the addresses of that. Observed things
-	// are as they were for what they are explained for; seen is nil for one that is asked for itself. No cause: nothing is known.
-	Cause(address string, seen Seen) (c *Cause, from []string, as Seen, err error)
+	// Cause returns what is known of an instance without what it was made from, and the addresses of that. Everything
+	// is as it was for what it is explained for; seen is nil for an instance that is asked for itself. No cause: nothing is known.
+	Cause(address string, seen *Seen) (c *Cause, from []string, as *Seen, err error)
 }
 
-// Seen are observations by address, as a revision was made from them.
-type Seen map[string]plan.Observation
+// Seen is what a revision was made from: the observations by address, and what else was applied by then.
+type Seen struct {
+	At           time.Time
+	Observations map[string]plan.Observation
+}
 
 // Explain explains an instance.
 func Explain(f Facts, address string) (*Cause, error) {
@@ -60,7 +63,7 @@ type explanation struct {
 }
 
 // of explains an instance; owner is the instance that the observations are of.
-func (e *explanation) of(address string, seen Seen, owner string) (*Cause, error) {
+func (e *explanation) of(address string, seen *Seen, owner string) (*Cause, error) {
 	c, from, as, err := e.facts.Cause(address, seen)
 	if err != nil || c == nil {
 		return c, err
@@ -95,7 +98,7 @@ type Applied struct {
 }
 
 // Cause implements Facts.
-func (a *Applied) Cause(address string, seen Seen) (*Cause, []string, Seen, error) {
+func (a *Applied) Cause(address string, seen *Seen) (*Cause, []string, *Seen, error) {
 	i, err := addr.Parse(address)
 	if err != nil {
 		return nil, nil, nil, err
@@ -115,11 +118,17 @@ func (a *Applied) Cause(address string, seen Seen) (*Cause, []string, Seen, erro
 		return &Cause{Address: address, Kind: rec.Kind, Outputs: value(rec.Outputs), Hold: rec.Hold,
 			Note: "state has no history of it: it was applied by an earlier davit"}, rec.DependsOn, nil, nil
 	}
-	r := list[0]
-	inputs, err := inputsOf(r)
+	r := newestAt(list, seen)
+	if r == nil {
+		return &Cause{Address: address, Kind: i.Kind, Note: "state does not keep the revision any more that this was made from"}, nil, nil, nil
+	}
+	from, inputs, err := origin(list, *r)
 	c := &Cause{
 		Address: address, Kind: i.Kind, Action: r.Action, Revision: r.Number, When: &r.At, Who: r.Who, Reasons: r.Reasons,
-		Outputs: value(r.Record.Outputs), Hold: rec.Hold,
+		Outputs: value(r.Record.Outputs),
+	}
+	if seen == nil {
+		c.Hold = rec.Hold
 	}
 	if err == nil && len(r.Items) > 0 {
 		err = json.Unmarshal(r.Items, &c.Items)
@@ -127,32 +136,56 @@ func (a *Applied) Cause(address string, seen Seen) (*Cause, []string, Seen, erro
 	if err != nil {
 		return nil, nil, nil, fmt.Errorf("revision %d of %s: %w", r.Number, address, err)
 	}
-	return c, r.From, inputs, nil
+	return c, from, inputs, nil
+}
+
+// newestAt is the revision that an instance was at for what it is explained for, nil if it is not kept any more. What is made
+// from something is made after it, and state is written by one process at a time, so the times of revisions tell.
+func newestAt(list []state.Revision, seen *Seen) *state.Revision {
+	for i := range list { // newest first
+		if seen == nil || !list[i].At.After(seen.At) {
+			return &list[i]
+		}
+	}
+	return nil
+}
+
+// origin is what a revision was made from. One that went back to an earlier revision was made from what that was made from.
+func origin(list []state.Revision, r state.Revision) ([]string, *Seen, error) {
+	for range list {
+		i := slices.IndexFunc(list, func(o state.Revision) bool { return r.Record.Hold != nil && o.Number == r.Record.Hold.Revision })
+		if i < 0 || list[i].Number == r.Number {
+			break
+		}
+		r = list[i]
+	}
+	seen, err := inputsOf(r)
+	return r.From, seen, err
 }
 
 // inputsOf are the observations that a revision was made from.
-func inputsOf(r state.Revision) (Seen, error) {
+func inputsOf(r state.Revision) (*Seen, error) {
 	var list []plan.Observation
 	if len(r.Inputs) > 0 {
 		if err := json.Unmarshal(r.Inputs, &list); err != nil {
 			return nil, err
 		}
 	}
-	seen := Seen{}
+	seen := &Seen{At: r.At, Observations: map[string]plan.Observation{}}
 	for _, o := range list {
-		seen[o.Address] = o
+		seen.Observations[o.Address] = o
 	}
 	return seen, nil
 }
 
-func (a *Applied) observed(address, kind string, seen Seen) (*Cause, []string, Seen, error) {
+func (a *Applied) observed(address, kind string, seen *Seen) (*Cause, []string, *Seen, error) {
 	if seen == nil {
 		var err error
 		if seen, err = a.newest(address); err != nil {
 			return nil, nil, nil, err
 		}
 	}
-	if o, ok := seen[address]; ok {
+	if o, ok := seen.Observations[address]; ok {
 		return observation(&o), o.DependsOn, seen, nil
 	}
 	rec, ok := a.Snapshot.Records[address]
@@ -163,7 +196,7 @@ func (a *Applied) observed(address, kind string, seen Seen) (*Cause, []string, S
 }
 
 // newest are the observations of the newest revision that was made from an observed instance.
-func (a *Applied) newest(address string) (Seen, error) {
+func (a *Applied) newest(address string) (*Seen, error) {
 	all, err := a.History("")
 	if err != nil {
 		return nil, err
@@ -171,12 +204,12 @@ func (a *Applied) newest(address string) (Seen, error) {
 	slices.SortStableFunc(all, func(x, y state.Revision) int { return y.At.Compare(x.At) })
 	for _, r := range all {
 		if seen, err := inputsOf(r); err == nil {
-			if _, there := seen[address]; there {
+			if _, there := seen.Observations[address]; there {
 				return seen, nil
 			}
 		}
 	}
-	return Seen{}, nil
+	return &Seen{At: time.Now()}, nil
 }
 
 // observation is what an observation tells.
@@ -196,7 +229,7 @@ func value(raw json.RawMessage) *plan.Value {
 type Planned struct{ Plan *plan.Plan }
 
 // Cause implements Facts.
-func (p Planned) Cause(address string, _ Seen) (*Cause, []string, Seen, error) {
+func (p Planned) Cause(address string, _ *Seen) (*Cause, []string, *Seen, error) {
 	for i := range p.Plan.Changes {
 		c := &p.Plan.Changes[i]
 		if c.Address != address {

@@ -53,6 +53,33 @@ func TestEachIsExplainedByItsOwnRevision(t *testing.T) {
 	}
 }
 
+// What others were made from since is not what an instance was made from; one that went back was made from what it was made
+// from then.
+func TestRevisionsAreExplainedByThoseOfTheirTime(t *testing.T) {
+	at := func(hour int) time.Time { return time.Date(2026, 1, 1, hour, 0, 0, 0, time.UTC) }
+	held := state.Record{Hold: &state.Hold{Revision: 1}}
+	history := map[string][]state.Revision{
+		"build.oci.a": {{Number: 3, At: at(5)}, {Number: 2, At: at(3)}, {Number: 1, At: at(1)}},
+		"application.manifests.x": {
+			{Number: 3, At: at(6), From: []string{"build.oci.a"}, Record: held},
+			{Number: 2, At: at(4), From: []string{"build.oci.a"}},
+			{Number: 1, At: at(2), From: []string{"build.oci.a"}},
+		},
+		"application.manifests.y": {{Number: 1, At: at(4), From: []string{"build.oci.a"}}},
+		"application.manifests.z": {{Number: 9, At: at(0), From: []string{"build.oci.a"}}},
+	}
+	facts := &why.Applied{Snapshot: &state.Snapshot{}, History: func(address string) ([]state.Revision, error) { return history[address], nil }}
+	for address, want := range map[string]uint64{"application.manifests.x": 1, "application.manifests.y": 2, "application.manifests.z": 0} {
+		c, err := why.Explain(facts, address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := c.From[0]; got.Revision != want || (want == 0) != (got.Note != "") {
+			t.Errorf("%s was made from %+v, want revision %d", address, got, want)
+		}
+	}
+}
+
 func TestAPlannedDeletionIsNotMadeFromWhatItWaitsFor(t *testing.T) {
 	p := &plan.Plan{Changes: []plan.Change{{Address: "build.oci.a", Kind: "build", Action: plan.Delete, DependsOn: []string{"build.oci.b"}}, {Address: "build.oci.b", Kind: "build", Action: plan.Delete}}}
 	c, err := why.Explain(why.Planned{Plan: p}, "build.oci.a")

@@ -203,7 +203,7 @@ func TestFailingDisk(t *testing.T) {
 					a, b := whole(t, path, done)
 					acknowledged, unanswered = acknowledged+a, unanswered+b
 				}
-				t.Logf("%s %s at each of %d calls: %d commits acknowledged, 0 lost; %d written whole without an answer", errno, forever, failures, acknowledged, unanswered)
+				statetest.Numbers(t, "%s %s at each of %d calls: %d commits acknowledged, 0 lost; %d written whole without an answer", errno, forever, failures, acknowledged, unanswered)
 				if failures < 15 {
 					t.Error("the failures did not reach the commits")
 				}
@@ -294,7 +294,7 @@ func TestUpgradeOnFailingDisk(t *testing.T) {
 			t.Fatalf("cut off at call %d: there is no backup", n)
 		}
 	}
-	t.Logf("cut off at each of %d calls: the state was whole each time, and the upgrade was done again", cut)
+	statetest.Numbers(t, "cut off at each of %d calls: the state was whole each time, and the upgrade was done again", cut)
 	if cut < 5 {
 		t.Error("the failures did not reach the upgrade")
 	}

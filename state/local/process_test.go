@@ -137,7 +137,7 @@ func TestKilledWriter(t *testing.T) {
 		}
 		serial = a.Serial
 	}
-	t.Logf("%d kills, %d acknowledged commits, %d written, 0 lost", kills, len(acknowledged), serial)
+	statetest.Numbers(t, "%d kills, %d acknowledged commits, %d written, 0 lost", kills, len(acknowledged), serial)
 	if len(acknowledged) == 0 {
 		t.Error("no writer came as far as a commit")
 	}
@@ -205,8 +205,8 @@ func TestProcessesCount(t *testing.T) {
 		}
 		done <- waits
 	}()
-	looks, last, longest := 0, uint64(0), time.Duration(0)
-	for waits := -1; waits < 0; {
+	looks, last, longest, waits := 0, uint64(0), time.Duration(0), -1
+	for waits < 0 {
 		begun := time.Now()
 		s, err := store(t, path).Load(t.Context())
 		if err != nil || s.Serial < last {
@@ -215,7 +215,6 @@ func TestProcessesCount(t *testing.T) {
 		looks, last, longest = looks+1, s.Serial, max(longest, time.Since(begun))
 		select {
 		case waits = <-done:
-			t.Logf("%d processes, %d increments, %d times somebody else had the lock; %d reads meanwhile, the longest took %s", processes, processes*rounds, waits, looks, longest.Round(time.Millisecond))
 		case <-time.After(5 * time.Millisecond):
 		}
 	}
@@ -223,9 +222,12 @@ func TestProcessesCount(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := string(s.Records[counter].Private); got != strconv.Itoa(processes*rounds) || s.Serial != processes*rounds {
-		t.Errorf("they counted to %s, in %d commits", got, s.Serial)
+	got, err := strconv.Atoi(string(s.Records[counter].Private))
+	if err != nil || got != processes*rounds || s.Serial != processes*rounds {
+		t.Errorf("they counted to %d, in %d commits, %v", got, s.Serial, err)
 	}
+	statetest.Numbers(t, "%d processes, %d increments, %d updates lost, %d times somebody else had the lock; %d reads meanwhile, the longest took %s",
+		processes, processes*rounds, processes*rounds-got, waits, looks, longest.Round(time.Millisecond))
 }
 
 // holdOn takes the lease, and commits when it is told.
@@ -300,7 +302,7 @@ func TestSuspendedHolder(t *testing.T) {
 		if err != nil || after.Serial != before.Serial || after.Records["build.oci.late"].Address != "" {
 			t.Errorf("serial %d after %d, %v", after.Serial, before.Serial, err)
 		}
-		t.Logf("suspended past its lease of %s, lease taken by another: %v: fenced off, serial %d stays", ttl, taken, after.Serial)
+		statetest.Numbers(t, "suspended past its lease of %s, lease taken by another: %v: fenced off, serial %d stays", ttl, taken, after.Serial)
 	}
 }
 

@@ -125,7 +125,7 @@ func TestTornWrite(t *testing.T) {
 			look(i)
 		}
 	}
-	t.Logf("%d pages, torn at each of %d bytes: %d times the old state, %d times the new one, 0 times another", len(data)+len(head), torn, wasOld, wasNew)
+	statetest.Numbers(t, "%d pages, torn at each of %d bytes: %d times the old state, %d times the new one, 0 times another", len(data)+len(head), torn, wasOld, wasNew)
 	if wasNew == 0 {
 		t.Error("the new state never came")
 	}
@@ -175,7 +175,7 @@ func TestLostPages(t *testing.T) {
 			t.Fatalf("without the pages %b of %v the state is taken for sound:\n%s", lost, changed, cmp.Diff(next, got))
 		}
 	}
-	t.Logf("of %d ways to lose some of %d pages: %d refused, %d with the damage named, %d the old or the new state", 1<<len(changed), len(changed), refused, named, sound)
+	statetest.Numbers(t, "of %d ways to lose some of %d pages: %d refused, %d with the damage named, %d the old or the new state", 1<<len(changed), len(changed), refused, named, sound)
 }
 
 // Whatever bits of the file flip: the damage is named, or the file is refused, or nothing that counts has changed.
@@ -218,7 +218,7 @@ func TestFlippedBits(t *testing.T) {
 			return
 		}
 	}
-	t.Logf("%d files with flipped bits: %d refused, %d with the damage named, %d in which nothing that counts has changed, %d one commit back", files, refused, named, sound, back)
+	statetest.Numbers(t, "%d files with flipped bits: %d refused, %d with the damage named, %d in which nothing that counts has changed, %d one commit back", files, refused, named, sound, back)
 }
 
 // Pages that name themselves, or each other, or none that there is, are found before anybody goes round in them.
@@ -268,7 +268,7 @@ func TestPagesInCircles(t *testing.T) {
 			}
 		}
 	}
-	t.Logf("%d files with pages in circles or out of the file, all refused", refused)
+	statetest.Numbers(t, "%d files with pages in circles or out of the file, all refused", refused)
 	if refused == 0 {
 		t.Error("no page that counts was changed")
 	}

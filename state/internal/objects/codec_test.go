@@ -8,6 +8,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/davit-sh/davit/state/statetest"
 )
 
 func newTestCodec(t testing.TB) *codec {
@@ -86,7 +88,7 @@ func TestDamage(t *testing.T) {
 			}
 		}
 	}
-	t.Logf("%d bytes: %d blobs refused, %d entries lost and named", len(blob), refused, lost)
+	statetest.Numbers(t, "%d bytes: %d blobs refused, %d entries lost and named", len(blob), refused, lost)
 	if lost == 0 {
 		t.Error("nothing was lost")
 	}

@@ -97,7 +97,7 @@ func TestDamagedObjects(t *testing.T) {
 			}
 		}
 	}
-	t.Logf("%d states read, %d refused", read, refused)
+	statetest.Numbers(t, "%d states read, %d refused", read, refused)
 }
 
 // A state that cannot be read any more can be replaced, as from a backup.

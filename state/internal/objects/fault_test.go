@@ -326,7 +326,7 @@ func TestRequests(t *testing.T) {
 	}
 	b.requests()
 	load(t, store(t, b, objects.Options{}))
-	t.Logf("a load: %d requests", len(b.requests()))
+	statetest.Numbers(t, "a load: %d requests", len(b.requests()))
 	most, total := 0, 0
 	const commits = 2000
 	for i := range commits {
@@ -337,12 +337,12 @@ func TestRequests(t *testing.T) {
 		n := len(b.requests())
 		most, total = max(most, n), total+n
 	}
-	t.Logf("%d commits: %.2f requests each, at most %d; %d objects", commits, float64(total)/commits, most, len(b.names()))
+	statetest.Numbers(t, "%d commits: %.2f requests each, at most %d; %d objects", commits, float64(total)/commits, most, len(b.names()))
 	if most >= 10 {
 		t.Errorf("a commit was %d requests", most)
 	}
 	s2 := load(t, store(t, b, objects.Options{}))
-	t.Logf("a load: %d requests", len(b.requests()))
+	statetest.Numbers(t, "a load: %d requests", len(b.requests()))
 	if len(s2.Records) != 5000 {
 		t.Errorf("%d records", len(s2.Records))
 	}
