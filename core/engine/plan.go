@@ -248,7 +248,7 @@ func (r *run) outputs() []plan.Output {
 	for _, name := range slices.Sorted(maps.Keys(r.Stack.Outputs)) {
 		o := r.Stack.Outputs[name]
 		out := plan.Output{Name: name, Sensitive: o.Sensitive, Before: r.snapshot.Outputs[name]}
-		v, diags := r.root.Value(o.Expr, eval.Each{})
+		v, diags := r.root.Output(name)
 		if diags.HasErrors() {
 			r.report(diags...)
 			continue

@@ -43,6 +43,8 @@ type run struct {
 
 	deleted []*instance // of which the deletion is planned
 
+	imports sync.Map // importKey -> the instances that an import block is into; found when they are asked for
+
 	written sync.Map // address -> *state.Record; nil when it was removed: only steps that are planned again look
 
 	mu     sync.Mutex
