@@ -57,8 +57,8 @@ func (f *planFlags) add(a *app, cmd *cobra.Command) {
 
 // addParts adds the flags of verbs that can be about a part of the stack.
 func (f *planFlags) addParts(a *app, cmd *cobra.Command) {
-	cmd.Flags().StringArrayVar(&f.targets, "target", nil, "only this `address` and what it depends on")
-	cmd.Flags().StringArrayVar(&f.excludes, "exclude", nil, "leave this `address` out, with what depends on it")
+	cmd.Flags().StringArrayVar(&f.targets, "target", nil, "only this `address` and what it depends on (of a destroy: what depends on it)")
+	cmd.Flags().StringArrayVar(&f.excludes, "exclude", nil, "leave this `address` out, with what depends on it (of a destroy: what it depends on)")
 	_ = cmd.RegisterFlagCompletionFunc("target", a.completePlace) // both were added above
 	_ = cmd.RegisterFlagCompletionFunc("exclude", a.completePlace)
 }

@@ -36,7 +36,8 @@ type run struct {
 	wanted   map[string]bool // static names of what is needed; nil: everything
 	secrets  *secrets
 
-	movedFrom map[string]string // by the new address
+	movedFrom    map[string]string // by the new address
+	whyDestroyed map[string]string // by address
 
 	nodesMu sync.RWMutex
 	nodes   map[addr.Node]*node
