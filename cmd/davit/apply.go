@@ -55,7 +55,7 @@ func (a *app) applyCmd() *cobra.Command {
 			return a.apply(&f, plan.ModeApply, reviewed, nil)
 		},
 	}
-	f.planFlags.add(cmd)
+	f.planFlags.add(a, cmd)
 	f.addRun(cmd)
 	return cmd
 }
@@ -66,7 +66,7 @@ func (a *app) destroyCmd() *cobra.Command {
 		Use: "destroy", Short: "Delete everything that the stack has made", Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error { return a.apply(&f, plan.ModeDestroy, nil, nil) },
 	}
-	f.addParts(cmd)
+	f.addParts(a, cmd)
 	f.addRun(cmd)
 	return cmd
 }
@@ -83,7 +83,7 @@ func (a *app) refreshCmd() *cobra.Command {
 			return a.apply(&f, plan.ModeApply, nil, nil)
 		},
 	}
-	f.addParts(cmd)
+	f.addParts(a, cmd)
 	f.addRun(cmd)
 	return cmd
 }
@@ -94,7 +94,7 @@ func (a *app) importCmd() *cobra.Command {
 		Use: "import ADDRESS ID", Short: "Take over an object that exists already",
 		Long: "Import writes the record of an object that was made by other means to state, under the address of a block that describes it.\n\n" +
 			"  davit import application.kubernetes.api shop/web",
-		Args: cobra.ExactArgs(2),
+		Args: cobra.ExactArgs(2), ValidArgsFunction: a.completeFirst(a.completePlace),
 		RunE: func(_ *cobra.Command, args []string) error {
 			f.targets = []string{args[0]}
 			return a.apply(&f, plan.ModeApply, nil, func(_ context.Context, s *session, o *engine.Options) error {

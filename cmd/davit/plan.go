@@ -23,46 +23,59 @@ func (a *app) planCmd() *cobra.Command {
 	var detailed, destroy bool
 	cmd := &cobra.Command{
 		Use: "plan", Short: "Show what an apply would do", Args: cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
-			mode := plan.ModeApply
-			if destroy {
-				mode = plan.ModeDestroy
-			}
-			if err := form.check(); err != nil {
+		Long: "Plan looks at the world and shows what an apply would do, with the reason of each change. With -json and without errors it\n" +
+			"prints the plan (schemas/plan.schema.json), and otherwise what is wrong, as davit validate does (schemas/validate.schema.json).\n\n" +
+			"  davit plan -out p.davit\n  davit plan -json",
+	}
+	var made *plan.Plan
+	planAndPrint := func() error {
+		mode := plan.ModeApply
+		if destroy {
+			mode = plan.ModeDestroy
+		}
+		opts, err := pf.options(mode)
+		if err != nil {
+			return err
+		}
+		s, err := a.open(a.soft, &f, a.progress(form.asJSON || form.asMarkdown))
+		if err != nil {
+			return err
+		}
+		defer s.close()
+		p, err := s.plan(a.soft, opts)
+		if err != nil {
+			return err
+		}
+		if out != "" {
+			if err := p.Save(out); err != nil {
 				return err
 			}
-			opts, err := pf.options(mode)
-			if err != nil {
+		}
+		made = p
+		if err := a.printPlan(p, form); err != nil {
+			return err
+		}
+		if detailed && !p.Empty() {
+			a.code = exitChanges
+		}
+		return nil
+	}
+	cmd.RunE = func(*cobra.Command, []string) error {
+		if err := form.check(); err != nil {
+			return err
+		}
+		if !form.asJSON {
+			if err := planAndPrint(); err != nil {
 				return err
 			}
-			s, err := a.open(a.soft, &f, a.progress(form.asJSON || form.asMarkdown))
-			if err != nil {
-				return err
-			}
-			defer s.close()
-			p, err := s.plan(a.soft, opts)
-			if err != nil {
-				return err
-			}
-			if out != "" {
-				if err := p.Save(out); err != nil {
-					return err
-				}
-			}
-			if err := a.printPlan(p, form); err != nil {
-				return err
-			}
-			if err := a.show(s.stack, engine.Damage(p)); err != nil {
-				return err
-			}
-			if detailed && !p.Empty() {
-				a.code = exitChanges
-			}
-			return nil
-		},
+		} else if found := a.find("There is no plan", planAndPrint); !found.Valid {
+			return a.printFindings(found)
+		}
+		a.collect = nil // what is damaged is not said instead of the plan, but besides
+		return a.show(nil, engine.Damage(made))
 	}
 	f.add(cmd)
-	pf.add(cmd)
+	pf.add(a, cmd)
 	cmd.Flags().IntVar(&f.parallel, "parallelism", 0, "how many instances are planned at once (64)")
 	cmd.Flags().StringVar(&out, "out", "", "save the plan to this `file`, for davit apply FILE")
 	form.add(cmd)

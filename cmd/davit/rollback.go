@@ -22,7 +22,7 @@ func (a *app) rollbackCmd() *cobra.Command {
 			"What it depends on is left alone: nothing is built, and the files are those that it was made from then.\n" +
 			"The instance is then held at that revision, whatever its block says, until davit release.\n\n" +
 			"  davit rollback application.kubernetes.api -to 12 -reason \"slow queries\"",
-		Args: cobra.ExactArgs(1),
+		Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeAddress,
 		RunE: func(_ *cobra.Command, args []string) error {
 			f.targets = []string{args[0]}
 			return a.apply(&f, plan.ModeApply, nil, func(ctx context.Context, s *session, o *engine.Options) error {
@@ -74,7 +74,7 @@ func (a *app) releaseCmd() *cobra.Command {
 		Use: "release ADDRESS", Short: "Let an instance that is held at a revision follow its block again",
 		Long: "Release ends what davit rollback began. Nothing but state changes; the next plan moves the instance to what its block says.\n\n" +
 			"  davit release application.kubernetes.api && davit plan",
-		Args: cobra.ExactArgs(1),
+		Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeAddress,
 	}, func(args []string, s *stateWriting) error {
 		rec, err := recordOf(s.Snapshot, args[0])
 		if err != nil {

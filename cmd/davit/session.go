@@ -46,18 +46,21 @@ type planFlags struct {
 	noRefresh, refreshOnly     bool
 }
 
-func (f *planFlags) add(cmd *cobra.Command) {
-	f.addParts(cmd)
+func (f *planFlags) add(a *app, cmd *cobra.Command) {
+	f.addParts(a, cmd)
 	cmd.Flags().StringArrayVar(&f.replace, "replace", nil, "make this `address` anew")
+	_ = cmd.RegisterFlagCompletionFunc("replace", a.completePlace) // it was added above
 	cmd.Flags().BoolVar(&f.refreshOnly, "refresh-only", false, "compare the world with what was last applied, and bring only state up to date")
 	refresh := cmd.Flags().VarPF(inverted{&f.noRefresh}, "refresh", "", "look at the world; -refresh=false takes what state says of what has not changed")
 	refresh.NoOptDefVal = "true"
 }
 
 // addParts adds the flags of verbs that can be about a part of the stack.
-func (f *planFlags) addParts(cmd *cobra.Command) {
-	cmd.Flags().StringArrayVar(&f.targets, "target", nil, "only this `address` and what it depends on")
-	cmd.Flags().StringArrayVar(&f.excludes, "exclude", nil, "leave this `address` out, with what depends on it")
+func (f *planFlags) addParts(a *app, cmd *cobra.Command) {
+	cmd.Flags().StringArrayVar(&f.targets, "target", nil, "only this `address` and what it depends on (of a destroy: what depends on it)")
+	cmd.Flags().StringArrayVar(&f.excludes, "exclude", nil, "leave this `address` out, with what depends on it (of a destroy: what it depends on)")
+	_ = cmd.RegisterFlagCompletionFunc("target", a.completePlace) // both were added above
+	_ = cmd.RegisterFlagCompletionFunc("exclude", a.completePlace)
 }
 
 // inverted is a flag that is on unless it is said to be off.

@@ -12,7 +12,7 @@ import (
 	"github.com/davit-sh/davit/core/diag"
 )
 
-// findings is what `validate -json` prints: see schemas/validate.schema.json.
+// findings is what `validate -json` prints, and `plan -json` if there is no plan: see schemas/validate.schema.json.
 type findings struct {
 	Format      int       `json:"format_version"`
 	Valid       bool      `json:"valid"`
@@ -61,26 +61,13 @@ func (a *app) validateCmd() *cobra.Command {
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			if asJSON {
-				a.collect = &hcl.Diagnostics{}
+				return a.printFindings(a.find("The stack cannot be checked", func() error { return a.validate(&f) }))
 			}
 			err := a.validate(&f)
-			if !asJSON {
-				if err == nil {
-					fmt.Fprintln(a.out, "The stack is valid.")
-				}
-				return err
+			if err == nil {
+				fmt.Fprintln(a.out, "The stack is valid.")
 			}
-			if err != nil && !errors.Is(err, errShown) {
-				*a.collect = append(*a.collect, diag.Plain("The stack cannot be checked", err.Error()))
-			}
-			out := a.findings(*a.collect)
-			if err := writeJSON(a.out, out); err != nil {
-				return err
-			}
-			if !out.Valid {
-				return errShown
-			}
-			return nil
+			return err
 		},
 	}
 	f.add(cmd)
@@ -95,6 +82,31 @@ func (a *app) validate(f *stackFlags) error {
 	}
 	defer s.close()
 	return a.show(s.stack, s.engine.Validate(a.soft))
+}
+
+// find runs something, and returns its diagnostics and its error instead of showing them.
+func (a *app) find(summary string, run func() error) findings {
+	a.collect = &hcl.Diagnostics{}
+	if err := run(); err != nil && !errors.Is(err, errShown) {
+		d := diag.Plain(summary, err.Error())
+		var hinted interface{ HintText() string }
+		if errors.As(err, &hinted) {
+			d.Extra = diag.Info{Hint: hinted.HintText()}
+		}
+		*a.collect = append(*a.collect, d)
+	}
+	return a.findings(*a.collect)
+}
+
+// printFindings prints findings as JSON. It returns an error if there are errors among them.
+func (a *app) printFindings(f findings) error {
+	if err := writeJSON(a.out, f); err != nil {
+		return err
+	}
+	if !f.Valid {
+		return errShown
+	}
+	return nil
 }
 
 func (a *app) findings(diags hcl.Diagnostics) findings {

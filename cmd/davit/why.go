@@ -84,21 +84,3 @@ func instanceOf(s string) (address, attribute string) {
 	}
 	return s, ""
 }
-
-// completeAddress completes the address of something that state has.
-func (a *app) completeAddress(cmd *cobra.Command, args []string, prefix string) ([]string, cobra.ShellCompDirective) {
-	if len(args) > 0 {
-		return nil, cobra.ShellCompDirectiveNoFileComp
-	}
-	var list []string
-	_ = a.enter() // a wrong folder completes nothing
-	_ = a.withState(cmd.Context(), func(_ state.Store, s *state.Snapshot) error {
-		for _, address := range sortedKeys(s.Records) {
-			if strings.HasPrefix(address, prefix) {
-				list = append(list, address)
-			}
-		}
-		return nil
-	})
-	return list, cobra.ShellCompDirectiveNoFileComp
-}

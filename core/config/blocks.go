@@ -161,7 +161,10 @@ func (m *Module) addVariable(block *hclsyntax.Block) hcl.Diagnostics {
 	return diags
 }
 
-var outputSchema = &hcl.BodySchema{Attributes: []hcl.AttributeSchema{{Name: "value", Required: true}, {Name: "description"}, {Name: "sensitive"}}}
+var outputSchema = &hcl.BodySchema{
+	Attributes: []hcl.AttributeSchema{{Name: "value", Required: true}, {Name: "description"}, {Name: "sensitive"}, {Name: "depends_on"}},
+	Blocks:     []hcl.BlockHeaderSchema{{Type: "precondition"}},
+}
 
 func (m *Module) addOutput(block *hclsyntax.Block) hcl.Diagnostics {
 	name := block.Labels[0]
@@ -174,6 +177,10 @@ func (m *Module) addOutput(block *hclsyntax.Block) hcl.Diagnostics {
 		o.Expr = a.Expr
 		m.Outputs[name] = o
 	}
+	for _, b := range content.Blocks {
+		diags = append(diags, addCondition(b, &o.Pre)...)
+	}
+	diags = append(diags, dependsOn(content.Attributes["depends_on"], &o.DependsOn)...)
 	diags = append(diags, literal(content.Attributes["description"], &o.Description)...)
 	return append(diags, literal(content.Attributes["sensitive"], &o.Sensitive)...)
 }

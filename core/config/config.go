@@ -110,6 +110,8 @@ type Output struct {
 	Expr        hcl.Expression
 	Description string
 	Sensitive   bool
+	DependsOn   []hcl.Traversal
+	Pre         []Condition
 	Range       hcl.Range
 }
 
@@ -164,9 +166,11 @@ type Removed struct {
 
 // Import says that an existing object belongs to an instance.
 type Import struct {
-	To    addr.Place
-	ID    hcl.Expression
-	Range hcl.Range
+	ForEach hcl.Expression // nil: one object
+	To      addr.Place
+	Key     hcl.Expression // of the instance, if it is not written out in To; may use each
+	ID      hcl.Expression // may use each
+	Range   hcl.Range
 }
 
 // Check is a check block: rules that warn.

@@ -97,14 +97,27 @@ func (m *Module) addRemoved(block *hclsyntax.Block) hcl.Diagnostics {
 	return diags
 }
 
-var importSchema = &hcl.BodySchema{Attributes: []hcl.AttributeSchema{{Name: "to", Required: true}, {Name: "id", Required: true}}}
+var importSchema = &hcl.BodySchema{Attributes: []hcl.AttributeSchema{{Name: "for_each"}, {Name: "to", Required: true}, {Name: "id", Required: true}}}
 
 func (m *Module) addImport(block *hclsyntax.Block) hcl.Diagnostics {
 	c, diags := block.Body.Content(importSchema)
 	i := &Import{Range: block.DefRange()}
-	diags = append(diags, place(c.Attributes["to"], &i.To)...)
+	to := c.Attributes["to"]
+	if to != nil { // application.x.y[each.key]: the key is an expression
+		if index, ok := to.Expr.(*hclsyntax.IndexExpr); ok {
+			to = &hcl.Attribute{Name: to.Name, Expr: index.Collection, Range: to.Range, NameRange: to.NameRange}
+			i.Key = index.Key
+		}
+	}
+	diags = append(diags, place(to, &i.To)...)
 	if diags.HasErrors() {
 		return diags
+	}
+	if a := c.Attributes["for_each"]; a != nil {
+		i.ForEach = a.Expr
+		if i.Key == nil {
+			return append(diags, diag.Errorf(to.Range, "Many objects for one instance", "An import with for_each is into an instance for each of them: to = %s[each.key].", i.To))
+		}
 	}
 	if i.To.IsModule() {
 		return append(diags, diag.Errorf(block.DefRange(), "Not an instance", "to of an import names one instance, such as application.kubernetes.api."))

@@ -69,13 +69,18 @@ func (c *checker) module(m *config.Module) {
 		c.refs(m, eval.References(m.Locals[name].Expr), sees{who: "local." + name})
 	}
 	for _, name := range slices.Sorted(maps.Keys(m.Outputs)) {
-		c.refs(m, eval.References(m.Outputs[name].Expr), sees{who: "output." + name})
+		o := m.Outputs[name]
+		c.refs(m, append(eval.OutputReferences(o), refsOf(o.DependsOn)...), sees{who: "output." + name})
 	}
 	for _, check := range m.Checks {
 		c.conditions(m, check.Asserts, sees{who: "check." + check.Name})
 	}
 	for _, i := range m.Imports {
-		c.refs(m, eval.References(i.ID), sees{who: "this import"})
+		own := sees{who: "this import", forEach: i.ForEach != nil}
+		c.refs(m, eval.References(i.ID), own)
+		c.refs(m, eval.References(i.Key), own)
+		c.refs(m, eval.References(i.ForEach), sees{who: "for_each of this import"})
+		c.constant("this import", i.ForEach, nil)
 		if i.To.Module == "" && m.Blocks[i.To.Node] == nil {
 			c.report(i.Range, "An import of something that is not declared", "There is no block %s. Write it, and then import into it.", i.To.Node)
 		}

@@ -3,10 +3,13 @@ package engine
 import (
 	"context"
 	"errors"
+	"sync"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/zclconf/go-cty/cty"
 
+	"github.com/davit-sh/davit/core/addr"
+	"github.com/davit-sh/davit/core/config"
 	"github.com/davit-sh/davit/core/diag"
 	"github.com/davit-sh/davit/core/eval"
 	pluginv1 "github.com/davit-sh/davit/schemas/plugin/v1"
@@ -20,10 +23,14 @@ func (r *run) importID(in *instance) (string, hcl.Diagnostics) {
 	}
 	for s := in.node.scope; s != nil; s = s.Parent {
 		for _, i := range s.Module.Imports {
-			if !within(s.Path, i.To).Matches(in.addr) {
+			each, meant, diags := r.importFor(s, i, in.addr)
+			if diags.HasErrors() {
+				return "", diags
+			}
+			if !meant {
 				continue
 			}
-			v, diags := s.Value(i.ID, eval.Each{})
+			v, diags := s.Value(i.ID, each)
 			if diags.HasErrors() {
 				return "", diags
 			}
@@ -35,6 +42,42 @@ func (r *run) importID(in *instance) (string, hcl.Diagnostics) {
 		}
 	}
 	return "", nil
+}
+
+// importFor tells whether an import block of a module instance is about an instance, and for which of its objects.
+func (r *run) importFor(s *eval.Scope, i *config.Import, in addr.Instance) (eval.Each, bool, hcl.Diagnostics) {
+	place := within(s.Path, i.To)
+	if i.Key == nil || !place.Matches(in) {
+		return eval.Each{}, place.Matches(in), nil
+	}
+	expand, _ := r.imports.LoadOrStore(importKey{s, i}, sync.OnceValues(func() (map[addr.Key]eval.Each, hcl.Diagnostics) { return importKeys(s, i) }))
+	keys, diags := expand.(func() (map[addr.Key]eval.Each, hcl.Diagnostics))()
+	each, meant := keys[in.Key]
+	return each, meant, diags
+}
+
+type importKey struct {
+	scope *eval.Scope
+	block *config.Import
+}
+
+// importKeys are the instances that an import is into, each with what it sees.
+func importKeys(s *eval.Scope, i *config.Import) (map[addr.Key]eval.Each, hcl.Diagnostics) {
+	list, diags := s.Expand("an import", i.ForEach, nil)
+	keys := make(map[addr.Key]eval.Each, len(list))
+	for _, each := range list {
+		v, more := s.Value(i.Key, each)
+		diags = append(diags, more...)
+		if more.HasErrors() {
+			return nil, diags
+		}
+		key, ok := addr.KeyFromValue(v)
+		if !ok || v.IsMarked() {
+			return nil, append(diags, diag.Errorf(i.Key.Range(), "Not a key", "The key of an instance is a text or a whole number that is known now, and not sensitive."))
+		}
+		keys[key] = each
+	}
+	return keys, diags
 }
 
 // importRecord asks a plugin for the record of an existing object.

@@ -368,7 +368,7 @@ func (r *run) planDeletion(ctx context.Context, in *instance) hcl.Diagnostics {
 func (r *run) whyDeleted(a addr.Instance) string {
 	switch {
 	case r.opts.mode() == plan.ModeDestroy:
-		return "everything is to be destroyed"
+		return r.whyDestroyed[a.String()]
 	case r.declared(a.Node) == nil:
 		return "its block is not in the stack any more"
 	}

@@ -16,7 +16,8 @@ import (
 // Options says what a plan is to be about.
 type Options struct {
 	Mode plan.Mode // "": ModeApply
-	// Targets limits the plan to these and what they depend on; Excludes leaves these out, with what depends on them.
+	// Targets limits the plan to these and what they depend on; Excludes leaves these out, with what depends on them. Of a
+	// destroy it is the other way round.
 	Targets, Excludes []addr.Place
 	// Replace are instances that are to be made anew even if nothing about them changes.
 	Replace []addr.Place

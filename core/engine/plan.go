@@ -135,33 +135,56 @@ func (r *run) unsure(i addr.Instance) bool {
 	return slices.ContainsFunc(out, func(i addr.Instance) bool { return needed[blockName(i)] })
 }
 
-// destroyed tells which recorded instances a destroy is about: all, or the targets and what depends on them.
+// destroyed tells which recorded instances a destroy is about: all, or the targets and what depends on them, without the excluded
+// ones and what they depend on. It notes why.
 func (r *run) destroyed() func(addr.Instance) bool {
-	if len(r.opts.Targets) == 0 {
-		return func(i addr.Instance) bool { return !r.opts.excludes(i) }
-	}
-	dependants := map[string][]string{}
+	dependants, needed := map[string][]string{}, map[string][]string{}
 	for address, rec := range r.snapshot.Records {
+		needed[address] = rec.DependsOn
 		for _, d := range rec.DependsOn {
 			dependants[d] = append(dependants[d], address)
 		}
 	}
-	in := map[string]bool{}
-	var visit func(string)
-	visit = func(address string) {
-		if !in[address] {
-			in[address] = true
-			for _, d := range dependants[address] {
-				visit(d)
+	doomed, kept := map[string]string{}, map[string]string{}
+	all := "everything is to be destroyed"
+	if len(r.opts.Excludes) > 0 {
+		all = "everything but what is left out is to be destroyed"
+	}
+	for _, address := range slices.Sorted(maps.Keys(r.snapshot.Records)) {
+		i, err := addr.Parse(address)
+		switch {
+		case err != nil:
+		case r.opts.excludes(i):
+			kept[address] = ""
+		case len(r.opts.Targets) == 0:
+			doomed[address] = all
+		case r.opts.targets(i):
+			doomed[address] = "-target asks for it"
+		}
+	}
+	spread(doomed, dependants, func(from string) string { return "it depends on " + from + ", which is to be destroyed" })
+	spread(kept, needed, func(string) string { return "" })
+	r.whyDestroyed = doomed
+	return func(i addr.Instance) bool {
+		address := i.String()
+		_, stays := kept[address]
+		return doomed[address] != "" && !stays
+	}
+}
+
+// spread adds what can be reached from those that are in a set, each with what is said of the one that it was reached from.
+func spread(set map[string]string, next map[string][]string, say func(from string) string) {
+	queue := slices.Sorted(maps.Keys(set))
+	for len(queue) > 0 {
+		from := queue[0]
+		queue = queue[1:]
+		for _, to := range next[from] {
+			if _, there := set[to]; !there {
+				set[to] = say(from)
+				queue = append(queue, to)
 			}
 		}
 	}
-	for address := range r.snapshot.Records {
-		if i, err := addr.Parse(address); err == nil && r.opts.targets(i) {
-			visit(address)
-		}
-	}
-	return func(i addr.Instance) bool { return in[i.String()] && !r.opts.excludes(i) }
 }
 
 // finish puts the plan together in the order of the configuration, so that the order of the walk does not show.
@@ -277,7 +300,7 @@ func (r *run) outputs() []plan.Output {
 	for _, name := range slices.Sorted(maps.Keys(r.Stack.Outputs)) {
 		o := r.Stack.Outputs[name]
 		out := plan.Output{Name: name, Sensitive: o.Sensitive, Before: r.snapshot.Outputs[name]}
-		v, diags := r.root.Value(o.Expr, eval.Each{})
+		v, diags := r.root.Output(name)
 		if diags.HasErrors() {
 			r.report(diags...)
 			continue

@@ -162,7 +162,7 @@ func (p *planter) call(s *eval.Scope, call *config.Call, attempt int) {
 // instance's own dependencies can be told exactly. It returns the instance if nothing has to be expanded before.
 func (p *planter) block(n *node, attempt int) *instance {
 	needs, pending := n.scope.Needs(n.own)
-	more, waits := p.order(n.scope, n.dependsOn)
+	more, waits := n.scope.Order(n.dependsOn)
 	needs, pending = append(needs, more...), append(pending, waits...)
 	triggers, waits := n.scope.Needs(n.triggers)
 	needs, pending = append(needs, triggers...), append(pending, waits...)
@@ -232,27 +232,6 @@ func (p *planter) expansion(t task, needs, of []eval.Need, expand func() graph.O
 	})
 }
 
-// order finds what depends_on means: whole modules may be named.
-func (p *planter) order(s *eval.Scope, refs []eval.Ref) (needs []eval.Need, pending []eval.Pending) {
-	for _, ref := range refs {
-		if ref.Call == "" || ref.Output != "" {
-			n, w := s.Needs([]eval.Ref{ref})
-			needs, pending = append(needs, n...), append(pending, w...)
-			continue
-		}
-		call := s.Module.Calls[ref.Call]
-		children := s.Children(ref.Call)
-		if children == nil && call != nil && call.Module != nil {
-			pending = append(pending, eval.Pending{Scope: s, Call: call})
-		}
-		for _, child := range children {
-			n, w := child.All()
-			needs, pending = append(needs, n...), append(pending, w...)
-		}
-	}
-	return needs, pending
-}
-
 // moduleNeeds finds what everything in a module instance waits for: the depends_on and for_each of its call, and of those above.
 func (p *planter) moduleNeeds(s *eval.Scope) (needs []eval.Need, pending []eval.Pending) {
 	for ; s.Parent != nil; s = s.Parent {
@@ -260,7 +239,7 @@ func (p *planter) moduleNeeds(s *eval.Scope) (needs []eval.Need, pending []eval.
 		for _, d := range s.Call.DependsOn {
 			refs = append(refs, eval.RefOf(d))
 		}
-		n, w := p.order(s.Parent, refs)
+		n, w := s.Parent.Order(refs)
 		needs, pending = append(needs, n...), append(pending, w...)
 		for _, x := range []hcl.Expression{s.Call.ForEach, s.Call.Count} {
 			if x == nil {

@@ -35,7 +35,8 @@ type run struct {
 	wanted   map[string]bool // static names of what is needed; nil: everything
 	secrets  *secrets
 
-	movedFrom map[string]string // by the new address
+	movedFrom    map[string]string // by the new address
+	whyDestroyed map[string]string // by address
 
 	nodesMu sync.RWMutex
 	nodes   map[addr.Node]*node
@@ -44,6 +45,8 @@ type run struct {
 	damaged map[string]string // of instances whose records cannot be read: address -> what it is in state
 
 	beats beats
+
+	imports sync.Map // importKey -> the instances that an import block is into; found when they are asked for
 
 	written sync.Map // address -> *state.Record; nil when it was removed: only steps that are planned again look
 

@@ -77,7 +77,7 @@ func (g *static) module(m *config.Module, path string, call *config.Call) {
 	}
 	for _, name := range slices.Sorted(maps.Keys(m.Outputs)) {
 		o := m.Outputs[name]
-		g.add(path, "output."+name, o.Range, g.targets(m, path, eval.References(o.Expr)))
+		g.add(path, "output."+name, o.Range, append(g.targets(m, path, eval.OutputReferences(o)), g.order(m, path, refsOf(o.DependsOn))...))
 	}
 	for _, name := range m.CallOrder {
 		c := m.Calls[name]

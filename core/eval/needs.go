@@ -116,12 +116,41 @@ func (w *needWalker) outputs(s *Scope, name string) {
 	if name != "" {
 		if w.first(s, 'o', name) {
 			w.walk(s, s.namedRefs(valueKey{'o', name}), false, Each{})
+			w.order(s, name)
 		}
 		return
 	}
 	for o := range s.Module.Outputs {
 		w.outputs(s, o)
 	}
+}
+
+// order adds what an output waits for though nothing in it refers to it.
+func (w *needWalker) order(s *Scope, output string) {
+	o := s.Module.Outputs[output]
+	if o == nil || len(o.DependsOn) == 0 {
+		return
+	}
+	refs := make([]Ref, 0, len(o.DependsOn))
+	for _, d := range o.DependsOn {
+		refs = append(refs, RefOf(d))
+	}
+	needs, pending := s.Order(refs)
+	for _, n := range needs {
+		n.Own = false
+		w.needs = append(w.needs, n)
+	}
+	w.pending = append(w.pending, pending...)
+}
+
+// OutputReferences returns the references of an output's value and of its conditions.
+func OutputReferences(o *config.Output) []Ref {
+	refs := References(o.Expr)
+	for _, rule := range o.Pre {
+		refs = append(refs, References(rule.Condition)...)
+		refs = append(refs, References(rule.Message)...)
+	}
+	return refs
 }
 
 // namedRefs returns the references of a local, of a variable's argument (in the parent's names) or of an output.
@@ -139,7 +168,7 @@ func (s *Scope) namedRefs(key valueKey) []Ref {
 		}
 	case 'o':
 		if o := s.Module.Outputs[key.name]; o != nil {
-			refs = References(o.Expr)
+			refs = OutputReferences(o)
 		}
 	case 'v':
 		if a := s.Call.Arguments[key.name]; a != nil {
@@ -166,6 +195,27 @@ func (s *Scope) All() (needs []Need, pending []Pending) {
 		for _, k := range c.keys {
 			n, p := c.scopes[k].All()
 			needs, pending = append(needs, n...), append(pending, p...)
+		}
+	}
+	return needs, pending
+}
+
+// Order finds the blocks that depends_on means: whole modules may be named.
+func (s *Scope) Order(refs []Ref) (needs []Need, pending []Pending) {
+	for _, ref := range refs {
+		if ref.Call == "" || ref.Output != "" {
+			n, w := s.Needs([]Ref{ref})
+			needs, pending = append(needs, n...), append(pending, w...)
+			continue
+		}
+		call := s.Module.Calls[ref.Call]
+		children := s.Children(ref.Call)
+		if children == nil && call != nil && call.Module != nil {
+			pending = append(pending, Pending{Scope: s, Call: call})
+		}
+		for _, child := range children {
+			n, w := child.All()
+			needs, pending = append(needs, n...), append(pending, w...)
 		}
 	}
 	return needs, pending

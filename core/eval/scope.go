@@ -12,6 +12,7 @@ import (
 
 	"github.com/davit-sh/davit/core/addr"
 	"github.com/davit-sh/davit/core/config"
+	"github.com/davit-sh/davit/core/diag"
 	"github.com/davit-sh/davit/core/functions"
 )
 
@@ -282,11 +283,29 @@ func (s *Scope) output(name string) (cty.Value, hcl.Diagnostics) {
 	if o == nil {
 		return cty.DynamicVal, nil // reported by the check of the stack
 	}
-	v, diags := s.Value(o.Expr, Each{})
+	diags := s.outputConditions(o)
+	if diags.HasErrors() {
+		return cty.DynamicVal, diags
+	}
+	v, more := s.Value(o.Expr, Each{})
 	if o.Sensitive {
 		v = v.Mark(Sensitive)
 	}
-	return v, diags
+	return v, append(diags, more...)
+}
+
+// outputConditions checks the preconditions of an output. What cannot be told yet holds for now: it is checked again
+// when the output is evaluated at apply.
+func (s *Scope) outputConditions(o *config.Output) hcl.Diagnostics {
+	var diags hcl.Diagnostics
+	for _, rule := range o.Pre {
+		r := s.Check(rule, Each{}, cty.NilVal)
+		diags = append(diags, r.Diagnostics...)
+		if r.Status == Failed {
+			diags = append(diags, diag.Errorf(rule.Condition.Range(), "A condition of output "+o.Name+" does not hold", "%s", r.Message))
+		}
+	}
+	return diags
 }
 
 // Value evaluates an expression.

@@ -50,6 +50,8 @@ func folder(t testing.TB) string {
 // Each line is an expression that is true.
 const truths = `
 length("häuser") == 6
+lookup({ a = 1 }, "a") == 1 && lookup({ a = 1 }, "b", 2) == 2 && lookup(tomap({ a = 1 }), "a") == 1
+!can(lookup({ a = 1 }, "b")) && !can(lookup(tomap({ a = 1 }), "b")) && !can(lookup("a", "b")) && !can(lookup({ a = 1 }, "b", 2, 3))
 length([1, 2]) == 2
 length({ a = 1 }) == 1
 sum([1, 2, 3]) == 6

@@ -181,3 +181,45 @@ var transpose = function.New(&function.Spec{
 		return cty.MapVal(out), nil
 	},
 })
+
+// lookup finds an element of a map by its key. Without a default, a key that is not there is an error.
+var lookup = function.New(&function.Spec{
+	Description: "The element of a map or an object with a key, or else the default, if one is given.",
+	Params: []function.Parameter{
+		{Name: "map", Type: cty.DynamicPseudoType, AllowMarked: true, AllowDynamicType: true},
+		{Name: "key", Type: cty.String, AllowMarked: true},
+	},
+	VarParam: &function.Parameter{Name: "default", Type: cty.DynamicPseudoType, AllowUnknown: true, AllowNull: true, AllowMarked: true, AllowDynamicType: true},
+	Type: func(args []cty.Value) (cty.Type, error) {
+		if len(args) > 2 {
+			return stdlib.LookupFunc.ReturnTypeForValues(args)
+		}
+		v, err := element(args)
+		return v.Type(), err
+	},
+	Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
+		if len(args) > 2 {
+			return stdlib.LookupFunc.Call(args)
+		}
+		return element(args)
+	},
+})
+
+// element is the element of a map or an object with a key that must be there.
+func element(args []cty.Value) (cty.Value, error) {
+	m, k := args[0], args[1]
+	collection, mapMarks := m.Unmark()
+	key, keyMarks := k.Unmark()
+	if !collection.IsKnown() || !key.IsKnown() {
+		return cty.DynamicVal.WithMarks(mapMarks, keyMarks), nil
+	}
+	switch name, t := key.AsString(), collection.Type(); {
+	case !t.IsMapType() && !t.IsObjectType():
+		return cty.DynamicVal, function.NewArgErrorf(0, "a map or an object is wanted")
+	case t.IsObjectType() && t.HasAttribute(name):
+		return collection.GetAttr(name).WithMarks(mapMarks, keyMarks), nil
+	case t.IsMapType() && collection.HasIndex(key).True():
+		return collection.Index(key).WithMarks(mapMarks, keyMarks), nil
+	}
+	return cty.DynamicVal, function.NewArgErrorf(1, "there is no such key: give a default as the third argument")
+}

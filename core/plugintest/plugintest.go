@@ -215,6 +215,6 @@ var typeChecks = []typeCheck{
 var (
 	managedKinds = []string{"build", "application"}
 	// plannedKinds are those whose instances are planned: what is only told of something has none of these checks.
-	plannedKinds = []string{"source", "image", "policy", "build", "application", "update"}
+	plannedKinds = []string{"source", "image", "policy", "build", "application"}
 	watchedKinds = []string{"source", "image", "build", "application"}
 )

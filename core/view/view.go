@@ -186,14 +186,18 @@ func some(list []string) string {
 
 // partialLine says what a plan leaves out.
 func partialLine(p *plan.Plan) string {
+	with, without := "what it depends on", "what depends on it"
+	if p.Mode == plan.ModeDestroy { // what stays keeps what it needs
+		with, without = without, with
+	}
 	var parts []string
 	if p.Rollback != "" {
 		parts = append(parts, "Only "+clean(p.Rollback)+". What it depends on is left alone.")
 	} else if len(p.Targets) > 0 {
-		parts = append(parts, "A part of the stack only: "+some(p.Targets)+", and what it depends on.")
+		parts = append(parts, "A part of the stack only: "+some(p.Targets)+", and "+with+".")
 	}
 	if len(p.Excludes) > 0 {
-		parts = append(parts, "Not the whole stack: without "+some(p.Excludes)+", and what depends on it.")
+		parts = append(parts, "Not the whole stack: without "+some(p.Excludes)+", and "+without+".")
 	}
 	if len(p.Damaged) > 0 {
 		parts = append(parts, "Not the whole stack: the record of "+some(p.Damaged)+" in state is damaged, and what depends on it is left out as well.")
