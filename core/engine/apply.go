@@ -262,7 +262,7 @@ func (a *applying) step(ctx context.Context, address string, c *plan.Change, o *
 		switch {
 		case o != nil:
 			diags = append(diags, a.observe(ctx, in, o)...)
-		case c.Action == plan.None && !c.Deferred && c.After.IsKnown():
+		case c.Action == plan.None && !c.Deferred && c.After.IsKnown() && len(c.After.Sensitive) == 0:
 			diags = append(diags, a.unchanged(in, c)...)
 		default:
 			return a.change(ctx, c, in)
@@ -350,7 +350,9 @@ func (a *applying) unchanged(in *instance, c *plan.Change) hcl.Diagnostics {
 	if err != nil {
 		return append(diags, a.failure(in, "reading the plan", err))
 	}
-	in.seen = in.node.typ.see(in.config, fit(outputs, in.node.typ.outputType))
+	if in.seen == nil { // else it was planned again: the plan does not hold what is sensitive
+		in.seen = in.node.typ.see(in.config, fit(outputs, in.node.typ.outputType))
+	}
 	if err := a.whole(in, c, outputs); err != nil {
 		return append(diags, a.failure(in, "writing its record to state", err))
 	}
@@ -373,6 +375,7 @@ func (a *applying) whole(in *instance, c *plan.Change, outputs cty.Value) error 
 	}
 	now := *rec
 	now.Status, now.Config, now.Outputs, now.Fingerprints = state.StatusOK, config, out, a.fingerprints(in.config)
+	now.OutputFingerprints = nil // of outputs that the plan does not hold
 	now.DependsOn, now.Updated = a.managedUpstream(in), time.Now().UTC()
 	did := *c
 	did.Action, did.Reasons = plan.Adopt, []string{"an earlier operation on it did not end, and it is as it should be"}
@@ -424,17 +427,22 @@ func (a *applying) carryOut(ctx context.Context, c *plan.Change, in *instance) h
 		return a.forget(c)
 	case in == nil:
 		return a.delete(ctx, c)
-	case c.TwoSteps:
-		return a.replace(ctx, c, in)
 	}
-	var diags hcl.Diagnostics
+	diags := a.asReviewed(ctx, c, in)
+	switch {
+	case diags.HasErrors():
+		return diags
+	case c.TwoSteps:
+		return append(diags, a.replace(ctx, c, in)...)
+	}
 	if c.Import != "" {
 		if diags = a.takeOver(ctx, c, in); diags.HasErrors() || c.Action == plan.Adopt {
 			return diags
 		}
 	}
 	final := c
-	if a.opts.Reviewed || c.Deferred || !c.After.IsKnown() || len(c.WaitsFor) > 0 || c.Import != "" {
+	unsaid := !c.After.IsKnown() || len(c.After.Sensitive) > 0 // what others see of it is not all in the plan
+	if a.opts.Reviewed || c.Deferred || unsaid || len(c.WaitsFor) > 0 || c.Import != "" {
 		diags = append(diags, a.planManaged(ctx, in, c)...)
 		if diags.HasErrors() {
 			return diags

@@ -3,6 +3,7 @@ package engine
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/zclconf/go-cty/cty"
@@ -15,6 +16,7 @@ import (
 const (
 	keepCommits    = 50
 	keepRejections = 50
+	keepValue      = 2048 // bytes of one side of a changed argument: the record has all of it
 )
 
 // newRevision is the entry of an instance's history for what was just applied.
@@ -26,10 +28,26 @@ func (a *applying) newRevision(c *plan.Change, in *instance, rec *state.Record, 
 	if len(c.Items) > 0 {
 		rev.Items, _ = json.Marshal(c.Items) // plain data
 	}
+	if fields := c.Changed(); len(fields) > 0 {
+		rev.Arguments, _ = json.Marshal(shortFields(fields))
+	}
 	if inputs := a.inputs(in); len(inputs) > 0 {
 		rev.Inputs, _ = json.Marshal(inputs)
 	}
 	return rev
+}
+
+// shortFields are fields without their long values.
+func shortFields(list []plan.Field) []plan.Field {
+	out := slices.Clone(list)
+	for i := range out {
+		for _, side := range []*json.RawMessage{&out[i].Before, &out[i].After} {
+			if n := len(*side); n > keepValue {
+				*side, _ = json.Marshal(fmt.Sprintf("(%d bytes)", n))
+			}
+		}
+	}
+	return out
 }
 
 // inputs are the observations that an instance was made from, without their long lists.
