@@ -31,7 +31,7 @@ func Restore(ctx context.Context, store Store, lease Lease, address string, n ui
 	}
 	now := time.Now().UTC()
 	r := Revision{
-		Action: ActionRestore, Who: who, At: now, Record: from.Record, From: from.From, Items: from.Items, Inputs: from.Inputs,
+		Action: ActionRestore, Who: who, At: now, Record: from.Record, From: from.From, Items: from.Items, Arguments: from.Arguments, Inputs: from.Inputs,
 		Reasons: []string{fmt.Sprintf("the record was restored from revision %d", from.Number)},
 	}
 	r.Record.Address, r.Record.Updated = address, now

@@ -90,9 +90,11 @@ type Record struct {
 	Private []byte          `json:"private,omitempty"` // the plugin's own
 	// Fingerprints are keyed hashes of the sensitive attributes, by attribute path.
 	Fingerprints map[string]string `json:"fingerprints,omitempty"`
-	DependsOn    []string          `json:"depends_on,omitempty"` // addresses; deletion goes the other way
-	Hold         *Hold             `json:"hold,omitempty"`       // it is kept at an earlier revision
-	Updated      time.Time         `json:"updated"`
+	// OutputFingerprints are the same of the sensitive outputs.
+	OutputFingerprints map[string]string `json:"output_fingerprints,omitempty"`
+	DependsOn          []string          `json:"depends_on,omitempty"` // addresses; deletion goes the other way
+	Hold               *Hold             `json:"hold,omitempty"`       // it is kept at an earlier revision
+	Updated            time.Time         `json:"updated"`
 }
 
 // Hold says that an instance is kept at an earlier revision until it is released.
@@ -115,10 +117,11 @@ type Revision struct {
 	Record    Record    `json:"record"` // as it was written; of a deletion: as it was before
 	// From are the addresses that the instance refers to directly, observed ones as well.
 	From []string `json:"from,omitempty"`
-	// Items are the nested changes and Inputs the observations that the instance was made from,
-	// in the form of a plan's items and observations.
-	Items  json.RawMessage `json:"items,omitempty"`
-	Inputs json.RawMessage `json:"inputs,omitempty"`
+	// Items are the nested changes, Arguments the changed arguments where there are no items, and Inputs the observations that the
+	// instance was made from, in the form of a plan's items, fields and observations.
+	Items     json.RawMessage `json:"items,omitempty"`
+	Arguments json.RawMessage `json:"arguments,omitempty"`
+	Inputs    json.RawMessage `json:"inputs,omitempty"`
 }
 
 // KeepRevisions is how many revisions of an instance a store keeps.

@@ -47,6 +47,16 @@ func captured(ctx context.Context, what any) {
 	}
 }
 
+// earlier is what the plugin is told of before, without the secret that it is told of now: that has not changed.
+func earlier(prior *sdk.Record[leakConfig, leakOutputs], now leakConfig) *sdk.Record[leakConfig, leakOutputs] {
+	if prior == nil || prior.Config.Key != now.Key {
+		return prior
+	}
+	out := *prior
+	out.Config.Key = ""
+	return &out
+}
+
 func (leak) outputs(c leakConfig, token sdk.Value[string]) leakOutputs {
 	o := leakOutputs{Token: token, Plain: sdk.Known("it has " + c.Key)}
 	o.Health = sdk.Known("Current")
@@ -54,7 +64,7 @@ func (leak) outputs(c leakConfig, token sdk.Value[string]) leakOutputs {
 }
 
 func (l leak) Plan(ctx context.Context, r sdk.PlanRequest[leakConfig, leakOutputs]) (sdk.PlanResult[leakOutputs], error) {
-	captured(ctx, []any{r.Prior, string(r.Private), os.Environ(), os.Args})
+	captured(ctx, []any{earlier(r.Prior, r.Config), string(r.Private), os.Environ(), os.Args})
 	res := sdk.PlanResult[leakOutputs]{Action: sdk.ActionNone, Outputs: l.outputs(r.Config, sdk.Unknown[string]())}
 	if r.Destroy {
 		return sdk.PlanResult[leakOutputs]{Action: sdk.ActionDelete}, nil
@@ -74,7 +84,7 @@ func (l leak) Plan(ctx context.Context, r sdk.PlanRequest[leakConfig, leakOutput
 }
 
 func (l leak) Apply(ctx context.Context, r sdk.ApplyRequest[leakConfig, leakOutputs]) (sdk.Result[leakOutputs], error) {
-	captured(ctx, []any{r.Prior, string(r.Private), r.Planned.Token.OrZero()})
+	captured(ctx, []any{earlier(r.Prior, r.Config), string(r.Private), r.Planned.Token.OrZero()})
 	res := sdk.Result[leakOutputs]{Outputs: l.outputs(r.Config, sdk.Known("made-of-"+r.Config.Key))}
 	for how, form := range everyForm(r.Config.Key) {
 		sdk.Log(ctx, how, "log of "+form)

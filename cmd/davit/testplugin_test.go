@@ -19,7 +19,7 @@ func testPlugin() *sdk.Plugin {
 	if v := os.Getenv("TESTPLUGIN_VERSION"); v != "" {
 		version = v
 	}
-	return sdk.New("test", version, sdk.Source("text", text{}), sdk.Application("file", file{}), sdk.Application("memo", memo{}), sdk.Notification("log", logged{}))
+	return sdk.New("test", version, sdk.Source("text", text{}), sdk.Application("file", file{}), sdk.Application("memo", memo{}), sdk.Application("note", note{}), sdk.Notification("log", logged{}))
 }
 
 type logConfig struct {

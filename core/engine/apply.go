@@ -265,7 +265,7 @@ func (a *applying) step(ctx context.Context, address string, c *plan.Change, o *
 			diags = append(diags, a.asInState(ctx, in)...)
 		case o != nil:
 			diags = append(diags, a.observe(ctx, in, o)...)
-		case c.Action == plan.None && !c.Holds() && !c.Deferred && (c.After.IsKnown() || a.plan.Mode == plan.ModeRefresh):
+		case c.Action == plan.None && !c.Holds() && !c.Deferred && (a.plan.Mode == plan.ModeRefresh || (c.After.IsKnown() && len(c.After.Sensitive) == 0)):
 			diags = append(diags, a.unchanged(in, c)...)
 		default:
 			return a.change(ctx, c, in)
@@ -353,7 +353,9 @@ func (a *applying) unchanged(in *instance, c *plan.Change) hcl.Diagnostics {
 	if err != nil {
 		return append(diags, a.failure(in, "reading the plan", err))
 	}
-	in.seen = in.node.typ.see(in.config, fit(outputs, in.node.typ.outputType))
+	if in.seen == nil { // else it was planned again: the plan does not hold what is sensitive
+		in.seen = in.node.typ.see(in.config, fit(outputs, in.node.typ.outputType))
+	}
 	write := a.whole
 	if a.plan.Mode == plan.ModeRefresh {
 		write = a.refreshed
@@ -380,6 +382,7 @@ func (a *applying) whole(in *instance, c *plan.Change, outputs cty.Value) error 
 	}
 	now := *rec
 	now.Status, now.Config, now.Outputs, now.Fingerprints = state.StatusOK, config, out, a.fingerprints(in.config)
+	now.OutputFingerprints = nil // of outputs that the plan does not hold
 	now.DependsOn, now.Updated = a.managedUpstream(in), time.Now().UTC()
 	if c.Holds() {
 		now.Hold = a.hold(c)
@@ -439,17 +442,22 @@ func (a *applying) carryOut(ctx context.Context, c *plan.Change, in *instance) (
 		return c.Action, a.forget(c)
 	case in == nil:
 		return c.Action, a.delete(ctx, c)
-	case c.TwoSteps:
-		return c.Action, a.replace(ctx, c, in)
 	}
-	var diags hcl.Diagnostics
+	diags := a.asReviewed(ctx, c, in)
+	switch {
+	case diags.HasErrors():
+		return c.Action, diags
+	case c.TwoSteps:
+		return c.Action, append(diags, a.replace(ctx, c, in)...)
+	}
 	if c.Import != "" {
 		if diags = a.takeOver(ctx, c, in); diags.HasErrors() || c.Action == plan.Adopt {
 			return c.Action, diags
 		}
 	}
 	final := c
-	if a.opts.Reviewed || c.Deferred || !c.After.IsKnown() || len(c.WaitsFor) > 0 || c.Import != "" {
+	unsaid := !c.After.IsKnown() || len(c.After.Sensitive) > 0 // what others see of it is not all in the plan
+	if a.opts.Reviewed || c.Deferred || unsaid || len(c.WaitsFor) > 0 || c.Import != "" {
 		diags = append(diags, a.planManaged(ctx, in, c)...)
 		if diags.HasErrors() {
 			return c.Action, diags

@@ -2,11 +2,134 @@ package engine
 
 import (
 	"bytes"
+	"context"
+	"encoding/json"
 	"fmt"
+	"maps"
+	"reflect"
+	"slices"
 	"strings"
 
+	"github.com/hashicorp/hcl/v2"
+
 	"github.com/davit-sh/davit/core/plan"
+	"github.com/davit-sh/davit/sdk/wire"
+	"github.com/davit-sh/davit/state/key"
 )
+
+// asReviewed tells whether the arguments of an instance are what was reviewed, before anything is done with them: only what was unknown
+// may differ.
+func (a *applying) asReviewed(ctx context.Context, c *plan.Change, in *instance) hcl.Diagnostics {
+	if !a.opts.Reviewed || (c.Action == plan.None && !c.Deferred) {
+		return nil
+	}
+	if diags := a.configure(ctx, in); diags.HasErrors() {
+		return diags
+	}
+	err := sameArguments(c.Arguments, a.arguments(in))
+	if err == nil {
+		err = sameSecrets(c.Fingerprints, a.fingerprints(in.config))
+	}
+	if err != nil {
+		return hcl.Diagnostics{a.failure(in, "planning again at apply", err)}
+	}
+	return nil
+}
+
+// sameArguments compares the arguments that a review has shown with those of now.
+func sameArguments(reviewed, now []plan.Field) error {
+	list := map[string]*plan.Field{}
+	for i := range now {
+		list[now[i].Path] = &now[i]
+	}
+	var unknown []string
+	for i := range reviewed {
+		was := &reviewed[i]
+		is := list[was.Path]
+		delete(list, was.Path)
+		if was.Unknown {
+			unknown = append(unknown, was.Path)
+		}
+		switch {
+		case is == nil && !was.Unknown: // it is what was applied last
+			return &StaleError{What: fmt.Sprintf("its argument %s was reviewed as %s and would not change now", was.Path, fieldText(was))}
+		case is != nil && !becomes(was, is):
+			return &StaleError{What: fmt.Sprintf("its argument %s was reviewed as %s and is %s now", was.Path, fieldText(was), fieldText(is))}
+		}
+	}
+	for _, path := range slices.Sorted(maps.Keys(list)) {
+		if !slices.ContainsFunc(unknown, func(p string) bool { return below(path, p) }) {
+			return &StaleError{What: fmt.Sprintf("its argument %s was not reviewed and is %s now", path, fieldText(list[path]))}
+		}
+	}
+	return nil
+}
+
+// sameSecrets compares the sensitive arguments by their fingerprints. Those of another key cannot be told.
+func sameSecrets(reviewed, now map[string]string) error {
+	for _, path := range slices.Sorted(maps.Keys(reviewed)) {
+		if is := now[path]; key.Same(reviewed[path], is) && reviewed[path] != is {
+			return &StaleError{What: fmt.Sprintf("its sensitive argument %s is another one than when it was reviewed", path)}
+		}
+	}
+	return nil
+}
+
+// becomes tells whether a reviewed field can be the one of now.
+func becomes(reviewed, now *plan.Field) bool {
+	switch {
+	case reviewed.Unknown && (now.Unknown || now.Sensitive):
+		return true
+	case reviewed.Unknown:
+		return reviewed.Prefix == "" || strings.HasPrefix(textOf(now.After), reviewed.Prefix)
+	}
+	return !now.Unknown && reviewed.Sensitive == now.Sensitive && sameJSON(reviewed.After, now.After)
+}
+
+// below tells whether a path is another one, or below it.
+func below(path, above string) bool {
+	rest, in := strings.CutPrefix(path, above)
+	return in && (rest == "" || rest[0] == '.' || rest[0] == '[')
+}
+
+// textOf is the text in a JSON string, and nothing of another value.
+func textOf(raw json.RawMessage) string {
+	var s string
+	_ = json.Unmarshal(raw, &s) // what is no text begins with nothing
+	return s
+}
+
+// sameJSON compares values, which a file may have written in another way.
+func sameJSON(a, b json.RawMessage) bool {
+	if bytes.Equal(a, b) {
+		return true
+	}
+	var x, y any
+	if len(a) == 0 || len(b) == 0 || unmarshal(a, &x) != nil || unmarshal(b, &y) != nil {
+		return false
+	}
+	return reflect.DeepEqual(x, y)
+}
+
+// unmarshal reads numbers as they are written.
+func unmarshal(raw json.RawMessage, into *any) error {
+	d := json.NewDecoder(bytes.NewReader(raw))
+	d.UseNumber()
+	return d.Decode(into)
+}
+
+// fieldText writes the new side of a field for an error.
+func fieldText(f *plan.Field) string {
+	switch {
+	case f.Sensitive:
+		return masked
+	case f.Unknown:
+		return f.Prefix + "(known after apply)"
+	case f.After == nil:
+		return "nothing"
+	}
+	return cut(string(f.After))
+}
 
 // consistent tells whether a change, planned again at apply, is still what was reviewed: only
 // what was unknown may differ. It returns a *StaleError that says what differs.
@@ -37,6 +160,25 @@ func consistent(reviewed, now *plan.Change) error {
 			return err
 		}
 	}
+	if now.Action == plan.Adopt {
+		return nil // it was made already, under the name that it got then
+	}
+	return consistentOutputs(reviewed, now)
+}
+
+// consistentOutputs compares the outputs that a review has shown with those that are planned now.
+func consistentOutputs(reviewed, now *plan.Change) error {
+	want, err1 := opened(reviewed.After)
+	got, err2 := opened(now.After)
+	if err1 != nil || err2 != nil || !want.Type().Equals(got.Type()) {
+		return nil // what cannot be read fails when it is applied
+	}
+	values := got.AsValueMap()
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		if was := want.GetAttr(name); values[name].IsWhollyKnown() && !wire.Includes(was, values[name]) {
+			return &StaleError{What: fmt.Sprintf("%s: its output %s was reviewed as %s and would be %s now", reviewed.Address, name, valueText(was), valueText(values[name]))}
+		}
+	}
 	return nil
 }
 
@@ -50,9 +192,9 @@ func consistentFields(address string, reviewed, now *plan.Item) error {
 		old := before[f.Path]
 		switch {
 		case old == nil:
-		case old.Unknown && strings.HasPrefix(strings.Trim(string(f.After), `"`), old.Prefix):
+		case old.Unknown && (old.Prefix == "" || strings.HasPrefix(textOf(f.After), old.Prefix)):
 			continue
-		case !old.Unknown && bytes.Equal(old.After, f.After):
+		case !old.Unknown && sameJSON(old.After, f.After):
 			continue
 		}
 		return &StaleError{What: fmt.Sprintf("%s: %s of %s %s was not reviewed as it would be changed now", address, f.Path, now.Kind, now.Name)}

@@ -19,7 +19,7 @@ func departs(t *blockType, planned, made *plan.Value) string {
 	if planned.IsKnown() && bytes.Equal(planned.Value, made.Value) {
 		return ""
 	}
-	want, err1 := t.open(planned)
+	want, err1 := opened(planned)
 	got, err2 := t.storedOutputs.Cty(made) // numbers as they are read from a plan
 	if err1 != nil || err2 != nil {
 		return ""
@@ -36,19 +36,16 @@ func departs(t *blockType, planned, made *plan.Value) string {
 		"What was made is in state; the next plan shows what it means for the rest.", t.plugin, d.Output, was, is)
 }
 
-// open is a planned value with its sensitive parts, which are not written down, as unknown ones.
-func (t *blockType) open(v *plan.Value) (cty.Value, error) {
-	opened := *v
-	opened.Unknown = slices.Concat(v.Unknown, v.Sensitive)
-	return t.storedOutputs.Cty(&opened)
+// opened are planned outputs with their sensitive parts, which are not written down, as unknown ones.
+func opened(v *plan.Value) (cty.Value, error) {
+	open := *v
+	open.Unknown = slices.Concat(v.Unknown, v.Sensitive)
+	return open.Cty()
 }
 
 // holds tells whether one of the paths is in an attribute.
 func holds(paths []string, name string) bool {
-	return slices.ContainsFunc(paths, func(p string) bool {
-		rest, in := strings.CutPrefix(p, name)
-		return in && (rest == "" || rest[0] == '.' || rest[0] == '[')
-	})
+	return slices.ContainsFunc(paths, func(p string) bool { return below(p, name) })
 }
 
 // longestText is how many bytes of a value an error shows.
@@ -66,8 +63,13 @@ func valueText(v cty.Value) string {
 	if err != nil {
 		return "something else"
 	}
-	if len(b) > longestText {
-		return strings.ToValidUTF8(string(b[:longestText]), "") + "..."
+	return cut(string(b))
+}
+
+// cut is a text that is not too long for an error.
+func cut(s string) string {
+	if len(s) > longestText {
+		return strings.ToValidUTF8(s[:longestText], "") + "..."
 	}
-	return string(b)
+	return s
 }

@@ -177,30 +177,49 @@ func mentions(config cty.Value, address string) bool {
 }
 
 // fingerprints are keyed hashes of the sensitive arguments of an instance, by path.
-func (r *run) fingerprints(config cty.Value) map[string]string {
-	if r.Fingerprint == nil || !deep.Marked(config) {
+func (r *run) fingerprints(config cty.Value) map[string]string { return r.fingerprintsOf(config, "") }
+
+// outputFingerprints are the same of its sensitive outputs.
+func (r *run) outputFingerprints(outputs cty.Value) map[string]string {
+	return r.fingerprintsOf(outputs, inOutputs)
+}
+
+// inOutputs begins the paths that outputs are hashed under.
+const inOutputs = "outputs:"
+
+func (r *run) fingerprintsOf(v cty.Value, in string) map[string]string {
+	if r.Fingerprint == nil || !deep.Marked(v) {
 		return nil
 	}
 	out := map[string]string{}
-	_ = cty.Walk(config, func(p cty.Path, v cty.Value) (bool, error) {
+	secretParts(v, func(path string, v cty.Value) {
+		if print := r.fingerprint(in+path, v); print != "" {
+			out[path] = print
+		}
+	})
+	return out
+}
+
+// secretParts calls fn for the sensitive parts of a value that are known, without their marks.
+func secretParts(v cty.Value, fn func(path string, v cty.Value)) {
+	_ = cty.Walk(v, func(p cty.Path, v cty.Value) (bool, error) {
 		if !v.IsMarked() {
 			return true, nil
 		}
-		u, _ := v.UnmarkDeep()
-		if !u.IsWhollyKnown() || u.IsNull() {
-			return false, nil
-		}
-		encoded, err := eval.EncodeValue(u)
-		if err != nil {
-			return false, nil
-		}
-		path := plan.PathString(p)
-		if print := r.Fingerprint(path, append(encoded.GetMsgpack(), encoded.GetJson()...)); print != "" {
-			out[path] = print
+		if u, _ := v.UnmarkDeep(); u.IsWhollyKnown() && !u.IsNull() {
+			fn(plan.PathString(p), u)
 		}
 		return false, nil
 	})
-	return out
+}
+
+// fingerprint is the keyed hash of a value, "" if there is no key.
+func (e *Engine) fingerprint(path string, v cty.Value) string {
+	encoded, err := eval.EncodeValue(v)
+	if err != nil || e.Fingerprint == nil {
+		return ""
+	}
+	return e.Fingerprint(path, append(encoded.GetMsgpack(), encoded.GetJson()...))
 }
 
 // changedSecrets are the sensitive arguments that are not what was applied last. Those that were hashed

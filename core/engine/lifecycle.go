@@ -300,7 +300,11 @@ func (r *run) asRecorded(in *instance) bool {
 	if err != nil || !bytes.Equal(compact(config), compact(rec.Config)) || len(r.changedSecrets(in, &rec)) > 0 {
 		return false
 	}
-	outputs, err := storedValue(rec.Outputs)
+	v := recordedValue(rec.Outputs)
+	if v == nil || len(v.Sensitive) > 0 {
+		return false // its plugin is asked for what state does not hold
+	}
+	outputs, err := v.Cty()
 	if err != nil {
 		return false
 	}

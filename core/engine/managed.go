@@ -37,7 +37,7 @@ func (r *run) planManaged(ctx context.Context, in *instance, reviewed *plan.Chan
 	if r.opts.NoRefresh && r.asRecorded(in) {
 		return diags
 	}
-	prior, rec, err := r.prior(in.addr, in.node.typ)
+	prior, rec, err := r.prior(in)
 	if err != nil {
 		return append(diags, r.failure(in, "planning", err))
 	}
@@ -84,6 +84,9 @@ func (r *run) planManaged(ctx context.Context, in *instance, reviewed *plan.Chan
 	c.Deferred = !known && !c.After.IsKnown() && len(c.Items) == 0 && c.Action != plan.Build
 	if !known {
 		c.WaitsFor = r.waitsFor(in)
+	}
+	if c.Action != plan.None || c.Deferred {
+		c.Arguments, c.Fingerprints = r.arguments(in), r.fingerprints(in.config)
 	}
 	if in.node.block.Lifecycle.PreventDestroy && (c.Action == plan.Replace || c.Action == plan.Delete) {
 		return append(diags, in.errorf("it must not be destroyed", "The plan would %s it, and its lifecycle block says prevent_destroy. Undo what makes it so, or remove prevent_destroy.", c.Action))
@@ -343,7 +346,7 @@ func (r *run) planDeletion(ctx context.Context, in *instance) hcl.Diagnostics {
 		}
 		return nil
 	}
-	prior, _, err := r.prior(in.addr, in.node.typ)
+	prior, _, err := r.prior(in)
 	if err != nil {
 		return hcl.Diagnostics{r.failure(in, "planning its deletion", err)}
 	}

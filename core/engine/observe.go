@@ -115,7 +115,7 @@ func (r *run) observeSource(ctx context.Context, in *instance, pinned *plan.Obse
 
 // look calls the plugin of a source or an image and keeps what it tells besides the outputs.
 func (r *run) look(ctx context.Context, in *instance, req *pluginv1.PlanRequest) (cty.Value, hcl.Diagnostics) {
-	prior, _, err := r.prior(in.addr, in.node.typ)
+	prior, _, err := r.prior(in)
 	if err != nil {
 		return cty.NilVal, hcl.Diagnostics{r.failure(in, "observing", err)}
 	}

@@ -37,7 +37,7 @@ func (a *applying) operate(ctx context.Context, c *plan.Change, in *instance, ne
 	if plain, _ := in.config.UnmarkDeep(); !t.pluginConfig(plain).IsWhollyKnown() {
 		return hcl.Diagnostics{in.errorf("it cannot be applied", "Some of its arguments are still unknown, though all that they depend on is done.")}
 	}
-	prior, _, err := a.prior(in.addr, t)
+	prior, _, err := a.prior(in)
 	if err != nil {
 		return hcl.Diagnostics{a.failure(in, "applying", err)}
 	}
@@ -86,7 +86,7 @@ func (a *applying) operate(ctx context.Context, c *plan.Change, in *instance, ne
 		return append(diags, a.failure(in, "applying", err))
 	}
 	rec.Private = res.GetPrivate()
-	rec.Fingerprints = a.fingerprints(in.config)
+	rec.Fingerprints, rec.OutputFingerprints = a.fingerprints(in.config), a.outputFingerprints(outputs)
 	rec.Hold = a.hold(c)
 	rev := a.newRevision(c, in, &rec, op.ID)
 	rev.Action = op.Action

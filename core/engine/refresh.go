@@ -17,7 +17,7 @@ import (
 // planRefresh compares the world with what was last applied, whatever the block says now: what a plugin would
 // change then is what somebody else has changed, or what an operation that was cut off has not done.
 func (r *run) planRefresh(ctx context.Context, in *instance) hcl.Diagnostics {
-	prior, rec, err := r.prior(in.addr, in.node.typ)
+	prior, rec, err := r.prior(in)
 	if err != nil {
 		return hcl.Diagnostics{r.failure(in, "refreshing", err)}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/zclconf/go-cty/cty"
@@ -16,6 +17,7 @@ import (
 const (
 	keepCommits    = 50
 	keepRejections = 50
+	keepValue      = 2048 // bytes of one side of a changed argument: the record has all of it
 )
 
 // newRevision is the entry of an instance's history for what was just applied.
@@ -27,6 +29,9 @@ func (a *applying) newRevision(c *plan.Change, in *instance, rec *state.Record, 
 	if len(c.Items) > 0 {
 		rev.Items, _ = json.Marshal(c.Items) // plain data
 	}
+	if fields := c.Changed(); len(fields) > 0 {
+		rev.Arguments, _ = json.Marshal(shortFields(fields))
+	}
 	if c.Hold != nil { // it is made from what that revision was made from
 		if held, err := a.revision(context.Background(), c.Address, c.Hold.Revision); err == nil {
 			rev.From, rev.Inputs = held.From, held.Inputs
@@ -37,6 +42,19 @@ func (a *applying) newRevision(c *plan.Change, in *instance, rec *state.Record, 
 		rev.Inputs, _ = json.Marshal(inputs)
 	}
 	return rev
+}
+
+// shortFields are fields without their long values.
+func shortFields(list []plan.Field) []plan.Field {
+	out := slices.Clone(list)
+	for i := range out {
+		for _, side := range []*json.RawMessage{&out[i].Before, &out[i].After} {
+			if n := len(*side); n > keepValue {
+				*side, _ = json.Marshal(fmt.Sprintf("(%d bytes)", n))
+			}
+		}
+	}
+	return out
 }
 
 // inputs are the observations that an instance was made from, without their long lists.

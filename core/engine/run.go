@@ -464,15 +464,19 @@ func (n *node) rangeOf(path []*pluginv1.PathStep) hcl.Range {
 	return n.block.Range
 }
 
-// prior returns what state has of an instance, as its plugin wants it. It returns nil if state has nothing.
-func (r *run) prior(a addr.Instance, t *blockType) (*pluginv1.Record, *state.Record, error) {
-	rec, ok := r.record(a.String())
+// prior returns what state has of an instance, as its plugin wants it. It returns nil if state has nothing. Of what is sensitive it has
+// what is known to be the same still.
+func (r *run) prior(in *instance) (*pluginv1.Record, *state.Record, error) {
+	rec, ok := r.record(in.addr.String())
 	if !ok {
 		return nil, nil, nil
 	}
-	out, err := priorOf(rec, t)
+	out, err := priorOf(rec, in.node.typ)
+	if err == nil {
+		err = r.refill(out, rec, in)
+	}
 	if err != nil {
-		return nil, nil, fmt.Errorf("the record of %s in state cannot be read: %w", a, err)
+		return nil, nil, fmt.Errorf("the record of %s in state cannot be read: %w", in.addr, err)
 	}
 	return out, rec, nil
 }

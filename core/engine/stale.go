@@ -12,12 +12,10 @@ import (
 	"time"
 
 	"github.com/hashicorp/hcl/v2"
-	"github.com/zclconf/go-cty/cty"
 	ctyjson "github.com/zclconf/go-cty/cty/json"
 
 	"github.com/davit-sh/davit/core/config"
 	"github.com/davit-sh/davit/core/diag"
-	"github.com/davit-sh/davit/core/eval"
 	"github.com/davit-sh/davit/core/plan"
 	"github.com/davit-sh/davit/state"
 	"github.com/davit-sh/davit/state/key"
@@ -202,7 +200,8 @@ func (e *Engine) variables() (values map[string]json.RawMessage, secrets map[str
 		switch {
 		case !v.IsWhollyKnown():
 		case v.ContainsMarked():
-			secrets[name] = e.secretVariable(name, v)
+			plain, _ := v.UnmarkDeep()
+			secrets[name] = e.fingerprint("var."+name, plain)
 		default:
 			if b, err := ctyjson.Marshal(v, v.Type()); err == nil {
 				values[name] = b
@@ -210,19 +209,6 @@ func (e *Engine) variables() (values map[string]json.RawMessage, secrets map[str
 		}
 	}
 	return values, secrets
-}
-
-// secretVariable is the keyed fingerprint of a sensitive variable, "" if there is no key.
-func (e *Engine) secretVariable(name string, v cty.Value) string {
-	if e.Fingerprint == nil {
-		return ""
-	}
-	plain, _ := v.UnmarkDeep()
-	encoded, err := eval.EncodeValue(plain)
-	if err != nil {
-		return ""
-	}
-	return e.Fingerprint("var."+name, append(encoded.GetMsgpack(), encoded.GetJson()...))
 }
 
 // fitsVariables refuses a plan that was made with other values of variables.

@@ -114,16 +114,20 @@ type Rejection struct {
 
 // Change is what would happen to one managed instance.
 type Change struct {
-	Address string     `json:"address"`
-	Kind    string     `json:"kind"`
-	Type    string     `json:"type"`
-	Plugin  string     `json:"plugin"`
-	Action  Action     `json:"action"`
-	Reasons []string   `json:"reasons,omitempty"`
-	Items   []Item     `json:"items,omitempty"`
-	Before  *Value     `json:"before,omitempty"` // outputs in state; absent when nothing changes
-	After   *Value     `json:"after,omitempty"`  // planned outputs
-	Images  []ImageUse `json:"images,omitempty"` // applications: the images that they run
+	Address string   `json:"address"`
+	Kind    string   `json:"kind"`
+	Type    string   `json:"type"`
+	Plugin  string   `json:"plugin"`
+	Action  Action   `json:"action"`
+	Reasons []string `json:"reasons,omitempty"`
+	Items   []Item   `json:"items,omitempty"`
+	// Arguments are those that are not what was applied last, or all that are set when it is new. Nothing of what does not change.
+	Arguments []Field `json:"arguments,omitempty"`
+	// Fingerprints are keyed hashes of the sensitive arguments, by path, of what changes: an apply is with the same ones.
+	Fingerprints map[string]string `json:"fingerprints,omitempty"`
+	Before       *Value            `json:"before,omitempty"` // outputs in state; absent when nothing changes
+	After        *Value            `json:"after,omitempty"`  // planned outputs
+	Images       []ImageUse        `json:"images,omitempty"` // applications: the images that they run
 	// WaitsFor are the managed instances whose results this one's unknown values wait for.
 	WaitsFor []string `json:"waits_for,omitempty"`
 	// DependsOn are the changes and observations that come before this one: the order of the operations as data.
@@ -148,6 +152,14 @@ type Change struct {
 
 // Holds tells whether the change begins a hold.
 func (c *Change) Holds() bool { return c.Hold != nil && c.Hold.Since.IsZero() }
+
+// Changed are the arguments that a person sees: none where the plugin tells in items of its own what changes.
+func (c *Change) Changed() []Field {
+	if len(c.Items) > 0 {
+		return nil
+	}
+	return c.Arguments
+}
 
 // Hold says at which revision an instance is kept, and why.
 type Hold struct {

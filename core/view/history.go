@@ -31,6 +31,9 @@ func History(w io.Writer, list []state.Revision, hold *state.Hold, now time.Time
 		if s := itemsLine(r.Items); s != "" {
 			fmt.Fprintf(w, "      %s\n", s)
 		}
+		for _, s := range argumentLines(r.Arguments, p) {
+			fmt.Fprintf(w, "      %s\n", s)
+		}
 	}
 }
 
@@ -50,6 +53,26 @@ func itemsLine(raw json.RawMessage) string {
 		parts = append(parts[:few], fmt.Sprintf("and %d more", n))
 	}
 	return strings.Join(parts, ", ")
+}
+
+// fewFields is how many changed arguments of a revision are printed: davit why prints more.
+const fewFields = 3
+
+// argumentLines are the changed arguments of a revision, a line each.
+func argumentLines(raw json.RawMessage, p palette) []string {
+	var fields []plan.Field
+	if len(raw) == 0 || json.Unmarshal(raw, &fields) != nil {
+		return nil
+	}
+	var lines []string
+	for _, f := range fields[:min(fewFields, len(fields))] {
+		action, s := fieldLine(f, nil)
+		lines = append(lines, p.action(action, s))
+	}
+	if n := len(fields) - fewFields; n > 0 {
+		lines = append(lines, p.faint(fmt.Sprintf("and %d more", n)))
+	}
+	return lines
 }
 
 // Operations prints what has begun and not ended.

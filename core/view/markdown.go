@@ -164,6 +164,11 @@ func markdownChange(c plan.Change, phrase string) part {
 	}
 	out := part{rank: ranks[c.Action], short: fmt.Sprintf("- %s `%s` %s\n", symbols[c.Action], code(c.Address), phrase)}
 	var body strings.Builder
+	for _, l := range markdownFields(c.Changed(), c.WaitsFor, " ") {
+		out.lines = append(out.lines, l+"\n")
+		out.weights = append(out.weights, ranks[c.Action])
+		body.WriteString(l)
+	}
 	for _, i := range c.Items {
 		for _, l := range markdownItem(c, i) {
 			out.lines = append(out.lines, l+"\n")
@@ -215,18 +220,24 @@ func markdownItem(c plan.Change, i plan.Item) []string {
 	if i.Action == plan.Delete {
 		return lines
 	}
-	for _, f := range i.Fields {
-		action, s := fieldLine(f, c.WaitsFor)
+	return append(lines, markdownFields(i.Fields, c.WaitsFor, "     ")...)
+}
+
+// markdownFields writes fields as lines of a diff.
+func markdownFields(fields []plan.Field, waitsFor []string, indent string) []string {
+	var lines []string
+	for _, f := range fields {
+		action, s := fieldLine(f, waitsFor)
 		if action == plan.Update {
 			path := clean(f.Path)
 			before := fieldValue(f.Before)
 			if f.Sensitive {
 				before = "(sensitive)"
 			}
-			lines = append(lines, fmt.Sprintf("-     %s: %s", path, before), fmt.Sprintf("+     %s: %s", path, after(f, c.WaitsFor)))
+			lines = append(lines, fmt.Sprintf("-%s%s: %s", indent, path, before), fmt.Sprintf("+%s%s: %s", indent, path, after(f, waitsFor)))
 			continue
 		}
-		lines = append(lines, s[:1]+"    "+s[1:])
+		lines = append(lines, s[:1]+indent[1:]+s[1:])
 	}
 	return lines
 }

@@ -190,6 +190,10 @@ func (t *text) change(c plan.Change) {
 	}
 	t.images(c)
 	t.build(c)
+	for _, f := range c.Changed() {
+		action, s := fieldLine(f, c.WaitsFor)
+		t.line(6, t.action(action, s))
+	}
 	for _, i := range c.Items {
 		t.item(c, i)
 	}

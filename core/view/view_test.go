@@ -125,6 +125,24 @@ func refresh() *plan.Plan {
 	}}
 }
 
+// arguments is a plan of what a plugin tells nothing of but the action: its arguments are shown.
+func arguments() *plan.Plan {
+	change := func(name string, action plan.Action, fields ...plan.Field) plan.Change {
+		return plan.Change{Address: "application.noop." + name, Kind: "application", Type: "noop", Plugin: "noop", Action: action, Arguments: fields}
+	}
+	items := change("items", plan.Update, plan.Field{Path: "input", Before: raw("a"), After: raw("b")})
+	items.Items = []plan.Item{{Key: "1", Kind: "file", Name: "a.txt", Action: plan.Update, Fields: []plan.Field{{Path: "content", Before: raw("a"), After: raw("b")}}}}
+	waits := change("waits", plan.Update, plan.Field{Path: "input", Before: raw("a"), Unknown: true, Prefix: "registry.example.com/api:"})
+	waits.WaitsFor = []string{"build.oci.api"}
+	return &plan.Plan{Observations: []plan.Observation{}, Changes: []plan.Change{
+		change("new", plan.Create, plan.Field{Path: "input", After: raw("<b>*x*</b>")}, plan.Field{Path: "triggers", After: raw([]string{"a", "b"})},
+			plan.Field{Path: "token", After: raw("(sensitive)"), Sensitive: true}),
+		change("changes", plan.Update, plan.Field{Path: "input", Before: raw("a"), After: raw("b")}, plan.Field{Path: `labels["x"]`, Before: raw("a")},
+			plan.Field{Path: "token", Sensitive: true}, plan.Field{Path: "long", After: raw(strings.Repeat("long ", 200))}),
+		waits, items,
+	}}
+}
+
 func unchanged() *plan.Plan {
 	return &plan.Plan{Observations: []plan.Observation{}, Changes: []plan.Change{{Address: "build.oci.a", Kind: "build", Type: "oci", Plugin: "oci", Action: plan.None}}}
 }
@@ -147,7 +165,7 @@ func sealed(t *testing.T, p *plan.Plan) *plan.Plan {
 }
 
 func TestGolden(t *testing.T) {
-	for name, p := range map[string]*plan.Plan{"release": release(t), "deletion": deletion(), "unchanged": unchanged(), "lifecycle": lifecycle(), "refresh": refresh()} {
+	for name, p := range map[string]*plan.Plan{"release": release(t), "deletion": deletion(), "unchanged": unchanged(), "lifecycle": lifecycle(), "refresh": refresh(), "arguments": arguments()} {
 		t.Run(name, func(t *testing.T) {
 			p := sealed(t, p)
 			var text, colour, js bytes.Buffer

@@ -49,6 +49,7 @@ func (y *whyText) print(c *why.Cause, first, rest string) {
 	if c.Note != "" {
 		y.line(inner, y.faint(clean(c.Note)))
 	}
+	y.fields(c, inner)
 	y.items(c, inner)
 	y.rejected(c, inner)
 	for i, up := range c.From {
@@ -96,6 +97,17 @@ var did = map[plan.Action]string{
 
 // few is how many lines of a list are printed unless everything is wanted.
 const few = 10
+
+func (y *whyText) fields(c *why.Cause, indent string) {
+	for n, f := range c.Fields {
+		if n == few && !y.verbose {
+			y.line(indent, y.faint(fmt.Sprintf("and %d more", len(c.Fields)-few)))
+			return
+		}
+		action, s := fieldLine(f, nil)
+		y.line(indent, y.action(action, s))
+	}
+}
 
 func (y *whyText) items(c *why.Cause, indent string) {
 	n := 0

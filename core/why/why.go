@@ -22,9 +22,10 @@ type Cause struct {
 	When     *time.Time       `json:"when,omitempty"`
 	Who      string           `json:"who,omitempty"`
 	Reasons  []string         `json:"reasons,omitempty"`
-	Items    []plan.Item      `json:"items,omitempty"`    // what changed; of a source: the commits
-	Outputs  *plan.Value      `json:"outputs,omitempty"`  // what it gives to others
-	Rejected []plan.Rejection `json:"rejected,omitempty"` // of a policy
+	Items    []plan.Item      `json:"items,omitempty"`     // what changed; of a source: the commits
+	Fields   []plan.Field     `json:"arguments,omitempty"` // the arguments that changed, where there are no items
+	Outputs  *plan.Value      `json:"outputs,omitempty"`   // what it gives to others
+	Rejected []plan.Rejection `json:"rejected,omitempty"`  // of a policy
 	Hold     *state.Hold      `json:"hold,omitempty"`
 	Note     string           `json:"note,omitempty"` // what is not known
 	From     []*Cause         `json:"from,omitempty"`
@@ -133,6 +134,9 @@ func (a *Applied) Cause(address string, seen *Seen) (*Cause, []string, *Seen, er
 	if err == nil && len(r.Items) > 0 {
 		err = json.Unmarshal(r.Items, &c.Items)
 	}
+	if err == nil && len(r.Arguments) > 0 {
+		err = json.Unmarshal(r.Arguments, &c.Fields)
+	}
 	if err != nil {
 		return nil, nil, nil, fmt.Errorf("revision %d of %s: %w", r.Number, address, err)
 	}
@@ -235,7 +239,7 @@ func (p Planned) Cause(address string, _ *Seen) (*Cause, []string, *Seen, error)
 		if c.Address != address {
 			continue
 		}
-		out := &Cause{Address: address, Kind: c.Kind, Action: string(c.Action), Reasons: c.Reasons, Items: c.Items, Outputs: c.After}
+		out := &Cause{Address: address, Kind: c.Kind, Action: string(c.Action), Reasons: c.Reasons, Items: c.Items, Fields: c.Changed(), Outputs: c.After}
 		if c.Hold != nil {
 			out.Hold = &state.Hold{Revision: c.Hold.Revision, Who: c.Hold.Who, Reason: c.Hold.Reason}
 		}

@@ -40,7 +40,7 @@ func testHistory(t *testing.T, b Backend) {
 	l := lock(t, b.Open())
 	whole := state.Revision{
 		Number: 77, Operation: "op", Action: "create", Plan: "sha256:x", Who: "tester", At: Record("").Updated, Reasons: []string{"why"}, Record: Record("build.oci.b"),
-		From: []string{"source.git.a"}, Items: json.RawMessage(`[{"a":1}]`), Inputs: json.RawMessage(`{"b":2}`),
+		From: []string{"source.git.a"}, Items: json.RawMessage(`[{"a":1}]`), Inputs: json.RawMessage(`{"b":2}`), Arguments: json.RawMessage(`[{"c":3}]`),
 	}
 	commit(t, l, state.Batch{History: append(revisions("build.oci.b-2", "create"), whole)})
 	commit(t, l, state.Batch{History: append(revisions("build.oci.b", "update"), revisions("build.oci", "create", "update")...)})

@@ -1118,8 +1118,8 @@ func (x *ValidateResponse) GetDiagnostics() []*Diagnostic {
 // Record is what state keeps of an instance.
 type Record struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Config        *Value                 `protobuf:"bytes,1,opt,name=config,proto3" json:"config,omitempty"`   // as last applied; sensitive attributes are null
-	Outputs       *Value                 `protobuf:"bytes,2,opt,name=outputs,proto3" json:"outputs,omitempty"` // sensitive attributes are null
+	Config        *Value                 `protobuf:"bytes,1,opt,name=config,proto3" json:"config,omitempty"`   // as last applied; sensitive attributes that have changed are null
+	Outputs       *Value                 `protobuf:"bytes,2,opt,name=outputs,proto3" json:"outputs,omitempty"` // sensitive attributes are null, but for what is one of the sensitive arguments of now
 	Private       []byte                 `protobuf:"bytes,3,opt,name=private,proto3" json:"private,omitempty"` // the plugin's own; never holds a secret
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

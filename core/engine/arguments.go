@@ -1,0 +1,226 @@
+package engine
+
+import (
+	"encoding/json"
+	"maps"
+	"slices"
+
+	"github.com/zclconf/go-cty/cty"
+	ctyjson "github.com/zclconf/go-cty/cty/json"
+
+	"github.com/davit-sh/davit/core/addr"
+	"github.com/davit-sh/davit/core/plan"
+	"github.com/davit-sh/davit/state"
+	"github.com/davit-sh/davit/state/key"
+)
+
+// maskedJSON stands for a sensitive value in a field.
+var maskedJSON = json.RawMessage(`"` + masked + `"`)
+
+// arguments are the arguments of an instance that are not what was applied last, and all that are set for one that is new. They are
+// compared with the state that the plan is made against, whatever this run has written since.
+func (r *run) arguments(in *instance) []plan.Field {
+	t := in.node.typ
+	d := &argumentDiff{now: r.fingerprints(in.config)}
+	before := cty.NullVal(t.configType)
+	if rec, ok := r.snapshot.Records[in.addr.String()]; ok {
+		d.was = rec.Fingerprints
+		before = configOf(&rec, t)
+	}
+	d.isNew = before.IsNull()
+	d.value(nil, before, t.pluginConfig(in.config))
+	d.gone()
+	return d.fields
+}
+
+// configOf are the arguments that a record was made with, null if it has none.
+func configOf(rec *state.Record, t *blockType) cty.Value {
+	if v := recordedValue(rec.Config); v != nil {
+		if c, err := t.storedConfig.Cty(v); err == nil {
+			return fit(c, t.configType)
+		}
+	}
+	return cty.NullVal(t.configType)
+}
+
+// argumentDiff compares two configurations. One that was not there is null.
+type argumentDiff struct {
+	was, now map[string]string // fingerprints of the sensitive parts, by path
+	isNew    bool
+	fields   []plan.Field
+}
+
+func (d *argumentDiff) add(f plan.Field) { d.fields = append(d.fields, f) }
+
+func (d *argumentDiff) value(path cty.Path, before, after cty.Value) {
+	switch {
+	case after.IsMarked():
+		d.secret(plan.PathString(path), before, after)
+	case !after.IsKnown():
+		d.unknown(path, before, after)
+	case before.IsNull() && after.IsNull(), before.RawEquals(after):
+	case before.IsNull() && len(path) > 0 && isReference(after):
+		d.add(plan.Field{Path: plan.PathString(path), After: jsonOf(after.GetAttr(attrAddress))})
+	case compound(before) || compound(after):
+		d.elements(path, before, after)
+	default:
+		d.leaf(path, before, after)
+	}
+}
+
+func (d *argumentDiff) unknown(path cty.Path, before, after cty.Value) {
+	f := plan.Field{Path: plan.PathString(path), Unknown: true, Prefix: plan.Prefix(after)}
+	if !before.IsNull() {
+		f.Before = jsonOf(before)
+	}
+	d.add(f)
+}
+
+// leaf is a value that is shown whole. Numbers are compared as they are written: what was read from state has another precision.
+func (d *argumentDiff) leaf(path cty.Path, before, after cty.Value) {
+	if !after.IsWhollyKnown() {
+		d.unknown(path, before, after)
+		return
+	}
+	f := plan.Field{Path: plan.PathString(path)}
+	if !before.IsNull() {
+		f.Before = jsonOf(before)
+	}
+	if !after.IsNull() {
+		f.After = jsonOf(after)
+	}
+	empty := after.CanIterateElements() && after.LengthInt() == 0
+	if string(f.Before) != string(f.After) && (!d.isNew || !empty) {
+		d.add(f)
+	}
+}
+
+// secret compares a sensitive value by its fingerprint: what cannot be told is not shown.
+func (d *argumentDiff) secret(path string, before, after cty.Value) {
+	plain, _ := after.UnmarkDeep()
+	f := plan.Field{Path: path, Sensitive: true, Unknown: !plain.IsWhollyKnown()}
+	was, now := d.was[path], d.now[path]
+	known := was != "" || !before.IsNull()
+	switch {
+	case plain.IsNull():
+		return
+	case f.Unknown:
+		if known {
+			f.Before = maskedJSON
+		}
+	case was == "" && known: // it was not sensitive
+		f.Before, f.After = maskedJSON, maskedJSON
+	case was == "" && (d.isNew || now != ""):
+		f.After = maskedJSON
+	case !key.Same(was, now) || was == now:
+		return
+	}
+	d.add(f)
+}
+
+// gone adds the sensitive values that are not set any more.
+func (d *argumentDiff) gone() {
+	for _, path := range slices.Sorted(maps.Keys(d.was)) {
+		if _, there := d.now[path]; !there && !slices.ContainsFunc(d.fields, func(f plan.Field) bool { return f.Path == path }) {
+			d.add(plan.Field{Path: path, Before: maskedJSON, Sensitive: true})
+		}
+	}
+}
+
+func (d *argumentDiff) elements(path cty.Path, before, after cty.Value) {
+	t := after.Type()
+	if after.IsNull() {
+		t = before.Type()
+	}
+	if t.IsListType() || t.IsTupleType() {
+		old, now := elementsOf(before), elementsOf(after)
+		for i := range max(len(old), len(now)) {
+			d.value(path.IndexInt(i), at(old, i), at(now, i))
+		}
+		return
+	}
+	old, now := attributesOf(before), attributesOf(after)
+	for _, name := range slices.Sorted(maps.Keys(union(old, now))) {
+		step := path.IndexString(name)
+		if t.IsObjectType() {
+			step = path.GetAttr(name)
+		}
+		if name == "path" && isTree(t) {
+			continue // where the files are on this machine
+		}
+		d.value(step, orNull(old[name]), orNull(now[name]))
+	}
+}
+
+// compound tells whether the elements of a value are compared one by one: those of objects and maps, and those of lists that are
+// more than texts and numbers.
+func compound(v cty.Value) bool {
+	if v.IsNull() || !v.IsKnown() || v.IsMarked() || !v.CanIterateElements() || v.Type().IsSetType() || v.LengthInt() == 0 {
+		return false
+	}
+	if v.Type().IsObjectType() || v.Type().IsMapType() {
+		return true
+	}
+	return slices.ContainsFunc(v.AsValueSlice(), func(e cty.Value) bool { return e.IsMarked() || !e.IsKnown() || !e.Type().IsPrimitiveType() })
+}
+
+// isReference tells whether a value is a whole block.
+func isReference(v cty.Value) bool {
+	if v.IsNull() || !v.Type().IsObjectType() || !v.Type().HasAttribute(attrAddress) || v.Type().AttributeType(attrAddress) != cty.String {
+		return false
+	}
+	_, err := addr.Parse(stringOf(v.GetAttr(attrAddress)))
+	return err == nil
+}
+
+// isTree tells whether a type is that of a source's files.
+func isTree(t cty.Type) bool {
+	return t.IsObjectType() && len(t.AttributeTypes()) == 2 && t.HasAttribute("digest") && t.HasAttribute("path")
+}
+
+func attributesOf(v cty.Value) map[string]cty.Value {
+	if v.IsNull() || !v.CanIterateElements() || (!v.Type().IsObjectType() && !v.Type().IsMapType()) {
+		return nil
+	}
+	return v.AsValueMap()
+}
+
+func elementsOf(v cty.Value) []cty.Value {
+	if v.IsNull() || !v.CanIterateElements() {
+		return nil
+	}
+	return v.AsValueSlice()
+}
+
+func union(a, b map[string]cty.Value) map[string]cty.Value {
+	if len(a) == 0 {
+		return b
+	}
+	out := maps.Clone(a)
+	maps.Copy(out, b)
+	return out
+}
+
+func at(list []cty.Value, i int) cty.Value {
+	if i < len(list) {
+		return list[i]
+	}
+	return cty.NullVal(cty.DynamicPseudoType)
+}
+
+func orNull(v cty.Value) cty.Value {
+	if v == cty.NilVal {
+		return cty.NullVal(cty.DynamicPseudoType)
+	}
+	return v
+}
+
+// jsonOf writes a known value.
+func jsonOf(v cty.Value) json.RawMessage {
+	v, _ = v.UnmarkDeep()
+	b, err := ctyjson.Marshal(v, v.Type())
+	if err != nil {
+		return json.RawMessage("null")
+	}
+	return b
+}
