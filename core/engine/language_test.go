@@ -539,6 +539,24 @@ func TestRefresh(t *testing.T) {
 	}
 }
 
+// What is new in the stack, and so was never applied, does not keep a refresh from what depends on it.
+func TestRefreshBeforeSomethingNewIsApplied(t *testing.T) {
+	f := newFixture(t)
+	f.apply("application \"a\" \"x\" { name = \"x\" }\n")
+	delete(f.world.things, "x")
+	text := "application \"a\" \"new\" {\n  for_each = toset([\"k\"])\n  name = \"new\"\n}\n" +
+		"application \"a\" \"x\" {\n  name = \"x\"\n  content = application.a.new[\"k\"].sum\n}\n"
+	p, diags := f.planWith(text, engine.Options{Mode: plan.ModeRefresh})
+	if diags.HasErrors() {
+		t.Fatal(diags)
+	}
+	wantActions(t, p, "application.a.x: forget")
+	res, diags := f.tryApply(text, p, false)
+	if diags.HasErrors() || len(res.Done) != 1 || len(res.NotStarted) > 0 || len(f.snapshot().Records) > 0 {
+		t.Errorf("%+v, %v, %v", res, diags, f.snapshot().Records)
+	}
+}
+
 // A rollback brings an instance back to what an earlier revision was, and holds it there.
 func TestRollback(t *testing.T) {
 	f := newFixture(t)
