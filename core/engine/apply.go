@@ -162,6 +162,13 @@ func (a *applying) prepare() hcl.Diagnostics {
 			in.change = c
 		}
 	}
+	if a.plan.Mode == plan.ModeRefresh {
+		for _, address := range a.plan.NotInIt() {
+			if in := add(address, nil); in != nil {
+				in.seen = in.node.typ.see(cty.NilVal, in.node.typ.unknownOutputs())
+			}
+		}
+	}
 	a.ends = a.endings()
 	return diags
 }
@@ -246,6 +253,11 @@ func (a *applying) walk(ctx context.Context) {
 			}
 			return a.step(ctx, c.Address, c, nil)
 		})
+	}
+	if a.plan.Mode == plan.ModeRefresh { // what was never applied is not in it, and holds nobody up
+		for _, address := range a.plan.NotInIt() {
+			w.Add(address, nil, func(context.Context) graph.Outcome { return graph.Done })
+		}
 	}
 	w.Wait()
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/zclconf/go-cty/cty"
@@ -86,6 +87,17 @@ func (r *run) asInState(ctx context.Context, in *instance) hcl.Diagnostics {
 		in.observation = &plan.Observation{Address: in.addr.String(), Kind: t.kind, Type: t.name, Plugin: t.plugin, Outputs: *after, Before: after, DependsOn: addresses(in.deps)}
 	}
 	return diags
+}
+
+// notAlone says that an instance cannot be brought back by itself; nil if it can.
+func (r *run) notAlone(in *instance) *hcl.Diagnostic {
+	if r.opts.Rollback == nil || r.leftAlone(in) {
+		return nil
+	}
+	if plain, _ := in.config.UnmarkDeep(); plain.IsWhollyKnown() {
+		return nil
+	}
+	return in.errorf("it cannot be brought back by itself", "It needs something of %s that is not in state. Run davit apply first, so that it is as its block says.", strings.Join(r.waitsFor(in), ", "))
 }
 
 // withoutSecrets are recorded outputs in which nothing is known of what is sensitive.

@@ -539,6 +539,24 @@ func TestRefresh(t *testing.T) {
 	}
 }
 
+// What is new in the stack, and so was never applied, does not keep a refresh from what depends on it.
+func TestRefreshBeforeSomethingNewIsApplied(t *testing.T) {
+	f := newFixture(t)
+	f.apply("application \"a\" \"x\" { name = \"x\" }\n")
+	delete(f.world.things, "x")
+	text := "application \"a\" \"new\" {\n  for_each = toset([\"k\"])\n  name = \"new\"\n}\n" +
+		"application \"a\" \"x\" {\n  name = \"x\"\n  content = application.a.new[\"k\"].sum\n}\n"
+	p, diags := f.planWith(text, engine.Options{Mode: plan.ModeRefresh})
+	if diags.HasErrors() {
+		t.Fatal(diags)
+	}
+	wantActions(t, p, "application.a.x: forget")
+	res, diags := f.tryApply(text, p, false)
+	if diags.HasErrors() || len(res.Done) != 1 || len(res.NotStarted) > 0 || len(f.snapshot().Records) > 0 {
+		t.Errorf("%+v, %v, %v", res, diags, f.snapshot().Records)
+	}
+}
+
 // A rollback brings an instance back to what an earlier revision was, and holds it there.
 func TestRollback(t *testing.T) {
 	f := newFixture(t)
@@ -567,6 +585,37 @@ func TestRollback(t *testing.T) {
 	list, err := f.store.History(t.Context(), "application.a.x")
 	if err != nil || len(list) != 4 || list[0].Who != "tester" || list[0].Action != "update" || !strings.Contains(string(list[0].Inputs), "source.s.x") {
 		t.Errorf("the history is %+v, %v", list, err)
+	}
+}
+
+// A rollback leaves what its instance depends on alone, though that has changed; a secret of it is asked for, as state has none.
+func TestARollbackIsAboutOneInstance(t *testing.T) {
+	f := newFixture(t)
+	text := func(plain, name string) string {
+		return "application \"a\" \"up\" {\n  name = \"up\"\n  plain = \"" + plain + "\"\n}\n" +
+			"application \"a\" \"x\" {\n  name = \"x\"\n  plain = \"" + name + "\"\n  content = application.a.up.sum\n  secret = application.a.up.token\n}\n"
+	}
+	for _, v := range []string{"one", "two"} {
+		f.apply(text(v, v))
+	}
+	back := engine.Options{Targets: place(t, "application.a.x"), Rollback: &engine.Rollback{Address: "application.a.x", Revision: 1, Who: "me@here"}}
+	p, diags := f.planWith(text("two", "two"), back)
+	if diags.HasErrors() {
+		t.Fatal(diags)
+	}
+	wantActions(t, p, "application.a.up: none", "application.a.x: update")
+	if _, diags := f.tryApply(text("two", "two"), p, true); diags.HasErrors() {
+		t.Fatal(diags)
+	}
+	f.wantThings(map[string]string{"up": "two", "x": sum("one") + "one"})
+
+	// What has changed since is not applied on the way; what its secret is then, nobody knows.
+	back.Rollback.Revision = 2
+	done := len(f.world.applied)
+	_, diags = f.planWith(text("three", "three"), back)
+	wantDiags(t, diags, "It needs something of application.a.up that is not in state")
+	if len(f.world.applied) != done {
+		t.Errorf("it did %v", f.world.applied[done:])
 	}
 }
 

@@ -28,6 +28,9 @@ func (r *run) planManaged(ctx context.Context, in *instance, reviewed *plan.Chan
 		return diags
 	}
 	diags = append(diags, r.preconditions(in, "before it is planned")...)
+	if d := r.notAlone(in); d != nil {
+		diags = append(diags, d)
+	}
 	if diags.HasErrors() {
 		return diags
 	}

@@ -303,7 +303,7 @@ func (t *telling) ended(r *event.Result, failed bool) *pluginv1.Event {
 	if failed || len(r.Failed)+len(r.NotStarted) > 0 {
 		name = eventFailed
 	}
-	if name == eventApplied && len(r.Done) == 0 {
+	if name == eventApplied && len(r.Done)+len(r.Unchanged) == 0 {
 		return nil
 	}
 	changes := map[string]*plan.Change{}

@@ -81,7 +81,8 @@ type (
 	}
 	appOutputs struct {
 		sdk.ApplicationOutputs
-		Sum sdk.Value[string] `davit:"sum"`
+		Sum   sdk.Value[string] `davit:"sum"`
+		Token string            `davit:"token,sensitive"`
 	}
 )
 
@@ -215,6 +216,7 @@ func (a app) Plan(_ context.Context, r sdk.PlanRequest[appConfig, appOutputs]) (
 	defer a.mu.Unlock()
 	res := sdk.PlanResult[appOutputs]{Action: sdk.ActionNone}
 	res.Outputs.Health, res.Outputs.Items, res.Outputs.Sum = sdk.Known("Current"), []string{r.Config.Name}, sdk.Unknown[string]()
+	res.Outputs.Token = "hunter2-" + r.Config.Name
 	content, known := r.Config.Content.Get()
 	content += r.Config.Plain
 	if known || r.Config.Content.IsNull() {

@@ -7,6 +7,8 @@ package plan
 
 import (
 	"encoding/json"
+	"maps"
+	"slices"
 	"time"
 )
 
@@ -265,6 +267,26 @@ type Summary struct {
 
 // Partial tells whether the plan is about a part of the stack only.
 func (p *Plan) Partial() bool { return len(p.Targets)+len(p.Excludes)+len(p.Damaged) > 0 }
+
+// NotInIt are the addresses that something in the plan depends on and that are not in it themselves.
+func (p *Plan) NotInIt() []string {
+	in, out := map[string]bool{}, map[string]bool{}
+	var needed []string
+	for i := range p.Observations {
+		in[p.Observations[i].Address] = true
+		needed = append(needed, p.Observations[i].DependsOn...)
+	}
+	for i := range p.Changes {
+		in[p.Changes[i].Address] = true
+		needed = append(needed, p.Changes[i].DependsOn...)
+	}
+	for _, address := range needed {
+		if !in[address] {
+			out[address] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(out))
+}
 
 // Empty tells whether there is nothing to do.
 func (p *Plan) Empty() bool {
