@@ -19,17 +19,19 @@ var maskedJSON = json.RawMessage(`"` + masked + `"`)
 
 // arguments are the arguments of an instance that are not what was applied last, and all that are set for one that is new. They are
 // compared with the state that the plan is made against, whatever this run has written since.
-func (r *run) arguments(in *instance) []plan.Field {
+func (r *run) arguments(in *instance, address string) []plan.Field {
 	t := in.node.typ
 	d := &argumentDiff{now: r.fingerprints(in.config)}
 	before := cty.NullVal(t.configType)
-	if rec, ok := r.snapshot.Records[in.addr.String()]; ok {
+	if rec, ok := r.snapshot.Records[address]; ok {
 		d.was = rec.Fingerprints
 		before = configOf(&rec, t)
 	}
 	d.isNew = before.IsNull()
-	d.value(nil, before, t.pluginConfig(in.config))
-	d.gone()
+	d.attributes(nil, t.arguments, before, t.pluginConfig(in.config))
+	if len(d.was) > 0 {
+		d.gone()
+	}
 	return d.fields
 }
 
@@ -59,7 +61,7 @@ func (d *argumentDiff) value(path cty.Path, before, after cty.Value) {
 	case !after.IsKnown():
 		d.unknown(path, before, after)
 	case before.IsNull() && after.IsNull(), before.RawEquals(after):
-	case before.IsNull() && len(path) > 0 && isReference(after):
+	case before.IsNull() && isReference(after):
 		d.add(plan.Field{Path: plan.PathString(path), After: jsonOf(after.GetAttr(attrAddress))})
 	case compound(before) || compound(after):
 		d.elements(path, before, after)
@@ -139,16 +141,27 @@ func (d *argumentDiff) elements(path cty.Path, before, after cty.Value) {
 		}
 		return
 	}
-	old, now := attributesOf(before), attributesOf(after)
-	for _, name := range slices.Sorted(maps.Keys(union(old, now))) {
-		step := path.IndexString(name)
-		if t.IsObjectType() {
-			step = path.GetAttr(name)
+	if t.IsObjectType() {
+		d.attributes(path, attributeNames(before, after), before, after)
+		return
+	}
+	old, now := mapOf(before), mapOf(after)
+	for _, key := range slices.Sorted(maps.Keys(union(old, now))) {
+		d.value(path.IndexString(key), orNull(old[key]), orNull(now[key]))
+	}
+}
+
+// attributes compares two objects, of which one may be null.
+func (d *argumentDiff) attributes(path cty.Path, names []string, before, after cty.Value) {
+	t := after.Type()
+	for _, name := range names {
+		was, is := attributeOf(before, name), attributeOf(after, name)
+		switch {
+		case was.IsNull() && is.IsNull() && !is.IsMarked():
+		case name == "path" && isTree(t): // where the files are differs from machine to machine
+		default:
+			d.value(path.GetAttr(name), was, is)
 		}
-		if name == "path" && isTree(t) {
-			continue // where the files are on this machine
-		}
-		d.value(step, orNull(old[name]), orNull(now[name]))
 	}
 }
 
@@ -178,7 +191,26 @@ func isTree(t cty.Type) bool {
 	return t.IsObjectType() && len(t.AttributeTypes()) == 2 && t.HasAttribute("digest") && t.HasAttribute("path")
 }
 
-func attributesOf(v cty.Value) map[string]cty.Value {
+// attributeNames are the attributes of two objects, of which one may be null or have others.
+func attributeNames(before, after cty.Value) []string {
+	var names []string
+	for _, t := range []cty.Type{before.Type(), after.Type()} {
+		if t.IsObjectType() {
+			names = slices.AppendSeq(names, maps.Keys(t.AttributeTypes()))
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+func attributeOf(v cty.Value, name string) cty.Value {
+	if v.IsNull() || !v.Type().IsObjectType() || !v.Type().HasAttribute(name) {
+		return cty.NullVal(cty.DynamicPseudoType)
+	}
+	return v.GetAttr(name)
+}
+
+func mapOf(v cty.Value) map[string]cty.Value {
 	if v.IsNull() || !v.CanIterateElements() || (!v.Type().IsObjectType() && !v.Type().IsMapType()) {
 		return nil
 	}
@@ -218,6 +250,10 @@ func orNull(v cty.Value) cty.Value {
 // jsonOf writes a known value.
 func jsonOf(v cty.Value) json.RawMessage {
 	v, _ = v.UnmarkDeep()
+	if v.Type() == cty.String && !v.IsNull() {
+		b, _ := json.Marshal(v.AsString()) // a text is always written
+		return b
+	}
 	b, err := ctyjson.Marshal(v, v.Type())
 	if err != nil {
 		return json.RawMessage("null")

@@ -26,7 +26,7 @@ func (a *applying) asReviewed(ctx context.Context, c *plan.Change, in *instance)
 	if diags := a.configure(ctx, in); diags.HasErrors() {
 		return diags
 	}
-	err := sameArguments(c.Arguments, a.arguments(in))
+	err := sameArguments(c.Arguments, a.arguments(in, c.Address))
 	if err == nil {
 		err = sameSecrets(c.Fingerprints, a.fingerprints(in.config))
 	}

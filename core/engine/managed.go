@@ -89,7 +89,7 @@ func (r *run) planManaged(ctx context.Context, in *instance, reviewed *plan.Chan
 		c.WaitsFor = r.waitsFor(in)
 	}
 	if c.Action != plan.None || c.Deferred {
-		c.Arguments, c.Fingerprints = r.arguments(in), r.fingerprints(in.config)
+		c.Arguments, c.Fingerprints = r.arguments(in, c.Address), r.fingerprints(in.config)
 	}
 	if in.node.block.Lifecycle.PreventDestroy && (c.Action == plan.Replace || c.Action == plan.Delete) {
 		return append(diags, in.errorf("it must not be destroyed", "The plan would %s it, and its lifecycle block says prevent_destroy. Undo what makes it so, or remove prevent_destroy.", c.Action))

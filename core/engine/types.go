@@ -28,6 +28,7 @@ type blockType struct {
 	kind, name, plugin string
 	config             *eval.Schema
 	configType         cty.Type // of what the plugin gets as its configuration
+	arguments          []string // attributes of that, sorted
 	outputs            map[string]cty.Type
 	seen               []string // attributes of an instance as others see it, but for its address; sorted
 	outputType         cty.Type
@@ -119,6 +120,7 @@ func newBlockType(plugin string, d *pluginv1.Type) (*blockType, error) {
 	slices.Sort(bt.seen)
 	bt.seen = slices.Compact(bt.seen)
 	bt.configType = configType(config, bt.kind)
+	bt.arguments = slices.Sorted(maps.Keys(bt.configType.AttributeTypes()))
 	bt.storedConfig, err = plan.NewTyped(bt.configType)
 	return bt, err
 }

@@ -378,7 +378,7 @@ func (a *spoiledApply) Send(m *pluginv1.ApplyResponse) error {
 			res.Diagnostics = []*pluginv1.Diagnostic{{Severity: pluginv1.Diagnostic_SEVERITY_ERROR, Summary: "no"}}
 		case "leaks in an output":
 			if r := string(a.r.GetConfig().GetMsgpack()); strings.Contains(r, planted) {
-				res.Outputs = &pluginv1.Value{Encoding: &pluginv1.Value_Json{Json: []byte(`{"revision":"` + planted + `","health":"Current","items":[],"sum":"x"}`)}}
+				res.Outputs = &pluginv1.Value{Encoding: &pluginv1.Value_Json{Json: []byte(`{"revision":"` + planted + `","health":"Current","items":[],"sum":"x","used":"x"}`)}}
 			}
 		}
 	}
@@ -387,7 +387,7 @@ func (a *spoiledApply) Send(m *pluginv1.ApplyResponse) error {
 
 // other are outputs that nobody has planned.
 func (s *spoiled) other(r *pluginv1.ApplyRequest) *pluginv1.Value {
-	text := `{"revision":"other","health":"Current","items":[],"sum":"other"}`
+	text := `{"revision":"other","health":"Current","items":[],"sum":"other","used":"a token of some length"}`
 	if r.GetKind() == "build" {
 		text = `{"repository":"r/x","tag":"1.0","digest":"d","ref":"elsewhere","key":"k","platforms":[],"revision":""}`
 	}

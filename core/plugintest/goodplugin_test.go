@@ -35,7 +35,7 @@ func goodPlugin(kinds string) *sdk.Plugin {
 var examplesOf = map[string]string{
 	"application": `
 test "application" "thing" {
-  config  = { path = "a.txt", content = "one", parts = ["p", "q"], note = { text = "a note" } }
+  config  = { path = "a.txt", content = "one", parts = ["p", "q"], token = "a token of some length", note = { text = "a note" } }
   changed = { path = "a.txt", content = "two" }
   invalid = [{ path = "/etc/a", content = "" }, { path = "a", content = "", note = { text = "no notes" } }]
   slow    = { path = "b.txt", content = "slow", delay = "1m" }
@@ -84,7 +84,8 @@ type note struct {
 
 type thingOutputs struct {
 	sdk.ApplicationOutputs
-	Sum sdk.Value[string] `davit:"sum" doc:"Digest of the content."`
+	Sum  sdk.Value[string] `davit:"sum" doc:"Digest of the content."`
+	Used sdk.Value[string] `davit:"used,sensitive" doc:"The token."`
 }
 
 type thing struct{}
@@ -123,13 +124,15 @@ func (thing) Plan(ctx context.Context, r sdk.PlanRequest[thingConfig, thingOutpu
 	if known {
 		res.Outputs.Sum = sdk.Known(digest(content))
 	}
+	res.Outputs.Used = sdk.Known(r.Config.Token)
+	anotherToken := r.Prior != nil && (r.Prior.Config.Token != r.Config.Token || r.Prior.Outputs.Used.OrZero() != r.Config.Token)
 	live, err := os.ReadFile(file(ctx, r.Config.Path))
 	switch {
 	case errors.Is(err, os.ErrNotExist):
 		res.Action = sdk.ActionCreate
 	case err != nil:
 		return res, err
-	case !known || string(live) != content:
+	case !known || string(live) != content || anotherToken:
 		res.Action = sdk.ActionUpdate
 	default:
 		return res, nil

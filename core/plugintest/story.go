@@ -3,6 +3,7 @@ package plugintest
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/zclconf/go-cty/cty"
@@ -52,7 +53,7 @@ func (t *trial) live(ctx context.Context) {
 	}
 	last := record
 	defer func() { t.remove(ctx, last) }()
-	t.story[chapterEmpty] = t.empty(ctx, t.example.config, record)
+	t.story[chapterEmpty] = t.empty(ctx, t.example.config)
 	if t.story[chapterApply].status == Failed || t.story[chapterEmpty].status == Failed {
 		t.story[chapterChange] = skip("it is not what was planned: see the checks apply and empty plan")
 		return
@@ -63,7 +64,7 @@ func (t *trial) live(ctx context.Context) {
 	}
 	if after := t.make(ctx, chapterChange, t.example.changed, record); after != nil {
 		last = after
-		if o := t.empty(ctx, t.example.changed, after); o.status == Failed {
+		if o := t.empty(ctx, t.example.changed); o.status == Failed {
 			t.story[chapterChange] = o
 		}
 	}
@@ -166,6 +167,7 @@ func (t *trial) judgeResult(res *pluginv1.ApplyResult, err error, config, planne
 		return nil, fail(mend, "the result has no outputs")
 	}
 	record := t.record(config, outputs, res.GetPrivate())
+	t.told = t.unchanged(config, outputs, res.GetPrivate())
 	if d := t.departs(planned, outputs); d != "" {
 		return record, fail(mend, "%s", d)
 	}
@@ -188,6 +190,28 @@ func (t *trial) departs(planned, outputs cty.Value) string {
 		text = fmt.Sprintf("something that begins with %q", p)
 	}
 	return fmt.Sprintf("the output %q was planned as %s and is %s", d.Output, text, t.show(d.Output, d.Got))
+}
+
+// unchanged is what a host tells of a record while the configuration is the same: state does not hold the sensitive arguments, and the
+// sensitive outputs that are one of them, but the host knows that they have not changed.
+func (t *trial) unchanged(config, outputs cty.Value, private []byte) *pluginv1.Record {
+	stripped := withoutSecrets(t.typ.GetConfig(), config)
+	var secrets []cty.Value
+	_ = cty.Walk(config, func(p cty.Path, v cty.Value) (bool, error) {
+		kept, err := p.Apply(stripped)
+		if err != nil || v.IsNull() || !kept.IsNull() {
+			return err == nil && !kept.IsNull(), nil
+		}
+		secrets = append(secrets, v)
+		return false, nil
+	})
+	values := withoutSecrets(t.typ.GetOutputs(), outputs).AsValueMap()
+	for name, v := range outputs.AsValueMap() {
+		if slices.ContainsFunc(secrets, v.RawEquals) {
+			values[name] = v
+		}
+	}
+	return &pluginv1.Record{Config: t.encode(config, t.configType), Outputs: t.encode(cty.ObjectVal(values), t.outputType), Private: private}
 }
 
 // record is what state would keep: sensitive attributes are null in it.
@@ -226,9 +250,9 @@ func withoutSecrets(b *pluginv1.Block, v cty.Value) cty.Value {
 }
 
 // empty plans what was just applied: there is nothing to do.
-func (t *trial) empty(ctx context.Context, config cty.Value, record *pluginv1.Record) outcome {
+func (t *trial) empty(ctx context.Context, config cty.Value) outcome {
 	r := t.request(config)
-	r.Prior = record
+	r.Prior = t.told
 	res, err := t.plan(ctx, r, nil)
 	switch {
 	case err != nil:

@@ -25,6 +25,7 @@ type trial struct {
 	unsteady               bool                 // planned twice, it is not the same
 	cannot                 string               // why nothing can be planned
 	story                  map[string]outcome   // of the life of one instance, once it was lived
+	told                   *pluginv1.Record     // what a host would tell of the instance that was made last
 }
 
 func (s *suite) newTrial(d *pluginv1.Type) (*trial, error) {
