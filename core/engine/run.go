@@ -324,18 +324,18 @@ func (r *run) decode(in *instance) (cty.Value, hcl.Diagnostics) {
 	if diags.HasErrors() {
 		return cty.NilVal, diags
 	}
-	v = markSensitive(v, in.node.typ.config)
+	v = marked(v, in.node.typ.config.Sensitive())
 	r.secrets.addFrom(v)
 	return v, diags
 }
 
-// markSensitive marks the arguments that the schema calls sensitive.
-func markSensitive(v cty.Value, s *eval.Schema) cty.Value {
-	if len(s.Sensitive()) == 0 {
+// marked marks the attributes that a schema calls sensitive. A null has nothing to hide.
+func marked(v cty.Value, sensitive []string) cty.Value {
+	if len(sensitive) == 0 {
 		return v
 	}
 	attrs := v.AsValueMap()
-	for _, name := range s.Sensitive() {
+	for _, name := range sensitive {
 		if x := attrs[name]; !x.IsKnown() || !x.IsNull() {
 			attrs[name] = x.Mark(eval.Sensitive)
 		}
@@ -395,13 +395,7 @@ func (r *run) decodeOutputs(t *blockType, v *pluginv1.Value) (cty.Value, error) 
 	if outputs.IsNull() || !outputs.IsKnown() {
 		return cty.NilVal, fmt.Errorf("plugin %q answered without outputs: this is a defect of the plugin", t.plugin)
 	}
-	if len(t.sensitive) > 0 {
-		attrs := outputs.AsValueMap()
-		for _, name := range t.sensitive {
-			attrs[name] = attrs[name].Mark(eval.Sensitive)
-		}
-		outputs = cty.ObjectVal(attrs)
-	}
+	outputs = marked(outputs, t.sensitive)
 	r.secrets.addFrom(outputs)
 	return r.secrets.mark(outputs), nil
 }

@@ -82,7 +82,7 @@ type (
 	appOutputs struct {
 		sdk.ApplicationOutputs
 		Sum   sdk.Value[string] `davit:"sum"`
-		Token string            `davit:"token,sensitive"`
+		Token sdk.Value[string] `davit:"token,sensitive"` // of one called up; null of others
 	}
 )
 
@@ -216,7 +216,9 @@ func (a app) Plan(_ context.Context, r sdk.PlanRequest[appConfig, appOutputs]) (
 	defer a.mu.Unlock()
 	res := sdk.PlanResult[appOutputs]{Action: sdk.ActionNone}
 	res.Outputs.Health, res.Outputs.Items, res.Outputs.Sum = sdk.Known("Current"), []string{r.Config.Name}, sdk.Unknown[string]()
-	res.Outputs.Token = "hunter2-" + r.Config.Name
+	if r.Config.Name == "up" {
+		res.Outputs.Token = sdk.Known("hunter2-up")
+	}
 	content, known := r.Config.Content.Get()
 	content += r.Config.Plain
 	if known || r.Config.Content.IsNull() {
