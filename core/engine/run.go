@@ -324,10 +324,50 @@ func markSensitive(v cty.Value, s *eval.Schema) cty.Value {
 			}
 		}
 	}
+	for name, n := range s.Blocks {
+		if x := v.GetAttr(name); hasSensitive(n.Schema) && x.IsKnown() && !x.IsNull() && !x.IsMarked() {
+			if attrs == nil {
+				attrs = v.AsValueMap()
+			}
+			attrs[name] = markNested(x, n)
+		}
+	}
 	if attrs == nil {
 		return v
 	}
 	return cty.ObjectVal(attrs)
+}
+
+// markNested marks what is sensitive in nested blocks.
+func markNested(v cty.Value, n *eval.Nested) cty.Value {
+	if !n.List {
+		return markSensitive(v, n.Schema)
+	}
+	list := v.AsValueSlice()
+	if len(list) == 0 {
+		return v
+	}
+	for i := range list {
+		if list[i].IsKnown() && !list[i].IsNull() && !list[i].IsMarked() {
+			list[i] = markSensitive(list[i], n.Schema)
+		}
+	}
+	return cty.ListVal(list)
+}
+
+// hasSensitive tells whether a schema calls anything sensitive.
+func hasSensitive(s *eval.Schema) bool {
+	for _, a := range s.Attributes {
+		if a.Sensitive {
+			return true
+		}
+	}
+	for _, n := range s.Blocks {
+		if hasSensitive(n.Schema) {
+			return true
+		}
+	}
+	return false
 }
 
 // planTimeout is when a plugin that neither answers nor fails is given up: no look at the world takes so long.
