@@ -13,6 +13,12 @@ type noteConfig struct {
 	Labels map[string]string `davit:"labels,optional"`
 	List   []string          `davit:"list,optional"`
 	Secret string            `davit:"secret,optional,sensitive"`
+	Login  *noteLogin        `davit:"login,block"`
+}
+
+type noteLogin struct {
+	Name     string `davit:"name"`
+	Password string `davit:"password,sensitive"`
 }
 
 type noteOutputs struct {
@@ -34,6 +40,7 @@ func (note) Plan(_ context.Context, r sdk.PlanRequest[noteConfig, noteOutputs]) 
 	case r.Prior == nil:
 		res.Action = sdk.ActionCreate
 	case r.Config.Input.IsUnknown(), r.Config.Input != r.Prior.Outputs.Output, r.Config.Secret != r.Prior.Config.Secret,
+		(r.Config.Login != nil) != (r.Prior.Config.Login != nil), r.Config.Login != nil && *r.Config.Login != *r.Prior.Config.Login,
 		!maps.Equal(r.Config.Labels, r.Prior.Config.Labels), !slices.Equal(r.Config.List, r.Prior.Config.List):
 		res.Action = sdk.ActionUpdate
 	}

@@ -144,7 +144,7 @@ func (r *run) ignoreChanges(in *instance, rec *state.Record) hcl.Diagnostics {
 		if !ok || !before.Type().HasAttribute(first.Name) {
 			continue
 		}
-		old := before.GetAttr(first.Name)
+		old := keepSecrets(attrs[first.Name], before.GetAttr(first.Name))
 		if attrs[first.Name].IsMarked() {
 			continue // a sensitive value is not in state
 		}
@@ -163,10 +163,34 @@ func overlay(now, before cty.Value) cty.Value {
 	attrs := now.AsValueMap()
 	for name := range attrs {
 		if !attrs[name].IsMarked() && before.Type().HasAttribute(name) {
-			attrs[name] = before.GetAttr(name)
+			attrs[name] = keepSecrets(attrs[name], before.GetAttr(name))
 		}
 	}
 	return cty.ObjectVal(attrs)
+}
+
+// keepSecrets is an earlier value with the sensitive parts of now, where they are at the same place: state does not have them.
+func keepSecrets(now, before cty.Value) cty.Value {
+	if !now.ContainsMarked() {
+		return before
+	}
+	secrets := map[string]cty.Value{}
+	_ = cty.Walk(now, func(p cty.Path, v cty.Value) (bool, error) {
+		if v.IsMarked() {
+			secrets[plan.PathString(p)] = v
+		}
+		return !v.IsMarked(), nil
+	})
+	out, err := cty.Transform(before, func(p cty.Path, v cty.Value) (cty.Value, error) {
+		if s, there := secrets[plan.PathString(p)]; there && v.IsNull() {
+			return s, nil
+		}
+		return v, nil
+	})
+	if err != nil {
+		return now
+	}
+	return out
 }
 
 // withOld is a value with the old one at a path in it.

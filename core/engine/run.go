@@ -324,23 +324,9 @@ func (r *run) decode(in *instance) (cty.Value, hcl.Diagnostics) {
 	if diags.HasErrors() {
 		return cty.NilVal, diags
 	}
-	v = marked(v, in.node.typ.config.Sensitive())
+	v = in.node.typ.config.Mark(v)
 	r.secrets.addFrom(v)
 	return v, diags
-}
-
-// marked marks the attributes that a schema calls sensitive. A null has nothing to hide.
-func marked(v cty.Value, sensitive []string) cty.Value {
-	if len(sensitive) == 0 {
-		return v
-	}
-	attrs := v.AsValueMap()
-	for _, name := range sensitive {
-		if x := attrs[name]; !x.IsKnown() || !x.IsNull() {
-			attrs[name] = x.Mark(eval.Sensitive)
-		}
-	}
-	return cty.ObjectVal(attrs)
 }
 
 // call asks a plugin to observe or plan an instance and decodes the outputs.
@@ -395,7 +381,7 @@ func (r *run) decodeOutputs(t *blockType, v *pluginv1.Value) (cty.Value, error) 
 	if outputs.IsNull() || !outputs.IsKnown() {
 		return cty.NilVal, fmt.Errorf("plugin %q answered without outputs: this is a defect of the plugin", t.plugin)
 	}
-	outputs = marked(outputs, t.sensitive)
+	outputs = eval.MarkAttributes(outputs, t.sensitive)
 	r.secrets.addFrom(outputs)
 	return r.secrets.mark(outputs), nil
 }

@@ -25,6 +25,7 @@ type Schema struct {
 	names      []string // of Attributes, sorted
 	required   []string // of Attributes
 	sensitive  []string // of Attributes
+	secret     bool     // something in it is sensitive, or in a nested block
 	body       *hcl.BodySchema
 	blocks     []string // names of Blocks, sorted
 	typ        cty.Type
@@ -78,6 +79,7 @@ func CompileSchema(b *pluginv1.Block, kind ...*Attribute) (*Schema, error) {
 		s.body.Attributes = append(s.body.Attributes, hcl.AttributeSchema{Name: name, Required: a.Required})
 		types[name] = a.Type.WithoutOptionalAttributesDeep()
 	}
+	s.secret = len(s.sensitive) > 0
 	slices.Sort(s.names)
 	slices.SortFunc(s.body.Attributes, func(a, b hcl.AttributeSchema) int { return slices.Compare([]string{a.Name}, []string{b.Name}) })
 	for _, n := range b.GetBlocks() {
@@ -87,6 +89,7 @@ func CompileSchema(b *pluginv1.Block, kind ...*Attribute) (*Schema, error) {
 		}
 		nested := &Nested{Schema: inner, List: n.GetNesting() == pluginv1.NestedBlock_NESTING_LIST, Required: n.GetRequired()}
 		s.Blocks[n.GetName()] = nested
+		s.secret = s.secret || inner.secret
 		s.body.Blocks = append(s.body.Blocks, hcl.BlockHeaderSchema{Type: n.GetName()})
 		types[n.GetName()] = inner.typ
 		if nested.List {
@@ -103,9 +106,6 @@ func CompileSchema(b *pluginv1.Block, kind ...*Attribute) (*Schema, error) {
 
 // Type is the type of the values that Decode makes.
 func (s *Schema) Type() cty.Type { return s.typ }
-
-// Sensitive returns the names of the attributes that are sensitive.
-func (s *Schema) Sensitive() []string { return s.sensitive }
 
 // Has tells whether there is an attribute or nested block of that name.
 func (s *Schema) Has(name string) bool { return s.Attributes[name] != nil || s.Blocks[name] != nil }
