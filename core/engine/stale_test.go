@@ -35,7 +35,7 @@ func TestAReviewedOutputIsStillPlanned(t *testing.T) {
 	f := newFixture(t)
 	p := f.plan(oneThing)
 	f.world.garbage = func(r *pluginv1.PlanResult) {
-		r.Outputs = &pluginv1.Value{Encoding: &pluginv1.Value_Json{Json: []byte(`{"revision":"","health":"InProgress","items":["x"],"sum":"s"}`)}}
+		r.Outputs = &pluginv1.Value{Encoding: &pluginv1.Value_Json{Json: []byte(`{"revision":"","health":"InProgress","items":["x"],"sum":"s","token":null}`)}}
 	}
 	_, diags := f.tryApply(oneThing, p, true)
 	wantDiags(t, diags, `the plan is stale: application.a.x: its output health was reviewed as "Current" and would be "InProgress" now`)
