@@ -111,7 +111,9 @@ func (w *applying) result(health string) sdk.Result[Outputs] {
 	o.Revision, o.Health = w.config.Source.Revision, sdk.Known(health)
 	if len(w.refs) == len(w.set.Objects) || health == "Current" {
 		for _, r := range w.refs {
-			o.add(r)
+			if e := w.made.find(r); e == nil || !e.Added {
+				o.add(r)
+			}
 		}
 		o.sort()
 	} else {

@@ -78,7 +78,9 @@ func (a *Application) Destroy(ctx context.Context, r sdk.DestroyRequest[Config, 
 func outputsOf(o Outputs, v inventory, health string) Outputs {
 	o.Items, o.Objects, o.Health = nil, nil, sdk.Known(health)
 	for _, e := range v.Entries {
-		o.add(e.ref())
+		if !e.Added {
+			o.add(e.ref())
+		}
 	}
 	o.sort()
 	return o

@@ -250,7 +250,8 @@ func (p *planning) images(all []seen) []sdk.ImageUse {
 	return uses
 }
 
-// outputs are the outputs as they will be when all goes well.
+// outputs are the outputs as they will be when all goes well. A namespace of create_namespace is none of the objects: who of several
+// applications makes it is known when it is there.
 func (p *planning) outputs(all []seen) Outputs {
 	o := Outputs{Namespace: p.config.Namespace}
 	o.Revision = p.config.Source.Revision
@@ -259,7 +260,7 @@ func (p *planning) outputs(all []seen) Outputs {
 		o.Health = sdk.Known(string(rollout.Worst(nil)))
 	}
 	for i := range all {
-		if !all[i].leave {
+		if !all[i].Added {
 			o.add(all[i].ref)
 		}
 	}

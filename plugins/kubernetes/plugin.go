@@ -28,7 +28,7 @@ type Config struct {
 type Outputs struct {
 	sdk.ApplicationOutputs
 	Namespace string   `davit:"namespace" doc:"The configured namespace."`
-	Objects   []Object `davit:"objects" doc:"The objects."`
+	Objects   []Object `davit:"objects" doc:"The objects of the folder."`
 }
 
 // Object is one object in the outputs.
