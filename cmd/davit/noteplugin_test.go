@@ -13,6 +13,12 @@ type noteConfig struct {
 	Labels map[string]string `davit:"labels,optional"`
 	List   []string          `davit:"list,optional"`
 	Secret string            `davit:"secret,optional,sensitive"`
+	Entry  []noteEntry       `davit:"entry,block"`
+}
+
+type noteEntry struct {
+	Name  string `davit:"name"`
+	Token string `davit:"token,optional,sensitive"`
 }
 
 type noteOutputs struct {
@@ -34,7 +40,8 @@ func (note) Plan(_ context.Context, r sdk.PlanRequest[noteConfig, noteOutputs]) 
 	case r.Prior == nil:
 		res.Action = sdk.ActionCreate
 	case r.Config.Input.IsUnknown(), r.Config.Input != r.Prior.Outputs.Output, r.Config.Secret != r.Prior.Config.Secret,
-		!maps.Equal(r.Config.Labels, r.Prior.Config.Labels), !slices.Equal(r.Config.List, r.Prior.Config.List):
+		!maps.Equal(r.Config.Labels, r.Prior.Config.Labels), !slices.Equal(r.Config.List, r.Prior.Config.List),
+		!slices.Equal(r.Config.Entry, r.Prior.Config.Entry):
 		res.Action = sdk.ActionUpdate
 	}
 	return res, nil

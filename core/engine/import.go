@@ -123,7 +123,7 @@ func (r *run) imported(ctx context.Context, in *instance, id string) (*state.Rec
 		config, err = eval.DecodeValue(got.GetConfig(), t.configType)
 	}
 	if err == nil && config != cty.NilVal {
-		rec.Config, err = stored(r.secrets.mark(marked(config, t.config.Sensitive())))
+		rec.Config, err = stored(r.secrets.mark(t.config.Mark(config)))
 	}
 	if err != nil {
 		return nil, append(diags, r.failure(in, "importing "+id, err))

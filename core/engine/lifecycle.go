@@ -11,6 +11,7 @@ import (
 	"github.com/zclconf/go-cty/cty"
 
 	"github.com/davit-sh/davit/core/config"
+	"github.com/davit-sh/davit/core/deep"
 	"github.com/davit-sh/davit/core/diag"
 	"github.com/davit-sh/davit/core/eval"
 	"github.com/davit-sh/davit/core/plan"
@@ -145,9 +146,6 @@ func (r *run) ignoreChanges(in *instance, rec *state.Record) hcl.Diagnostics {
 			continue
 		}
 		old := before.GetAttr(first.Name)
-		if attrs[first.Name].IsMarked() {
-			continue // a sensitive value is not in state
-		}
 		v, err := withOld(attrs[first.Name], old, t[1:])
 		if err != nil {
 			return hcl.Diagnostics{diag.Errorf(t.SourceRange(), "ignore_changes cannot be followed", "%s: %s", in.addr, err)}
@@ -162,17 +160,64 @@ func (r *run) ignoreChanges(in *instance, rec *state.Record) hcl.Diagnostics {
 func overlay(now, before cty.Value) cty.Value {
 	attrs := now.AsValueMap()
 	for name := range attrs {
-		if !attrs[name].IsMarked() && before.Type().HasAttribute(name) {
-			attrs[name] = before.GetAttr(name)
+		if before.Type().HasAttribute(name) {
+			attrs[name] = withSecretsOf(attrs[name], before.GetAttr(name))
 		}
 	}
 	return cty.ObjectVal(attrs)
 }
 
+// withSecretsOf is an earlier value with what is sensitive now, because state does not have that, where it was there before.
+func withSecretsOf(now, before cty.Value) cty.Value {
+	switch {
+	case now.IsMarked():
+		return now
+	case !deep.Marked(now), before.IsNull(), !before.IsKnown(), !now.Type().Equals(before.Type()):
+		return before
+	case now.Type().IsListType() || now.Type().IsTupleType():
+		is, was := now.AsValueSlice(), before.AsValueSlice()
+		for i := range min(len(is), len(was)) {
+			was[i] = withSecretsOf(is[i], was[i])
+		}
+		return listLike(before, was)
+	case now.Type().IsMapType() || now.Type().IsObjectType():
+		is, was := now.AsValueMap(), before.AsValueMap()
+		for name := range was {
+			if v, there := is[name]; there {
+				was[name] = withSecretsOf(v, was[name])
+			}
+		}
+		return mapLike(before, was)
+	}
+	return before
+}
+
+// listLike is a list or a tuple, as another value is, of other elements.
+func listLike(v cty.Value, elements []cty.Value) cty.Value {
+	switch {
+	case len(elements) == 0:
+		return v
+	case v.Type().IsTupleType():
+		return cty.TupleVal(elements)
+	}
+	return cty.ListVal(elements)
+}
+
+// mapLike is a map or an object, as another value is, of other elements.
+func mapLike(v cty.Value, elements map[string]cty.Value) cty.Value {
+	switch {
+	case v.Type().IsObjectType():
+		return cty.ObjectVal(elements)
+	case len(elements) == 0:
+		return cty.MapValEmpty(v.Type().ElementType())
+	}
+	return cty.MapVal(elements)
+}
+
 // withOld is a value with the old one at a path in it.
 func withOld(now, old cty.Value, path hcl.Traversal) (cty.Value, error) {
-	if len(path) == 0 {
-		return old, nil
+	if len(path) == 0 || now.IsMarked() {
+		return withSecretsOf(now, old), nil
 	}
 	if now.IsNull() || !now.IsKnown() || old.IsNull() || !now.CanIterateElements() {
 		return now, nil
@@ -209,13 +254,7 @@ func withOld(now, old cty.Value, path hcl.Traversal) (cty.Value, error) {
 	case has && now.Type().IsMapType():
 		delete(elements, name)
 	}
-	if now.Type().IsObjectType() {
-		return cty.ObjectVal(elements), nil
-	}
-	if len(elements) == 0 {
-		return cty.MapValEmpty(now.Type().ElementType()), nil
-	}
-	return cty.MapVal(elements), nil
+	return mapLike(now, elements), nil
 }
 
 // replaced tells whether an instance is made anew because the person or the configuration says so, and notes it in the change.

@@ -324,21 +324,19 @@ func (r *run) decode(in *instance) (cty.Value, hcl.Diagnostics) {
 	if diags.HasErrors() {
 		return cty.NilVal, diags
 	}
-	v = marked(v, in.node.typ.config.Sensitive())
+	v = in.node.typ.config.Mark(v)
 	r.secrets.addFrom(v)
 	return v, diags
 }
 
-// marked marks the attributes that a schema calls sensitive. A null has nothing to hide.
+// marked marks the outputs that a type calls sensitive.
 func marked(v cty.Value, sensitive []string) cty.Value {
 	if len(sensitive) == 0 {
 		return v
 	}
 	attrs := v.AsValueMap()
 	for _, name := range sensitive {
-		if x := attrs[name]; !x.IsKnown() || !x.IsNull() {
-			attrs[name] = x.Mark(eval.Sensitive)
-		}
+		attrs[name] = eval.MarkSensitive(attrs[name])
 	}
 	return cty.ObjectVal(attrs)
 }
