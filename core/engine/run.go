@@ -318,8 +318,11 @@ func (r *run) report(diags ...*hcl.Diagnostic) {
 // decode evaluates an instance's body.
 func (r *run) decode(in *instance) (cty.Value, hcl.Diagnostics) {
 	v, diags := in.node.typ.config.Decode(in.node.block.Body, in.node.scope.Evaluator(in.node.own, in.each))
-	for _, d := range diags {
+	for i, d := range diags {
 		d.EvalContext = nil // its values may be sensitive
+		if in.addr.Module != "" || !in.addr.Key.IsNone() {
+			diags[i] = diag.OfInstance(d, in.addr.String(), d.Summary+"\x00"+d.Detail)
+		}
 	}
 	if diags.HasErrors() {
 		return cty.NilVal, diags
@@ -589,8 +592,9 @@ func (d *dependencies) add(n *node, need eval.Need, each eval.Each) {
 	}
 	i := addr.Instance{Node: need.Node, Key: key}
 	if d.instance(i) == nil {
-		d.diags = append(d.diags, diag.Errorf(need.Ref.Range, "An instance that is not there", "%s%s needs %s, and %s has no such instance.%s",
-			n.addr, each.Key, i, need.Node, nearestKey(key, keys)))
+		address := addr.Instance{Node: n.addr, Key: each.Key}.String()
+		d.diags = append(d.diags, diag.OfInstance(diag.Errorf(need.Ref.Range, "An instance that is not there", "%s needs %s, and %s has no such instance.%s",
+			address, i, need.Node, nearestKey(key, keys)), address, need.Node.String()))
 		return
 	}
 	d.one(i)
