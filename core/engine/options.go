@@ -79,32 +79,38 @@ func texts(places []addr.Place) []string {
 // checkOptions finds places that mean nothing in the stack and in state.
 func (r *run) checkOptions() hcl.Diagnostics {
 	var diags hcl.Diagnostics
-	r.opts.places(func(flag string, p addr.Place) {
+	r.opts.places(func(said string, p addr.Place) {
 		if !r.declares(p) && !r.hasRecord(p) {
-			diags = append(diags, diag.Plain("Nothing of that name", fmt.Sprintf("%s=%s: neither the stack nor state has it.%s", flag, p, r.suggestPlace(p))))
+			diags = append(diags, diag.Plain("Nothing of that name", fmt.Sprintf("%s: neither the stack nor state has it.%s", said, r.suggestPlace(p))))
 		}
 	})
 	return diags
 }
 
-// places calls fn for all that a person has named.
-func (o *Options) places(fn func(flag string, p addr.Place)) {
-	for _, of := range []struct {
-		flag   string
-		places []addr.Place
-	}{{"-target", o.Targets}, {"-exclude", o.Excludes}, {"-replace", o.Replace}} {
-		for _, p := range of.places {
-			fn(of.flag, p)
+// places calls fn for all that a person has named, and how. What is to be imported is the target as well, and one instance.
+func (o *Options) places(fn func(said string, p addr.Place)) {
+	for _, p := range o.Targets {
+		if len(o.Import) > 0 {
+			p.AllKeys = false
+			fn(p.String(), p)
+			continue
 		}
+		fn("-target="+p.String(), p)
+	}
+	for _, p := range o.Excludes {
+		fn("-exclude="+p.String(), p)
+	}
+	for _, p := range o.Replace {
+		fn("-replace="+p.String(), p)
 	}
 }
 
 // absent finds places with keys that neither the stack nor state has, once everything that is wanted is expanded.
 func (r *run) absent() hcl.Diagnostics {
 	var diags hcl.Diagnostics
-	r.opts.places(func(flag string, p addr.Place) {
+	r.opts.places(func(said string, p addr.Place) {
 		if why := r.lacks(p); why != "" && !r.hasRecord(p) {
-			diags = append(diags, diag.Plain("Nothing of that name", fmt.Sprintf("%s=%s: %s", flag, p, why)))
+			diags = append(diags, diag.Plain("Nothing of that name", said+": "+why))
 		}
 	})
 	return diags
@@ -134,7 +140,7 @@ func (r *run) lacks(p addr.Place) string {
 		return ""
 	}
 	keys, expanded := r.Keys(p.Node)
-	if slices.Contains(keys, p.Key) || (expanded && len(keys) == 0 && len(r.opts.Excludes)+len(r.leftOut) > 0) {
+	if slices.Contains(keys, p.Key) || (!expanded && p.Key.IsNone()) || (expanded && len(keys) == 0 && len(r.opts.Excludes)+len(r.leftOut) > 0) {
 		return ""
 	}
 	return noInstance(p.Node.String(), p.Key, keys)
