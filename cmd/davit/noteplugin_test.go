@@ -14,6 +14,7 @@ type noteConfig struct {
 	List   []string          `davit:"list,optional"`
 	Secret string            `davit:"secret,optional,sensitive"`
 	Entry  []noteEntry       `davit:"entry,block"`
+	Old    string            `davit:"old,optional" deprecated:"Use input."`
 }
 
 type noteEntry struct {

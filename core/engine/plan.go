@@ -261,7 +261,7 @@ func (r *run) assemble() *plan.Plan {
 			}
 		}
 	}
-	for _, d := range r.findings() {
+	for _, d := range diag.Fold(r.findings()) {
 		if d.Severity == hcl.DiagWarning {
 			p.Warnings = append(p.Warnings, warning(d))
 		}
