@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/zclconf/go-cty/cty"
@@ -135,6 +136,7 @@ func (r *run) ignoreChanges(in *instance, rec *state.Record) hcl.Diagnostics {
 		return nil
 	}
 	before = fit(before, in.node.typ.configType)
+	in.ignored = ignoredSecrets(in.config, rec, l)
 	if l.IgnoreAll {
 		in.config = overlay(in.config, before)
 		return nil
@@ -154,6 +156,34 @@ func (r *run) ignoreChanges(in *instance, rec *state.Record) hcl.Diagnostics {
 	}
 	in.config = cty.ObjectVal(attrs)
 	return nil
+}
+
+// ignoredSecrets are the paths of sensitive arguments that were applied, and whose changes are ignored.
+func ignoredSecrets(now cty.Value, rec *state.Record, l config.Lifecycle) map[string]bool {
+	ignored := map[string]bool{}
+	secretParts(now, func(path string, _ cty.Value) {
+		if rec.Fingerprints[path] != "" && (l.IgnoreAll || slices.ContainsFunc(l.Ignore, func(t hcl.Traversal) bool { return isWithin(path, t) })) {
+			ignored[path] = true
+		}
+	})
+	return ignored
+}
+
+// isWithin tells whether a path leads to what is named, or to a part of it.
+func isWithin(path string, named hcl.Traversal) bool {
+	var of cty.Path
+	for _, step := range named {
+		switch step := step.(type) {
+		case hcl.TraverseAttr:
+			of = of.GetAttr(step.Name)
+		case hcl.TraverseIndex:
+			of = of.Index(step.Key)
+		default:
+			return false
+		}
+	}
+	rest, ok := strings.CutPrefix(path, plan.PathString(of))
+	return ok && (rest == "" || rest[0] == '.' || rest[0] == '[')
 }
 
 // overlay is a configuration with the values of an earlier one, but for what is sensitive and so not in state.

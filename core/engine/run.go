@@ -98,7 +98,8 @@ type instance struct {
 
 	asked bool // a task for it was added
 
-	config      cty.Value // evaluated; marked where sensitive; of managed ones only as long as they are worked on
+	config      cty.Value       // evaluated; marked where sensitive; of managed ones only as long as they are worked on
+	ignored     map[string]bool // paths of sensitive arguments whose changes are ignored
 	seen        seen
 	change      *plan.Change
 	observation *plan.Observation
