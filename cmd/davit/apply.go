@@ -184,7 +184,7 @@ func (a *app) apply(f *applyFlags, mode plan.Mode, reviewed *plan.Plan, adjust f
 		emit(planned(p))
 	}
 	result, diags := s.engine.Apply(a.hard, p, engine.ApplyOptions{Store: s.store, Lease: lease, Reviewed: reviewed != nil, Stop: a.soft, Who: whoami()})
-	if result != nil && !f.asJSON && !p.Empty() {
+	if result != nil && !f.asJSON && (reviewed != nil || !p.Empty()) {
 		view.Result(a.out, result, view.Options{Color: a.color(a.out)})
 	}
 	if err := a.show(s.stack, diags); err != nil {

@@ -10,11 +10,12 @@ import (
 )
 
 func (a *app) graphCmd() *cobra.Command {
-	var f stackFlags
+	f := stackFlags{unset: true}
 	var format, file string
 	cmd := &cobra.Command{
 		Use: "graph", Short: "Draw what depends on what, as DOT or Mermaid",
-		Long: "Graph draws the blocks of the stack and what each of them refers to, or, with -plan, what a saved plan would do and in which order.\n\n" +
+		Long: "Graph draws the blocks of the stack and what each of them refers to, or, with -plan, what a saved plan would do and in which order.\n" +
+			"Variables need no values.\n\n" +
 			"  davit graph | dot -Tsvg > stack.svg\n  davit graph -format=mermaid -plan=p.davit",
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {

@@ -14,11 +14,18 @@ type noteConfig struct {
 	List   []string          `davit:"list,optional"`
 	Secret string            `davit:"secret,optional,sensitive"`
 	Login  *noteLogin        `davit:"login,block"`
+	Entry  []noteEntry       `davit:"entry,block"`
+	Old    string            `davit:"old,optional" deprecated:"Use input."`
 }
 
 type noteLogin struct {
 	Name     string `davit:"name"`
 	Password string `davit:"password,sensitive"`
+}
+
+type noteEntry struct {
+	Name  string `davit:"name"`
+	Token string `davit:"token,optional,sensitive"`
 }
 
 type noteOutputs struct {
@@ -41,7 +48,8 @@ func (note) Plan(_ context.Context, r sdk.PlanRequest[noteConfig, noteOutputs]) 
 		res.Action = sdk.ActionCreate
 	case r.Config.Input.IsUnknown(), r.Config.Input != r.Prior.Outputs.Output, r.Config.Secret != r.Prior.Config.Secret,
 		(r.Config.Login != nil) != (r.Prior.Config.Login != nil), r.Config.Login != nil && *r.Config.Login != *r.Prior.Config.Login,
-		!maps.Equal(r.Config.Labels, r.Prior.Config.Labels), !slices.Equal(r.Config.List, r.Prior.Config.List):
+		!maps.Equal(r.Config.Labels, r.Prior.Config.Labels), !slices.Equal(r.Config.List, r.Prior.Config.List),
+		!slices.Equal(r.Config.Entry, r.Prior.Config.Entry):
 		res.Action = sdk.ActionUpdate
 	}
 	return res, nil

@@ -77,6 +77,9 @@ func (i inverted) Set(s string) error {
 // options reads what a person asked for.
 func (f *planFlags) options(mode plan.Mode) (engine.Options, error) {
 	opts := engine.Options{Mode: mode, NoRefresh: f.noRefresh}
+	if len(f.replace) > 0 && (f.refreshOnly || mode != plan.ModeApply) {
+		return opts, errors.New("-replace cannot be combined with -destroy or -refresh-only: these make nothing anew")
+	}
 	if f.refreshOnly {
 		if mode == plan.ModeDestroy || f.noRefresh {
 			return opts, errors.New("-refresh-only cannot be combined with -destroy or -refresh=false")

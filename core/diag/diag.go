@@ -15,6 +15,17 @@ type Info struct {
 	Address string // of the instance
 	Code    string // stable: "registry.unauthorized"
 	Hint    string // what to do next
+	Same    string // what the same mistake in other instances has too; "" is its text
+}
+
+// OfInstance is a diagnostic of a place in the configuration, in one of several instances. Others with the same of the same place are the same mistake.
+func OfInstance(d *hcl.Diagnostic, address, same string) *hcl.Diagnostic {
+	out := *d
+	if d.Subject != nil {
+		same = d.Subject.String() + "\x00" + same
+	}
+	out.Extra = Info{Address: address, Same: same}
+	return &out
 }
 
 // Errorf makes an error about a place in the configuration.
@@ -60,7 +71,10 @@ func Fold(diags hcl.Diagnostics) hcl.Diagnostics {
 	same := map[key]hcl.Diagnostics{}
 	for _, d := range diags {
 		info := InfoOf(d)
-		k := key{severity: d.Severity, code: info.Code, text: bare(d.Summary, info.Address) + "\x00" + bare(d.Detail, info.Address) + "\x00" + info.Hint}
+		k := key{severity: d.Severity, code: info.Code, text: info.Same}
+		if k.text == "" {
+			k.text = bare(d.Summary, info.Address) + "\x00" + bare(d.Detail, info.Address) + "\x00" + info.Hint
+		}
 		if d.Subject != nil && info.Address == "" {
 			k.at = d.Subject.String()
 		}
@@ -99,11 +113,14 @@ func folded(list hcl.Diagnostics) *hcl.Diagnostic {
 		}
 	}
 	sort.Strings(addresses)
-	if len(addresses) < 2 {
+	info := InfoOf(first)
+	if len(addresses) < 2 && (info.Same == "" || strings.Contains(first.Detail, info.Address)) {
 		return first
 	}
 	out := *first
-	out.Summary = fmt.Sprintf("%d instances: %s", len(addresses), strings.TrimPrefix(first.Summary, InfoOf(first).Address+": "))
+	if len(addresses) > 1 {
+		out.Summary = fmt.Sprintf("%d instances: %s", len(addresses), strings.TrimPrefix(first.Summary, info.Address+": "))
+	}
 	out.Detail = strings.TrimSpace(first.Detail + "\n\nThis is about " + Some(addresses) + ".")
 	return &out
 }

@@ -2,6 +2,7 @@ package diag_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -44,6 +45,30 @@ func TestFold(t *testing.T) {
 	}
 	if diags[0].Summary != "application.kubernetes.api[0]: the registry refused the login" {
 		t.Error("the diagnostics that were given have changed")
+	}
+}
+
+func TestFoldInstancesOfAPlace(t *testing.T) {
+	at := func(line int) *hcl.Diagnostic {
+		return diag.Errorf(hcl.Range{Filename: "a.hcl", Start: hcl.Pos{Line: line}}, "Invalid index", "There is no such key.")
+	}
+	folded := diag.Fold(hcl.Diagnostics{
+		diag.OfInstance(at(1), `x["a"]`, "index"),
+		diag.OfInstance(at(1), `x["b"]`, "index"),
+		diag.OfInstance(at(2), `x["b"]`, "index"),
+		diag.OfInstance(diag.Errorf(hcl.Range{}, "Gone", `x["c"] needs y["c"].`), `x["c"]`, "y"),
+	})
+	var got []string
+	for _, d := range folded {
+		got = append(got, d.Summary+": "+d.Detail)
+	}
+	want := []string{
+		"2 instances: Invalid index: There is no such key.\n\nThis is about x[\"a\"], x[\"b\"].",
+		"Invalid index: There is no such key.\n\nThis is about x[\"b\"].",
+		"Gone: x[\"c\"] needs y[\"c\"].",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("%q\nwant\n%q", got, want)
 	}
 }
 

@@ -25,6 +25,11 @@ func (r *run) arguments(in *instance, address string) []plan.Field {
 	before := cty.NullVal(t.configType)
 	if rec, ok := r.snapshot.Records[address]; ok {
 		d.was = rec.Fingerprints
+		for path := range in.ignored {
+			if d.was[path] != "" && d.now != nil {
+				d.now[path] = d.was[path]
+			}
+		}
 		before = configOf(&rec, t)
 	}
 	d.isNew = before.IsNull()

@@ -241,7 +241,7 @@ func (r *run) changedSecrets(in *instance, rec *state.Record) []string {
 	var list []string
 	for path, before := range rec.Fingerprints {
 		after, there := now[path]
-		if (there || len(now) > 0) && (!there || (key.Same(before, after) && before != after)) {
+		if !in.ignored[path] && (there || len(now) > 0) && (!there || (key.Same(before, after) && before != after)) {
 			list = append(list, path)
 		}
 	}

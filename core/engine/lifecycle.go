@@ -6,11 +6,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/zclconf/go-cty/cty"
 
 	"github.com/davit-sh/davit/core/config"
+	"github.com/davit-sh/davit/core/deep"
 	"github.com/davit-sh/davit/core/diag"
 	"github.com/davit-sh/davit/core/eval"
 	"github.com/davit-sh/davit/core/plan"
@@ -134,6 +136,7 @@ func (r *run) ignoreChanges(in *instance, rec *state.Record) hcl.Diagnostics {
 		return nil
 	}
 	before = fit(before, in.node.typ.configType)
+	in.ignored = ignoredSecrets(in.config, rec, l)
 	if l.IgnoreAll {
 		in.config = overlay(in.config, before)
 		return nil
@@ -144,10 +147,7 @@ func (r *run) ignoreChanges(in *instance, rec *state.Record) hcl.Diagnostics {
 		if !ok || !before.Type().HasAttribute(first.Name) {
 			continue
 		}
-		old := keepSecrets(attrs[first.Name], before.GetAttr(first.Name))
-		if attrs[first.Name].IsMarked() {
-			continue // a sensitive value is not in state
-		}
+		old := before.GetAttr(first.Name)
 		v, err := withOld(attrs[first.Name], old, t[1:])
 		if err != nil {
 			return hcl.Diagnostics{diag.Errorf(t.SourceRange(), "ignore_changes cannot be followed", "%s: %s", in.addr, err)}
@@ -158,45 +158,96 @@ func (r *run) ignoreChanges(in *instance, rec *state.Record) hcl.Diagnostics {
 	return nil
 }
 
+// ignoredSecrets are the paths of sensitive arguments that were applied, and whose changes are ignored.
+func ignoredSecrets(now cty.Value, rec *state.Record, l config.Lifecycle) map[string]bool {
+	ignored := map[string]bool{}
+	secretParts(now, func(path string, _ cty.Value) {
+		if rec.Fingerprints[path] != "" && (l.IgnoreAll || slices.ContainsFunc(l.Ignore, func(t hcl.Traversal) bool { return isWithin(path, t) })) {
+			ignored[path] = true
+		}
+	})
+	return ignored
+}
+
+// isWithin tells whether a path leads to what is named, or to a part of it.
+func isWithin(path string, named hcl.Traversal) bool {
+	var of cty.Path
+	for _, step := range named {
+		switch step := step.(type) {
+		case hcl.TraverseAttr:
+			of = of.GetAttr(step.Name)
+		case hcl.TraverseIndex:
+			of = of.Index(step.Key)
+		default:
+			return false
+		}
+	}
+	rest, ok := strings.CutPrefix(path, plan.PathString(of))
+	return ok && (rest == "" || rest[0] == '.' || rest[0] == '[')
+}
+
 // overlay is a configuration with the values of an earlier one, but for what is sensitive and so not in state.
 func overlay(now, before cty.Value) cty.Value {
 	attrs := now.AsValueMap()
 	for name := range attrs {
-		if !attrs[name].IsMarked() && before.Type().HasAttribute(name) {
-			attrs[name] = keepSecrets(attrs[name], before.GetAttr(name))
+		if before.Type().HasAttribute(name) {
+			attrs[name] = withSecretsOf(attrs[name], before.GetAttr(name))
 		}
 	}
 	return cty.ObjectVal(attrs)
 }
 
-// keepSecrets is an earlier value with the sensitive parts of now, where they are at the same place: state does not have them.
-func keepSecrets(now, before cty.Value) cty.Value {
-	if !now.ContainsMarked() {
-		return before
-	}
-	secrets := map[string]cty.Value{}
-	_ = cty.Walk(now, func(p cty.Path, v cty.Value) (bool, error) {
-		if v.IsMarked() {
-			secrets[plan.PathString(p)] = v
-		}
-		return !v.IsMarked(), nil
-	})
-	out, err := cty.Transform(before, func(p cty.Path, v cty.Value) (cty.Value, error) {
-		if s, there := secrets[plan.PathString(p)]; there && v.IsNull() {
-			return s, nil
-		}
-		return v, nil
-	})
-	if err != nil {
+// withSecretsOf is an earlier value with what is sensitive now, because state does not have that, where it was there before.
+func withSecretsOf(now, before cty.Value) cty.Value {
+	switch {
+	case now.IsMarked():
 		return now
+	case !deep.Marked(now), before.IsNull(), !before.IsKnown(), !now.Type().Equals(before.Type()):
+		return before
+	case now.Type().IsListType() || now.Type().IsTupleType():
+		is, was := now.AsValueSlice(), before.AsValueSlice()
+		for i := range min(len(is), len(was)) {
+			was[i] = withSecretsOf(is[i], was[i])
+		}
+		return listLike(before, was)
+	case now.Type().IsMapType() || now.Type().IsObjectType():
+		is, was := now.AsValueMap(), before.AsValueMap()
+		for name := range was {
+			if v, there := is[name]; there {
+				was[name] = withSecretsOf(v, was[name])
+			}
+		}
+		return mapLike(before, was)
 	}
-	return out
+	return before
+}
+
+// listLike is a list or a tuple, as another value is, of other elements.
+func listLike(v cty.Value, elements []cty.Value) cty.Value {
+	switch {
+	case len(elements) == 0:
+		return v
+	case v.Type().IsTupleType():
+		return cty.TupleVal(elements)
+	}
+	return cty.ListVal(elements)
+}
+
+// mapLike is a map or an object, as another value is, of other elements.
+func mapLike(v cty.Value, elements map[string]cty.Value) cty.Value {
+	switch {
+	case v.Type().IsObjectType():
+		return cty.ObjectVal(elements)
+	case len(elements) == 0:
+		return cty.MapValEmpty(v.Type().ElementType())
+	}
+	return cty.MapVal(elements)
 }
 
 // withOld is a value with the old one at a path in it.
 func withOld(now, old cty.Value, path hcl.Traversal) (cty.Value, error) {
-	if len(path) == 0 {
-		return old, nil
+	if len(path) == 0 || now.IsMarked() {
+		return withSecretsOf(now, old), nil
 	}
 	if now.IsNull() || !now.IsKnown() || old.IsNull() || !now.CanIterateElements() {
 		return now, nil
@@ -233,13 +284,7 @@ func withOld(now, old cty.Value, path hcl.Traversal) (cty.Value, error) {
 	case has && now.Type().IsMapType():
 		delete(elements, name)
 	}
-	if now.Type().IsObjectType() {
-		return cty.ObjectVal(elements), nil
-	}
-	if len(elements) == 0 {
-		return cty.MapValEmpty(now.Type().ElementType()), nil
-	}
-	return cty.MapVal(elements), nil
+	return mapLike(now, elements), nil
 }
 
 // replaced tells whether an instance is made anew because the person or the configuration says so, and notes it in the change.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/davit-sh/davit/core/addr"
 	"github.com/davit-sh/davit/core/diag"
+	"github.com/davit-sh/davit/core/eval"
 	"github.com/davit-sh/davit/core/plan"
 	"github.com/davit-sh/davit/state"
 )
@@ -78,21 +79,82 @@ func texts(places []addr.Place) []string {
 // checkOptions finds places that mean nothing in the stack and in state.
 func (r *run) checkOptions() hcl.Diagnostics {
 	var diags hcl.Diagnostics
-	for flag, places := range map[string][]addr.Place{"-target": r.opts.Targets, "-exclude": r.opts.Excludes, "-replace": r.opts.Replace} {
-		for _, p := range places {
-			if !r.means(p) {
-				diags = append(diags, diag.Plain("Nothing of that name", fmt.Sprintf("%s=%s: neither the stack nor state has it.%s", flag, p, r.suggestPlace(p))))
-			}
+	r.opts.places(func(said string, p addr.Place) {
+		if !r.declares(p) && !r.hasRecord(p) {
+			diags = append(diags, diag.Plain("Nothing of that name", fmt.Sprintf("%s: neither the stack nor state has it.%s", said, r.suggestPlace(p))))
 		}
-	}
+	})
 	return diags
 }
 
-// means tells whether a place is declared or recorded.
-func (r *run) means(p addr.Place) bool {
-	if r.declares(p) {
-		return true
+// places calls fn for all that a person has named, and how. What is to be imported is the target as well, and one instance.
+func (o *Options) places(fn func(said string, p addr.Place)) {
+	for _, p := range o.Targets {
+		if len(o.Import) > 0 {
+			p.AllKeys = false
+			fn(p.String(), p)
+			continue
+		}
+		fn("-target="+p.String(), p)
 	}
+	for _, p := range o.Excludes {
+		fn("-exclude="+p.String(), p)
+	}
+	for _, p := range o.Replace {
+		fn("-replace="+p.String(), p)
+	}
+}
+
+// absent finds places with keys that neither the stack nor state has, once everything that is wanted is expanded.
+func (r *run) absent() hcl.Diagnostics {
+	var diags hcl.Diagnostics
+	r.opts.places(func(said string, p addr.Place) {
+		if why := r.lacks(p); why != "" && !r.hasRecord(p) {
+			diags = append(diags, diag.Plain("Nothing of that name", said+": "+why))
+		}
+	})
+	return diags
+}
+
+// lacks says which instance a place names that its block, or the call of a module, does not have. It returns "" if there is none, and
+// if that cannot be told.
+func (r *run) lacks(p addr.Place) string {
+	steps, _ := p.Module.Steps()
+	scope := r.root
+	for i, s := range steps {
+		children := scope.Children(s.Name)
+		if children == nil || (i == len(steps)-1 && p.IsModule() && s.Key.IsNone()) {
+			return ""
+		}
+		next := slices.IndexFunc(children, func(c *eval.Scope) bool { return c.Each.Key == s.Key })
+		if next < 0 {
+			keys := make([]addr.Key, len(children))
+			for i, c := range children {
+				keys[i] = c.Each.Key
+			}
+			return noInstance(string(scope.Path.Child(s.Name, addr.Key{})), s.Key, keys)
+		}
+		scope = children[next]
+	}
+	if p.IsModule() || p.AllKeys || r.node(p.Node) == nil {
+		return ""
+	}
+	keys, expanded := r.Keys(p.Node)
+	if slices.Contains(keys, p.Key) || (!expanded && p.Key.IsNone()) || (expanded && len(keys) == 0 && len(r.opts.Excludes)+len(r.leftOut) > 0) {
+		return ""
+	}
+	return noInstance(p.Node.String(), p.Key, keys)
+}
+
+func noInstance(of string, key addr.Key, keys []addr.Key) string {
+	if key.IsNone() {
+		return of + " has several instances: say which one is meant."
+	}
+	return fmt.Sprintf("%s has no instance %s, and neither has state.%s", of, key, nearestKey(key, keys))
+}
+
+// hasRecord tells whether state has something at a place.
+func (r *run) hasRecord(p addr.Place) bool {
 	for _, address := range slices.AppendSeq(slices.Clone(r.snapshot.Damaged), maps.Keys(r.snapshot.Records)) {
 		if i, err := addr.Parse(address); err == nil && p.Matches(i) {
 			return true

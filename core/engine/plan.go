@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/hashicorp/hcl/v2"
@@ -63,6 +64,9 @@ func (e *Engine) look(ctx context.Context, snapshot *state.Snapshot, opts Option
 	}
 	r.report(r.movedAndStill()...)
 	if !r.diags.HasErrors() {
+		r.report(r.absent()...)
+	}
+	if !r.diags.HasErrors() {
 		r.leaveOutRest(ctx, r.gone())
 		if opts.mode() == plan.ModeApply {
 			r.planDeletions(ctx, r.gone())
@@ -117,22 +121,33 @@ func (r *run) unsure(i addr.Instance) bool {
 	if r.declared(i.Node) == nil {
 		return false
 	}
-	var out []addr.Instance
-	for _, p := range r.opts.Excludes {
-		if !p.IsModule() {
-			out = append(out, p.Instance)
-		}
-	}
-	for name := range r.leftOut {
-		if i, err := addr.Parse(name); err == nil {
-			out = append(out, i)
-		}
-	}
-	if len(out) == 0 {
+	if len(r.opts.Excludes)+len(r.leftOut) == 0 {
 		return false
 	}
 	needed := r.mayNeed(i)
-	return slices.ContainsFunc(out, func(i addr.Instance) bool { return needed[blockName(i)] })
+	for name := range r.leftOut {
+		if out, err := addr.Parse(name); err == nil && needed[blockName(out)] {
+			return true
+		}
+	}
+	return slices.ContainsFunc(r.opts.Excludes, func(p addr.Place) bool { return mayBeAmong(needed, p, i) })
+}
+
+// mayBeAmong tells whether the blocks that an instance may need are at a place.
+func mayBeAmong(needed map[string]bool, p addr.Place, i addr.Instance) bool {
+	if !p.IsModule() {
+		return needed[blockName(p.Instance)]
+	}
+	module := staticModule(p.Module) + "."
+	if strings.HasPrefix(blockName(i), module) {
+		return false // it is in another instance of the module, and none needs another
+	}
+	for name := range needed {
+		if strings.HasPrefix(name, module) {
+			return true
+		}
+	}
+	return false
 }
 
 // destroyed tells which recorded instances a destroy is about: all, or the targets and what depends on them, without the excluded
@@ -246,7 +261,7 @@ func (r *run) assemble() *plan.Plan {
 			}
 		}
 	}
-	for _, d := range r.findings() {
+	for _, d := range diag.Fold(r.findings()) {
 		if d.Severity == hcl.DiagWarning {
 			p.Warnings = append(p.Warnings, warning(d))
 		}

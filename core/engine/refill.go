@@ -12,8 +12,8 @@ import (
 )
 
 // refill puts the sensitive values that have not changed back into what a plugin is told of a record, so that it can compare: state does
-// not have them, but it has their fingerprints. An argument is what it was if its fingerprint is the same now. An output is known if it
-// is one of the sensitive arguments of now: its fingerprint says so. Others stay null.
+// not have them, but it has their fingerprints. An argument is what it was if its fingerprint is the same now, and passes for it if its
+// changes are ignored. An output is known if it is one of the sensitive arguments of now: its fingerprint says so. Others stay null.
 func (r *run) refill(prior *pluginv1.Record, rec *state.Record, in *instance) error {
 	if r.Fingerprint == nil || in.config == cty.NilVal || len(rec.Fingerprints)+len(rec.OutputFingerprints) == 0 {
 		return nil
@@ -22,7 +22,7 @@ func (r *run) refill(prior *pluginv1.Record, rec *state.Record, in *instance) er
 	arguments, outputs := map[string]cty.Value{}, map[string]cty.Value{}
 	secretParts(in.node.typ.pluginConfig(in.config), func(path string, v cty.Value) {
 		secrets = append(secrets, v)
-		if was := rec.Fingerprints[path]; was != "" && was == r.fingerprint(path, v) {
+		if was := rec.Fingerprints[path]; was != "" && (in.ignored[path] || was == r.fingerprint(path, v)) {
 			arguments[path] = v
 		}
 	})

@@ -98,7 +98,8 @@ type instance struct {
 
 	asked bool // a task for it was added
 
-	config      cty.Value // evaluated; marked where sensitive; of managed ones only as long as they are worked on
+	config      cty.Value       // evaluated; marked where sensitive; of managed ones only as long as they are worked on
+	ignored     map[string]bool // paths of sensitive arguments whose changes are ignored
 	seen        seen
 	change      *plan.Change
 	observation *plan.Observation
@@ -318,8 +319,11 @@ func (r *run) report(diags ...*hcl.Diagnostic) {
 // decode evaluates an instance's body.
 func (r *run) decode(in *instance) (cty.Value, hcl.Diagnostics) {
 	v, diags := in.node.typ.config.Decode(in.node.block.Body, in.node.scope.Evaluator(in.node.own, in.each))
-	for _, d := range diags {
+	for i, d := range diags {
 		d.EvalContext = nil // its values may be sensitive
+		if in.addr.Module != "" || !in.addr.Key.IsNone() {
+			diags[i] = diag.OfInstance(d, in.addr.String(), d.Summary+"\x00"+d.Detail)
+		}
 	}
 	if diags.HasErrors() {
 		return cty.NilVal, diags
@@ -327,6 +331,18 @@ func (r *run) decode(in *instance) (cty.Value, hcl.Diagnostics) {
 	v = in.node.typ.config.Mark(v)
 	r.secrets.addFrom(v)
 	return v, diags
+}
+
+// marked marks the outputs that a type calls sensitive.
+func marked(v cty.Value, sensitive []string) cty.Value {
+	if len(sensitive) == 0 {
+		return v
+	}
+	attrs := v.AsValueMap()
+	for _, name := range sensitive {
+		attrs[name] = eval.MarkSensitive(attrs[name])
+	}
+	return cty.ObjectVal(attrs)
 }
 
 // call asks a plugin to observe or plan an instance and decodes the outputs.
@@ -381,7 +397,7 @@ func (r *run) decodeOutputs(t *blockType, v *pluginv1.Value) (cty.Value, error) 
 	if outputs.IsNull() || !outputs.IsKnown() {
 		return cty.NilVal, fmt.Errorf("plugin %q answered without outputs: this is a defect of the plugin", t.plugin)
 	}
-	outputs = eval.MarkAttributes(outputs, t.sensitive)
+	outputs = marked(outputs, t.sensitive)
 	r.secrets.addFrom(outputs)
 	return r.secrets.mark(outputs), nil
 }
@@ -577,8 +593,9 @@ func (d *dependencies) add(n *node, need eval.Need, each eval.Each) {
 	}
 	i := addr.Instance{Node: need.Node, Key: key}
 	if d.instance(i) == nil {
-		d.diags = append(d.diags, diag.Errorf(need.Ref.Range, "An instance that is not there", "%s%s needs %s, and %s has no such instance.%s",
-			n.addr, each.Key, i, need.Node, nearestKey(key, keys)))
+		address := addr.Instance{Node: n.addr, Key: each.Key}.String()
+		d.diags = append(d.diags, diag.OfInstance(diag.Errorf(need.Ref.Range, "An instance that is not there", "%s needs %s, and %s has no such instance.%s",
+			address, i, need.Node, nearestKey(key, keys)), address, need.Node.String()))
 		return
 	}
 	d.one(i)

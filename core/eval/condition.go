@@ -51,7 +51,10 @@ func CheckCondition(c config.Condition, ctx *hcl.EvalContext) Result {
 // message is what a condition that failed says. A message that would show something sensitive is left out.
 func message(c config.Condition, ctx *hcl.EvalContext) string {
 	m, diags := c.Message.Value(ctx)
-	if diags.HasErrors() || m.IsMarked() || m.Type() != cty.String || !m.IsKnown() || m.IsNull() {
+	if m.IsMarked() {
+		return "The condition at " + config.Where(c.Range) + " does not hold. Its error_message is made of a sensitive value, and so it is not shown."
+	}
+	if diags.HasErrors() || m.Type() != cty.String || !m.IsKnown() || m.IsNull() {
 		return "The condition at " + config.Where(c.Range) + " does not hold."
 	}
 	return m.AsString()

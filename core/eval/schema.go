@@ -25,7 +25,7 @@ type Schema struct {
 	names      []string // of Attributes, sorted
 	required   []string // of Attributes
 	sensitive  []string // of Attributes
-	secret     bool     // something in it is sensitive, or in a nested block
+	hides      bool     // something of it, or of a nested block, is sensitive
 	body       *hcl.BodySchema
 	blocks     []string // names of Blocks, sorted
 	typ        cty.Type
@@ -74,12 +74,11 @@ func CompileSchema(b *pluginv1.Block, kind ...*Attribute) (*Schema, error) {
 			s.required = append(s.required, name)
 		}
 		if a.Sensitive {
-			s.sensitive = append(s.sensitive, name)
+			s.sensitive, s.hides = append(s.sensitive, name), true
 		}
 		s.body.Attributes = append(s.body.Attributes, hcl.AttributeSchema{Name: name, Required: a.Required})
 		types[name] = a.Type.WithoutOptionalAttributesDeep()
 	}
-	s.secret = len(s.sensitive) > 0
 	slices.Sort(s.names)
 	slices.SortFunc(s.body.Attributes, func(a, b hcl.AttributeSchema) int { return slices.Compare([]string{a.Name}, []string{b.Name}) })
 	for _, n := range b.GetBlocks() {
@@ -89,8 +88,8 @@ func CompileSchema(b *pluginv1.Block, kind ...*Attribute) (*Schema, error) {
 		}
 		nested := &Nested{Schema: inner, List: n.GetNesting() == pluginv1.NestedBlock_NESTING_LIST, Required: n.GetRequired()}
 		s.Blocks[n.GetName()] = nested
-		s.secret = s.secret || inner.secret
 		s.body.Blocks = append(s.body.Blocks, hcl.BlockHeaderSchema{Type: n.GetName()})
+		s.hides = s.hides || inner.hides
 		types[n.GetName()] = inner.typ
 		if nested.List {
 			types[n.GetName()] = cty.List(inner.typ)
@@ -106,6 +105,36 @@ func CompileSchema(b *pluginv1.Block, kind ...*Attribute) (*Schema, error) {
 
 // Type is the type of the values that Decode makes.
 func (s *Schema) Type() cty.Type { return s.typ }
+
+// Mark marks what the schema calls sensitive in a value that Decode has made, in nested blocks as well.
+func (s *Schema) Mark(v cty.Value) cty.Value {
+	if !s.hides || v.IsMarked() || !v.IsKnown() || v.IsNull() {
+		return v
+	}
+	attrs := v.AsValueMap()
+	for _, name := range s.sensitive {
+		attrs[name] = MarkSensitive(attrs[name])
+	}
+	for name, nested := range s.Blocks {
+		attrs[name] = nested.mark(attrs[name])
+	}
+	return cty.ObjectVal(attrs)
+}
+
+// mark does the same for what is made of all blocks of one name.
+func (n *Nested) mark(v cty.Value) cty.Value {
+	if !n.List {
+		return n.Mark(v)
+	}
+	if !n.hides || v.IsMarked() || !v.IsKnown() || v.IsNull() || v.LengthInt() == 0 {
+		return v
+	}
+	list := v.AsValueSlice()
+	for i := range list {
+		list[i] = n.Mark(list[i])
+	}
+	return cty.ListVal(list)
+}
 
 // Has tells whether there is an attribute or nested block of that name.
 func (s *Schema) Has(name string) bool { return s.Attributes[name] != nil || s.Blocks[name] != nil }

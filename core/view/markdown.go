@@ -43,6 +43,7 @@ func Markdown(p *plan.Plan, o MarkdownOptions) string {
 			parts = append(parts, markdownChange(c, phrase(p, c)))
 		}
 	}
+	parts = append(parts, markdownWarnings(p), markdownOutputs(p))
 	footer := fmt.Sprintf("\n<sub>davit %s · state serial %d · plan `%s`</sub>\n", html.EscapeString(p.Davit), p.State.Serial, p.Digest)
 	return compose(head, parts, footer, o.Limit)
 }
@@ -73,6 +74,15 @@ func prose(s string) string {
 		}
 	}
 	return b.String()
+}
+
+// proseLines is the same of a text of several lines, in one line of Markdown.
+func proseLines(s string) string {
+	lines := linesOf(s)
+	for i := range lines {
+		lines[i] = prose(lines[i])
+	}
+	return strings.Join(lines, "<br>")
 }
 
 // longestName is how many bytes of a name are shown: more than Kubernetes allows, and little enough that no name
@@ -113,7 +123,33 @@ func markdownChecks(p *plan.Plan) part {
 	out := part{rank: 1, head: "\n> [!WARNING]\n> **Checks that do not hold:**\n", more: func(n int) string { return fmt.Sprintf("> - and %d more\n", n) }}
 	for _, c := range p.Checks {
 		if c.Status == "fail" {
-			out.lines = append(out.lines, fmt.Sprintf("> - `%s`: %s\n", code(c.Address), prose(c.Message)))
+			out.lines = append(out.lines, fmt.Sprintf("> - `%s`: %s\n", code(c.Address), proseLines(c.Message)))
+		}
+	}
+	return out
+}
+
+// markdownWarnings are the warnings, without those of checks that do not hold, which come first.
+func markdownWarnings(p *plan.Plan) part {
+	checked := map[string]bool{}
+	for _, c := range p.Checks {
+		checked[c.Address] = c.Status == "fail"
+	}
+	out := part{rank: 7, head: "\n**Warnings**\n\n", more: func(n int) string { return fmt.Sprintf("- and %d more\n", n) }}
+	for _, w := range p.Warnings {
+		if checked[w.Address] {
+			continue
+		}
+		out.lines = append(out.lines, fmt.Sprintf("- %s\n", proseLines(w.Summary+"\n"+w.Detail)))
+	}
+	return out
+}
+
+func markdownOutputs(p *plan.Plan) part {
+	out := part{rank: 8, head: "\n**Outputs**\n\n", more: func(n int) string { return fmt.Sprintf("- and %d more\n", n) }}
+	for _, o := range p.Outputs {
+		if s := outputLine(o); s != "" {
+			out.lines = append(out.lines, fmt.Sprintf("- `%s`\n", code(s)))
 		}
 	}
 	return out

@@ -119,7 +119,7 @@ func (t *text) checks() {
 		}
 		line := fmt.Sprintf("%s: %s", clean(c.Address), map[string]string{"fail": "DOES NOT HOLD", "unknown": "known after apply", "pass": "holds"}[c.Status])
 		if c.Message != "" && (c.Status != "fail" || t.o.Compact) {
-			line += ": " + clean(c.Message)
+			line += ": " + clean(strings.Join(linesOf(c.Message), " "))
 		}
 		t.line(0, t.action(map[string]plan.Action{"fail": plan.Delete}[c.Status], line))
 	}
@@ -262,8 +262,11 @@ func (t *text) warnings() {
 	for _, w := range t.plan.Warnings {
 		t.line(0, "")
 		t.line(0, t.action(plan.Update, "Warning: ")+clean(w.Summary))
-		if w.Detail != "" && !t.o.Compact {
-			t.line(2, clean(w.Detail))
+		if t.o.Compact {
+			continue
+		}
+		for _, l := range linesOf(w.Detail) {
+			t.line(2, clean(l))
 		}
 	}
 }
@@ -290,6 +293,8 @@ func outputLine(o plan.Output) string {
 	switch {
 	case o.Sensitive:
 		return ""
+	case o.Unknown && o.Before != nil:
+		return clean(o.Name) + " = " + fieldValue(o.Before) + " -> (known after apply)"
 	case o.Unknown:
 		return clean(o.Name) + " = (known after apply)"
 	case string(o.Before) == string(o.Value):

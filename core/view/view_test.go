@@ -100,9 +100,18 @@ func lifecycle() *plan.Plan {
 	}
 	return &plan.Plan{
 		Targets: []string{`module.shop["eu"]`}, Observations: []plan.Observation{},
-		Moves:    []plan.Move{{From: "application.kubernetes.old", To: `module.shop["eu"].application.kubernetes.moved`}},
-		Checks:   []plan.Check{{Address: "check.small", Status: "fail", Message: "it is larger than 2"}, {Address: "check.fine", Status: "pass"}, {Address: "check.late", Status: "unknown"}},
-		Warnings: []plan.Diagnostic{{Summary: "check.small: the check does not hold", Detail: "it is larger than 2", Where: "davit.hcl:7"}},
+		Moves:  []plan.Move{{From: "application.kubernetes.old", To: `module.shop["eu"].application.kubernetes.moved`}},
+		Checks: []plan.Check{{Address: "check.small", Status: "fail", Message: "it is larger than 2"}, {Address: "check.fine", Status: "pass"}, {Address: "check.late", Status: "unknown"}},
+		Warnings: []plan.Diagnostic{
+			{Summary: "check.small: the check does not hold", Detail: "it is larger than 2", Address: "check.small", Where: "davit.hcl:7"},
+			{Summary: "Deprecated argument", Detail: "Use path_prefix instead of #prefix.\n\nThis is about three."},
+		},
+		Outputs: []plan.Output{
+			{Name: "kept", Before: raw(1), Value: raw(1)},
+			{Name: "later", Before: raw("1.0.0`"), Unknown: true},
+			{Name: "new", Value: raw([]string{"a", "b"})},
+			{Name: "password", Sensitive: true},
+		},
 		Changes: []plan.Change{
 			change("moved", plan.None, func(c *plan.Change) { c.MovedFrom = "application.kubernetes.old" }),
 			change("held", plan.None, func(c *plan.Change) {
