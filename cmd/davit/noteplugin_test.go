@@ -13,6 +13,17 @@ type noteConfig struct {
 	Labels map[string]string `davit:"labels,optional"`
 	List   []string          `davit:"list,optional"`
 	Secret string            `davit:"secret,optional,sensitive"`
+	Rules  []noteRule        `davit:"rule,block"`
+}
+
+type noteRule struct {
+	Name string   `davit:"name" pattern:"^[a-z]+$"`
+	Old  string   `davit:"old,optional" deprecated:"Use name."`
+	Most *noteMax `davit:"most,block"`
+}
+
+type noteMax struct {
+	Sizes []int `davit:"sizes,optional" max:"2"`
 }
 
 type noteOutputs struct {
