@@ -124,7 +124,7 @@ func (d *decoder) object(types map[string]cty.Type) (cty.Value, error) {
 			return cty.NilVal, fmt.Errorf("there is no attribute %q", name)
 		}
 		if vals[name], err = d.value(t); err != nil {
-			return cty.NilVal, err
+			return cty.NilVal, fmt.Errorf("%s: %w", name, err)
 		}
 	}
 	if len(vals) != n {
@@ -148,7 +148,7 @@ func (d *decoder) mapping(t cty.Type) (cty.Value, error) {
 			return cty.NilVal, err
 		}
 		if vals[key], err = d.value(t); err != nil {
-			return cty.NilVal, err
+			return cty.NilVal, fmt.Errorf("[%q]: %w", key, err)
 		}
 	}
 	return cty.MapVal(vals), nil
@@ -166,7 +166,7 @@ func (d *decoder) sequence(t cty.Type) (cty.Value, error) {
 	for i := range vals {
 		var err error
 		if vals[i], err = d.value(t.ElementType()); err != nil {
-			return cty.NilVal, err
+			return cty.NilVal, fmt.Errorf("[%d]: %w", i, err)
 		}
 	}
 	switch {
@@ -188,7 +188,7 @@ func (d *decoder) tuple(types []cty.Type) (cty.Value, error) {
 	for i, t := range types {
 		var err error
 		if vals[i], err = d.value(t); err != nil {
-			return cty.NilVal, err
+			return cty.NilVal, fmt.Errorf("[%d]: %w", i, err)
 		}
 	}
 	return cty.TupleVal(vals), nil

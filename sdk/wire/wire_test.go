@@ -105,6 +105,15 @@ func TestDecodeRefuses(t *testing.T) {
 	}
 }
 
+// Who reads that something is wrong is told where.
+func TestDecodeTellsWhere(t *testing.T) {
+	typ := cty.Object(map[string]cty.Type{"rules": cty.List(cty.Map(cty.Tuple([]cty.Type{cty.Bool, cty.Number})))})
+	b := []byte("\x81\xa5rules\x91\x81\xa3a b\x92\xc3\xa1x")
+	if _, err := wire.Decode(msgpack(b), typ); err == nil || err.Error() != `rules: [0]: ["a b"]: [1]: a number is required` {
+		t.Errorf("it says %v", err)
+	}
+}
+
 func TestEncodeRefuses(t *testing.T) {
 	for name, v := range map[string]cty.Value{
 		"the infinite": cty.PositiveInfinity, "a number of 30 million digits": cty.MustParseNumberVal("-1e30000000"),
