@@ -212,10 +212,15 @@ func (r *run) nodeAt(a addr.Node, b *config.Block) *node {
 	defer r.nodesMu.Unlock()
 	n := r.nodes[a]
 	if n == nil {
-		n = &node{form: form, addr: a, expanded: b.ForEach != nil || b.Count != nil}
+		n = form.node(a)
 		r.nodes[a] = n
 	}
 	return n
+}
+
+// node is one that no run knows yet.
+func (f *form) node(a addr.Node) *node {
+	return &node{form: f, addr: a, expanded: f.block.ForEach != nil || f.block.Count != nil}
 }
 
 // Keys implements eval.Instances.
