@@ -35,7 +35,9 @@ func parseRule(tag reflect.StructTag, t cty.Type) (*rule, error) {
 		some = true
 	}
 	if text, ok := tag.Lookup("enum"); ok {
-		r.enum = strings.Split(text, ",")
+		for choice := range strings.SplitSeq(text, ",") {
+			r.enum = append(r.enum, strings.TrimSpace(choice))
+		}
 		some = true
 	}
 	if some && elementOf(t) != cty.String {

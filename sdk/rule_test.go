@@ -18,7 +18,7 @@ type ruled struct {
 	Name   string              `davit:"name,optional" pattern:"^[a-z]+$" min:"2" max:"5"`
 	Level  sdk.Value[int]      `davit:"level,optional" min:"1" max:"10"`
 	Share  *float64            `davit:"share,optional" min:"0.5"`
-	Kinds  []string            `davit:"kinds,optional" enum:"red,green,blue" max:"2"`
+	Kinds  []string            `davit:"kinds,optional" enum:"red, green,blue" max:"2"`
 	Labels map[string]string   `davit:"labels,optional" pattern:"^.?$" min:"1"`
 	Token  string              `davit:"token,optional,sensitive" pattern:"^tok-"`
 	Branch string              `davit:"branch,optional" deprecated:"Use ref instead."`

@@ -333,7 +333,8 @@ func (c *compiler) codec(t reflect.Type, at place) (codec, error) {
 	case reflect.Pointer, reflect.Slice, reflect.Map:
 		return c.container(t, at)
 	}
-	return nil, fmt.Errorf("the type %s has no place in a configuration", t)
+	return nil, fmt.Errorf("the type %s has no place in a configuration: use string, bool, int, int64, float64, sdk.Duration, "+
+		"sdk.Value, or structs, slices, maps and pointers of them", t)
 }
 
 func (c *compiler) container(t reflect.Type, at place) (codec, error) {

@@ -15,6 +15,7 @@ type noteConfig struct {
 	Secret string            `davit:"secret,optional,sensitive"`
 	Login  *noteLogin        `davit:"login,block"`
 	Entry  []noteEntry       `davit:"entry,block"`
+	Rules  []noteRule        `davit:"rule,block"`
 	Old    string            `davit:"old,optional" deprecated:"Use input."`
 }
 
@@ -26,6 +27,16 @@ type noteLogin struct {
 type noteEntry struct {
 	Name  string `davit:"name"`
 	Token string `davit:"token,optional,sensitive"`
+}
+
+type noteRule struct {
+	Name string   `davit:"name" pattern:"^[a-z]+$"`
+	Old  string   `davit:"old,optional" deprecated:"Use name."`
+	Most *noteMax `davit:"most,block"`
+}
+
+type noteMax struct {
+	Sizes []int `davit:"sizes,optional" max:"2"`
 }
 
 type noteOutputs struct {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/davit-sh/davit/core/config"
 	"github.com/davit-sh/davit/core/pluginhost"
 )
 
@@ -97,10 +98,16 @@ func (a *app) hostOfOne(args []string, patient bool) (*pluginhost.Host, error) {
 	return pluginhost.New(o), nil
 }
 
-// tellReattached reminds of plugins that a person has started: nobody has verified them.
-func (a *app) tellReattached() {
+// tellReattached reminds of plugins that a person has started: nobody has verified them. The variable has them by their own
+// names, and a stack may call them otherwise.
+func (a *app) tellReattached(required map[string]*config.RequiredPlugin) {
 	all, _ := pluginhost.ParseReattach(os.Getenv(pluginhost.ReattachVariable)) // who makes the host tells what is wrong with it
 	for _, name := range sortedKeys(all) {
-		fmt.Fprintf(a.err, "Plugin %s is the one that runs as process %d (%s): it is not verified.\n", name, all[name].Pid, pluginhost.ReattachVariable)
+		if _, needed := required[name]; needed || builtins[name] != nil {
+			fmt.Fprintf(a.err, "Plugin %s is the one that runs as process %d (%s): it is not verified.\n", name, all[name].Pid, pluginhost.ReattachVariable)
+			continue
+		}
+		fmt.Fprintf(a.err, "Warning: %s names the plugin %s, and the stack requires none of that name: it is not used. "+
+			"The name in the variable must be that in required_plugins.\n", pluginhost.ReattachVariable, name)
 	}
 }

@@ -174,7 +174,7 @@ func (a *app) open(ctx context.Context, f *stackFlags, emit event.Sink) (*sessio
 	if s.host, err = newHost(stack, locked, f.guard); err != nil {
 		return nil, err
 	}
-	a.tellReattached()
+	a.tellReattached(stack.Settings.Plugins)
 	types, err := describe(ctx, stack, s.host)
 	if err != nil {
 		s.close()

@@ -3,6 +3,7 @@ package diag
 
 import (
 	"fmt"
+	"slices"
 	"sort"
 	"strings"
 
@@ -61,22 +62,37 @@ func DidYouMean(got string, among []string) string {
 	return fmt.Sprintf(" Did you mean %q?", best)
 }
 
-// Fold puts warnings before errors and makes one diagnostic of those that differ in their instance only.
+// Fold puts warnings before errors and makes one diagnostic of those that differ in their instance only. What is said of
+// several places of one instance stays apart.
 func Fold(diags hcl.Diagnostics) hcl.Diagnostics {
 	type key struct {
 		severity       hcl.DiagnosticSeverity
 		code, text, at string
+		nth            int // of the places of an instance
+	}
+	type about struct {
+		key
+		address string
 	}
 	var order []key
 	same := map[key]hcl.Diagnostics{}
+	places := map[about][]string{}
 	for _, d := range diags {
 		info := InfoOf(d)
 		k := key{severity: d.Severity, code: info.Code, text: info.Same}
 		if k.text == "" {
 			k.text = bare(d.Summary, info.Address) + "\x00" + bare(d.Detail, info.Address) + "\x00" + info.Hint
 		}
-		if d.Subject != nil && info.Address == "" {
+		switch {
+		case d.Subject == nil:
+		case info.Address == "":
 			k.at = d.Subject.String()
+		default:
+			of, place := about{k, info.Address}, d.Subject.String()
+			if k.nth = slices.Index(places[of], place); k.nth < 0 {
+				k.nth = len(places[of])
+				places[of] = append(places[of], place)
+			}
 		}
 		if _, seen := same[k]; !seen {
 			order = append(order, k)

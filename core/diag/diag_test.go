@@ -72,6 +72,25 @@ func TestFoldInstancesOfAPlace(t *testing.T) {
 	}
 }
 
+// What several instances have at the same places is one of each place.
+func TestFoldKeepsPlacesApart(t *testing.T) {
+	var diags hcl.Diagnostics
+	for _, address := range []string{"application.a.x[0]", "application.a.x[1]"} {
+		for _, line := range []int{3, 5, 5} {
+			d := about(hcl.DiagError, address, address+": it is too long", "")
+			d.Subject = &hcl.Range{Filename: "a.hcl", Start: hcl.Pos{Line: line}}
+			diags = append(diags, d)
+		}
+	}
+	folded := diag.Fold(diags)
+	if len(folded) != 2 || folded[0].Subject.Start.Line != 3 || folded[1].Subject.Start.Line != 5 || folded[0].Summary != "2 instances: it is too long" {
+		t.Errorf("%+v", folded)
+	}
+	if one := diag.Fold(diags[:3]); len(one) != 2 || one[1].Subject.Start.Line != 5 {
+		t.Errorf("of one instance: %+v", one)
+	}
+}
+
 func TestDidYouMean(t *testing.T) {
 	for _, c := range []struct{ got, want string }{
 		{"kubernetse", ` Did you mean "kubernetes"?`}, {"Git", ` Did you mean "git"?`}, {"x", ""}, {"something", ""},

@@ -317,7 +317,8 @@ func (e *Engine) checkCycles() hcl.Diagnostics {
 	return diags
 }
 
-// validateConfigs asks the plugins about each block, with everything that is not a plain value unknown.
+// validateConfigs asks the plugins about each block, with everything that is not a plain value unknown. Of a block with
+// instances one is asked about, which stands for all.
 func (e *Engine) validateConfigs(ctx context.Context) hcl.Diagnostics {
 	r := newRun(e, nil, Options{})
 	p := &planter{run: r}
@@ -326,9 +327,10 @@ func (e *Engine) validateConfigs(ctx context.Context) hcl.Diagnostics {
 	var visit func(s *eval.Scope)
 	visit = func(s *eval.Scope) {
 		for _, n := range slices.Concat(s.Module.Order, s.Module.Notifications) {
-			if b := s.Module.Blocks[n]; b.ForEach == nil && b.Count == nil { // others' values are known when they are expanded
-				diags = append(diags, r.validateConfig(ctx, r.newNode(s, b))...)
-			}
+			b := s.Module.Blocks[n]
+			node := r.form(b).node(b.Addr.In(s.Path)) // the run does not know it, so that all of what refers to it is unknown
+			node.plant(s)
+			diags = append(diags, r.validateConfig(ctx, node)...)
 		}
 		for _, name := range s.Module.CallOrder {
 			for _, child := range s.Children(name) {
@@ -342,6 +344,9 @@ func (e *Engine) validateConfigs(ctx context.Context) hcl.Diagnostics {
 
 func (r *run) validateConfig(ctx context.Context, n *node) hcl.Diagnostics {
 	in := &instance{addr: addr.Instance{Node: n.addr}, node: n}
+	if n.expanded {
+		in.each = eval.Any(n.block.ForEach != nil)
+	}
 	config, diags := r.decode(in)
 	if diags.HasErrors() {
 		return diags

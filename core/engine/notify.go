@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"path/filepath"
@@ -181,7 +182,7 @@ func (t *telling) attempt(ctx context.Context, n *notification, e *pluginv1.Even
 	}
 	for _, d := range t.diagnostics(n.instance, res.GetDiagnostics()) {
 		if d.Severity == hcl.DiagError {
-			return fmt.Errorf("%s", strings.TrimSpace(strings.TrimPrefix(d.Summary, n.addr.String()+": ")+" "+d.Detail))
+			return errors.New(strings.TrimSuffix(strings.TrimPrefix(d.Summary, n.addr.String()+": ")+": "+d.Detail, ": "))
 		}
 		t.report(d)
 	}

@@ -75,7 +75,7 @@ func TestNotificationsAreToldAgain(t *testing.T) {
 	if diags.HasErrors() || len(result.Done) != 2 {
 		t.Fatal(diags)
 	}
-	wantDiags(t, diags, "notification.n.team: it could not be told of planned", "notification.n.team: it could not be told of applied: the line is dead")
+	wantDiags(t, diags, "notification.n.team: it could not be told of planned", "notification.n.team: it could not be told of applied: the line is dead: by (sensitive)")
 	for _, d := range diags {
 		if strings.Contains(d.Summary+d.Detail, "s3cret") {
 			t.Errorf("a secret shows: %s %s", d.Summary, d.Detail)

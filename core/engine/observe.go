@@ -186,7 +186,7 @@ func (r *run) builds(in *instance) ([]plannedBuild, hcl.Diagnostics) {
 		return nil, nil
 	}
 	fail := func() ([]plannedBuild, hcl.Diagnostics) {
-		return nil, hcl.Diagnostics{diag.Errorf(in.node.rangeOf([]*pluginv1.PathStep{{Step: &pluginv1.PathStep_Attribute{Attribute: attrBuilds}}}),
+		return nil, hcl.Diagnostics{diag.Errorf(in.node.rangeOf(attrBuilds),
 			"Not builds", "builds of %s wants a list of whole builds, such as [build.buildx.api].", in.addr)}
 	}
 	if !arg.IsKnown() || !arg.CanIterateElements() {
@@ -276,7 +276,7 @@ type decision struct {
 // imageOf finds the image that a policy chooses from.
 func (r *run) imageOf(in *instance) (*instance, hcl.Diagnostics) {
 	arg, _ := in.config.GetAttr(attrImage).UnmarkDeep()
-	at := in.node.rangeOf([]*pluginv1.PathStep{{Step: &pluginv1.PathStep_Attribute{Attribute: attrImage}}})
+	at := in.node.rangeOf(attrImage)
 	if arg.IsKnown() && !arg.IsNull() && arg.Type().IsObjectType() && arg.Type().HasAttribute(attrAddress) {
 		if a, err := addr.Parse(stringOf(arg.GetAttr(attrAddress))); err == nil && a.Kind == "image" {
 			if image := r.instance(a); image != nil {

@@ -213,10 +213,15 @@ func (r *run) nodeAt(a addr.Node, b *config.Block) *node {
 	defer r.nodesMu.Unlock()
 	n := r.nodes[a]
 	if n == nil {
-		n = &node{form: form, addr: a, expanded: b.ForEach != nil || b.Count != nil}
+		n = form.node(a)
 		r.nodes[a] = n
 	}
 	return n
+}
+
+// node is one that no run knows yet.
+func (f *form) node(a addr.Node) *node {
+	return &node{form: f, addr: a, expanded: f.block.ForEach != nil || f.block.Count != nil}
 }
 
 // Keys implements eval.Instances.
@@ -426,7 +431,7 @@ func (r *run) diagnostics(in *instance, list []*pluginv1.Diagnostic) hcl.Diagnos
 	for _, d := range list {
 		out := &hcl.Diagnostic{
 			Severity: hcl.DiagError,
-			Summary:  in.addr.String() + ": " + r.secrets.mask(d.GetSummary()),
+			Summary:  r.secrets.mask(d.GetSummary()),
 			Detail:   r.secrets.mask(d.GetDetail()),
 			Extra:    diag.Info{Address: in.addr.String(), Code: d.GetCode(), Hint: r.secrets.mask(d.GetHint())},
 		}
@@ -434,30 +439,49 @@ func (r *run) diagnostics(in *instance, list []*pluginv1.Diagnostic) hcl.Diagnos
 			out.Severity = hcl.DiagWarning
 		}
 		if in.node != nil && in.node.block != nil {
-			out.Subject = in.node.rangeOf(d.GetPath()).Ptr()
+			path := pathOf(d.GetPath())
+			place, shared := in.node.place(path)
+			if shared { // the line alone does not tell which value is meant
+				out.Summary = r.secrets.mask(plan.PathString(path)) + ": " + out.Summary
+			}
+			out.Subject = &place
 		}
+		out.Summary = in.addr.String() + ": " + out.Summary
 		diags = append(diags, out)
 	}
 	return diags
 }
 
-// rangeOf finds the place of an attribute path: as near as the body's own arguments tell.
-func (n *node) rangeOf(path []*pluginv1.PathStep) hcl.Range {
-	if len(path) == 0 || n.typ == nil {
-		return n.block.Range
+// pathOf is a plugin's path, as far as it has steps that there are.
+func pathOf(path []*pluginv1.PathStep) cty.Path {
+	var p cty.Path
+	for _, s := range path {
+		switch s := s.GetStep().(type) {
+		case *pluginv1.PathStep_Attribute:
+			p = p.GetAttr(s.Attribute)
+		case *pluginv1.PathStep_Key:
+			p = p.IndexString(s.Key)
+		case *pluginv1.PathStep_Index:
+			p = p.Index(cty.NumberIntVal(s.Index))
+		default:
+			return p
+		}
 	}
-	name := path[0].GetAttribute()
-	content, _, _ := n.block.Body.PartialContent(&hcl.BodySchema{
-		Attributes: []hcl.AttributeSchema{{Name: name}},
-		Blocks:     []hcl.BlockHeaderSchema{{Type: name}},
-	})
-	if a := content.Attributes[name]; a != nil {
-		return a.Range
+	return p
+}
+
+// place finds where a path leads to in the block; shared is a place of several values.
+func (n *node) place(path cty.Path) (at hcl.Range, shared bool) {
+	if n.typ == nil {
+		return n.block.Range, false
 	}
-	if len(content.Blocks) > 0 {
-		return content.Blocks[0].DefRange
-	}
-	return n.block.Range
+	return eval.Place(n.block.Body, n.block.Range, path)
+}
+
+// rangeOf finds the place of an argument.
+func (n *node) rangeOf(argument string) hcl.Range {
+	at, _ := n.place(cty.GetAttrPath(argument))
+	return at
 }
 
 // prior returns what state has of an instance, as its plugin wants it. It returns nil if state has nothing. Of what is sensitive it has

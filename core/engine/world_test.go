@@ -185,7 +185,7 @@ func (c chat) Notify(_ context.Context, config chatConfig, e sdk.Event) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if why := c.deaf[config.Room]; why != "" {
-		return errors.New(why + " " + config.Token)
+		return &sdk.Error{Summary: why, Err: errors.New("by " + config.Token)}
 	}
 	line := fmt.Sprintf("%s %s: %s", config.Room, e.Name, e.Summary)
 	for _, ch := range e.Changes {

@@ -4,6 +4,7 @@
 package eval
 
 import (
+	"maps"
 	"sync"
 
 	"github.com/hashicorp/hcl/v2"
@@ -180,10 +181,30 @@ func (s *Scope) functions() map[string]function.Function {
 type Each struct {
 	Key   addr.Key
 	Value cty.Value // each.value; NilVal with count
+	any   map[string]cty.Value
 }
+
+// Any is what every instance of a block sees, nothing of which is known: what forEach says, and else count.
+func Any(forEach bool) Each {
+	if forEach {
+		return Each{any: anyOfEach}
+	}
+	return Each{any: anyOfCount}
+}
+
+var (
+	anyOfEach = map[string]cty.Value{
+		"each": cty.ObjectVal(map[string]cty.Value{"key": cty.UnknownVal(cty.String).RefineNotNull(), "value": cty.DynamicVal}),
+	}
+	anyOfCount = map[string]cty.Value{
+		"count": cty.ObjectVal(map[string]cty.Value{"index": cty.UnknownVal(cty.Number).RefineNotNull()}),
+	}
+)
 
 func (e Each) into(vars map[string]cty.Value) {
 	switch {
+	case e.any != nil:
+		maps.Copy(vars, e.any)
 	case e.Key.IsNone():
 	case e.Value != cty.NilVal:
 		vars["each"] = cty.ObjectVal(map[string]cty.Value{"key": e.Key.Value(), "value": e.Value})

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"math/big"
 
 	"github.com/zclconf/go-cty/cty"
 	ctyjson "github.com/zclconf/go-cty/cty/json"
@@ -82,15 +83,26 @@ func number(r msgpack.Raw) (cty.Value, error) {
 		}
 		return cty.NumberIntVal(n), nil
 	case msgpack.Float:
-		if f := r.Float(); !math.IsNaN(f) {
+		if f := r.Float(); !math.IsNaN(f) && !math.IsInf(f, 0) {
 			return cty.NumberFloatVal(f), nil
 		}
 	case msgpack.Text: // one that is too large or too precise for the others
 		if v, err := cty.ParseNumberVal(r.Text()); err == nil {
-			return v, nil
+			return v, writable(v.AsBigFloat())
 		}
 	}
 	return cty.NilVal, errors.New("a number is required")
+}
+
+// farthest is the largest exponent of a number.
+const farthest = 1 << 16
+
+// writable refuses numbers that a few bytes can say, and whose digits nobody could write down.
+func writable(n *big.Float) error {
+	if e := n.MantExp(nil); n.IsInf() || e < -farthest || e > farthest {
+		return fmt.Errorf("a number is needed that is no larger than 2^%d, and no nearer to zero than 2^-%[1]d", farthest)
+	}
+	return nil
 }
 
 func (d *decoder) object(types map[string]cty.Type) (cty.Value, error) {
@@ -112,7 +124,7 @@ func (d *decoder) object(types map[string]cty.Type) (cty.Value, error) {
 			return cty.NilVal, fmt.Errorf("there is no attribute %q", name)
 		}
 		if vals[name], err = d.value(t); err != nil {
-			return cty.NilVal, err
+			return cty.NilVal, fmt.Errorf("%s: %w", name, err)
 		}
 	}
 	if len(vals) != n {
@@ -136,7 +148,7 @@ func (d *decoder) mapping(t cty.Type) (cty.Value, error) {
 			return cty.NilVal, err
 		}
 		if vals[key], err = d.value(t); err != nil {
-			return cty.NilVal, err
+			return cty.NilVal, fmt.Errorf("[%q]: %w", key, err)
 		}
 	}
 	return cty.MapVal(vals), nil
@@ -154,7 +166,7 @@ func (d *decoder) sequence(t cty.Type) (cty.Value, error) {
 	for i := range vals {
 		var err error
 		if vals[i], err = d.value(t.ElementType()); err != nil {
-			return cty.NilVal, err
+			return cty.NilVal, fmt.Errorf("[%d]: %w", i, err)
 		}
 	}
 	switch {
@@ -176,7 +188,7 @@ func (d *decoder) tuple(types []cty.Type) (cty.Value, error) {
 	for i, t := range types {
 		var err error
 		if vals[i], err = d.value(t); err != nil {
-			return cty.NilVal, err
+			return cty.NilVal, fmt.Errorf("[%d]: %w", i, err)
 		}
 	}
 	return cty.TupleVal(vals), nil

@@ -30,6 +30,9 @@ func appendValue(b []byte, v cty.Value, t cty.Type) ([]byte, error) {
 	case t == cty.Bool && have == t:
 		return msgpack.AppendBool(b, v.True()), nil
 	case t == cty.Number && have == t:
+		if err := writable(v.AsBigFloat()); err != nil {
+			return nil, err
+		}
 		return appendNumber(b, v), nil
 	case t.IsObjectType() && have.IsObjectType():
 		return appendObject(b, v, t.AttributeTypes())

@@ -89,6 +89,9 @@ func TestDecodeRefuses(t *testing.T) {
 		"a code that there is not":        {[]byte{0xc1}, cty.String},
 		"more after the end":              {[]byte{0xc0, 0xc0}, cty.String},
 		"any in any in any":               {append(bytes.Repeat([]byte("\x92\xa9\"dynamic\""), 100_000), 0xc0), cty.DynamicPseudoType},
+		"a number of a billion digits":    {[]byte("\xac1e1000000000"), cty.Number},
+		"the infinite":                    {[]byte("\xcb\x7f\xf0\x00\x00\x00\x00\x00\x00"), cty.Number},
+		"a number too near to zero":       {[]byte("\xac1e-100000000"), cty.Number},
 		"another type":                    {[]byte{0xa1, 'a'}, cty.Number},
 		"an object without attributes":    {[]byte{0x80}, everything},
 		"objects that differ in one list": {[]byte{0x92, 0x80, 0x82, 0xa1, 'x', 0xa1, 'a', 0xa1, 'y', 0xc3}, list},
@@ -99,6 +102,25 @@ func TestDecodeRefuses(t *testing.T) {
 				t.Errorf("it was taken for %#v", v)
 			}
 		})
+	}
+}
+
+// Who reads that something is wrong is told where.
+func TestDecodeTellsWhere(t *testing.T) {
+	typ := cty.Object(map[string]cty.Type{"rules": cty.List(cty.Map(cty.Tuple([]cty.Type{cty.Bool, cty.Number})))})
+	b := []byte("\x81\xa5rules\x91\x81\xa3a b\x92\xc3\xa1x")
+	if _, err := wire.Decode(msgpack(b), typ); err == nil || err.Error() != `rules: [0]: ["a b"]: [1]: a number is required` {
+		t.Errorf("it says %v", err)
+	}
+}
+
+func TestEncodeRefuses(t *testing.T) {
+	for name, v := range map[string]cty.Value{
+		"the infinite": cty.PositiveInfinity, "a number of 30 million digits": cty.MustParseNumberVal("-1e30000000"),
+	} {
+		if b, err := wire.Encode(cty.ListVal([]cty.Value{v}), cty.List(cty.Number)); err == nil {
+			t.Errorf("%s was written as %d bytes", name, len(b.GetMsgpack()))
+		}
 	}
 }
 
