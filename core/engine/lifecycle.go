@@ -233,6 +233,8 @@ func (r *run) replaced(in *instance, rec *state.Record, reviewed, c *plan.Change
 	why := ""
 	if matches(r.opts.Replace, in.addr) {
 		why = "-replace asks for it"
+	} else if r.goesOn(in, rec) {
+		why = notEnded
 	} else if c.Action != plan.Create { // what is gone is made anew anyway
 		why = r.triggered(in)
 	}

@@ -52,15 +52,19 @@ func recovery(s *state.Snapshot) state.Batch {
 			continue // its record is still there, and deleting again is harmless
 		}
 		rec, exists := s.Records[op.Address]
-		if exists && rec.Status == state.StatusPartial && op.Checkpoint == nil {
+		saved := op.Checkpoint
+		if exists && makesFirst(&op) {
+			saved = nil // of the new one: the record is the old one's
+		}
+		if exists && rec.Status == state.StatusPartial && saved == nil {
 			continue // an earlier run has kept it
 		}
 		if !exists {
 			rec = state.Record{Address: op.Address, Kind: op.Kind, Type: op.Type, Plugin: op.Plugin, DependsOn: op.DependsOn, Updated: op.Begun}
 			rec.Config = op.Config
 		}
-		if op.Checkpoint != nil {
-			rec.Config, rec.Outputs, rec.Private = op.Config, op.Checkpoint.Outputs, op.Checkpoint.Private
+		if saved != nil {
+			rec.Config, rec.Outputs, rec.Private = op.Config, saved.Outputs, saved.Private
 		}
 		rec.Status = state.StatusPartial
 		b.Put = append(b.Put, rec)
@@ -207,12 +211,13 @@ func (u *unfinished) end(b *state.Batch) {
 	}
 	again := map[string]bool{}
 	for _, op := range b.Begin {
-		about[op.Address], again[op.ID] = true, true
+		again[op.ID] = true
+		about[op.Address] = about[op.Address] || op.Action != actionDeleteOld // what it was before says nothing of what it is
 	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.list = slices.DeleteFunc(u.list, func(op state.Operation) bool {
-		ends := about[op.Address]
+		ends := about[op.Address] || slices.Contains(b.End, op.ID)
 		if ends && !again[op.ID] && !slices.Contains(b.End, op.ID) {
 			b.End = append(b.End, op.ID)
 		}
