@@ -463,8 +463,9 @@ func (a *applying) carryOut(ctx context.Context, c *plan.Change, in *instance) (
 		return c.Action, append(diags, a.replace(ctx, c, in)...)
 	}
 	if c.Import != "" {
-		if diags = a.takeOver(ctx, c, in); diags.HasErrors() || c.Action == plan.Adopt {
-			return c.Action, diags
+		diags = a.takeOver(ctx, c, in)
+		if diags.HasErrors() || c.Action == plan.Adopt && len(in.node.typ.sensitive) == 0 {
+			return c.Action, diags // else it is planned again: its record does not hold what is sensitive
 		}
 	}
 	final := c
@@ -558,7 +559,9 @@ func (a *applying) adopt(c *plan.Change, in *instance, next ...state.Operation) 
 		return hcl.Diagnostics{a.failure(in, "writing its record to state", err)}
 	}
 	a.written.Store(c.Address, rec)
-	in.seen = t.see(in.config, outputs)
+	if in.seen == nil { // else it was planned again: the plan does not hold what is sensitive
+		in.seen = t.see(in.config, outputs)
+	}
 	return nil
 }
 

@@ -768,3 +768,26 @@ application "a" "two" {
 		t.Error("there is more to do")
 	}
 }
+
+// What is there already has its secrets for what depends on it, though neither the plan nor its record holds them.
+func TestWhatIsAdoptedOrImportedHasItsSecrets(t *testing.T) {
+	for name, block := range map[string]string{"adopted": "", "imported": "import {\n  to = application.a.up\n  id = \"up\"\n}\n"} {
+		t.Run(name, func(t *testing.T) {
+			f := newFixture(t)
+			f.world.things["up"] = ""
+			text := block + `
+application "a" "up" { name = "up" }
+application "a" "x" {
+  name  = "x"
+  plain = nonsensitive(application.a.up.token == "hunter2-up") ? "right" : "wrong"
+}
+`
+			wantActions(t, f.plan(text), "application.a.up: adopt", "application.a.x: create")
+			f.apply(text)
+			if got := f.world.things["x"]; got != "right" {
+				t.Errorf("what depends on it is %q", got)
+			}
+			f.wantSettled(text)
+		})
+	}
+}
