@@ -791,3 +791,27 @@ application "a" "x" {
 		})
 	}
 }
+
+// A deletion that was cut off may have been done: its instance is looked at, even without a look at the world.
+func TestADeletionThatIsCutOffIsLookedAt(t *testing.T) {
+	f := newFixture(t)
+	text := "application \"a\" \"x\" { name = \"x\" }\n"
+	f.apply(text)
+	p, diags := f.planWith(text, engine.Options{Mode: plan.ModeDestroy})
+	if diags.HasErrors() {
+		t.Fatal(diags)
+	}
+	f.world.fail["application.a.x"] = "lost"
+	if _, diags := f.tryApply(text, p, false); !diags.HasErrors() {
+		t.Fatal("the loss was not noticed")
+	}
+	delete(f.world.fail, "application.a.x")
+	p, diags = f.planWith(text, engine.Options{NoRefresh: true})
+	if diags.HasErrors() {
+		t.Fatal(diags)
+	}
+	wantActions(t, p, "application.a.x: create")
+	f.apply(text)
+	f.wantThings(map[string]string{"x": ""})
+	f.wantSettled(text)
+}

@@ -72,6 +72,16 @@ func recovery(s *state.Snapshot) state.Batch {
 	return b
 }
 
+// beingDeleted tells whether a deletion of an instance was cut off: nobody knows whether it is there.
+func (r *run) beingDeleted(address string) bool {
+	for _, op := range r.snapshot.Operations {
+		if op.Address == address && plan.Action(op.Action) == plan.Delete {
+			return true
+		}
+	}
+	return false
+}
+
 // queued are the notifications that were not told yet.
 func queued(s *state.Snapshot) map[string]state.Operation {
 	out := map[string]state.Operation{}
