@@ -22,6 +22,14 @@ import (
 // record of the new one, and has the old record in Planned: so that nothing is forgotten in between.
 const actionDeleteOld = "delete_old"
 
+// actionDeleteNew is the same of what was begun in the place of an instance that stays as it was.
+const actionDeleteNew = "delete_new"
+
+// deletesOther tells whether an operation deletes something else than what its address stands for.
+func deletesOther(op *state.Operation) bool {
+	return op.Action == actionDeleteOld || op.Action == actionDeleteNew
+}
+
 // makesFirst tells whether an operation makes the new one of an instance whose old one is there still. It has the old record in
 // Planned, and the record in state is the old one's until it ends.
 func makesFirst(op *state.Operation) bool {
@@ -65,8 +73,8 @@ func (r *run) leftovers(changes []plan.Change) []plan.Leftover {
 		c := about[op.Address]
 		switch {
 		case c == nil && r.partial(), r.opts.Rollback != nil && r.opts.Rollback.Address != op.Address:
-		case op.Action == actionDeleteOld:
-			list = append(list, plan.Leftover{Address: op.Address, Operation: id})
+		case deletesOther(&op):
+			list = append(list, plan.Leftover{Address: op.Address, Operation: id, New: op.Action == actionDeleteNew})
 		case makesFirst(&op) && c != nil && !c.TwoSteps && c.Action != plan.Forget:
 			list = append(list, plan.Leftover{Address: op.Address, Operation: id, New: true})
 		}
@@ -87,6 +95,9 @@ func (a *applying) deleteLeftovers(ctx context.Context) {
 			continue
 		}
 		out := event.Outcome{Address: l.Address, Action: actionDeleteOld}
+		if l.New {
+			out.Action = actionDeleteNew
+		}
 		if a.soft.Err() != nil {
 			out.Reason = "the run was stopped"
 			a.end(&a.result.NotStarted, event.OperationSkipped, out)
@@ -136,7 +147,7 @@ func (a *applying) deleteNew(ctx context.Context, op *state.Operation, in *insta
 		rec.Outputs, rec.Private = op.Checkpoint.Outputs, op.Checkpoint.Private
 	}
 	later := state.Operation{
-		ID: uuid.NewString(), Address: op.Address, Kind: op.Kind, Type: op.Type, Plugin: op.Plugin, Action: actionDeleteOld,
+		ID: uuid.NewString(), Address: op.Address, Kind: op.Kind, Type: op.Type, Plugin: op.Plugin, Action: actionDeleteNew,
 		Begun: time.Now().UTC(), PlanHash: a.plan.Digest,
 	}
 	var err error

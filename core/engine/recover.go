@@ -42,7 +42,7 @@ func recovery(s *state.Snapshot) state.Batch {
 	var b state.Batch
 	for _, id := range slices.Sorted(maps.Keys(s.Operations)) {
 		op := s.Operations[id]
-		if op.Kind == config.Notification || op.Action == actionDeleteOld {
+		if op.Kind == config.Notification || deletesOther(&op) {
 			continue // it is told again, or done on its own
 		}
 		if slices.Contains(s.Damaged, op.Address) {
@@ -161,7 +161,7 @@ type unfinished struct {
 func unfinishedOf(s *state.Snapshot) *unfinished {
 	u := &unfinished{again: map[string]bool{}}
 	for _, id := range slices.Sorted(maps.Keys(s.Operations)) {
-		if op := s.Operations[id]; op.Kind != config.Notification && op.Action != actionDeleteOld {
+		if op := s.Operations[id]; op.Kind != config.Notification && !deletesOther(&op) {
 			u.list = append(u.list, op)
 		}
 	}
@@ -222,7 +222,7 @@ func (u *unfinished) end(b *state.Batch) {
 	again := map[string]bool{}
 	for _, op := range b.Begin {
 		again[op.ID] = true
-		about[op.Address] = about[op.Address] || op.Action != actionDeleteOld // what it was before says nothing of what it is
+		about[op.Address] = about[op.Address] || !deletesOther(&op)
 	}
 	u.mu.Lock()
 	defer u.mu.Unlock()

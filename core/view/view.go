@@ -40,7 +40,7 @@ func (p palette) faint(s string) string { return p.paint(s, color.Faint) }
 
 var actionColors = map[plan.Action]color.Attribute{
 	plan.Create: color.FgGreen, plan.Build: color.FgCyan, plan.Adopt: color.FgCyan, plan.Update: color.FgYellow,
-	plan.Replace: color.FgRed, plan.Delete: color.FgRed, "delete_old": color.FgRed,
+	plan.Replace: color.FgRed, plan.Delete: color.FgRed, "delete_old": color.FgRed, "delete_new": color.FgRed,
 }
 
 func (p palette) action(a plan.Action, s string) string {
@@ -53,7 +53,7 @@ func (p palette) action(a plan.Action, s string) string {
 // symbols are what a change begins with.
 var symbols = map[plan.Action]string{
 	plan.Create: "+", plan.Update: "~", plan.Replace: "-/+", plan.Delete: "-", plan.Build: "*", plan.Adopt: "=", plan.None: " ",
-	plan.Forget: "x", "delete_old": "-",
+	plan.Forget: "x", "delete_old": "-", "delete_new": "-",
 }
 
 // phrases say what will happen to an instance.
