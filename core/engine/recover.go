@@ -36,6 +36,9 @@ func recovered(s *state.Snapshot) *state.Snapshot {
 	return &out
 }
 
+// tableRecords is how state names the records among what is damaged, when some of them are missing.
+const tableRecords = "table records"
+
 // recovery is the commit that keeps what is known of the operations that were cut off. They stay open until it is known
 // what became of them.
 func recovery(s *state.Snapshot) state.Batch {
@@ -58,6 +61,9 @@ func recovery(s *state.Snapshot) state.Batch {
 		}
 		if exists && rec.Status == state.StatusPartial && saved == nil {
 			continue // an earlier run has kept it
+		}
+		if !exists && slices.Contains(s.Damaged, tableRecords) {
+			continue // its record may be what is missing
 		}
 		if !exists {
 			rec = state.Record{Address: op.Address, Kind: op.Kind, Type: op.Type, Plugin: op.Plugin, DependsOn: op.DependsOn, Updated: op.Begun}
