@@ -815,3 +815,16 @@ func TestADeletionThatIsCutOffIsLookedAt(t *testing.T) {
 	f.wantThings(map[string]string{"x": ""})
 	f.wantSettled(text)
 }
+
+// A plan whose apply was cut off is not applied again, and says what has begun.
+func TestAPlanWhoseApplyWasCutOff(t *testing.T) {
+	f := newFixture(t)
+	text := "application \"a\" \"x\" { name = \"x\" }\n"
+	p := f.plan(text)
+	f.world.fail["application.a.x"] = "lost"
+	if _, diags := f.tryApply(text, p, true); !diags.HasErrors() {
+		t.Fatal("the loss was not noticed")
+	}
+	_, diags := f.tryApply(text, p, true)
+	wantDiags(t, diags, "since it was made: application.a.x (create begun at ")
+}
