@@ -96,7 +96,11 @@ func summaryLine(p *plan.Plan) string {
 		return fmt.Sprintf("No changes in what can be planned (%d unchanged).", p.Summary.None)
 	}
 	if p.Empty() {
-		return fmt.Sprintf("No changes. What runs is what the stack says (%d unchanged).", p.Summary.None)
+		but := ""
+		if n := held(p); n > 0 {
+			but = ", but for " + plural(n, "instance that is held", "instances that are held")
+		}
+		return fmt.Sprintf("No changes. What runs is what the stack says%s (%d unchanged).", but, p.Summary.None)
 	}
 	s := p.Summary
 	var parts []string
@@ -114,6 +118,17 @@ func summaryLine(p *plan.Plan) string {
 		line += fmt.Sprintf(", and %s in what stays", plural(s.ItemsDeleted, "object is deleted", "objects are deleted"))
 	}
 	return line + fmt.Sprintf(". %d unchanged.", s.None)
+}
+
+// held counts the instances that are kept at an earlier revision, whatever the stack says.
+func held(p *plan.Plan) int {
+	n := 0
+	for i := range p.Changes {
+		if p.Changes[i].Hold != nil {
+			n++
+		}
+	}
+	return n
 }
 
 // refreshLine says what a refresh found.
