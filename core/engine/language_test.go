@@ -828,3 +828,33 @@ func TestAPlanWhoseApplyWasCutOff(t *testing.T) {
 	_, diags := f.tryApply(text, p, true)
 	wantDiags(t, diags, "since it was made: application.a.x (create begun at ")
 }
+
+// A replacement that makes the new one first and fails in its middle goes on, and deletes the old one then.
+func TestAReplacementThatFailsWithAPart(t *testing.T) {
+	f := newFixture(t)
+	text := func(name string) string {
+		return "application \"a\" \"x\" {\n  name = \"" + name + "\"\n  lifecycle { create_before_destroy = true }\n}\n"
+	}
+	f.apply(text("one"))
+	p, diags := f.planWith(text("two"), engine.Options{Replace: place(t, "application.a.x")})
+	if diags.HasErrors() {
+		t.Fatal(diags)
+	}
+	f.world.fail["two"] = "part"
+	if _, diags := f.tryApply(text("two"), p, false); !diags.HasErrors() {
+		t.Fatal("it does not fail")
+	}
+	delete(f.world.fail, "two")
+	if rec := f.snapshot().Records["application.a.x"]; !strings.Contains(string(rec.Config), `"one"`) {
+		t.Errorf("the record is %s", rec.Config)
+	}
+	f.apply(text("two"))
+	f.wantThings(map[string]string{"two": ""})
+	if tries := f.world.tries; len(tries) != 3 || tries[1].operation != tries[2].operation || tries[2].saved == "" {
+		t.Errorf("the tries are %+v", tries)
+	}
+	if n := len(f.snapshot().Operations); n != 0 {
+		t.Errorf("%d operations are open", n)
+	}
+	f.wantSettled(text("two"))
+}
