@@ -68,12 +68,18 @@ func movesOf(s *state.Snapshot, from, to string) ([]plan.Move, error) {
 		return nil, fmt.Errorf("%s cannot become %s: only the name, the key and the module may change", from, to)
 	}
 	var moves []plan.Move
-	for _, address := range sortedKeys(s.Records) {
+	for _, address := range slices.Concat(sortedKeys(s.Records), s.Damaged) {
 		i, err := addr.Parse(address)
 		if err != nil {
 			continue
 		}
 		if target, ok := addr.Move(was, now, i); ok && target != i {
+			for _, a := range []string{address, target.String()} {
+				if slices.Contains(s.Damaged, a) {
+					_, err := recordOf(s, a) // it says what to do
+					return nil, err
+				}
+			}
 			if _, taken := s.Records[target.String()]; taken {
 				return nil, fmt.Errorf("the state has a record of %s already", target)
 			}

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -86,8 +85,8 @@ func (e *Engine) Apply(ctx context.Context, p *plan.Plan, opts ApplyOptions) (*e
 		a.soft = ctx
 	}
 	told := a.tellOfPlan(ctx)
-	a.deleteOldOnes(ctx)
 	work, done := a.whileHeld(ctx)
+	a.deleteLeftovers(work)
 	a.walk(work)
 	a.finish()
 	a.tellDamage()
@@ -277,7 +276,7 @@ func (a *applying) step(ctx context.Context, address string, c *plan.Change, o *
 			diags = append(diags, a.asInState(ctx, in)...)
 		case o != nil:
 			diags = append(diags, a.observe(ctx, in, o)...)
-		case c.Action == plan.None && !c.Holds() && !c.Deferred && (a.plan.Mode == plan.ModeRefresh || (c.After.IsKnown() && len(c.After.Sensitive) == 0)):
+		case c.Action == plan.None && !c.Holds() && !c.Deferred && !a.hadLeftover(address) && (a.plan.Mode == plan.ModeRefresh || (c.After.IsKnown() && len(c.After.Sensitive) == 0)):
 			diags = append(diags, a.unchanged(in, c)...)
 		default:
 			return a.change(ctx, c, in)
@@ -420,12 +419,8 @@ func (a *applying) change(ctx context.Context, c *plan.Change, in *instance) gra
 	}
 	a.report(diags...)
 	if diags.HasErrors() {
-		for _, d := range diags {
-			if d.Severity == hcl.DiagError {
-				out.Error, out.Hint = d.Summary, diag.InfoOf(d).Hint
-				break
-			}
-		}
+		first := firstError(diags)
+		out.Error, out.Hint = first.Summary, diag.InfoOf(first).Hint
 		a.because(c.Address, "failed", nil)
 		a.end(&a.result.Failed, event.OperationFailed, out)
 		return graph.Failed
@@ -438,6 +433,11 @@ func (a *applying) change(ctx context.Context, c *plan.Change, in *instance) gra
 		a.end(&a.result.Unchanged, event.Planned, out)
 	}
 	return graph.Done
+}
+
+// firstError is the first error of a list that has one.
+func firstError(diags hcl.Diagnostics) *hcl.Diagnostic {
+	return diags[slices.IndexFunc(diags, func(d *hcl.Diagnostic) bool { return d.Severity == hcl.DiagError })]
 }
 
 func (a *applying) end(list *[]event.Outcome, t event.Type, out event.Outcome) {
@@ -463,13 +463,14 @@ func (a *applying) carryOut(ctx context.Context, c *plan.Change, in *instance) (
 		return c.Action, append(diags, a.replace(ctx, c, in)...)
 	}
 	if c.Import != "" {
-		if diags = a.takeOver(ctx, c, in); diags.HasErrors() || c.Action == plan.Adopt {
-			return c.Action, diags
+		diags = a.takeOver(ctx, c, in)
+		if diags.HasErrors() || c.Action == plan.Adopt && len(in.node.typ.sensitive) == 0 {
+			return c.Action, diags // else it is planned again: its record does not hold what is sensitive
 		}
 	}
 	final := c
 	unsaid := !c.After.IsKnown() || len(c.After.Sensitive) > 0 // what others see of it is not all in the plan
-	if a.opts.Reviewed || c.Deferred || unsaid || len(c.WaitsFor) > 0 || c.Import != "" {
+	if a.opts.Reviewed || c.Deferred || unsaid || a.hadLeftover(c.Address) || len(c.WaitsFor) > 0 || c.Import != "" {
 		diags = append(diags, a.planManaged(ctx, in, c)...)
 		if diags.HasErrors() {
 			return c.Action, diags
@@ -533,8 +534,8 @@ func (a *applying) takeOver(ctx context.Context, c *plan.Change, in *instance) h
 	return diags
 }
 
-// adopt writes the record of what is there as it should be.
-func (a *applying) adopt(c *plan.Change, in *instance) hcl.Diagnostics {
+// adopt writes the record of what is there as it should be. What is to follow is begun with it.
+func (a *applying) adopt(c *plan.Change, in *instance, next ...state.Operation) hcl.Diagnostics {
 	t := in.node.typ
 	config, err1 := stored(t.pluginConfig(in.config))
 	after, err2 := t.storedOutputs.Cty(c.After)
@@ -551,11 +552,16 @@ func (a *applying) adopt(c *plan.Change, in *instance) hcl.Diagnostics {
 		Private: c.Private, Fingerprints: a.fingerprints(in.config), DependsOn: a.managedUpstream(in), Updated: time.Now().UTC(), Hold: a.hold(c),
 	}
 	rev := a.newRevision(c, in, rec, "adopt")
-	if err := a.commit(state.Batch{Put: append([]state.Record{*rec}, a.observed(in)...), History: []state.Revision{rev}}); err != nil {
+	if op := a.cut.of(c.Address); op != nil {
+		rev.Operation, rev.Action = op.ID, op.Action
+	}
+	if err := a.commit(state.Batch{Put: append([]state.Record{*rec}, a.observed(in)...), Begin: next, History: []state.Revision{rev}}); err != nil {
 		return hcl.Diagnostics{a.failure(in, "writing its record to state", err)}
 	}
 	a.written.Store(c.Address, rec)
-	in.seen = t.see(in.config, outputs)
+	if in.seen == nil { // else it was planned again: the plan does not hold what is sensitive
+		in.seen = t.see(in.config, outputs)
+	}
 	return nil
 }
 
@@ -567,21 +573,10 @@ func (a *applying) replace(ctx context.Context, c *plan.Change, in *instance) hc
 	}
 	old, recorded := a.record(c.Address)
 	if recorded && c.CreateFirst {
-		a.written.Store(c.Address, (*state.Record)(nil))
-		more := a.planManaged(ctx, in, nil)
-		if !more.HasErrors() && in.change.Action == plan.Create {
-			later, err := a.oldOne(c, old)
-			if err != nil {
-				return append(diags, a.failure(in, "replacing", err))
-			}
-			diags = append(diags, a.operate(ctx, anew(in, c), in, later)...)
-			if diags.HasErrors() {
-				return diags
-			}
-			return append(diags, a.deleteOld(ctx, &later, in, old)...)
+		done, more := a.makeFirst(ctx, c, in, old)
+		if diags = append(diags, more...); done || diags.HasErrors() {
+			return diags
 		}
-		// It cannot be there twice: what it is called does not change.
-		a.written.Delete(c.Address)
 	}
 	if !recorded {
 		return append(diags, a.makeAnew(ctx, c, in)...)
@@ -709,10 +704,6 @@ func (a *applying) delete(ctx context.Context, c *plan.Change, next ...state.Ope
 	return diags
 }
 
-// actionDeleteOld is the action of an operation that deletes what an instance was before it was made anew. It is begun with the
-// record of the new one, and has the old record in Planned: so that nothing is forgotten in between.
-const actionDeleteOld = "delete_old"
-
 // oldOne is the operation that deletes what a record stands for, when the new one is there.
 func (a *applying) oldOne(c *plan.Change, old *state.Record) (state.Operation, error) {
 	op := *a.deletion(c)
@@ -732,31 +723,6 @@ func (a *applying) deleteOld(ctx context.Context, op *state.Operation, in *insta
 		return append(diags, a.failure(in, "writing its deletion to state", err))
 	}
 	return diags
-}
-
-// deleteOldOnes deletes what earlier runs have replaced, and not deleted.
-func (a *applying) deleteOldOnes(ctx context.Context) {
-	for _, id := range slices.Sorted(maps.Keys(a.snapshot.Operations)) {
-		op := a.snapshot.Operations[id]
-		if op.Action != actionDeleteOld || a.soft.Err() != nil {
-			continue
-		}
-		var old state.Record
-		at, err := addr.Parse(op.Address)
-		in := &instance{addr: at}
-		if err == nil {
-			err = json.Unmarshal(op.Planned, &old)
-		}
-		if err != nil {
-			a.report(a.failure(in, "deleting what it was before", err))
-			continue
-		}
-		diags := a.recorded(in)
-		if !diags.HasErrors() {
-			diags = append(diags, a.deleteOld(ctx, &op, in, &old)...)
-		}
-		a.report(diags...)
-	}
 }
 
 func (a *applying) deletion(c *plan.Change) *state.Operation {

@@ -86,3 +86,26 @@ func TestDamageThatCannotBeTold(t *testing.T) {
 		t.Errorf("%v", diags)
 	}
 }
+
+// An operation does not stand for a record that may be the one that is missing.
+func TestOperationsOfMissingRecords(t *testing.T) {
+	f := newFixture(t)
+	f.apply(damagedStack)
+	lease, err := f.store.Lock(t.Context(), state.Holder{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := f.damaged("application.a.up")
+	s.Damaged = []string{"table records"}
+	s.Operations = map[string]state.Operation{"1": {ID: "1", Address: "application.a.up", Kind: "application", Type: "a", Plugin: "test", Action: "update"}}
+	now, err := engine.Recover(t.Context(), lease, s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if rec, there := now.Records["application.a.up"]; there {
+		t.Errorf("its record is %+v", rec)
+	}
+	if rec := f.snapshot().Records["application.a.up"]; rec.Status != state.StatusOK {
+		t.Errorf("its record was written: %+v", rec)
+	}
+}

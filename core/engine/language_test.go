@@ -768,3 +768,93 @@ application "a" "two" {
 		t.Error("there is more to do")
 	}
 }
+
+// What is there already has its secrets for what depends on it, though neither the plan nor its record holds them.
+func TestWhatIsAdoptedOrImportedHasItsSecrets(t *testing.T) {
+	for name, block := range map[string]string{"adopted": "", "imported": "import {\n  to = application.a.up\n  id = \"up\"\n}\n"} {
+		t.Run(name, func(t *testing.T) {
+			f := newFixture(t)
+			f.world.things["up"] = ""
+			text := block + `
+application "a" "up" { name = "up" }
+application "a" "x" {
+  name  = "x"
+  plain = nonsensitive(application.a.up.token == "hunter2-up") ? "right" : "wrong"
+}
+`
+			wantActions(t, f.plan(text), "application.a.up: adopt", "application.a.x: create")
+			f.apply(text)
+			if got := f.world.things["x"]; got != "right" {
+				t.Errorf("what depends on it is %q", got)
+			}
+			f.wantSettled(text)
+		})
+	}
+}
+
+// A deletion that was cut off may have been done: its instance is looked at, even without a look at the world.
+func TestADeletionThatIsCutOffIsLookedAt(t *testing.T) {
+	f := newFixture(t)
+	text := "application \"a\" \"x\" { name = \"x\" }\n"
+	f.apply(text)
+	p, diags := f.planWith(text, engine.Options{Mode: plan.ModeDestroy})
+	if diags.HasErrors() {
+		t.Fatal(diags)
+	}
+	f.world.fail["application.a.x"] = "lost"
+	if _, diags := f.tryApply(text, p, false); !diags.HasErrors() {
+		t.Fatal("the loss was not noticed")
+	}
+	delete(f.world.fail, "application.a.x")
+	p, diags = f.planWith(text, engine.Options{NoRefresh: true})
+	if diags.HasErrors() {
+		t.Fatal(diags)
+	}
+	wantActions(t, p, "application.a.x: create")
+	f.apply(text)
+	f.wantThings(map[string]string{"x": ""})
+	f.wantSettled(text)
+}
+
+// A plan whose apply was cut off is not applied again, and says what has begun.
+func TestAPlanWhoseApplyWasCutOff(t *testing.T) {
+	f := newFixture(t)
+	text := "application \"a\" \"x\" { name = \"x\" }\n"
+	p := f.plan(text)
+	f.world.fail["application.a.x"] = "lost"
+	if _, diags := f.tryApply(text, p, true); !diags.HasErrors() {
+		t.Fatal("the loss was not noticed")
+	}
+	_, diags := f.tryApply(text, p, true)
+	wantDiags(t, diags, "since it was made: application.a.x (create begun at ")
+}
+
+// A replacement that makes the new one first and fails in its middle goes on, and deletes the old one then.
+func TestAReplacementThatFailsWithAPart(t *testing.T) {
+	f := newFixture(t)
+	text := func(name string) string {
+		return "application \"a\" \"x\" {\n  name = \"" + name + "\"\n  lifecycle { create_before_destroy = true }\n}\n"
+	}
+	f.apply(text("one"))
+	p, diags := f.planWith(text("two"), engine.Options{Replace: place(t, "application.a.x")})
+	if diags.HasErrors() {
+		t.Fatal(diags)
+	}
+	f.world.fail["two"] = "part"
+	if _, diags := f.tryApply(text("two"), p, false); !diags.HasErrors() {
+		t.Fatal("it does not fail")
+	}
+	delete(f.world.fail, "two")
+	if rec := f.snapshot().Records["application.a.x"]; !strings.Contains(string(rec.Config), `"one"`) {
+		t.Errorf("the record is %s", rec.Config)
+	}
+	f.apply(text("two"))
+	f.wantThings(map[string]string{"two": ""})
+	if tries := f.world.tries; len(tries) != 3 || tries[1].operation != tries[2].operation || tries[2].saved == "" {
+		t.Errorf("the tries are %+v", tries)
+	}
+	if n := len(f.snapshot().Operations); n != 0 {
+		t.Errorf("%d operations are open", n)
+	}
+	f.wantSettled(text("two"))
+}

@@ -302,6 +302,8 @@ func (r *run) replaced(in *instance, rec *state.Record, reviewed, c *plan.Change
 	why := ""
 	if matches(r.opts.Replace, in.addr) {
 		why = "-replace asks for it"
+	} else if r.goesOn(in, rec) {
+		why = notEnded
 	} else if c.Action != plan.Create { // what is gone is made anew anyway
 		why = r.triggered(in)
 	}
@@ -362,7 +364,7 @@ func sameValue(a, b *plan.Value) bool {
 // asRecorded plans an instance without its plugin, if it is what state says: for -refresh=false.
 func (r *run) asRecorded(in *instance) bool {
 	rec, ok := r.snapshot.Records[in.addr.String()]
-	if !ok || rec.Status != state.StatusOK || len(rec.Outputs) == 0 || r.opts.Rollback != nil || matches(r.opts.Replace, in.addr) {
+	if !ok || rec.Status != state.StatusOK || r.beingDeleted(rec.Address) || len(rec.Outputs) == 0 || r.opts.Rollback != nil || matches(r.opts.Replace, in.addr) {
 		return false
 	}
 	config, err := stored(in.node.typ.pluginConfig(in.config))

@@ -287,6 +287,10 @@ func (t *telling) planned() *pluginv1.Event {
 			e.Changes = append(e.Changes, t.change(c, "planned", ""))
 		}
 	}
+	for i := range t.plan.Leftovers {
+		counts[plan.Delete]++
+		e.Changes = append(e.Changes, t.change(deletionOf(t.plan.Leftovers[i].Address), "planned", ""))
+	}
 	if len(e.GetChanges()) == 0 {
 		return nil
 	}
@@ -317,12 +321,21 @@ func (t *telling) ended(r *event.Result, failed bool) *pluginv1.Event {
 		list    []event.Outcome
 	}{{"failed", r.Failed}, {"not_started", r.NotStarted}, {"done", r.Done}} {
 		for _, o := range group.list {
-			if c := changes[o.Address]; c != nil {
+			c := changes[o.Address]
+			if o.Action == actionDeleteOld || o.Action == actionDeleteNew {
+				c = deletionOf(o.Address)
+			}
+			if c != nil {
 				e.Changes = append(e.Changes, t.change(c, group.outcome, o.Error))
 			}
 		}
 	}
 	return e
+}
+
+// deletionOf is a change that tells of a leftover.
+func deletionOf(address string) *plan.Change {
+	return &plan.Change{Address: address, Action: plan.Delete, Reasons: []string{"a replacement of it did not end"}}
 }
 
 func (t *telling) change(c *plan.Change, outcome, err string) *pluginv1.EventChange {

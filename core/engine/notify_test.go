@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/davit-sh/davit/core/engine"
 	"github.com/davit-sh/davit/core/plan"
 	"github.com/davit-sh/davit/state"
 )
@@ -183,4 +184,29 @@ notification "n" "d" { rom = "x" }
 application "a" "one" { name = notification.n.a.room }
 `, plan.ModeApply)
 	wantDiags(t, diags, `There is no event "fail". Did you mean "failed"?`, "notification.n.a has nothing to refer to", `No plugin provides notification "m"`, `"rom"`, `"room" is required`)
+}
+
+// What a replacement that was cut off has left to be deleted is told of as well.
+func TestNotificationsOfLeftovers(t *testing.T) {
+	f := newFixture(t)
+	text := func(name string) string {
+		return "application \"a\" \"x\" {\n  name = \"" + name + "\"\n  lifecycle { create_before_destroy = true }\n}\nnotification \"n\" \"team\" {\n  on   = [\"planned\", \"applied\"]\n  room = \"team\"\n}\n"
+	}
+	f.apply(text("one"))
+	p, diags := f.planWith(text("two"), engine.Options{Replace: place(t, "application.a.x")})
+	if diags.HasErrors() {
+		t.Fatal(diags)
+	}
+	f.world.fail["delete one"] = "error"
+	if _, diags := f.tryApply(text("two"), p, false); !diags.HasErrors() {
+		t.Fatal("the old one is deleted")
+	}
+	delete(f.world.fail, "delete one")
+	f.world.told()
+	f.apply(text("two"))
+	want := "team applied: 1 done, 0 failed, 0 not started; application.a.x delete done\nteam planned: 1 to delete; application.a.x delete planned"
+	if got := f.world.told(); got != want {
+		t.Errorf("%s\nwant\n%s", got, want)
+	}
+	f.wantSettled(text("two"))
 }

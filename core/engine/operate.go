@@ -45,6 +45,9 @@ func (a *applying) operate(ctx context.Context, c *plan.Change, in *instance, ne
 	if err != nil {
 		return hcl.Diagnostics{a.failure(in, "applying", err)}
 	}
+	if len(next) > 0 {
+		op.Planned = next[0].Planned // the old one, which is there still
+	}
 	a.cut.takeUp(&op)
 	req := &pluginv1.ApplyRequest{
 		Operation: op.ID, Address: op.Address, Kind: op.Kind, Type: op.Type, Action: protoAction(c.Action),
@@ -234,7 +237,12 @@ func (a *applying) endFailed(in *instance, op *state.Operation, rec state.Record
 		}
 	}
 	b := state.Batch{End: []string{op.ID}}
-	if part != nil {
+	switch {
+	case part != nil && makesFirst(op): // the record is the old one's
+		going := *op
+		going.Checkpoint = part
+		b = state.Batch{Begin: []state.Operation{going}}
+	case part != nil:
 		rec.Status, rec.Outputs, rec.Private = state.StatusPartial, part.Outputs, part.Private
 		b.Put = []state.Record{rec}
 	}

@@ -253,7 +253,9 @@ func (r *run) assemble() *plan.Plan {
 	if r.opts.Rollback != nil {
 		p.Rollback = r.opts.Rollback.Address
 	}
+	p.Leftovers = r.leftovers(p.Changes)
 	p.Summary = plan.Summarise(p.Changes)
+	p.Summary.Delete += len(p.Leftovers)
 	if r.opts.mode() == plan.ModeRefresh {
 		for i := range p.Changes {
 			if !p.Changes[i].AsIs {

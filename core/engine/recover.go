@@ -36,13 +36,16 @@ func recovered(s *state.Snapshot) *state.Snapshot {
 	return &out
 }
 
+// tableRecords is how state names the records among what is damaged, when some of them are missing.
+const tableRecords = "table records"
+
 // recovery is the commit that keeps what is known of the operations that were cut off. They stay open until it is known
 // what became of them.
 func recovery(s *state.Snapshot) state.Batch {
 	var b state.Batch
 	for _, id := range slices.Sorted(maps.Keys(s.Operations)) {
 		op := s.Operations[id]
-		if op.Kind == config.Notification || op.Action == actionDeleteOld {
+		if op.Kind == config.Notification || deletesOther(&op) {
 			continue // it is told again, or done on its own
 		}
 		if slices.Contains(s.Damaged, op.Address) {
@@ -52,20 +55,37 @@ func recovery(s *state.Snapshot) state.Batch {
 			continue // its record is still there, and deleting again is harmless
 		}
 		rec, exists := s.Records[op.Address]
-		if exists && rec.Status == state.StatusPartial && op.Checkpoint == nil {
+		saved := op.Checkpoint
+		if exists && makesFirst(&op) {
+			saved = nil // of the new one: the record is the old one's
+		}
+		if exists && rec.Status == state.StatusPartial && saved == nil {
 			continue // an earlier run has kept it
+		}
+		if !exists && slices.Contains(s.Damaged, tableRecords) {
+			continue // its record may be what is missing
 		}
 		if !exists {
 			rec = state.Record{Address: op.Address, Kind: op.Kind, Type: op.Type, Plugin: op.Plugin, DependsOn: op.DependsOn, Updated: op.Begun}
 			rec.Config = op.Config
 		}
-		if op.Checkpoint != nil {
-			rec.Config, rec.Outputs, rec.Private = op.Config, op.Checkpoint.Outputs, op.Checkpoint.Private
+		if saved != nil {
+			rec.Config, rec.Outputs, rec.Private = op.Config, saved.Outputs, saved.Private
 		}
 		rec.Status = state.StatusPartial
 		b.Put = append(b.Put, rec)
 	}
 	return b
+}
+
+// beingDeleted tells whether a deletion of an instance was cut off: nobody knows whether it is there.
+func (r *run) beingDeleted(address string) bool {
+	for _, op := range r.snapshot.Operations {
+		if op.Address == address && plan.Action(op.Action) == plan.Delete {
+			return true
+		}
+	}
+	return false
 }
 
 // queued are the notifications that were not told yet.
@@ -147,7 +167,7 @@ type unfinished struct {
 func unfinishedOf(s *state.Snapshot) *unfinished {
 	u := &unfinished{again: map[string]bool{}}
 	for _, id := range slices.Sorted(maps.Keys(s.Operations)) {
-		if op := s.Operations[id]; op.Kind != config.Notification && op.Action != actionDeleteOld {
+		if op := s.Operations[id]; op.Kind != config.Notification && !deletesOther(&op) {
 			u.list = append(u.list, op)
 		}
 	}
@@ -207,12 +227,13 @@ func (u *unfinished) end(b *state.Batch) {
 	}
 	again := map[string]bool{}
 	for _, op := range b.Begin {
-		about[op.Address], again[op.ID] = true, true
+		again[op.ID] = true
+		about[op.Address] = about[op.Address] || !deletesOther(&op)
 	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.list = slices.DeleteFunc(u.list, func(op state.Operation) bool {
-		ends := about[op.Address]
+		ends := about[op.Address] || slices.Contains(b.End, op.ID)
 		if ends && !again[op.ID] && !slices.Contains(b.End, op.ID) {
 			b.End = append(b.End, op.ID)
 		}

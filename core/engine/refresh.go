@@ -65,7 +65,7 @@ func (r *run) planRefresh(ctx context.Context, in *instance) hcl.Diagnostics {
 func (r *run) asApplied(in *instance, rec *state.Record) (cty.Value, error) {
 	applied := rec.Config
 	for _, op := range r.snapshot.Operations {
-		if op.Address == rec.Address && len(op.Config) > 0 {
+		if op.Address == rec.Address && len(op.Config) > 0 && !makesFirst(&op) {
 			applied = op.Config
 		}
 	}
@@ -89,7 +89,7 @@ func recordedOutputs(rec *state.Record, t *blockType) (cty.Value, error) {
 // differs nothing is known but that, so nothing is written: an operation that did not end stays open, for the next apply.
 func (a *applying) refreshed(in *instance, c *plan.Change, outputs cty.Value) error {
 	rec, ok := a.record(c.Address)
-	if !ok || !c.AsIs || !outputs.IsWhollyKnown() {
+	if !ok || !c.AsIs || !outputs.IsWhollyKnown() || a.makingFirst(c.Address) != nil {
 		return nil
 	}
 	var err error

@@ -126,10 +126,25 @@ func (e *Engine) fitsState(ctx context.Context, p *plan.Plan, s *state.Snapshot)
 	for i := range min(few, len(list)) {
 		list[i] += e.lastOf(ctx, list[i], p.State.Updated)
 	}
+	if len(list) == 0 {
+		list = begunSince(p, s)
+	}
 	if len(list) > 0 {
 		what += ": " + aFew(list)
 	}
 	return &StaleError{What: what}
+}
+
+// begunSince are the instances on which an operation was begun since a plan was made, and did not end.
+func begunSince(p *plan.Plan, s *state.Snapshot) []string {
+	var list []string
+	for _, op := range s.Operations {
+		if op.Kind != config.Notification && !op.Begun.Before(p.Created) {
+			list = append(list, fmt.Sprintf("%s (%s begun at %s, and not ended)", op.Address, op.Action, op.Begun.UTC().Format(time.RFC3339)))
+		}
+	}
+	slices.Sort(list)
+	return list
 }
 
 // movedRecords are the addresses of which the record was written or removed since a plan was made. What was observed is named only if

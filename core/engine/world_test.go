@@ -281,6 +281,16 @@ func (a app) Destroy(_ context.Context, r sdk.DestroyRequest[appConfig, appOutpu
 	return nil
 }
 
+// Import takes over a thing that is there.
+func (a app) Import(_ context.Context, r sdk.ImportRequest[appConfig]) (sdk.Result[appOutputs], error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	var res sdk.Result[appOutputs]
+	res.Outputs.Health, res.Outputs.Items, res.Outputs.Sum = sdk.Known("Current"), []string{r.ID}, sdk.Known(sum(a.things[r.ID]))
+	res.Outputs.Token = sdk.Known("hunter2-" + r.ID)
+	return res, nil
+}
+
 // fixture is a stack over a world, with its state.
 type fixture struct {
 	t      testing.TB

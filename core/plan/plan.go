@@ -42,6 +42,8 @@ type Plan struct {
 	Warnings []Diagnostic `json:"warnings,omitempty"`
 	// Rollback is the instance that is brought back to an earlier revision. Everything else is left alone, and is what state has of it.
 	Rollback string `json:"rollback,omitempty"`
+	// Leftovers are deleted before anything else.
+	Leftovers []Leftover `json:"leftovers,omitempty"`
 	// Damaged are the instances that are left out, with what depends on them, because their records in state cannot be read.
 	Damaged []string `json:"damaged,omitempty"`
 	Summary Summary  `json:"summary"`
@@ -172,6 +174,14 @@ type Hold struct {
 	Since time.Time `json:"since,omitzero"`
 }
 
+// Leftover is what a replacement that was cut off has left to be deleted.
+type Leftover struct {
+	Address   string `json:"address"`   // of the instance that was being replaced
+	Operation string `json:"operation"` // in state, that did not end
+	// New says that it is the new one, which is not to be any more: else it is the old one.
+	New bool `json:"new,omitempty"`
+}
+
 // Move is a record that gets another address.
 type Move struct {
 	From string `json:"from"`
@@ -290,7 +300,7 @@ func (p *Plan) NotInIt() []string {
 
 // Empty tells whether there is nothing to do.
 func (p *Plan) Empty() bool {
-	if len(p.Moves) > 0 {
+	if len(p.Moves)+len(p.Leftovers) > 0 {
 		return false
 	}
 	for i := range p.Changes {

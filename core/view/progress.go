@@ -31,12 +31,12 @@ func Progress(w io.Writer, o Options) event.Sink {
 // working are the words for a running action.
 var working = map[string]string{
 	"create": "creating", "update": "updating", "replace": "replacing", "delete": "deleting", "build": "building", "adopt": "adopting", "forget": "forgetting",
-	"delete_old": "deleting what it was before", "hold": "holding",
+	"delete_old": "deleting what it was before", "delete_new": "deleting what was begun in its place", "hold": "holding",
 }
 
 // finished are the words for a finished action.
 var finished = map[string]string{
-	"create": "created", "update": "updated", "replace": "replaced", "delete": "deleted", "build": "built", "adopt": "adopted", "forget": "forgotten", "delete_old": "what it was before is deleted", "hold": "held",
+	"create": "created", "update": "updated", "replace": "replaced", "delete": "deleted", "build": "built", "adopt": "adopted", "forget": "forgotten", "delete_old": "what it was before is deleted", "delete_new": "what was begun in its place is deleted", "hold": "held",
 }
 
 func progressLine(p palette, e event.Event, verbose bool) string {

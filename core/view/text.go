@@ -75,6 +75,13 @@ func (t *text) deletions() {
 // deletions lists every deletion of a plan, nested ones as well.
 func deletions(p *plan.Plan) []string {
 	var list []string
+	for _, l := range p.Leftovers {
+		what := "what it was before its replacement, which did not end"
+		if l.New {
+			what = "what was begun in its place"
+		}
+		list = append(list, fmt.Sprintf("%s (%s)", clean(l.Address), what))
+	}
 	for _, c := range p.Changes {
 		if c.Action == plan.Delete || c.Action == plan.Replace {
 			line := clean(c.Address)

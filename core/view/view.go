@@ -41,7 +41,7 @@ func (p palette) faint(s string) string { return p.paint(s, color.Faint) }
 
 var actionColors = map[plan.Action]color.Attribute{
 	plan.Create: color.FgGreen, plan.Build: color.FgCyan, plan.Adopt: color.FgCyan, plan.Update: color.FgYellow,
-	plan.Replace: color.FgRed, plan.Delete: color.FgRed,
+	plan.Replace: color.FgRed, plan.Delete: color.FgRed, "delete_old": color.FgRed, "delete_new": color.FgRed,
 }
 
 func (p palette) action(a plan.Action, s string) string {
@@ -54,7 +54,7 @@ func (p palette) action(a plan.Action, s string) string {
 // symbols are what a change begins with.
 var symbols = map[plan.Action]string{
 	plan.Create: "+", plan.Update: "~", plan.Replace: "-/+", plan.Delete: "-", plan.Build: "*", plan.Adopt: "=", plan.None: " ",
-	plan.Forget: "x",
+	plan.Forget: "x", "delete_old": "-", "delete_new": "-",
 }
 
 // phrases say what will happen to an instance.
@@ -97,7 +97,11 @@ func summaryLine(p *plan.Plan) string {
 		return fmt.Sprintf("No changes in what can be planned (%d unchanged).", p.Summary.None)
 	}
 	if p.Empty() {
-		return fmt.Sprintf("No changes. What runs is what the stack says (%d unchanged).", p.Summary.None)
+		but := ""
+		if n := held(p); n > 0 {
+			but = ", but for " + plural(n, "instance that is held", "instances that are held")
+		}
+		return fmt.Sprintf("No changes. What runs is what the stack says%s (%d unchanged).", but, p.Summary.None)
 	}
 	s := p.Summary
 	var parts []string
@@ -115,6 +119,17 @@ func summaryLine(p *plan.Plan) string {
 		line += fmt.Sprintf(", and %s in what stays", plural(s.ItemsDeleted, "object is deleted", "objects are deleted"))
 	}
 	return line + fmt.Sprintf(". %d unchanged.", s.None)
+}
+
+// held counts the instances that are kept at an earlier revision, whatever the stack says.
+func held(p *plan.Plan) int {
+	n := 0
+	for i := range p.Changes {
+		if p.Changes[i].Hold != nil {
+			n++
+		}
+	}
+	return n
 }
 
 // refreshLine says what a refresh found.
