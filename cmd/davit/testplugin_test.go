@@ -46,11 +46,11 @@ func (logged) Notify(ctx context.Context, c logConfig, e sdk.Event) error {
 		return err
 	}
 	defer f.Close()
-	fmt.Fprintf(f, "%s %s: %s [%s]", e.ID, e.Name, e.Summary, c.Text)
+	line := fmt.Sprintf("%s %s: %s [%s]", e.ID, e.Name, e.Summary, c.Text)
 	for _, ch := range e.Changes {
-		fmt.Fprintf(f, " %s=%s", ch.Address, ch.Outcome)
+		line += fmt.Sprintf(" %s=%s", ch.Address, ch.Outcome)
 	}
-	fmt.Fprintln(f)
+	fmt.Fprintln(f, line) // in one go: another event may be told at the same time
 	if c.Fault == "gate" {
 		return gate(ctx, name)
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -54,8 +55,11 @@ func (a *app) whyCmd() *cobra.Command {
 
 func (a *app) explain(facts why.Facts, asked string, all []string, asJSON, verbose bool) error {
 	address, attribute := instanceOf(asked)
-	if list, _ := meant(address, all); len(list) == 1 {
+	switch list, _ := meant(address, all); {
+	case len(list) == 1:
 		address = list[0]
+	case len(list) > 1 && !slices.Contains(list, address):
+		return fmt.Errorf("%s is more than one instance.%s", address, severalOrNone(address, all))
 	}
 	c, err := why.Explain(facts, address)
 	if err != nil {

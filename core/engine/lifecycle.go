@@ -197,7 +197,7 @@ func overlay(now, before cty.Value) cty.Value {
 	return cty.ObjectVal(attrs)
 }
 
-// withSecretsOf is an earlier value with what is sensitive now, because state does not have that, where it was there before.
+// withSecretsOf is an earlier value with what is sensitive now in its place: state does not have that. Elements of lists are told by their index.
 func withSecretsOf(now, before cty.Value) cty.Value {
 	switch {
 	case now.IsMarked():
