@@ -1,6 +1,7 @@
 package sdk
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"math/big"
@@ -244,15 +245,18 @@ func (c mapping) decode(d *decoder, r msgpack.Raw, into reflect.Value) {
 
 func (c mapping) encode(b []byte, v reflect.Value) ([]byte, error) {
 	type pair struct {
-		key   string
-		value reflect.Value
+		key, given string
+		value      reflect.Value
 	}
 	pairs := make([]pair, 0, v.Len())
 	for it := v.MapRange(); it.Next(); {
-		pairs = append(pairs, pair{normal(utf8(it.Key().String())), it.Value()})
+		given := it.Key().String()
+		pairs = append(pairs, pair{normal(utf8(given)), given, it.Value()})
 	}
-	slices.SortFunc(pairs, func(a, b pair) int { return strings.Compare(a.key, b.key) })
-	// Two keys may be one when they have become text.
+	slices.SortFunc(pairs, func(a, b pair) int {
+		return cmp.Or(strings.Compare(a.key, b.key), strings.Compare(a.given, b.given))
+	})
+	// Two keys may be one when they have become text. It is always the same of them that stays.
 	pairs = slices.CompactFunc(pairs, func(a, b pair) bool { return a.key == b.key })
 	b = msgpack.AppendMap(b, len(pairs))
 	for _, e := range pairs {

@@ -318,7 +318,7 @@ func (e *Engine) checkCycles() hcl.Diagnostics {
 }
 
 // validateConfigs asks the plugins about each block, with everything that is not a plain value unknown. Of a block with
-// instances one is asked about, which stands for all.
+// instances one is asked about, which stands for all, unless it is told already that there are none.
 func (e *Engine) validateConfigs(ctx context.Context) hcl.Diagnostics {
 	r := newRun(e, nil, Options{})
 	p := &planter{run: r}
@@ -345,6 +345,10 @@ func (e *Engine) validateConfigs(ctx context.Context) hcl.Diagnostics {
 func (r *run) validateConfig(ctx context.Context, n *node) hcl.Diagnostics {
 	in := &instance{addr: addr.Instance{Node: n.addr}, node: n}
 	if n.expanded {
+		list, diags := n.scope.Expand(n.addr.String(), n.block.ForEach, n.block.Count)
+		if !diags.HasErrors() && len(list) == 0 { // those of a block that is switched off may have no values that would do
+			return nil
+		}
 		in.each = eval.Any(n.block.ForEach != nil)
 	}
 	config, diags := r.decode(in)
