@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/davit-sh/davit/core/diag"
 	"github.com/davit-sh/davit/core/engine"
 	"github.com/davit-sh/davit/core/eval"
 	"github.com/davit-sh/davit/core/event"
@@ -146,6 +147,33 @@ func TestALostOperationIsFoundAgain(t *testing.T) {
 	s, _ = f.store.Load(t.Context())
 	if len(s.Operations) != 0 || s.Records["application.a.api"].Address == "" || !f.plan(chain).Empty() {
 		t.Errorf("operations %v, records %v", s.Operations, s.Records)
+	}
+}
+
+// A type that cannot look for the result of an operation that was cut off leaves it to a person: to have it made anew, or forgotten.
+func TestAnOperationThatCannotBeLookedFor(t *testing.T) {
+	const address, stack = "application.blind.x", "application \"blind\" \"x\" {\n  name = \"x\"\n  plain = \"p\"\n}\napplication \"a\" \"y\" { name = \"y\" }\n"
+	f := newFixture(t)
+	f.world.fail[address] = "lost"
+	if _, diags := f.tryApply(stack, f.plan(stack), false); !diags.HasErrors() {
+		t.Fatal("the loss was not noticed")
+	}
+	f.world.fail = map[string]string{}
+	_, diags := f.tryPlan(stack, plan.ModeApply)
+	wantDiags(t, diags, `An earlier run was to create it and was cut off`)
+	if hint := diag.InfoOf(diags[0]).Hint; !strings.Contains(hint, "davit apply -replace='"+address+"'") {
+		t.Errorf("the hint is %q", hint)
+	}
+	p, diags := f.planWith(stack, engine.Options{Replace: place(t, address)})
+	if diags.HasErrors() {
+		t.Fatal(diags)
+	}
+	if _, diags := f.tryApply(stack, p, false); diags.HasErrors() {
+		t.Fatal(diags)
+	}
+	f.wantSettled(stack)
+	if open := f.snapshot().Operations; len(open) != 0 {
+		t.Errorf("open operations: %v", open)
 	}
 }
 

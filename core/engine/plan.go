@@ -86,7 +86,9 @@ func (r *run) planInstance(ctx context.Context, in *instance) graph.Outcome {
 	case r.leftAlone(in):
 		diags = r.asInState(ctx, in)
 	case managed(in.addr.Kind):
-		diags = r.planManaged(ctx, in, nil)
+		if diags = r.unrecoverable(in); !diags.HasErrors() {
+			diags = r.planManaged(ctx, in, nil)
+		}
 	default:
 		diags = r.observe(ctx, in, nil)
 	}

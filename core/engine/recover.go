@@ -4,9 +4,13 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"maps"
 	"slices"
 	"sync"
+	"time"
+
+	"github.com/hashicorp/hcl/v2"
 
 	"github.com/davit-sh/davit/core/config"
 	"github.com/davit-sh/davit/core/diag"
@@ -86,6 +90,27 @@ func (r *run) beingDeleted(address string) bool {
 		}
 	}
 	return false
+}
+
+// unrecoverable refuses to plan an instance that an operation was cut off on, if its type says that it cannot look for the result: a
+// person has to. Deleting again is harmless.
+func (r *run) unrecoverable(in *instance) hcl.Diagnostics {
+	if !in.node.typ.cannotRecover || r.opts.mode() != plan.ModeApply || matches(r.opts.Replace, in.addr) {
+		return nil
+	}
+	address := in.addr.String()
+	for _, op := range r.snapshot.Operations {
+		if op.Address != address || plan.Action(op.Action) == plan.Delete || deletesOther(&op) {
+			continue
+		}
+		d := in.errorf("nobody knows what became of an operation", "An earlier run was to %s it and was cut off (operation %s, begun at %s), and %s %q cannot look for the result.",
+			op.Action, op.ID, op.Begun.Format(time.RFC3339), op.Kind, op.Type)
+		d.Extra = diag.Info{Address: address, Code: "operation.unknown", Hint: fmt.Sprintf(
+			"Look for yourself. Then davit apply -replace='%s' deletes what is there and makes it anew, or davit state rm '%s' forgets it, so that the next apply makes it, or takes it over with an import block. "+
+				"-exclude='%s' does the rest meanwhile.", address, address, address)}
+		return hcl.Diagnostics{d}
+	}
+	return nil
 }
 
 // queued are the notifications that were not told yet.

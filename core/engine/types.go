@@ -34,6 +34,7 @@ type blockType struct {
 	outputType         cty.Type
 	sensitive          []string // outputs
 	canImport          bool
+	cannotRecover      bool        // it cannot look for the result of an operation that was cut off
 	storedConfig       *plan.Typed // both as records and plans have them
 	storedOutputs      *plan.Typed
 }
@@ -96,7 +97,7 @@ func newBlockType(plugin string, d *pluginv1.Type) (*blockType, error) {
 	if err != nil {
 		return nil, err
 	}
-	bt := &blockType{kind: d.GetKind(), name: d.GetName(), plugin: plugin, config: config, outputs: map[string]cty.Type{}, canImport: d.GetCanImport()}
+	bt := &blockType{kind: d.GetKind(), name: d.GetName(), plugin: plugin, config: config, outputs: map[string]cty.Type{}, canImport: d.GetCanImport(), cannotRecover: d.GetCannotRecover()}
 	for _, a := range d.GetOutputs().GetAttributes() {
 		ty, err := ctyjson.UnmarshalType(a.GetType())
 		if err != nil {

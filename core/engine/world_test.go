@@ -310,7 +310,7 @@ type fixture struct {
 func newFixture(t testing.TB) *fixture {
 	t.Helper()
 	w := &world{revision: "r1", tags: map[string]string{}, things: map[string]string{}, fail: map[string]string{}, deaf: map[string]string{}}
-	p := sdk.New("test", "1.0.0", sdk.Source("s", source{w}), sdk.Image("i", image{w}), sdk.Policy("p", policy{}), sdk.Build("b", build{w}), sdk.Application("a", app{w}), sdk.Notification("n", chat{w}))
+	p := sdk.New("test", "1.0.0", sdk.Source("s", source{w}), sdk.Image("i", image{w}), sdk.Policy("p", policy{}), sdk.Build("b", build{w}), sdk.Application("a", app{w}), sdk.Application("blind", app{w}, sdk.CannotRecover()), sdk.Notification("n", chat{w}))
 	l := bufconn.Listen(1 << 20)
 	s := grpc.NewServer()
 	pluginv1.RegisterPluginServer(s, p.Server())
