@@ -1,10 +1,12 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 
 	"github.com/davit-sh/davit/sdk"
 )
@@ -20,8 +22,10 @@ type memoOutputs struct {
 }
 
 // memo is an application that nobody can look at: what it is, only state knows. Each try to make it is a line in the file
-// "tries"; while there is a file "crash" the plugin dies in it.
+// "tries"; while there is a file "crash" the plugin dies in it, when as many are tried at once as it says.
 type memo struct{}
+
+var memoTries atomic.Int64
 
 func (memo) Plan(_ context.Context, r sdk.PlanRequest[memoConfig, memoOutputs]) (sdk.PlanResult[memoOutputs], error) {
 	res := sdk.PlanResult[memoOutputs]{Action: sdk.ActionNone}
@@ -46,8 +50,12 @@ func (memo) Apply(ctx context.Context, r sdk.ApplyRequest[memoConfig, memoOutput
 		return sdk.Result[memoOutputs]{}, err
 	}
 	fmt.Fprintf(f, "%s %s %s\n", r.Address, r.Config.Text, r.Operation)
-	if _, err := os.Stat(filepath.Join(dir, "crash")); err == nil {
-		os.Exit(7)
+	tries := memoTries.Add(1)
+	if crash, err := os.ReadFile(filepath.Join(dir, "crash")); err == nil {
+		if tries == max(1, int64(bytes.Count(crash, []byte("try")))) {
+			os.Exit(7)
+		}
+		<-ctx.Done()
 	}
 	return sdk.Result[memoOutputs]{Outputs: r.Planned}, f.Close()
 }

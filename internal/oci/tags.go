@@ -1,6 +1,7 @@
 package oci
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -134,7 +135,7 @@ func (l *lister) fetch(ctx context.Context, page *url.URL) (tags []string, next 
 		return nil, nil, err
 	}
 	if tags, err = readPage(response.Body); err != nil {
-		return nil, nil, err
+		return nil, nil, cmp.Or(ctx.Err(), err) // what is missing when the run was stopped is not the registry's fault
 	}
 	next, err = l.link(response)
 	return tags, next, err
