@@ -105,9 +105,9 @@ const instances = 200
 
 // Objects are made once: none is changed again, or deleted and made anew.
 func TestObjects(t *testing.T) {
-	rounds := 7
+	rounds := 20 // a round is over before it can be killed more than once or twice
 	if n, err := strconv.Atoi(os.Getenv("DAVIT_KILLS")); err == nil {
-		rounds = n/4 + 1
+		rounds = n*2/3 + 1
 	}
 	config, err := clientcmd.BuildConfigFromFlags("", servers.APIServer.Kubeconfig)
 	if err != nil {

@@ -21,6 +21,7 @@ type direct struct{ *client }
 func (d direct) Plan(_ context.Context, r *pluginv1.PlanRequest, _ func(*pluginv1.Log)) (*pluginv1.PlanResult, error) {
 	v := cty.ObjectVal(map[string]cty.Value{
 		"revision": cty.StringVal("1"), "health": cty.StringVal("Current"), "items": cty.ListVal([]cty.Value{cty.StringVal("x")}), "sum": cty.StringVal(r.GetAddress()),
+		"token": cty.NullVal(cty.String),
 	})
 	outputs, err := eval.EncodeValue(v)
 	res := &pluginv1.PlanResult{Action: pluginv1.Action_ACTION_CREATE, Outputs: outputs}
