@@ -40,7 +40,9 @@ type Changed struct {
 }
 
 // NewWarm returns an engine that has seen nothing yet.
-func NewWarm(e *Engine, opts Options) *Warm { return &Warm{engine: e, opts: opts, snapshot: &state.Snapshot{}} }
+func NewWarm(e *Engine, opts Options) *Warm {
+	return &Warm{engine: e, opts: opts, snapshot: &state.Snapshot{}}
+}
 
 // Plan makes a plan as Engine.Plan does, and tells how many instances it looked at for it. The plan is not sealed
 // yet: Apply and Save do that.
