@@ -16,7 +16,7 @@ var allowed = map[string][]string{
 	"cmd":        {"cmd", "core", "plugins", "internal", "sdk", "state", "schemas"},
 	"core":       {"core", "internal", "sdk", "state", "schemas"},
 	"plugins":    {"plugins", "internal", "sdk", "schemas"},
-	"internal":   {"internal", "sdk", "schemas"}, // what core and plugins share: registries
+	"internal":   {"internal", "sdk", "schemas"}, // what core and plugins share: registries, texts
 	"sdk":        {"sdk", "schemas"},
 	"state":      {"state", "schemas"},
 	"schemas":    {"schemas"},
