@@ -157,6 +157,9 @@ type Change struct {
 // Holds tells whether the change begins a hold.
 func (c *Change) Holds() bool { return c.Hold != nil && c.Hold.Since.IsZero() }
 
+// Works tells whether an apply does something about the instance besides giving others its value.
+func (c *Change) Works() bool { return c.Action != None || c.Holds() || c.Deferred }
+
 // Changed are the arguments that a person sees: none where the plugin tells in items of its own what changes.
 func (c *Change) Changed() []Field {
 	if len(c.Items) > 0 {
