@@ -19,6 +19,7 @@ type Config struct {
 	CreateNamespace bool                         `davit:"create_namespace,optional" default:"true" doc:"Create the namespace if it is not there."`
 	Labels          map[string]string            `davit:"labels,optional" doc:"Labels for every object."`
 	Images          map[string]sdk.Value[string] `davit:"images,optional" doc:"Images to run: the image as the manifests name it, without tag or digest, to the reference to use."`
+	AllowEmpty      bool                         `davit:"allow_empty,optional" default:"false" doc:"Accept a folder that has no objects. All objects that the application had are deleted then."`
 	Values          string                       `davit:"values,optional" doc:"Values of a Helm chart, as YAML or JSON: jsonencode({...})."`
 }
 
@@ -34,6 +35,6 @@ func (c Config) Render(ctx context.Context, address string, scope Scope) (*Set, 
 	}
 	return Render(ctx, files.FS(), Options{
 		Path: c.Path, Recursive: c.Recursive, Namespace: c.Namespace, CreateNamespace: c.CreateNamespace, Application: address,
-		Labels: c.Labels, Images: c.Images, Values: values, Scope: scope,
+		Labels: c.Labels, Images: c.Images, Values: values, AllowEmpty: c.AllowEmpty, Scope: scope,
 	})
 }

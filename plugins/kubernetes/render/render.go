@@ -20,6 +20,9 @@ import (
 // Annotation on every object that davit applies: the address of its application.
 const Annotation = "davit.sh/application"
 
+// CodeEmpty is the code of the error about a folder without objects.
+const CodeEmpty = "kubernetes.empty"
+
 // Options say what to render and what to change in it.
 type Options struct {
 	Path            string // folder in the tree; "" or "." is its root
@@ -30,6 +33,7 @@ type Options struct {
 	Labels          map[string]string
 	Images          map[string]sdk.Value[string] // image name without tag or digest -> reference
 	Values          map[string]any               // of a Helm chart
+	AllowEmpty      bool                         // a folder without objects is not an error
 	Scope           Scope                        // asked for kinds that neither Kubernetes nor a rendered CRD defines; may be nil
 }
 
@@ -65,10 +69,10 @@ func Render(ctx context.Context, tree fs.FS, o Options) (*Set, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(objects) == 0 {
+	if len(objects) == 0 && !o.AllowEmpty {
 		return nil, &sdk.Error{
-			Summary: fmt.Sprintf("%s has no Kubernetes objects", shown(dir)), Code: "kubernetes.empty", Path: sdk.At("path"),
-			Hint: "An application without objects would delete everything that it had. Remove the block to do that.",
+			Summary: fmt.Sprintf("%s has no Kubernetes objects", shown(dir)), Code: CodeEmpty, Path: sdk.At("path"),
+			Hint: "An application without objects deletes everything that it had. Set allow_empty = true if that is wanted.",
 		}
 	}
 	objects = addNamespace(objects, o)

@@ -163,6 +163,26 @@ func TestRenderErrors(t *testing.T) {
 			want: []string{"CronJob/x is defined twice"}},
 		"an image that nothing runs": {files: map[string]string{"a.yaml": deployment}, options: render.Options{Images: map[string]sdk.Value[string]{"acme/apo": sdk.Known("x:1")}},
 			want: []string{`no container runs "acme/apo"`, `Did you mean "acme/api"?`}},
+		"a label that is a number": {files: map[string]string{"a.yaml": cm("a") + "---\napiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: b\n  labels:\n    app: web\n    version: 2\n"},
+			want: []string{`a.yaml:11: metadata.labels["version"] of ConfigMap/b must be a string, not a number`, "quotes"}},
+		"an annotation that is a bool": {files: map[string]string{"a.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: a\n  annotations: {davit.sh/prune: disabled,\n    b: true}\n"},
+			want: []string{`a.yaml:6: metadata.annotations["b"] of ConfigMap/a must be a string, not a bool`}},
+		"an annotation without a value": {files: map[string]string{"a.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, annotations: {b: }}\n"},
+			want: []string{`a.yaml:3: metadata.annotations["b"] of ConfigMap/a must be a string, not null`}},
+		"labels that are a list": {files: map[string]string{"a.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: a\n  labels: [b]\n"},
+			want: []string{"a.yaml:5: metadata.labels of ConfigMap/a must be a map of strings, not a list"}},
+		"a label in a list of objects": {files: map[string]string{"a.yaml": "apiVersion: v1\nkind: List\nitems:\n- " + strings.ReplaceAll(cm("a"), "\n", "\n  ") + "\n- apiVersion: v1\n  kind: ConfigMap\n  metadata:\n    name: b\n    labels:\n      x: 1.5\n"},
+			want: []string{`a.yaml:13: metadata.labels["x"] of ConfigMap/b`}},
+		"a label in JSON": {files: map[string]string{"a.json": "{\"apiVersion\": \"v1\", \"kind\": \"ConfigMap\",\n\"metadata\": {\"name\": \"a\",\n\"labels\": {\"x\": 1}}}\n"},
+			want: []string{`a.json:3: metadata.labels["x"] of ConfigMap/a`}},
+		"a label of a chart": {files: map[string]string{"Chart.yaml": "apiVersion: v2\nname: c\nversion: 1.0.0\n", "values.yaml": "n: 5\n", "templates/a.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: a\n  labels: {num: {{ .Values.n }}}\n"},
+			want: []string{`templates/a.yaml:5: metadata.labels["num"] of ConfigMap/a`}},
+		"a key twice in JSON": {files: map[string]string{"a.json": "{\"apiVersion\": \"v1\", \"kind\": \"ConfigMap\", \"metadata\": {\"name\": \"a\"},\n\"data\": {\"k\": \"1\", \"l\": [{\"k\": 1}],\n\"k\": \"2\"}}\n"},
+			want: []string{`a.json:3 has the key "k" twice`}},
+		"a key twice in JSON in a YAML file": {files: map[string]string{"a.yaml": "{\"apiVersion\": \"v1\", \"kind\": \"ConfigMap\", \"kind\": \"Secret\", \"metadata\": {\"name\": \"a\"}}\n"},
+			want: []string{`a.yaml:1 has the key "kind" twice`}},
+		"two values in a JSON file": {files: map[string]string{"a.json": "{\"apiVersion\": \"v1\", \"kind\": \"ConfigMap\", \"metadata\": {\"name\": \"a\"}}\n{}\n"},
+			want: []string{"a.json:2 has something after the end of its JSON value"}},
 		"two findings at once": {files: map[string]string{"a.yaml": "kind: A\n", "b.yaml": "kind: B\n"}, want: []string{"a.yaml:1", "b.yaml:1"}},
 		"a chart with hooks": {files: map[string]string{"Chart.yaml": "apiVersion: v2\nname: c\nversion: 1.0.0\n", "templates/j.yaml": "apiVersion: batch/v1\nkind: Job\nmetadata: {name: j, annotations: {helm.sh/hook: pre-install}}\n"},
 			want: []string{"Job/j", "pre-install hook"}},
@@ -179,6 +199,28 @@ func TestRenderErrors(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Kustomize writes such values as strings, as "kubectl apply -k" does.
+func TestKustomizeQuotesAnnotations(t *testing.T) {
+	set, err := render.Render(t.Context(), tree(map[string]string{"kustomization.yaml": "resources: [a.yaml]\n",
+		"a.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: a\n  annotations: {davit.sh/prune: disabled, num: 5}\n"}), render.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := set.Objects[0].GetAnnotations(); got["num"] != "5" || got["davit.sh/prune"] != "disabled" {
+		t.Errorf("the annotations are %v", got)
+	}
+}
+
+func TestAnEmptyFolderIsAllowedWhenAskedFor(t *testing.T) {
+	set, err := render.Render(t.Context(), tree(map[string]string{"readme.md": "later"}), render.Options{AllowEmpty: true, Namespace: "shop", CreateNamespace: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := keys(set); !slices.Equal(got, []string{"v1/Namespace/shop"}) {
+		t.Errorf("it renders %q", got)
 	}
 }
 

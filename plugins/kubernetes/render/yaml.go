@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"path"
 	"regexp"
@@ -125,6 +126,10 @@ func parse(name string, data []byte) ([]Object, error) {
 			errs = append(errs, err)
 			continue
 		}
+		if wrong := checkMetadata(name, d, found); len(wrong) > 0 {
+			errs = append(errs, wrong...)
+			continue
+		}
 		objects = append(objects, found...)
 	}
 	if len(errs) > 0 {
@@ -159,11 +164,19 @@ func decode(name string, d document) (map[string]any, *sdk.Error) {
 	if trimmed := bytes.TrimSpace(text); len(trimmed) == 0 || bytes.Equal(trimmed, []byte("null")) {
 		return nil, nil
 	}
+	if field, offset := repeatedKey(text); field != "" {
+		return nil, &sdk.Error{Summary: fmt.Sprintf("%s:%d has the key %q twice in one object", name, lineAt(d, offset), field),
+			Code: "kubernetes.yaml", Path: sdk.At("path"), Hint: "Readers of JSON disagree which of the two counts. Remove one."}
+	}
 	decoder := json.NewDecoder(bytes.NewReader(text))
 	decoder.UseNumber()
 	var value any
 	if err := decoder.Decode(&value); err != nil {
 		return nil, syntaxError(name, d, err)
+	}
+	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
+		return nil, &sdk.Error{Summary: fmt.Sprintf("%s:%d has something after the end of its JSON value", name, lineAt(d, decoder.InputOffset())),
+			Code: "kubernetes.yaml", Path: sdk.At("path"), Hint: "Write one value a file, or a List."}
 	}
 	object, ok := value.(map[string]any)
 	if !ok {
@@ -231,7 +244,7 @@ func syntaxError(name string, d document, err error) *sdk.Error {
 		_, message, _ = strings.Cut(message, m[0]+": ")
 	}
 	if syntax, ok := errors.AsType[*json.SyntaxError](err); ok {
-		line = d.line + bytes.Count(d.text[:min(int(syntax.Offset), len(d.text))], []byte("\n"))
+		line = lineAt(d, syntax.Offset)
 	}
 	finding := &sdk.Error{Summary: fmt.Sprintf("%s:%d cannot be read", name, line), Detail: withoutValues(message), Code: "kubernetes.yaml", Path: sdk.At("path")}
 	if tabbed := tabLine(d); tabbed > 0 && strings.Contains(message, "cannot start any token") {
