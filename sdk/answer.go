@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
+	unicodeutf8 "unicode/utf8"
 
 	"google.golang.org/protobuf/proto"
 
@@ -35,6 +37,13 @@ func (t *typeInfo) protoResult(c *planCall) (*pluginv1.PlanResult, error) {
 		return nil, fmt.Errorf("the plugin answered with the action %q, which there is not", c.result.Action)
 	}
 	res := &pluginv1.PlanResult{Action: action, Reasons: clean(c.result.Reasons), Private: c.result.Private}
+	var err error
+	if res.Causes, err = protoCauses(c.result.Causes); err != nil {
+		return nil, fmt.Errorf("the plugin answered with %w", err)
+	}
+	if res.Claims, err = protoClaims(c.result.Claims); err != nil {
+		return nil, fmt.Errorf("the plugin answered with %w", err)
+	}
 	for i := range c.result.Items {
 		item, err := protoItem(&c.result.Items[i])
 		if err != nil {
@@ -53,9 +62,39 @@ func (t *typeInfo) protoResult(c *planCall) (*pluginv1.PlanResult, error) {
 		res.Decision = protoDecision(c.answer)
 		return res, nil
 	}
-	var err error
 	res.Outputs, err = t.outputs.write(c.outputs)
 	return res, err
+}
+
+// protoCauses refuses causes that are not in the closed list, and drops repetitions.
+func protoCauses(list []Cause) ([]string, error) {
+	var out []string
+	for _, c := range list {
+		if !slices.Contains(causes, c) {
+			return nil, fmt.Errorf("the cause %q, which does not exist", c)
+		}
+		if !slices.Contains(out, string(c)) {
+			out = append(out, string(c))
+		}
+	}
+	return out, nil
+}
+
+// protoClaims refuses claims that are empty, repeated or not UTF-8: replaced bytes would make two claims equal.
+func protoClaims(list []Claim) ([]string, error) {
+	out := make([]string, 0, len(list))
+	seen := make(map[Claim]bool, len(list))
+	for _, c := range list {
+		switch {
+		case c == "" || !unicodeutf8.ValidString(string(c)):
+			return nil, fmt.Errorf("the claim %q, which is not a key", c)
+		case seen[c]:
+			return nil, fmt.Errorf("the claim %q twice", c)
+		}
+		seen[c] = true
+		out = append(out, string(c))
+	}
+	return out, nil
 }
 
 func protoDecision(d *Decision) *pluginv1.Decision {
@@ -82,7 +121,14 @@ func protoItem(i *Item) (*pluginv1.Item, error) {
 	case !ok:
 		return nil, fmt.Errorf("there is no action %q", i.Action)
 	}
-	out := &pluginv1.Item{Key: utf8(i.Key), Kind: utf8(i.Kind), Name: utf8(i.Name), Action: action, Note: utf8(i.Note)}
+	out := &pluginv1.Item{Key: utf8(i.Key), Kind: utf8(i.Kind), Name: utf8(i.Name), Action: action, Note: utf8(i.Note), Claim: string(i.Claim)}
+	if !unicodeutf8.ValidString(out.Claim) {
+		return nil, fmt.Errorf("the claim %q is not a key", i.Claim)
+	}
+	var err error
+	if out.Causes, err = protoCauses(i.Causes); err != nil {
+		return nil, err
+	}
 	for _, f := range i.Fields {
 		field, err := protoField(f)
 		if err != nil {

@@ -28,10 +28,14 @@ func (s *server) Apply(r *pluginv1.ApplyRequest, stream grpc.ServerStreamingServ
 	if late := r.GetBeginBeforeUnixMs(); late != 0 && time.Now().UnixMilli() >= late {
 		return status.Error(codes.Aborted, "it comes too late and was not begun: the run that asked for it was suspended, and another may have taken over")
 	}
-	ctx, done := s.begin(stream.Context(), r.GetOperation())
+	told, err := s.stacks.calls(r.GetStack())
+	if err != nil {
+		return err
+	}
+	ctx, done := s.begin(stream.Context(), r.GetStack(), r.GetOperation())
 	defer done()
 	a := &applying{typeInfo: t, req: r, stream: stream}
-	res := a.run(ctx, s.calls())
+	res := a.run(ctx, told)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.over = true
@@ -102,6 +106,9 @@ func whole(outputs *pluginv1.Value) error {
 func (a *applying) read() (*applyCall, error) {
 	r := a.req
 	c := &applyCall{operation: r.GetOperation(), address: r.GetAddress(), action: actionOf(r.GetAction()), private: r.GetPlannedPrivate()}
+	for _, claim := range r.GetTransferred() {
+		c.transferred = append(c.transferred, Claim(claim))
+	}
 	// Its rules were checked when it was planned.
 	var d notes
 	var err error

@@ -27,14 +27,17 @@ func callsOf(ctx context.Context) *calls {
 	return c
 }
 
-// Host is what the running davit told the plugin.
+// Host is what the running davit told the plugin, about itself and about the stack that a call is for.
 type Host struct {
-	Version  string
-	CacheDir string // shared by all plugins; use a folder of the plugin's name in it
-	StackDir string // what relative paths in a configuration are relative to
+	Version   string
+	CacheDir  string // shared by all plugins; use a folder of the plugin's name in it
+	StackDir  string // what relative paths in a configuration are relative to
+	Stack     string // tells the stacks of one process apart; empty if davit serves one stack only
+	StackName string // for people: the name of the stack's folder
+	Lineage   string // of the stack's state; empty while nothing was ever written to it
 }
 
-// HostOf returns what davit told the plugin.
+// HostOf returns what davit told the plugin, for the stack that the call of ctx is for.
 func HostOf(ctx context.Context) Host { return callsOf(ctx).host }
 
 // Log shows a line of work to the user, under the name of what speaks.

@@ -74,6 +74,10 @@ func (s *server) Notify(ctx context.Context, r *pluginv1.NotifyRequest) (*plugin
 	if t.notify == nil {
 		return nil, status.Errorf(codes.Unimplemented, "notification %q cannot be told anything", r.GetType())
 	}
+	told, err := s.stacks.calls(r.GetStack())
+	if err != nil {
+		return nil, err
+	}
 	found := guard(r.GetAddress(), func() error {
 		config, d, err := t.config.readConfig(r.GetConfig())
 		if err != nil {
@@ -82,7 +86,7 @@ func (s *server) Notify(ctx context.Context, r *pluginv1.NotifyRequest) (*plugin
 		if len(d.unknown) > 0 {
 			return fmt.Errorf("it cannot be told: %s", notKnown(d.unknown))
 		}
-		return t.notify(with(ctx, s.calls()), config, readEvent(r.GetEvent()))
+		return t.notify(with(ctx, told), config, readEvent(r.GetEvent()))
 	})
 	return &pluginv1.NotifyResponse{Diagnostics: diagnostics(found, t.config)}, nil
 }

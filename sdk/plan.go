@@ -167,7 +167,10 @@ func (p *planning) read() (*planCall, []path, Errors, error) {
 
 // tell makes what the method finds in its context.
 func (p *planning) tell(c *planCall) (*calls, error) {
-	told := p.calls()
+	told, err := p.stacks.calls(p.req.GetStack())
+	if err != nil {
+		return nil, errors.New(status.Convert(err).Message())
+	}
 	told.log = p.log
 	told.addItem = func(i Item) {
 		p.mu.Lock()

@@ -65,7 +65,7 @@ func TestDescribe(t *testing.T) {
 		{"name": "limit", "type": %q, "default": {"json": "MTA="}},
 		{"name": "secret", "type": %q, "sensitive": true, "deprecated": "use token"}]}`
 	block = fmt.Sprintf(block, b64(`"string"`), b64(`"number"`), b64(`"string"`))
-	text := fmt.Sprintf(`{"name": "example", "version": "1.2.3", "types": [{"kind": "source", "name": "x", "description": "An example.", "cannotRecover": true,
+	text := fmt.Sprintf(`{"name": "example", "version": "1.2.3", "manyStacks": true, "types": [{"kind": "source", "name": "x", "description": "An example.", "cannotRecover": true,
 		"config": {
 			"attributes": [
 				{"name": "url", "type": %q, "required": true, "description": "Where it is."},

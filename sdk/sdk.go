@@ -65,7 +65,7 @@ type typeKey struct{ kind, name string }
 // lack an output that its kind promises: both are mistakes of the author's that the first run shows.
 func New(name, version string, types ...Type) *Plugin {
 	p := &Plugin{name: name, version: version, types: map[typeKey]*typeInfo{}}
-	p.description = &pluginv1.DescribeResponse{Name: name, Version: version}
+	p.description = &pluginv1.DescribeResponse{Name: name, Version: version, ManyStacks: true}
 	if !rePluginName.MatchString(name) {
 		panic(fmt.Sprintf("%q is not a name of a plugin: use lower-case letters, digits, - and _", name))
 	}
@@ -193,6 +193,8 @@ type PlanRequest[C, O any] struct {
 type PlanResult[O any] struct {
 	Action  Action
 	Reasons []string // why, for people: "Deployment/web was changed by kubectl-edit"
+	Causes  []Cause  // why, for machines; none with ActionNone
+	Claims  []Claim  // the things that the instance owns after the apply, each once; none for a deletion
 	Items   []Item
 	Images  []ImageUse // applications: the images that they run
 	Outputs O          // as they will be; Value fields may be unknown
@@ -209,6 +211,9 @@ type ApplyRequest[C, O any] struct {
 	Planned    O
 	Private    []byte     // PlanResult.Private
 	Checkpoint *Result[O] // what an earlier try had told Save
+	// Transferred are claims of this instance that another instance takes over in the same apply. Apply leaves these things
+	// as they are and forgets them: its result no longer holds them.
+	Transferred []Claim
 }
 
 // DestroyRequest is one planned deletion to carry out.
@@ -218,6 +223,9 @@ type DestroyRequest[C, O any] struct {
 	Config    C // of the record when the block is gone
 	Prior     Record[C, O]
 	Private   []byte // PlanResult.Private
+	// Transferred are claims of this instance that another instance takes over in the same apply. Destroy leaves these
+	// things as they are.
+	Transferred []Claim
 }
 
 // Result is what an operation has made, for state to keep.
@@ -247,7 +255,9 @@ type Item struct {
 	Name   string // "shop/web"
 	Action Action
 	Fields []Field
-	Note   string // one line
+	Note   string  // one line
+	Causes []Cause // as in PlanResult
+	Claim  Claim   // of the thing that the item stands for; "" for none
 }
 
 // Field is one changed value of an item. Before and After are any JSON-like value, nil when absent.

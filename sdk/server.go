@@ -18,16 +18,18 @@ type server struct {
 	pluginv1.UnimplementedPluginServer
 	plugin *Plugin
 
+	stacks     stacks
+	configured sync.Once
+	stderr     *os.File // the real one; nil in tests
+
 	mu      sync.Mutex
-	host    Host
 	running map[*operation]struct{}
-	stderr  *os.File // the real one; nil in tests
 }
 
 // operation is a running Apply.
 type operation struct {
-	id     string
-	cancel context.CancelFunc
+	stack, id string
+	cancel    context.CancelFunc
 }
 
 // Server returns the plugin as a gRPC service.
@@ -39,28 +41,11 @@ func (s *server) Describe(context.Context, *pluginv1.DescribeRequest) (*pluginv1
 	return s.plugin.Describe(), nil
 }
 
-func (s *server) Configure(_ context.Context, r *pluginv1.ConfigureRequest) (*pluginv1.ConfigureResponse, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.stderr != nil {
-		// go-plugin has put a pipe in its place, and what is written there just before the end would be lost.
-		os.Stderr = s.stderr
-	}
-	s.host = Host{Version: r.GetHostVersion(), CacheDir: r.GetCacheDir(), StackDir: r.GetStackDir()}
-	return &pluginv1.ConfigureResponse{}, nil
-}
-
 func (s *server) typeOf(kind, name string) (*typeInfo, error) {
 	if t := s.plugin.types[typeKey{kind, name}]; t != nil {
 		return t, nil
 	}
 	return nil, status.Errorf(codes.NotFound, "the plugin %s has no %s %q", s.plugin.name, kind, name)
-}
-
-func (s *server) calls() *calls {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return &calls{host: s.host}
 }
 
 func with(ctx context.Context, c *calls) context.Context {
@@ -72,12 +57,16 @@ func (s *server) Validate(ctx context.Context, r *pluginv1.ValidateRequest) (*pl
 	if err != nil {
 		return nil, err
 	}
+	told, err := s.stacks.calls(r.GetStack())
+	if err != nil {
+		return nil, err
+	}
 	found := guard(r.GetKind()+" "+r.GetType(), func() error {
 		config, d, err := t.config.readConfig(r.GetConfig())
 		found := append(findings(err), d.deprecated...)
 		// A rule may look at any field, so it is asked only when all are known.
 		if err == nil && t.validate != nil && len(d.unknown) == 0 {
-			found = append(found, findings(t.validate(with(ctx, s.calls()), config))...)
+			found = append(found, findings(t.validate(with(ctx, told), config))...)
 		}
 		return found
 	})
@@ -86,6 +75,10 @@ func (s *server) Validate(ctx context.Context, r *pluginv1.ValidateRequest) (*pl
 
 func (s *server) Resolve(ctx context.Context, r *pluginv1.ResolveRequest) (*pluginv1.ResolveResponse, error) {
 	t, err := s.typeOf("image", r.GetType())
+	if err != nil {
+		return nil, err
+	}
+	told, err := s.stacks.calls(r.GetStack())
 	if err != nil {
 		return nil, err
 	}
@@ -98,7 +91,7 @@ func (s *server) Resolve(ctx context.Context, r *pluginv1.ResolveRequest) (*plug
 		if len(d.unknown) > 0 {
 			return fmt.Errorf("a tag cannot be looked at: %s", notKnown(d.unknown))
 		}
-		res, err := t.resolve(with(ctx, s.calls()), config, r.GetTag())
+		res, err := t.resolve(with(ctx, told), config, r.GetTag())
 		out.Digest, out.Platforms = utf8(res.Digest), clean(res.Platforms)
 		if !res.Created.IsZero() {
 			out.CreatedUnix = res.Created.Unix()
@@ -118,6 +111,10 @@ func (s *server) Import(ctx context.Context, r *pluginv1.ImportRequest) (*plugin
 	if t.imported == nil {
 		return nil, status.Errorf(codes.Unimplemented, "%s %q cannot take over existing objects", r.GetKind(), r.GetType())
 	}
+	told, err := s.stacks.calls(r.GetStack())
+	if err != nil {
+		return nil, err
+	}
 	out := &pluginv1.ImportResponse{}
 	found := guard(r.GetAddress(), func() error {
 		config, d, err := t.config.readConfig(r.GetConfig())
@@ -127,7 +124,7 @@ func (s *server) Import(ctx context.Context, r *pluginv1.ImportRequest) (*plugin
 		if len(d.unknown) > 0 {
 			return fmt.Errorf("it cannot be imported: %s", notKnown(d.unknown))
 		}
-		outputs, private, err := t.imported(with(ctx, s.calls()), r.GetAddress(), r.GetId(), config)
+		outputs, private, err := t.imported(with(ctx, told), r.GetAddress(), r.GetId(), config)
 		if err != nil {
 			return err
 		}
@@ -151,7 +148,7 @@ func (s *server) Cancel(_ context.Context, r *pluginv1.CancelRequest) (*pluginv1
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for op := range s.running {
-		if len(named) == 0 || named[op.id] {
+		if (len(named) == 0 || named[op.id]) && (r.GetStack() == "" || r.GetStack() == op.stack) {
 			op.cancel()
 		}
 	}
@@ -159,9 +156,9 @@ func (s *server) Cancel(_ context.Context, r *pluginv1.CancelRequest) (*pluginv1
 }
 
 // begin notes a running operation, so that Cancel finds it.
-func (s *server) begin(ctx context.Context, id string) (context.Context, func()) {
+func (s *server) begin(ctx context.Context, stack, id string) (context.Context, func()) {
 	ctx, cancel := context.WithCancel(ctx)
-	op := &operation{id: id, cancel: cancel}
+	op := &operation{stack: stack, id: id, cancel: cancel}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.running[op] = struct{}{}

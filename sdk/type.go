@@ -78,6 +78,7 @@ type applyCall struct {
 	planned            reflect.Value
 	private            []byte
 	checkpoint         *record
+	transferred        []Claim
 
 	outputs       reflect.Value
 	resultPrivate []byte
@@ -238,7 +239,7 @@ func managed[C, O any](kind, name string, m Managed[C, O], options []Option) Typ
 		res, err := m.Plan(ctx, PlanRequest[C, O]{
 			Address: c.address, Config: typed[C](c.config), Prior: typedRecord[C, O](c.prior), Destroy: c.destroy, Private: c.private,
 		})
-		c.result = PlanResult[any]{Action: res.Action, Reasons: res.Reasons, Items: res.Items, Images: res.Images, Private: res.Private}
+		c.result = PlanResult[any]{Action: res.Action, Reasons: res.Reasons, Causes: res.Causes, Claims: res.Claims, Items: res.Items, Images: res.Images, Private: res.Private}
 		c.outputs = reflect.ValueOf(&res.Outputs).Elem()
 		return err
 	}
@@ -252,11 +253,12 @@ func managed[C, O any](kind, name string, m Managed[C, O], options []Option) Typ
 		if c.action == ActionDelete {
 			return m.Destroy(ctx, DestroyRequest[C, O]{
 				Operation: c.operation, Address: c.address, Config: typed[C](c.config), Prior: *typedRecord[C, O](c.prior), Private: c.private,
+				Transferred: c.transferred,
 			})
 		}
 		r := ApplyRequest[C, O]{
 			Operation: c.operation, Address: c.address, Action: c.action, Config: typed[C](c.config),
-			Prior: typedRecord[C, O](c.prior), Planned: typed[O](c.planned), Private: c.private,
+			Prior: typedRecord[C, O](c.prior), Planned: typed[O](c.planned), Private: c.private, Transferred: c.transferred,
 		}
 		if c.checkpoint != nil {
 			r.Checkpoint = &Result[O]{Outputs: typed[O](c.checkpoint.outputs), Private: c.checkpoint.private}

@@ -27,6 +27,10 @@ func (s *server) Watch(r *pluginv1.WatchRequest, stream grpc.ServerStreamingServ
 	if len(r.GetInstances()) == 0 {
 		return status.Error(codes.InvalidArgument, "there is nothing to watch")
 	}
+	told, err := s.stacks.calls(r.GetStack())
+	if err != nil {
+		return err
+	}
 	watched := make([]func(context.Context) error, len(r.GetInstances()))
 	changed := make(chan *pluginv1.WatchResponse)
 	ctx, cancel := context.WithCancelCause(stream.Context())
@@ -46,7 +50,7 @@ func (s *server) Watch(r *pluginv1.WatchRequest, stream grpc.ServerStreamingServ
 		if len(d.unknown) > 0 {
 			return status.Errorf(codes.InvalidArgument, "%s cannot be watched: %s", in.GetAddress(), notKnown(d.unknown))
 		}
-		watched[i] = func(ctx context.Context) error { return s.watch(ctx, t, in.GetAddress(), config, changed) }
+		watched[i] = func(ctx context.Context) error { return t.watchOne(with(ctx, told), in.GetAddress(), config, changed) }
 	}
 	var running sync.WaitGroup
 	defer running.Wait()
@@ -73,10 +77,10 @@ func (s *server) Watch(r *pluginv1.WatchRequest, stream grpc.ServerStreamingServ
 	}
 }
 
-// watch watches one instance until the context ends.
-func (s *server) watch(ctx context.Context, t *typeInfo, address string, config reflect.Value, changed chan<- *pluginv1.WatchResponse) error {
+// watchOne watches one instance until the context ends.
+func (t *typeInfo) watchOne(ctx context.Context, address string, config reflect.Value, changed chan<- *pluginv1.WatchResponse) error {
 	found := guard(address, func() error {
-		return t.watch(with(ctx, s.calls()), config, func(reason string) {
+		return t.watch(ctx, config, func(reason string) {
 			select {
 			case changed <- &pluginv1.WatchResponse{Address: address, Reason: utf8(reason)}:
 			case <-ctx.Done():

@@ -23,6 +23,7 @@ func everything(t *testing.T) *state.Archive {
 	s := memory.New()
 	r := statetest.Record("build.oci.a")
 	r.Config, r.Fingerprints = json.RawMessage(`{"type":"string","value":"x"}`), map[string]string{"token": "hmac-sha256:00"}
+	r.Claims = []string{"image:registry.example.com/a:1"}
 	r.OutputFingerprints = map[string]string{"token": "hmac-sha256:01"}
 	r.Hold = &state.Hold{Revision: 1, Who: "somebody@host", Since: r.Updated, Reason: "rollback"}
 	withLease(t, s, func(l state.Lease) error {
@@ -31,7 +32,7 @@ func everything(t *testing.T) *state.Archive {
 			Begin: []state.Operation{{ID: "op", Address: "build.oci.a", Kind: "build", Type: "oci", Plugin: "oci", Action: "build", Begun: r.Updated, PlanHash: "sha256:x",
 				Config: r.Config, Planned: r.Outputs, Private: []byte{1}, Checkpoint: &state.Checkpoint{Outputs: r.Outputs, Private: []byte{2}}, DependsOn: []string{"source.git.a"}}},
 			Outputs: map[string]json.RawMessage{"url": json.RawMessage(`"https://example.com"`)},
-			History: []state.Revision{{Operation: "op", Action: "create", Plan: "sha256:x", Who: "somebody@host", At: r.Updated, Reasons: []string{"new"}, Record: r,
+			History: []state.Revision{{Operation: "op", Action: "create", Plan: "sha256:x", Who: "somebody@host", At: r.Updated, Reasons: []string{"new"}, Causes: []string{"new"}, Record: r,
 				From: []string{"source.git.a"}, Items: json.RawMessage(`[]`), Arguments: json.RawMessage(`[]`), Inputs: json.RawMessage(`{}`)}},
 		})
 		return err

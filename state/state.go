@@ -93,8 +93,10 @@ type Record struct {
 	// OutputFingerprints are the same of the sensitive outputs.
 	OutputFingerprints map[string]string `json:"output_fingerprints,omitempty"`
 	DependsOn          []string          `json:"depends_on,omitempty"` // addresses; deletion goes the other way
-	Hold               *Hold             `json:"hold,omitempty"`       // it is kept at an earlier revision
-	Updated            time.Time         `json:"updated"`
+	// Claims are the opaque keys of the things in the world that the instance owns.
+	Claims  []string  `json:"claims,omitempty"`
+	Hold    *Hold     `json:"hold,omitempty"` // it is kept at an earlier revision
+	Updated time.Time `json:"updated"`
 }
 
 // Hold says that an instance is kept at an earlier revision until it is released.
@@ -114,7 +116,8 @@ type Revision struct {
 	Who       string    `json:"who"`
 	At        time.Time `json:"at"`
 	Reasons   []string  `json:"reasons,omitempty"`
-	Record    Record    `json:"record"` // as it was written; of a deletion: as it was before
+	Causes    []string  `json:"causes,omitempty"` // why, for machines: the words of a plan
+	Record    Record    `json:"record"`           // as it was written; of a deletion: as it was before
 	// From are the addresses that the instance refers to directly, observed ones as well.
 	From []string `json:"from,omitempty"`
 	// Items are the nested changes, Arguments the changed arguments where there are no items, and Inputs the observations that the

@@ -124,7 +124,11 @@ type Change struct {
 	Plugin  string   `json:"plugin"`
 	Action  Action   `json:"action"`
 	Reasons []string `json:"reasons,omitempty"`
-	Items   []Item   `json:"items,omitempty"`
+	// Causes say why, for machines; Reasons say it for people.
+	Causes []Cause `json:"causes,omitempty"`
+	Items  []Item  `json:"items,omitempty"`
+	// Claims are the opaque keys of the things in the world that the instance owns after the apply. None after a deletion.
+	Claims []string `json:"claims,omitempty"`
 	// Arguments are those that are not what was applied last, or all that are set when it is new. Nothing of what does not change.
 	Arguments []Field `json:"arguments,omitempty"`
 	// Fingerprints are keyed hashes of the sensitive arguments, by path, of what changes: an apply is with the same ones.
@@ -214,6 +218,9 @@ type Item struct {
 	Action Action  `json:"action"`
 	Fields []Field `json:"fields,omitempty"`
 	Note   string  `json:"note,omitempty"`
+	Causes []Cause `json:"causes,omitempty"`
+	// Claim is the claim of the thing that the item stands for; "" when the plugin makes none for it.
+	Claim string `json:"claim,omitempty"`
 }
 
 // Field is one changed value of an item.

@@ -85,7 +85,7 @@ func Run(t *testing.T, fresh func(t *testing.T) Backend) {
 func Record(address string) state.Record {
 	return state.Record{
 		Address: address, Kind: "build", Type: "oci", Plugin: "oci", Status: state.StatusOK, Private: []byte{0, 1, 2},
-		Outputs: json.RawMessage(`{"type":"string","value":"x"}`), DependsOn: []string{"source.git.a"},
+		Outputs: json.RawMessage(`{"type":"string","value":"x"}`), DependsOn: []string{"source.git.a"}, Claims: []string{"image:registry.example.com/a:1"},
 		Updated: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC),
 	}
 }

@@ -312,10 +312,13 @@ func (*DescribeRequest) Descriptor() ([]byte, []int) {
 }
 
 type DescribeResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	Version       string                 `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"`
-	Types         []*Type                `protobuf:"bytes,3,rep,name=types,proto3" json:"types,omitempty"`
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Name    string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Version string                 `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"`
+	Types   []*Type                `protobuf:"bytes,3,rep,name=types,proto3" json:"types,omitempty"`
+	// The plugin serves several stacks in one process. The host calls Configure for each of them and names the stack in
+	// every other request. Without it, a process serves one stack, and the stack of a request does not matter.
+	ManyStacks    bool `protobuf:"varint,4,opt,name=many_stacks,json=manyStacks,proto3" json:"many_stacks,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -369,6 +372,13 @@ func (x *DescribeResponse) GetTypes() []*Type {
 		return x.Types
 	}
 	return nil
+}
+
+func (x *DescribeResponse) GetManyStacks() bool {
+	if x != nil {
+		return x.ManyStacks
+	}
+	return false
 }
 
 type Type struct {
@@ -910,8 +920,11 @@ func (*PathStep_Index) isPathStep_Step() {}
 type ConfigureRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	HostVersion   string                 `protobuf:"bytes,1,opt,name=host_version,json=hostVersion,proto3" json:"host_version,omitempty"`
-	CacheDir      string                 `protobuf:"bytes,2,opt,name=cache_dir,json=cacheDir,proto3" json:"cache_dir,omitempty"` // shared by all plugins of a user; content-addressed folders live here
-	StackDir      string                 `protobuf:"bytes,3,opt,name=stack_dir,json=stackDir,proto3" json:"stack_dir,omitempty"` // what relative paths in a configuration are relative to
+	CacheDir      string                 `protobuf:"bytes,2,opt,name=cache_dir,json=cacheDir,proto3" json:"cache_dir,omitempty"`    // shared by all plugins of a user; content-addressed folders live here
+	StackDir      string                 `protobuf:"bytes,3,opt,name=stack_dir,json=stackDir,proto3" json:"stack_dir,omitempty"`    // what relative paths in a configuration are relative to
+	Stack         string                 `protobuf:"bytes,4,opt,name=stack,proto3" json:"stack,omitempty"`                          // id of the stack, chosen by the host: the same in every request for this stack
+	StackName     string                 `protobuf:"bytes,5,opt,name=stack_name,json=stackName,proto3" json:"stack_name,omitempty"` // for people: the name of the stack's folder
+	Lineage       string                 `protobuf:"bytes,6,opt,name=lineage,proto3" json:"lineage,omitempty"`                      // of the stack's state; empty while nothing was ever written to it
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -967,6 +980,27 @@ func (x *ConfigureRequest) GetStackDir() string {
 	return ""
 }
 
+func (x *ConfigureRequest) GetStack() string {
+	if x != nil {
+		return x.Stack
+	}
+	return ""
+}
+
+func (x *ConfigureRequest) GetStackName() string {
+	if x != nil {
+		return x.StackName
+	}
+	return ""
+}
+
+func (x *ConfigureRequest) GetLineage() string {
+	if x != nil {
+		return x.Lineage
+	}
+	return ""
+}
+
 type ConfigureResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Diagnostics   []*Diagnostic          `protobuf:"bytes,1,rep,name=diagnostics,proto3" json:"diagnostics,omitempty"`
@@ -1016,6 +1050,7 @@ type ValidateRequest struct {
 	Kind          string                 `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
 	Type          string                 `protobuf:"bytes,2,opt,name=type,proto3" json:"type,omitempty"`
 	Config        *Value                 `protobuf:"bytes,3,opt,name=config,proto3" json:"config,omitempty"`
+	Stack         string                 `protobuf:"bytes,4,opt,name=stack,proto3" json:"stack,omitempty"` // empty if the host validates before it configures
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1069,6 +1104,13 @@ func (x *ValidateRequest) GetConfig() *Value {
 		return x.Config
 	}
 	return nil
+}
+
+func (x *ValidateRequest) GetStack() string {
+	if x != nil {
+		return x.Stack
+	}
+	return ""
 }
 
 type ValidateResponse struct {
@@ -1188,6 +1230,7 @@ type PlanRequest struct {
 	Pinned         *Value                 `protobuf:"bytes,8,opt,name=pinned,proto3" json:"pinned,omitempty"`                                       // source: observe exactly what these outputs name
 	PlannedPrivate []byte                 `protobuf:"bytes,9,opt,name=planned_private,json=plannedPrivate,proto3" json:"planned_private,omitempty"` // planning again at apply: the private bytes of the reviewed plan
 	Candidates     *Candidates            `protobuf:"bytes,10,opt,name=candidates,proto3" json:"candidates,omitempty"`                              // policy: what to choose from
+	Stack          string                 `protobuf:"bytes,11,opt,name=stack,proto3" json:"stack,omitempty"`
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
@@ -1290,6 +1333,13 @@ func (x *PlanRequest) GetCandidates() *Candidates {
 		return x.Candidates
 	}
 	return nil
+}
+
+func (x *PlanRequest) GetStack() string {
+	if x != nil {
+		return x.Stack
+	}
+	return ""
 }
 
 // Candidates is what a policy chooses from. The current tag is in the list even if
@@ -1437,15 +1487,33 @@ func (*PlanResponse_Result) isPlanResponse_Body() {}
 func (*PlanResponse_Log) isPlanResponse_Body() {}
 
 type PlanResult struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Diagnostics   []*Diagnostic          `protobuf:"bytes,1,rep,name=diagnostics,proto3" json:"diagnostics,omitempty"`                    // with an error among them the rest is ignored
-	Action        Action                 `protobuf:"varint,2,opt,name=action,proto3,enum=davit.plugin.v1.Action" json:"action,omitempty"` // observed kinds: ACTION_NONE
-	Reasons       []string               `protobuf:"bytes,3,rep,name=reasons,proto3" json:"reasons,omitempty"`
-	Items         []*Item                `protobuf:"bytes,4,rep,name=items,proto3" json:"items,omitempty"`
-	Images        []*Image               `protobuf:"bytes,5,rep,name=images,proto3" json:"images,omitempty"`
-	Outputs       *Value                 `protobuf:"bytes,6,opt,name=outputs,proto3" json:"outputs,omitempty"`   // planned (managed, unknowns allowed) or observed
-	Private       []byte                 `protobuf:"bytes,7,opt,name=private,proto3" json:"private,omitempty"`   // kept in the plan and handed to Apply; never holds a secret
-	Decision      *Decision              `protobuf:"bytes,8,opt,name=decision,proto3" json:"decision,omitempty"` // policy
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Diagnostics []*Diagnostic          `protobuf:"bytes,1,rep,name=diagnostics,proto3" json:"diagnostics,omitempty"`                    // with an error among them the rest is ignored
+	Action      Action                 `protobuf:"varint,2,opt,name=action,proto3,enum=davit.plugin.v1.Action" json:"action,omitempty"` // observed kinds: ACTION_NONE
+	Reasons     []string               `protobuf:"bytes,3,rep,name=reasons,proto3" json:"reasons,omitempty"`
+	Items       []*Item                `protobuf:"bytes,4,rep,name=items,proto3" json:"items,omitempty"`
+	Images      []*Image               `protobuf:"bytes,5,rep,name=images,proto3" json:"images,omitempty"`
+	Outputs     *Value                 `protobuf:"bytes,6,opt,name=outputs,proto3" json:"outputs,omitempty"`   // planned (managed, unknowns allowed) or observed
+	Private     []byte                 `protobuf:"bytes,7,opt,name=private,proto3" json:"private,omitempty"`   // kept in the plan and handed to Apply; never holds a secret
+	Decision    *Decision              `protobuf:"bytes,8,opt,name=decision,proto3" json:"decision,omitempty"` // policy
+	// Managed kinds, for every action but ACTION_NONE: why, for machines. Each is one of "new" (it does not exist), "source"
+	// (files of its source), "image" (an image that it runs), "config" (its arguments), "build" (inputs of a build other than
+	// its source), "drift" (somebody else changed or deleted the real object), "removed" (it is deleted because it is not
+	// wanted any more), "moved" (a thing changes its owner), "replaced" (it is made again), "rollback", "retry" (an earlier
+	// operation did not end), "state" (only what state keeps is another). The host refuses other words; it adds causes of
+	// its own: "removed", "moved", "replaced", "rollback", "retry" and "state".
+	Causes []string `protobuf:"bytes,9,rep,name=causes,proto3" json:"causes,omitempty"`
+	// Managed kinds: the things in the world that the instance owns after the apply. A claim is an opaque key with one
+	// meaning in all plugins. The host compares claims of different instances for equality only:
+	//
+	//	file:/absolute/path                              a file, or a directory itself without what is in it
+	//	image:HOST/REPOSITORY:TAG                        a tag in a registry
+	//	kubernetes:CLUSTER/GROUP/KIND/NAMESPACE/NAME     an object; CLUSTER is the UID of the namespace kube-system
+	//	git:URL#BRANCH                                   a branch
+	//
+	// A plugin may use other prefixes. The claims of an instance are each there once, and the same each time that the
+	// same things are planned. Empty for a deletion.
+	Claims        []string `protobuf:"bytes,10,rep,name=claims,proto3" json:"claims,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1532,6 +1600,20 @@ func (x *PlanResult) GetPrivate() []byte {
 func (x *PlanResult) GetDecision() *Decision {
 	if x != nil {
 		return x.Decision
+	}
+	return nil
+}
+
+func (x *PlanResult) GetCauses() []string {
+	if x != nil {
+		return x.Causes
+	}
+	return nil
+}
+
+func (x *PlanResult) GetClaims() []string {
+	if x != nil {
+		return x.Claims
 	}
 	return nil
 }
@@ -1651,13 +1733,17 @@ func (x *Rejection) GetReason() string {
 
 // Item is a change nested in one instance: a Kubernetes object, a platform, a commit.
 type Item struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Key           string                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`   // unique in the instance, ordered as it should be shown: "apps/v1/Deployment/shop/web"
-	Kind          string                 `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"` // "Deployment", "platform", "commit"
-	Name          string                 `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"` // for people: "shop/web"
-	Action        Action                 `protobuf:"varint,4,opt,name=action,proto3,enum=davit.plugin.v1.Action" json:"action,omitempty"`
-	Fields        []*Field               `protobuf:"bytes,5,rep,name=fields,proto3" json:"fields,omitempty"`
-	Note          string                 `protobuf:"bytes,6,opt,name=note,proto3" json:"note,omitempty"` // one line: a commit's subject, why a thing is kept
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Key    string                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`   // unique in the instance, ordered as it should be shown: "apps/v1/Deployment/shop/web"
+	Kind   string                 `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"` // "Deployment", "platform", "commit"
+	Name   string                 `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"` // for people: "shop/web"
+	Action Action                 `protobuf:"varint,4,opt,name=action,proto3,enum=davit.plugin.v1.Action" json:"action,omitempty"`
+	Fields []*Field               `protobuf:"bytes,5,rep,name=fields,proto3" json:"fields,omitempty"`
+	Note   string                 `protobuf:"bytes,6,opt,name=note,proto3" json:"note,omitempty"`     // one line: a commit's subject, why a thing is kept
+	Causes []string               `protobuf:"bytes,7,rep,name=causes,proto3" json:"causes,omitempty"` // as in PlanResult
+	// The claim of the thing that the item stands for. The host turns the deletion of an item whose claim another
+	// instance makes in the same plan into a move.
+	Claim         string `protobuf:"bytes,8,opt,name=claim,proto3" json:"claim,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1730,6 +1816,20 @@ func (x *Item) GetFields() []*Field {
 func (x *Item) GetNote() string {
 	if x != nil {
 		return x.Note
+	}
+	return ""
+}
+
+func (x *Item) GetCauses() []string {
+	if x != nil {
+		return x.Causes
+	}
+	return nil
+}
+
+func (x *Item) GetClaim() string {
+	if x != nil {
+		return x.Claim
 	}
 	return ""
 }
@@ -1893,6 +1993,7 @@ type ResolveRequest struct {
 	Type          string                 `protobuf:"bytes,2,opt,name=type,proto3" json:"type,omitempty"`
 	Config        *Value                 `protobuf:"bytes,3,opt,name=config,proto3" json:"config,omitempty"`
 	Tag           string                 `protobuf:"bytes,4,opt,name=tag,proto3" json:"tag,omitempty"`
+	Stack         string                 `protobuf:"bytes,5,opt,name=stack,proto3" json:"stack,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1951,6 +2052,13 @@ func (x *ResolveRequest) GetConfig() *Value {
 func (x *ResolveRequest) GetTag() string {
 	if x != nil {
 		return x.Tag
+	}
+	return ""
+}
+
+func (x *ResolveRequest) GetStack() string {
+	if x != nil {
+		return x.Stack
 	}
 	return ""
 }
@@ -2036,8 +2144,12 @@ type ApplyRequest struct {
 	PlannedPrivate    []byte                 `protobuf:"bytes,9,opt,name=planned_private,json=plannedPrivate,proto3" json:"planned_private,omitempty"`
 	Checkpoint        *Checkpoint            `protobuf:"bytes,10,opt,name=checkpoint,proto3" json:"checkpoint,omitempty"`                                             // of an earlier try at this operation
 	BeginBeforeUnixMs int64                  `protobuf:"varint,11,opt,name=begin_before_unix_ms,json=beginBeforeUnixMs,proto3" json:"begin_before_unix_ms,omitempty"` // the plugin does not begin later: another run may have taken over; 0 is no bound
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	Stack             string                 `protobuf:"bytes,12,opt,name=stack,proto3" json:"stack,omitempty"`
+	// Claims of this instance that another instance takes over in the same apply. The plugin does not delete or change
+	// these things, and forgets them: its result no longer holds them.
+	Transferred   []string `protobuf:"bytes,13,rep,name=transferred,proto3" json:"transferred,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ApplyRequest) Reset() {
@@ -2145,6 +2257,20 @@ func (x *ApplyRequest) GetBeginBeforeUnixMs() int64 {
 		return x.BeginBeforeUnixMs
 	}
 	return 0
+}
+
+func (x *ApplyRequest) GetStack() string {
+	if x != nil {
+		return x.Stack
+	}
+	return ""
+}
+
+func (x *ApplyRequest) GetTransferred() []string {
+	if x != nil {
+		return x.Transferred
+	}
+	return nil
 }
 
 type ApplyResponse struct {
@@ -2565,6 +2691,7 @@ func (x *ApplyResult) GetPrivate() []byte {
 type WatchRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Instances     []*WatchedInstance     `protobuf:"bytes,1,rep,name=instances,proto3" json:"instances,omitempty"`
+	Stack         string                 `protobuf:"bytes,2,opt,name=stack,proto3" json:"stack,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2604,6 +2731,13 @@ func (x *WatchRequest) GetInstances() []*WatchedInstance {
 		return x.Instances
 	}
 	return nil
+}
+
+func (x *WatchRequest) GetStack() string {
+	if x != nil {
+		return x.Stack
+	}
+	return ""
 }
 
 type WatchedInstance struct {
@@ -2732,6 +2866,7 @@ type NotifyRequest struct {
 	Type          string                 `protobuf:"bytes,2,opt,name=type,proto3" json:"type,omitempty"`
 	Config        *Value                 `protobuf:"bytes,3,opt,name=config,proto3" json:"config,omitempty"` // wholly known
 	Event         *Event                 `protobuf:"bytes,4,opt,name=event,proto3" json:"event,omitempty"`
+	Stack         string                 `protobuf:"bytes,5,opt,name=stack,proto3" json:"stack,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2792,6 +2927,13 @@ func (x *NotifyRequest) GetEvent() *Event {
 		return x.Event
 	}
 	return nil
+}
+
+func (x *NotifyRequest) GetStack() string {
+	if x != nil {
+		return x.Stack
+	}
+	return ""
 }
 
 type NotifyResponse struct {
@@ -3038,6 +3180,7 @@ type ImportRequest struct {
 	Type          string                 `protobuf:"bytes,3,opt,name=type,proto3" json:"type,omitempty"`
 	Config        *Value                 `protobuf:"bytes,4,opt,name=config,proto3" json:"config,omitempty"`
 	Id            string                 `protobuf:"bytes,5,opt,name=id,proto3" json:"id,omitempty"`
+	Stack         string                 `protobuf:"bytes,6,opt,name=stack,proto3" json:"stack,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3107,6 +3250,13 @@ func (x *ImportRequest) GetId() string {
 	return ""
 }
 
+func (x *ImportRequest) GetStack() string {
+	if x != nil {
+		return x.Stack
+	}
+	return ""
+}
+
 type ImportResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Diagnostics   []*Diagnostic          `protobuf:"bytes,1,rep,name=diagnostics,proto3" json:"diagnostics,omitempty"`
@@ -3161,7 +3311,8 @@ func (x *ImportResponse) GetRecord() *Record {
 
 type CancelRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Operations    []string               `protobuf:"bytes,1,rep,name=operations,proto3" json:"operations,omitempty"` // none: all
+	Operations    []string               `protobuf:"bytes,1,rep,name=operations,proto3" json:"operations,omitempty"` // none: all of the stack
+	Stack         string                 `protobuf:"bytes,2,opt,name=stack,proto3" json:"stack,omitempty"`           // empty: of all stacks
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3203,6 +3354,13 @@ func (x *CancelRequest) GetOperations() []string {
 	return nil
 }
 
+func (x *CancelRequest) GetStack() string {
+	if x != nil {
+		return x.Stack
+	}
+	return ""
+}
+
 type CancelResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -3239,6 +3397,86 @@ func (*CancelResponse) Descriptor() ([]byte, []int) {
 	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{42}
 }
 
+type CloseStackRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Stack         string                 `protobuf:"bytes,1,opt,name=stack,proto3" json:"stack,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CloseStackRequest) Reset() {
+	*x = CloseStackRequest{}
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[43]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CloseStackRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CloseStackRequest) ProtoMessage() {}
+
+func (x *CloseStackRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[43]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CloseStackRequest.ProtoReflect.Descriptor instead.
+func (*CloseStackRequest) Descriptor() ([]byte, []int) {
+	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{43}
+}
+
+func (x *CloseStackRequest) GetStack() string {
+	if x != nil {
+		return x.Stack
+	}
+	return ""
+}
+
+type CloseStackResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CloseStackResponse) Reset() {
+	*x = CloseStackResponse{}
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[44]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CloseStackResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CloseStackResponse) ProtoMessage() {}
+
+func (x *CloseStackResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[44]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CloseStackResponse.ProtoReflect.Descriptor instead.
+func (*CloseStackResponse) Descriptor() ([]byte, []int) {
+	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{44}
+}
+
 var File_schemas_plugin_v1_plugin_proto protoreflect.FileDescriptor
 
 const file_schemas_plugin_v1_plugin_proto_rawDesc = "" +
@@ -3249,11 +3487,13 @@ const file_schemas_plugin_v1_plugin_proto_rawDesc = "" +
 	"\x04json\x18\x02 \x01(\fH\x00R\x04jsonB\n" +
 	"\n" +
 	"\bencoding\"\x11\n" +
-	"\x0fDescribeRequest\"m\n" +
+	"\x0fDescribeRequest\"\x8e\x01\n" +
 	"\x10DescribeResponse\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12+\n" +
-	"\x05types\x18\x03 \x03(\v2\x15.davit.plugin.v1.TypeR\x05types\"\x95\x02\n" +
+	"\x05types\x18\x03 \x03(\v2\x15.davit.plugin.v1.TypeR\x05types\x12\x1f\n" +
+	"\vmany_stacks\x18\x04 \x01(\bR\n" +
+	"manyStacks\"\x95\x02\n" +
 	"\x04Type\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12 \n" +
@@ -3312,23 +3552,28 @@ const file_schemas_plugin_v1_plugin_proto_rawDesc = "" +
 	"\tattribute\x18\x01 \x01(\tH\x00R\tattribute\x12\x12\n" +
 	"\x03key\x18\x02 \x01(\tH\x00R\x03key\x12\x16\n" +
 	"\x05index\x18\x03 \x01(\x03H\x00R\x05indexB\x06\n" +
-	"\x04step\"o\n" +
+	"\x04step\"\xbe\x01\n" +
 	"\x10ConfigureRequest\x12!\n" +
 	"\fhost_version\x18\x01 \x01(\tR\vhostVersion\x12\x1b\n" +
 	"\tcache_dir\x18\x02 \x01(\tR\bcacheDir\x12\x1b\n" +
-	"\tstack_dir\x18\x03 \x01(\tR\bstackDir\"R\n" +
+	"\tstack_dir\x18\x03 \x01(\tR\bstackDir\x12\x14\n" +
+	"\x05stack\x18\x04 \x01(\tR\x05stack\x12\x1d\n" +
+	"\n" +
+	"stack_name\x18\x05 \x01(\tR\tstackName\x12\x18\n" +
+	"\alineage\x18\x06 \x01(\tR\alineage\"R\n" +
 	"\x11ConfigureResponse\x12=\n" +
-	"\vdiagnostics\x18\x01 \x03(\v2\x1b.davit.plugin.v1.DiagnosticR\vdiagnostics\"i\n" +
+	"\vdiagnostics\x18\x01 \x03(\v2\x1b.davit.plugin.v1.DiagnosticR\vdiagnostics\"\x7f\n" +
 	"\x0fValidateRequest\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x12\n" +
 	"\x04type\x18\x02 \x01(\tR\x04type\x12.\n" +
-	"\x06config\x18\x03 \x01(\v2\x16.davit.plugin.v1.ValueR\x06config\"Q\n" +
+	"\x06config\x18\x03 \x01(\v2\x16.davit.plugin.v1.ValueR\x06config\x12\x14\n" +
+	"\x05stack\x18\x04 \x01(\tR\x05stack\"Q\n" +
 	"\x10ValidateResponse\x12=\n" +
 	"\vdiagnostics\x18\x01 \x03(\v2\x1b.davit.plugin.v1.DiagnosticR\vdiagnostics\"\x84\x01\n" +
 	"\x06Record\x12.\n" +
 	"\x06config\x18\x01 \x01(\v2\x16.davit.plugin.v1.ValueR\x06config\x120\n" +
 	"\aoutputs\x18\x02 \x01(\v2\x16.davit.plugin.v1.ValueR\aoutputs\x12\x18\n" +
-	"\aprivate\x18\x03 \x01(\fR\aprivate\"\xee\x02\n" +
+	"\aprivate\x18\x03 \x01(\fR\aprivate\"\x84\x03\n" +
 	"\vPlanRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\tR\aaddress\x12\x12\n" +
@@ -3342,7 +3587,8 @@ const file_schemas_plugin_v1_plugin_proto_rawDesc = "" +
 	"\n" +
 	"candidates\x18\n" +
 	" \x01(\v2\x1b.davit.plugin.v1.CandidatesR\n" +
-	"candidates\":\n" +
+	"candidates\x12\x14\n" +
+	"\x05stack\x18\v \x01(\tR\x05stack\":\n" +
 	"\n" +
 	"Candidates\x12\x12\n" +
 	"\x04tags\x18\x01 \x03(\tR\x04tags\x12\x18\n" +
@@ -3351,7 +3597,7 @@ const file_schemas_plugin_v1_plugin_proto_rawDesc = "" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x125\n" +
 	"\x06result\x18\x02 \x01(\v2\x1b.davit.plugin.v1.PlanResultH\x00R\x06result\x12(\n" +
 	"\x03log\x18\x03 \x01(\v2\x14.davit.plugin.v1.LogH\x00R\x03logB\x06\n" +
-	"\x04body\"\xf6\x02\n" +
+	"\x04body\"\xa6\x03\n" +
 	"\n" +
 	"PlanResult\x12=\n" +
 	"\vdiagnostics\x18\x01 \x03(\v2\x1b.davit.plugin.v1.DiagnosticR\vdiagnostics\x12/\n" +
@@ -3361,21 +3607,26 @@ const file_schemas_plugin_v1_plugin_proto_rawDesc = "" +
 	"\x06images\x18\x05 \x03(\v2\x16.davit.plugin.v1.ImageR\x06images\x120\n" +
 	"\aoutputs\x18\x06 \x01(\v2\x16.davit.plugin.v1.ValueR\aoutputs\x12\x18\n" +
 	"\aprivate\x18\a \x01(\fR\aprivate\x125\n" +
-	"\bdecision\x18\b \x01(\v2\x19.davit.plugin.v1.DecisionR\bdecision\"r\n" +
+	"\bdecision\x18\b \x01(\v2\x19.davit.plugin.v1.DecisionR\bdecision\x12\x16\n" +
+	"\x06causes\x18\t \x03(\tR\x06causes\x12\x16\n" +
+	"\x06claims\x18\n" +
+	" \x03(\tR\x06claims\"r\n" +
 	"\bDecision\x12\x16\n" +
 	"\x06ranked\x18\x01 \x03(\tR\x06ranked\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x126\n" +
 	"\brejected\x18\x03 \x03(\v2\x1a.davit.plugin.v1.RejectionR\brejected\"5\n" +
 	"\tRejection\x12\x10\n" +
 	"\x03tag\x18\x01 \x01(\tR\x03tag\x12\x16\n" +
-	"\x06reason\x18\x02 \x01(\tR\x06reason\"\xb5\x01\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\"\xe3\x01\n" +
 	"\x04Item\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x12\n" +
 	"\x04name\x18\x03 \x01(\tR\x04name\x12/\n" +
 	"\x06action\x18\x04 \x01(\x0e2\x17.davit.plugin.v1.ActionR\x06action\x12.\n" +
 	"\x06fields\x18\x05 \x03(\v2\x16.davit.plugin.v1.FieldR\x06fields\x12\x12\n" +
-	"\x04note\x18\x06 \x01(\tR\x04note\"\x99\x01\n" +
+	"\x04note\x18\x06 \x01(\tR\x04note\x12\x16\n" +
+	"\x06causes\x18\a \x03(\tR\x06causes\x12\x14\n" +
+	"\x05claim\x18\b \x01(\tR\x05claim\"\x99\x01\n" +
 	"\x05Field\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12\x16\n" +
 	"\x06before\x18\x02 \x01(\tR\x06before\x12\x14\n" +
@@ -3387,17 +3638,18 @@ const file_schemas_plugin_v1_plugin_proto_rawDesc = "" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06before\x18\x02 \x01(\tR\x06before\x12\x14\n" +
 	"\x05after\x18\x03 \x01(\tR\x05after\x12\x18\n" +
-	"\aunknown\x18\x04 \x01(\bR\aunknown\"\x80\x01\n" +
+	"\aunknown\x18\x04 \x01(\bR\aunknown\"\x96\x01\n" +
 	"\x0eResolveRequest\x12\x18\n" +
 	"\aaddress\x18\x01 \x01(\tR\aaddress\x12\x12\n" +
 	"\x04type\x18\x02 \x01(\tR\x04type\x12.\n" +
 	"\x06config\x18\x03 \x01(\v2\x16.davit.plugin.v1.ValueR\x06config\x12\x10\n" +
-	"\x03tag\x18\x04 \x01(\tR\x03tag\"\xa9\x01\n" +
+	"\x03tag\x18\x04 \x01(\tR\x03tag\x12\x14\n" +
+	"\x05stack\x18\x05 \x01(\tR\x05stack\"\xa9\x01\n" +
 	"\x0fResolveResponse\x12=\n" +
 	"\vdiagnostics\x18\x01 \x03(\v2\x1b.davit.plugin.v1.DiagnosticR\vdiagnostics\x12\x16\n" +
 	"\x06digest\x18\x02 \x01(\tR\x06digest\x12\x1c\n" +
 	"\tplatforms\x18\x03 \x03(\tR\tplatforms\x12!\n" +
-	"\fcreated_unix\x18\x04 \x01(\x03R\vcreatedUnix\"\xc7\x03\n" +
+	"\fcreated_unix\x18\x04 \x01(\x03R\vcreatedUnix\"\xff\x03\n" +
 	"\fApplyRequest\x12\x1c\n" +
 	"\toperation\x18\x01 \x01(\tR\toperation\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\tR\aaddress\x12\x12\n" +
@@ -3412,7 +3664,9 @@ const file_schemas_plugin_v1_plugin_proto_rawDesc = "" +
 	"checkpoint\x18\n" +
 	" \x01(\v2\x1b.davit.plugin.v1.CheckpointR\n" +
 	"checkpoint\x12/\n" +
-	"\x14begin_before_unix_ms\x18\v \x01(\x03R\x11beginBeforeUnixMs\"\xa6\x02\n" +
+	"\x14begin_before_unix_ms\x18\v \x01(\x03R\x11beginBeforeUnixMs\x12\x14\n" +
+	"\x05stack\x18\f \x01(\tR\x05stack\x12 \n" +
+	"\vtransferred\x18\r \x03(\tR\vtransferred\"\xa6\x02\n" +
 	"\rApplyResponse\x12(\n" +
 	"\x03log\x18\x01 \x01(\v2\x14.davit.plugin.v1.LogH\x00R\x03log\x127\n" +
 	"\bprogress\x18\x02 \x01(\v2\x19.davit.plugin.v1.ProgressH\x00R\bprogress\x123\n" +
@@ -3440,9 +3694,10 @@ const file_schemas_plugin_v1_plugin_proto_rawDesc = "" +
 	"\vApplyResult\x12=\n" +
 	"\vdiagnostics\x18\x01 \x03(\v2\x1b.davit.plugin.v1.DiagnosticR\vdiagnostics\x120\n" +
 	"\aoutputs\x18\x02 \x01(\v2\x16.davit.plugin.v1.ValueR\aoutputs\x12\x18\n" +
-	"\aprivate\x18\x03 \x01(\fR\aprivate\"N\n" +
+	"\aprivate\x18\x03 \x01(\fR\aprivate\"d\n" +
 	"\fWatchRequest\x12>\n" +
-	"\tinstances\x18\x01 \x03(\v2 .davit.plugin.v1.WatchedInstanceR\tinstances\"\x83\x01\n" +
+	"\tinstances\x18\x01 \x03(\v2 .davit.plugin.v1.WatchedInstanceR\tinstances\x12\x14\n" +
+	"\x05stack\x18\x02 \x01(\tR\x05stack\"\x83\x01\n" +
 	"\x0fWatchedInstance\x12\x18\n" +
 	"\aaddress\x18\x01 \x01(\tR\aaddress\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x12\n" +
@@ -3450,12 +3705,13 @@ const file_schemas_plugin_v1_plugin_proto_rawDesc = "" +
 	"\x06config\x18\x04 \x01(\v2\x16.davit.plugin.v1.ValueR\x06config\"A\n" +
 	"\rWatchResponse\x12\x18\n" +
 	"\aaddress\x18\x01 \x01(\tR\aaddress\x12\x16\n" +
-	"\x06reason\x18\x02 \x01(\tR\x06reason\"\x9b\x01\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\"\xb1\x01\n" +
 	"\rNotifyRequest\x12\x18\n" +
 	"\aaddress\x18\x01 \x01(\tR\aaddress\x12\x12\n" +
 	"\x04type\x18\x02 \x01(\tR\x04type\x12.\n" +
 	"\x06config\x18\x03 \x01(\v2\x16.davit.plugin.v1.ValueR\x06config\x12,\n" +
-	"\x05event\x18\x04 \x01(\v2\x16.davit.plugin.v1.EventR\x05event\"O\n" +
+	"\x05event\x18\x04 \x01(\v2\x16.davit.plugin.v1.EventR\x05event\x12\x14\n" +
+	"\x05stack\x18\x05 \x01(\tR\x05stack\"O\n" +
 	"\x0eNotifyResponse\x12=\n" +
 	"\vdiagnostics\x18\x01 \x03(\v2\x1b.davit.plugin.v1.DiagnosticR\vdiagnostics\"\xf5\x01\n" +
 	"\x05Event\x12\x0e\n" +
@@ -3475,21 +3731,26 @@ const file_schemas_plugin_v1_plugin_proto_rawDesc = "" +
 	"\aoutcome\x18\x03 \x01(\tR\aoutcome\x12\x14\n" +
 	"\x05error\x18\x04 \x01(\tR\x05error\x12\x18\n" +
 	"\areasons\x18\x05 \x03(\tR\areasons\x12.\n" +
-	"\x06images\x18\x06 \x03(\v2\x16.davit.plugin.v1.ImageR\x06images\"\x91\x01\n" +
+	"\x06images\x18\x06 \x03(\v2\x16.davit.plugin.v1.ImageR\x06images\"\xa7\x01\n" +
 	"\rImportRequest\x12\x18\n" +
 	"\aaddress\x18\x01 \x01(\tR\aaddress\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x12\n" +
 	"\x04type\x18\x03 \x01(\tR\x04type\x12.\n" +
 	"\x06config\x18\x04 \x01(\v2\x16.davit.plugin.v1.ValueR\x06config\x12\x0e\n" +
-	"\x02id\x18\x05 \x01(\tR\x02id\"\x80\x01\n" +
+	"\x02id\x18\x05 \x01(\tR\x02id\x12\x14\n" +
+	"\x05stack\x18\x06 \x01(\tR\x05stack\"\x80\x01\n" +
 	"\x0eImportResponse\x12=\n" +
 	"\vdiagnostics\x18\x01 \x03(\v2\x1b.davit.plugin.v1.DiagnosticR\vdiagnostics\x12/\n" +
-	"\x06record\x18\x02 \x01(\v2\x17.davit.plugin.v1.RecordR\x06record\"/\n" +
+	"\x06record\x18\x02 \x01(\v2\x17.davit.plugin.v1.RecordR\x06record\"E\n" +
 	"\rCancelRequest\x12\x1e\n" +
 	"\n" +
 	"operations\x18\x01 \x03(\tR\n" +
-	"operations\"\x10\n" +
-	"\x0eCancelResponse*\xa2\x01\n" +
+	"operations\x12\x14\n" +
+	"\x05stack\x18\x02 \x01(\tR\x05stack\"\x10\n" +
+	"\x0eCancelResponse\")\n" +
+	"\x11CloseStackRequest\x12\x14\n" +
+	"\x05stack\x18\x01 \x01(\tR\x05stack\"\x14\n" +
+	"\x12CloseStackResponse*\xa2\x01\n" +
 	"\x06Action\x12\x16\n" +
 	"\x12ACTION_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vACTION_NONE\x10\x01\x12\x11\n" +
@@ -3498,7 +3759,7 @@ const file_schemas_plugin_v1_plugin_proto_rawDesc = "" +
 	"\x0eACTION_REPLACE\x10\x04\x12\x11\n" +
 	"\rACTION_DELETE\x10\x05\x12\x10\n" +
 	"\fACTION_BUILD\x10\x06\x12\x10\n" +
-	"\fACTION_ADOPT\x10\a2\x8a\x06\n" +
+	"\fACTION_ADOPT\x10\a2\xe1\x06\n" +
 	"\x06Plugin\x12O\n" +
 	"\bDescribe\x12 .davit.plugin.v1.DescribeRequest\x1a!.davit.plugin.v1.DescribeResponse\x12R\n" +
 	"\tConfigure\x12!.davit.plugin.v1.ConfigureRequest\x1a\".davit.plugin.v1.ConfigureResponse\x12O\n" +
@@ -3509,7 +3770,9 @@ const file_schemas_plugin_v1_plugin_proto_rawDesc = "" +
 	"\x05Watch\x12\x1d.davit.plugin.v1.WatchRequest\x1a\x1e.davit.plugin.v1.WatchResponse0\x01\x12I\n" +
 	"\x06Notify\x12\x1e.davit.plugin.v1.NotifyRequest\x1a\x1f.davit.plugin.v1.NotifyResponse\x12I\n" +
 	"\x06Import\x12\x1e.davit.plugin.v1.ImportRequest\x1a\x1f.davit.plugin.v1.ImportResponse\x12I\n" +
-	"\x06Cancel\x12\x1e.davit.plugin.v1.CancelRequest\x1a\x1f.davit.plugin.v1.CancelResponseB6Z4github.com/davit-sh/davit/schemas/plugin/v1;pluginv1b\x06proto3"
+	"\x06Cancel\x12\x1e.davit.plugin.v1.CancelRequest\x1a\x1f.davit.plugin.v1.CancelResponse\x12U\n" +
+	"\n" +
+	"CloseStack\x12\".davit.plugin.v1.CloseStackRequest\x1a#.davit.plugin.v1.CloseStackResponseB6Z4github.com/davit-sh/davit/schemas/plugin/v1;pluginv1b\x06proto3"
 
 var (
 	file_schemas_plugin_v1_plugin_proto_rawDescOnce sync.Once
@@ -3524,54 +3787,56 @@ func file_schemas_plugin_v1_plugin_proto_rawDescGZIP() []byte {
 }
 
 var file_schemas_plugin_v1_plugin_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_schemas_plugin_v1_plugin_proto_msgTypes = make([]protoimpl.MessageInfo, 43)
+var file_schemas_plugin_v1_plugin_proto_msgTypes = make([]protoimpl.MessageInfo, 45)
 var file_schemas_plugin_v1_plugin_proto_goTypes = []any{
-	(Action)(0),               // 0: davit.plugin.v1.Action
-	(NestedBlock_Nesting)(0),  // 1: davit.plugin.v1.NestedBlock.Nesting
-	(Diagnostic_Severity)(0),  // 2: davit.plugin.v1.Diagnostic.Severity
-	(*Value)(nil),             // 3: davit.plugin.v1.Value
-	(*DescribeRequest)(nil),   // 4: davit.plugin.v1.DescribeRequest
-	(*DescribeResponse)(nil),  // 5: davit.plugin.v1.DescribeResponse
-	(*Type)(nil),              // 6: davit.plugin.v1.Type
-	(*Block)(nil),             // 7: davit.plugin.v1.Block
-	(*Attribute)(nil),         // 8: davit.plugin.v1.Attribute
-	(*NestedBlock)(nil),       // 9: davit.plugin.v1.NestedBlock
-	(*Diagnostic)(nil),        // 10: davit.plugin.v1.Diagnostic
-	(*PathStep)(nil),          // 11: davit.plugin.v1.PathStep
-	(*ConfigureRequest)(nil),  // 12: davit.plugin.v1.ConfigureRequest
-	(*ConfigureResponse)(nil), // 13: davit.plugin.v1.ConfigureResponse
-	(*ValidateRequest)(nil),   // 14: davit.plugin.v1.ValidateRequest
-	(*ValidateResponse)(nil),  // 15: davit.plugin.v1.ValidateResponse
-	(*Record)(nil),            // 16: davit.plugin.v1.Record
-	(*PlanRequest)(nil),       // 17: davit.plugin.v1.PlanRequest
-	(*Candidates)(nil),        // 18: davit.plugin.v1.Candidates
-	(*PlanResponse)(nil),      // 19: davit.plugin.v1.PlanResponse
-	(*PlanResult)(nil),        // 20: davit.plugin.v1.PlanResult
-	(*Decision)(nil),          // 21: davit.plugin.v1.Decision
-	(*Rejection)(nil),         // 22: davit.plugin.v1.Rejection
-	(*Item)(nil),              // 23: davit.plugin.v1.Item
-	(*Field)(nil),             // 24: davit.plugin.v1.Field
-	(*Image)(nil),             // 25: davit.plugin.v1.Image
-	(*ResolveRequest)(nil),    // 26: davit.plugin.v1.ResolveRequest
-	(*ResolveResponse)(nil),   // 27: davit.plugin.v1.ResolveResponse
-	(*ApplyRequest)(nil),      // 28: davit.plugin.v1.ApplyRequest
-	(*ApplyResponse)(nil),     // 29: davit.plugin.v1.ApplyResponse
-	(*Log)(nil),               // 30: davit.plugin.v1.Log
-	(*Progress)(nil),          // 31: davit.plugin.v1.Progress
-	(*ItemProgress)(nil),      // 32: davit.plugin.v1.ItemProgress
-	(*Checkpoint)(nil),        // 33: davit.plugin.v1.Checkpoint
-	(*ApplyResult)(nil),       // 34: davit.plugin.v1.ApplyResult
-	(*WatchRequest)(nil),      // 35: davit.plugin.v1.WatchRequest
-	(*WatchedInstance)(nil),   // 36: davit.plugin.v1.WatchedInstance
-	(*WatchResponse)(nil),     // 37: davit.plugin.v1.WatchResponse
-	(*NotifyRequest)(nil),     // 38: davit.plugin.v1.NotifyRequest
-	(*NotifyResponse)(nil),    // 39: davit.plugin.v1.NotifyResponse
-	(*Event)(nil),             // 40: davit.plugin.v1.Event
-	(*EventChange)(nil),       // 41: davit.plugin.v1.EventChange
-	(*ImportRequest)(nil),     // 42: davit.plugin.v1.ImportRequest
-	(*ImportResponse)(nil),    // 43: davit.plugin.v1.ImportResponse
-	(*CancelRequest)(nil),     // 44: davit.plugin.v1.CancelRequest
-	(*CancelResponse)(nil),    // 45: davit.plugin.v1.CancelResponse
+	(Action)(0),                // 0: davit.plugin.v1.Action
+	(NestedBlock_Nesting)(0),   // 1: davit.plugin.v1.NestedBlock.Nesting
+	(Diagnostic_Severity)(0),   // 2: davit.plugin.v1.Diagnostic.Severity
+	(*Value)(nil),              // 3: davit.plugin.v1.Value
+	(*DescribeRequest)(nil),    // 4: davit.plugin.v1.DescribeRequest
+	(*DescribeResponse)(nil),   // 5: davit.plugin.v1.DescribeResponse
+	(*Type)(nil),               // 6: davit.plugin.v1.Type
+	(*Block)(nil),              // 7: davit.plugin.v1.Block
+	(*Attribute)(nil),          // 8: davit.plugin.v1.Attribute
+	(*NestedBlock)(nil),        // 9: davit.plugin.v1.NestedBlock
+	(*Diagnostic)(nil),         // 10: davit.plugin.v1.Diagnostic
+	(*PathStep)(nil),           // 11: davit.plugin.v1.PathStep
+	(*ConfigureRequest)(nil),   // 12: davit.plugin.v1.ConfigureRequest
+	(*ConfigureResponse)(nil),  // 13: davit.plugin.v1.ConfigureResponse
+	(*ValidateRequest)(nil),    // 14: davit.plugin.v1.ValidateRequest
+	(*ValidateResponse)(nil),   // 15: davit.plugin.v1.ValidateResponse
+	(*Record)(nil),             // 16: davit.plugin.v1.Record
+	(*PlanRequest)(nil),        // 17: davit.plugin.v1.PlanRequest
+	(*Candidates)(nil),         // 18: davit.plugin.v1.Candidates
+	(*PlanResponse)(nil),       // 19: davit.plugin.v1.PlanResponse
+	(*PlanResult)(nil),         // 20: davit.plugin.v1.PlanResult
+	(*Decision)(nil),           // 21: davit.plugin.v1.Decision
+	(*Rejection)(nil),          // 22: davit.plugin.v1.Rejection
+	(*Item)(nil),               // 23: davit.plugin.v1.Item
+	(*Field)(nil),              // 24: davit.plugin.v1.Field
+	(*Image)(nil),              // 25: davit.plugin.v1.Image
+	(*ResolveRequest)(nil),     // 26: davit.plugin.v1.ResolveRequest
+	(*ResolveResponse)(nil),    // 27: davit.plugin.v1.ResolveResponse
+	(*ApplyRequest)(nil),       // 28: davit.plugin.v1.ApplyRequest
+	(*ApplyResponse)(nil),      // 29: davit.plugin.v1.ApplyResponse
+	(*Log)(nil),                // 30: davit.plugin.v1.Log
+	(*Progress)(nil),           // 31: davit.plugin.v1.Progress
+	(*ItemProgress)(nil),       // 32: davit.plugin.v1.ItemProgress
+	(*Checkpoint)(nil),         // 33: davit.plugin.v1.Checkpoint
+	(*ApplyResult)(nil),        // 34: davit.plugin.v1.ApplyResult
+	(*WatchRequest)(nil),       // 35: davit.plugin.v1.WatchRequest
+	(*WatchedInstance)(nil),    // 36: davit.plugin.v1.WatchedInstance
+	(*WatchResponse)(nil),      // 37: davit.plugin.v1.WatchResponse
+	(*NotifyRequest)(nil),      // 38: davit.plugin.v1.NotifyRequest
+	(*NotifyResponse)(nil),     // 39: davit.plugin.v1.NotifyResponse
+	(*Event)(nil),              // 40: davit.plugin.v1.Event
+	(*EventChange)(nil),        // 41: davit.plugin.v1.EventChange
+	(*ImportRequest)(nil),      // 42: davit.plugin.v1.ImportRequest
+	(*ImportResponse)(nil),     // 43: davit.plugin.v1.ImportResponse
+	(*CancelRequest)(nil),      // 44: davit.plugin.v1.CancelRequest
+	(*CancelResponse)(nil),     // 45: davit.plugin.v1.CancelResponse
+	(*CloseStackRequest)(nil),  // 46: davit.plugin.v1.CloseStackRequest
+	(*CloseStackResponse)(nil), // 47: davit.plugin.v1.CloseStackResponse
 }
 var file_schemas_plugin_v1_plugin_proto_depIdxs = []int32{
 	6,  // 0: davit.plugin.v1.DescribeResponse.types:type_name -> davit.plugin.v1.Type
@@ -3640,18 +3905,20 @@ var file_schemas_plugin_v1_plugin_proto_depIdxs = []int32{
 	38, // 63: davit.plugin.v1.Plugin.Notify:input_type -> davit.plugin.v1.NotifyRequest
 	42, // 64: davit.plugin.v1.Plugin.Import:input_type -> davit.plugin.v1.ImportRequest
 	44, // 65: davit.plugin.v1.Plugin.Cancel:input_type -> davit.plugin.v1.CancelRequest
-	5,  // 66: davit.plugin.v1.Plugin.Describe:output_type -> davit.plugin.v1.DescribeResponse
-	13, // 67: davit.plugin.v1.Plugin.Configure:output_type -> davit.plugin.v1.ConfigureResponse
-	15, // 68: davit.plugin.v1.Plugin.Validate:output_type -> davit.plugin.v1.ValidateResponse
-	19, // 69: davit.plugin.v1.Plugin.Plan:output_type -> davit.plugin.v1.PlanResponse
-	27, // 70: davit.plugin.v1.Plugin.Resolve:output_type -> davit.plugin.v1.ResolveResponse
-	29, // 71: davit.plugin.v1.Plugin.Apply:output_type -> davit.plugin.v1.ApplyResponse
-	37, // 72: davit.plugin.v1.Plugin.Watch:output_type -> davit.plugin.v1.WatchResponse
-	39, // 73: davit.plugin.v1.Plugin.Notify:output_type -> davit.plugin.v1.NotifyResponse
-	43, // 74: davit.plugin.v1.Plugin.Import:output_type -> davit.plugin.v1.ImportResponse
-	45, // 75: davit.plugin.v1.Plugin.Cancel:output_type -> davit.plugin.v1.CancelResponse
-	66, // [66:76] is the sub-list for method output_type
-	56, // [56:66] is the sub-list for method input_type
+	46, // 66: davit.plugin.v1.Plugin.CloseStack:input_type -> davit.plugin.v1.CloseStackRequest
+	5,  // 67: davit.plugin.v1.Plugin.Describe:output_type -> davit.plugin.v1.DescribeResponse
+	13, // 68: davit.plugin.v1.Plugin.Configure:output_type -> davit.plugin.v1.ConfigureResponse
+	15, // 69: davit.plugin.v1.Plugin.Validate:output_type -> davit.plugin.v1.ValidateResponse
+	19, // 70: davit.plugin.v1.Plugin.Plan:output_type -> davit.plugin.v1.PlanResponse
+	27, // 71: davit.plugin.v1.Plugin.Resolve:output_type -> davit.plugin.v1.ResolveResponse
+	29, // 72: davit.plugin.v1.Plugin.Apply:output_type -> davit.plugin.v1.ApplyResponse
+	37, // 73: davit.plugin.v1.Plugin.Watch:output_type -> davit.plugin.v1.WatchResponse
+	39, // 74: davit.plugin.v1.Plugin.Notify:output_type -> davit.plugin.v1.NotifyResponse
+	43, // 75: davit.plugin.v1.Plugin.Import:output_type -> davit.plugin.v1.ImportResponse
+	45, // 76: davit.plugin.v1.Plugin.Cancel:output_type -> davit.plugin.v1.CancelResponse
+	47, // 77: davit.plugin.v1.Plugin.CloseStack:output_type -> davit.plugin.v1.CloseStackResponse
+	67, // [67:78] is the sub-list for method output_type
+	56, // [56:67] is the sub-list for method input_type
 	56, // [56:56] is the sub-list for extension type_name
 	56, // [56:56] is the sub-list for extension extendee
 	0,  // [0:56] is the sub-list for field type_name
@@ -3689,7 +3956,7 @@ func file_schemas_plugin_v1_plugin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_schemas_plugin_v1_plugin_proto_rawDesc), len(file_schemas_plugin_v1_plugin_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   43,
+			NumMessages:   45,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -27,16 +27,17 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	Plugin_Describe_FullMethodName  = "/davit.plugin.v1.Plugin/Describe"
-	Plugin_Configure_FullMethodName = "/davit.plugin.v1.Plugin/Configure"
-	Plugin_Validate_FullMethodName  = "/davit.plugin.v1.Plugin/Validate"
-	Plugin_Plan_FullMethodName      = "/davit.plugin.v1.Plugin/Plan"
-	Plugin_Resolve_FullMethodName   = "/davit.plugin.v1.Plugin/Resolve"
-	Plugin_Apply_FullMethodName     = "/davit.plugin.v1.Plugin/Apply"
-	Plugin_Watch_FullMethodName     = "/davit.plugin.v1.Plugin/Watch"
-	Plugin_Notify_FullMethodName    = "/davit.plugin.v1.Plugin/Notify"
-	Plugin_Import_FullMethodName    = "/davit.plugin.v1.Plugin/Import"
-	Plugin_Cancel_FullMethodName    = "/davit.plugin.v1.Plugin/Cancel"
+	Plugin_Describe_FullMethodName   = "/davit.plugin.v1.Plugin/Describe"
+	Plugin_Configure_FullMethodName  = "/davit.plugin.v1.Plugin/Configure"
+	Plugin_Validate_FullMethodName   = "/davit.plugin.v1.Plugin/Validate"
+	Plugin_Plan_FullMethodName       = "/davit.plugin.v1.Plugin/Plan"
+	Plugin_Resolve_FullMethodName    = "/davit.plugin.v1.Plugin/Resolve"
+	Plugin_Apply_FullMethodName      = "/davit.plugin.v1.Plugin/Apply"
+	Plugin_Watch_FullMethodName      = "/davit.plugin.v1.Plugin/Watch"
+	Plugin_Notify_FullMethodName     = "/davit.plugin.v1.Plugin/Notify"
+	Plugin_Import_FullMethodName     = "/davit.plugin.v1.Plugin/Import"
+	Plugin_Cancel_FullMethodName     = "/davit.plugin.v1.Plugin/Cancel"
+	Plugin_CloseStack_FullMethodName = "/davit.plugin.v1.Plugin/CloseStack"
 )
 
 // PluginClient is the client API for Plugin service.
@@ -45,7 +46,8 @@ const (
 type PluginClient interface {
 	// Describe tells the plugin's name, version and types. It does no input or output.
 	Describe(ctx context.Context, in *DescribeRequest, opts ...grpc.CallOption) (*DescribeResponse, error)
-	// Configure is called once, before anything but Describe and Validate.
+	// Configure tells the plugin for which stack it works. The host calls it before anything but Describe and Validate:
+	// once for each process, or once for each stack if the plugin says many_stacks.
 	Configure(ctx context.Context, in *ConfigureRequest, opts ...grpc.CallOption) (*ConfigureResponse, error)
 	// Validate checks one configuration without looking at the world. Unknown values are allowed.
 	Validate(ctx context.Context, in *ValidateRequest, opts ...grpc.CallOption) (*ValidateResponse, error)
@@ -67,6 +69,9 @@ type PluginClient interface {
 	// Cancel asks running operations to end cleanly and soon. Ending the stream of an
 	// Apply is the harder way.
 	Cancel(ctx context.Context, in *CancelRequest, opts ...grpc.CallOption) (*CancelResponse, error)
+	// CloseStack says that no more requests come for a stack, so that the plugin can free what it keeps for it. The host
+	// calls it only if the plugin says many_stacks, and can do without.
+	CloseStack(ctx context.Context, in *CloseStackRequest, opts ...grpc.CallOption) (*CloseStackResponse, error)
 }
 
 type pluginClient struct {
@@ -198,13 +203,24 @@ func (c *pluginClient) Cancel(ctx context.Context, in *CancelRequest, opts ...gr
 	return out, nil
 }
 
+func (c *pluginClient) CloseStack(ctx context.Context, in *CloseStackRequest, opts ...grpc.CallOption) (*CloseStackResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CloseStackResponse)
+	err := c.cc.Invoke(ctx, Plugin_CloseStack_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // PluginServer is the server API for Plugin service.
 // All implementations must embed UnimplementedPluginServer
 // for forward compatibility.
 type PluginServer interface {
 	// Describe tells the plugin's name, version and types. It does no input or output.
 	Describe(context.Context, *DescribeRequest) (*DescribeResponse, error)
-	// Configure is called once, before anything but Describe and Validate.
+	// Configure tells the plugin for which stack it works. The host calls it before anything but Describe and Validate:
+	// once for each process, or once for each stack if the plugin says many_stacks.
 	Configure(context.Context, *ConfigureRequest) (*ConfigureResponse, error)
 	// Validate checks one configuration without looking at the world. Unknown values are allowed.
 	Validate(context.Context, *ValidateRequest) (*ValidateResponse, error)
@@ -226,6 +242,9 @@ type PluginServer interface {
 	// Cancel asks running operations to end cleanly and soon. Ending the stream of an
 	// Apply is the harder way.
 	Cancel(context.Context, *CancelRequest) (*CancelResponse, error)
+	// CloseStack says that no more requests come for a stack, so that the plugin can free what it keeps for it. The host
+	// calls it only if the plugin says many_stacks, and can do without.
+	CloseStack(context.Context, *CloseStackRequest) (*CloseStackResponse, error)
 	mustEmbedUnimplementedPluginServer()
 }
 
@@ -265,6 +284,9 @@ func (UnimplementedPluginServer) Import(context.Context, *ImportRequest) (*Impor
 }
 func (UnimplementedPluginServer) Cancel(context.Context, *CancelRequest) (*CancelResponse, error) {
 	return nil, status.Errorf(codes.Unimplemented, "method Cancel not implemented")
+}
+func (UnimplementedPluginServer) CloseStack(context.Context, *CloseStackRequest) (*CloseStackResponse, error) {
+	return nil, status.Errorf(codes.Unimplemented, "method CloseStack not implemented")
 }
 func (UnimplementedPluginServer) mustEmbedUnimplementedPluginServer() {}
 func (UnimplementedPluginServer) testEmbeddedByValue()                {}
@@ -442,6 +464,24 @@ func _Plugin_Cancel_Handler(srv interface{}, ctx context.Context, dec func(inter
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Plugin_CloseStack_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CloseStackRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(PluginServer).CloseStack(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Plugin_CloseStack_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(PluginServer).CloseStack(ctx, req.(*CloseStackRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // Plugin_ServiceDesc is the grpc.ServiceDesc for Plugin service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -476,6 +516,10 @@ var Plugin_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Cancel",
 			Handler:    _Plugin_Cancel_Handler,
+		},
+		{
+			MethodName: "CloseStack",
+			Handler:    _Plugin_CloseStack_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{
