@@ -75,7 +75,7 @@ func TestReferences(t *testing.T) {
 
 func evaluate(t *testing.T, dir, text string) (cty.Value, hcl.Diagnostics) {
 	t.Helper()
-	return parse(t, text).Value(&hcl.EvalContext{Functions: functions.All(dir)})
+	return parse(t, text).Value(&hcl.EvalContext{Functions: functions.All(functions.Folders{Module: dir})})
 }
 
 func TestFunctions(t *testing.T) {

@@ -171,7 +171,7 @@ func (s *Scope) functions() map[string]function.Function {
 		if s.Module.Root != "" {
 			also = s.Module.Root
 		}
-		f = functions.All(s.Module.Dir, also)
+		f = functions.All(functions.Folders{Module: s.Module.Dir, Also: []string{also}, Stack: s.shared.root})
 		s.shared.functions[s.Module.Dir] = f
 	}
 	return f

@@ -11,21 +11,13 @@ import (
 	"hash"
 	"io/fs"
 	"os"
-	"path"
 	"path/filepath"
 	"slices"
 	"unicode/utf8"
 
 	"github.com/bmatcuk/doublestar/v4"
-	"github.com/hashicorp/hcl/v2"
-	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/zclconf/go-cty/cty"
 	"github.com/zclconf/go-cty/cty/function"
-)
-
-var (
-	basename = oneText("The last part of a path.", func(s string) (string, error) { return path.Base(s), nil })
-	dirname  = oneText("A path without its last part.", func(s string) (string, error) { return path.Dir(s), nil })
 )
 
 // maxFile bounds what a function reads: larger files are not for expressions.
@@ -151,47 +143,5 @@ func fileSet(in folders) function.Function {
 			}
 			return cty.SetVal(vals), nil
 		},
-	})
-}
-
-// templateFile evaluates a file as a template. Templates cannot call it again, so they end.
-func templateFile(in folders, all map[string]function.Function) function.Function {
-	inner := map[string]function.Function{}
-	for name, f := range all {
-		if name != "templatefile" {
-			inner[name] = f
-		}
-	}
-	eval := func(args []cty.Value) (cty.Value, error) {
-		name := args[0].AsString()
-		src, err := in.read(name)
-		if err != nil {
-			return cty.NilVal, err
-		}
-		expr, diags := hclsyntax.ParseTemplate(src, name, hcl.InitialPos)
-		if diags.HasErrors() {
-			return cty.NilVal, function.NewArgErrorf(0, "%s", diags[0].Error())
-		}
-		if t := args[1].Type(); !t.IsMapType() && !t.IsObjectType() {
-			return cty.NilVal, function.NewArgErrorf(1, "the variables are a map")
-		}
-		v, diags := expr.Value(&hcl.EvalContext{Variables: args[1].AsValueMap(), Functions: inner})
-		if diags.HasErrors() {
-			d := diags[0] // without its context, whose values may be sensitive
-			return cty.NilVal, function.NewArgErrorf(1, "%s: %s", d.Summary, d.Subject)
-		}
-		return v, nil
-	}
-	return function.New(&function.Spec{
-		Description: "Evaluates a file of the stack's folder as a template with these variables.",
-		Params:      []function.Parameter{{Name: "path", Type: cty.String}, {Name: "variables", Type: cty.DynamicPseudoType}},
-		Type: func(args []cty.Value) (cty.Type, error) {
-			if !args[0].IsKnown() || !args[1].IsKnown() {
-				return cty.DynamicPseudoType, nil
-			}
-			v, err := eval(args)
-			return v.Type(), err
-		},
-		Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) { return eval(args) },
 	})
 }

@@ -1,6 +1,6 @@
-// Package functions is the function library of the language: that of Terraform's as far as it makes sense in a plan, from
-// the published sets, and what delivery needs besides: versions, image references, names. All functions are pure, but for
-// those that read files of the stack's own folder.
+// Package functions is the function library of the language: Terraform's deterministic functions under their names and
+// with their meaning, and the library's own functions for versions, image references and names. No function has an effect.
+// The functions that read files read only the folders that the library was made for.
 package functions
 
 import (
@@ -17,13 +17,26 @@ import (
 	"github.com/zclconf/go-cty/cty/function/stdlib"
 )
 
-// All returns the functions by name. Files are read relative to dir, and not outside of it and of
-// the folders in also.
-func All(dir string, also ...string) map[string]function.Function {
-	in := append(folders{dir}, also...)
+// Folders are the folders that functions know.
+type Folders struct {
+	Module string   // the module's own folder; relative paths of files start here
+	Also   []string // further folders whose files may be read
+	Stack  string   // abspath starts here; "" stands for Module
+}
+
+// All returns the functions by name.
+func All(in Folders) map[string]function.Function {
+	if in.Stack == "" {
+		in.Stack = in.Module
+	}
+	readable := append(folders{in.Module}, in.Also...)
 	all := pure()
-	maps.Copy(all, files(in))
-	all["templatefile"] = templateFile(in, all)
+	files := files(readable)
+	maps.Copy(all, files)
+	all["abspath"] = absPath(in.Stack)
+	templates := templateLibrary{plain: maps.Clone(all), files: files}
+	all["templatefile"] = templates.file(readable)
+	all["templatestring"] = templates.text()
 	return all
 }
 
@@ -40,31 +53,33 @@ func pure() map[string]function.Function {
 		"trim": stdlib.TrimFunc, "trimprefix": stdlib.TrimPrefixFunc, "trimspace": stdlib.TrimSpaceFunc,
 		"trimsuffix": stdlib.TrimSuffixFunc, "upper": stdlib.UpperFunc, "glob_match": globMatch, "slug": slug,
 		// collections
-		"alltrue": every, "anytrue": some, "chunklist": stdlib.ChunklistFunc, "coalesce": stdlib.CoalesceFunc,
+		"alltrue": every, "anytrue": some, "chunklist": stdlib.ChunklistFunc, "coalesce": coalesce,
 		"coalescelist": stdlib.CoalesceListFunc, "compact": stdlib.CompactFunc, "concat": stdlib.ConcatFunc, "contains": stdlib.ContainsFunc,
-		"distinct": stdlib.DistinctFunc, "element": stdlib.ElementFunc, "flatten": stdlib.FlattenFunc, "index": stdlib.IndexFunc,
+		"deepmerge": deepMerge, "distinct": stdlib.DistinctFunc, "element": stdlib.ElementFunc, "flatten": stdlib.FlattenFunc, "index": index,
 		"keys": stdlib.KeysFunc, "length": length, "lookup": lookup, "matchkeys": matchKeys, "merge": stdlib.MergeFunc,
 		"one": one, "range": stdlib.RangeFunc, "reverse": stdlib.ReverseListFunc, "setintersection": stdlib.SetIntersectionFunc,
 		"setproduct": setProduct, "setsubtract": stdlib.SetSubtractFunc, "setunion": stdlib.SetUnionFunc, "slice": stdlib.SliceFunc,
 		"sort": stdlib.SortFunc, "transpose": transpose, "values": stdlib.ValuesFunc, "zipmap": stdlib.ZipmapFunc,
 		// encodings and hashes
-		"base64decode": encoding.Base64DecodeFunc, "base64encode": encoding.Base64EncodeFunc, "base64sha256": base64sha256, "base64sha512": base64sha512,
+		"base64decode": base64Decode, "base64encode": encoding.Base64EncodeFunc, "base64gunzip": base64Gunzip, "base64gzip": base64Gzip,
+		"base64sha256": base64sha256, "base64sha512": base64sha512,
 		"csvdecode": stdlib.CSVDecodeFunc, "jsondecode": stdlib.JSONDecodeFunc, "jsonencode": stdlib.JSONEncodeFunc,
 		"md5": crypto.Md5Func, "sha1": crypto.Sha1Func, "sha256": crypto.Sha256Func, "sha512": crypto.Sha512Func,
-		"urlencode": encoding.URLEncodeFunc, "uuidv5": uuid.V5Func, "yamldecode": ctyyaml.YAMLDecodeFunc, "yamldecode_all": yamlDecodeAll,
+		"textdecodebase64": textDecodeBase64, "textencodebase64": textEncodeBase64,
+		"urldecode": urlDecode, "urlencode": encoding.URLEncodeFunc, "uuidv5": uuid.V5Func, "yamldecode": ctyyaml.YAMLDecodeFunc, "yamldecode_all": yamlDecodeAll,
 		"yamlencode": ctyyaml.YAMLEncodeFunc, "yamlencode_all": yamlEncodeAll,
 		// dates
 		"formatdate": stdlib.FormatDateFunc, "timeadd": stdlib.TimeAddFunc, "timecmp": timeCmp,
 		// networks
-		"cidrhost": cidr.HostFunc, "cidrnetmask": cidr.NetmaskFunc, "cidrsubnet": cidr.SubnetFunc, "cidrsubnets": cidr.SubnetsFunc,
+		"cidrcontains": cidrContains, "cidrhost": cidrHost, "cidrnetmask": cidrNetmask, "cidrsubnet": cidrSubnet, "cidrsubnets": cidr.SubnetsFunc,
 		// versions and images
 		"semver_bump": semverBump, "semver_compare": semverCompare, "semver_latest": semverLatest, "semver_matches": semverMatches,
 		"semver_parse": semverParse, "semver_sort": semverSort, "semver_valid": semverValid, "image_ref": imageRef, "image_with": imageWith,
 		// types and marks
-		"can": tryfunc.CanFunc, "issensitive": isSensitive, "nonsensitive": nonsensitive, "sensitive": sensitive, "tobool": to(cty.Bool),
+		"can": tryfunc.CanFunc, "convert": convertTo(), "issensitive": isSensitive, "nonsensitive": nonsensitive, "sensitive": sensitive, "tobool": to(cty.Bool),
 		"tolist": to(cty.List(cty.DynamicPseudoType)), "tomap": to(cty.Map(cty.DynamicPseudoType)), "tonumber": to(cty.Number),
 		"toset": to(cty.Set(cty.DynamicPseudoType)), "tostring": to(cty.String), "try": tryfunc.TryFunc,
 		// paths
-		"basename": basename, "dirname": dirname,
+		"basename": basename, "dirname": dirname, "pathexpand": pathExpand,
 	}
 }

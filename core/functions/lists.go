@@ -2,7 +2,6 @@ package functions
 
 import (
 	"slices"
-	"unicode/utf8"
 
 	"github.com/zclconf/go-cty/cty"
 	"github.com/zclconf/go-cty/cty/convert"
@@ -10,9 +9,9 @@ import (
 	"github.com/zclconf/go-cty/cty/function/stdlib"
 )
 
-// length counts elements, and the characters of a string.
+// length counts elements. In a string it counts grapheme clusters, which are what people call characters.
 var length = function.New(&function.Spec{
-	Description: "The number of elements, or of characters of a string.",
+	Description: "The number of elements of a collection, or of characters (grapheme clusters) of a string.",
 	Params:      []function.Parameter{{Name: "value", Type: cty.DynamicPseudoType, AllowUnknown: true, AllowDynamicType: true}},
 	Type:        function.StaticReturnType(cty.Number),
 	Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
@@ -22,7 +21,7 @@ var length = function.New(&function.Spec{
 		case v.Type() == cty.String && !v.IsKnown():
 			return cty.UnknownVal(cty.Number).RefineNotNull(), nil
 		case v.Type() == cty.String:
-			return cty.NumberIntVal(int64(utf8.RuneCountInString(v.AsString()))), nil
+			return stdlib.Strlen(v)
 		case v.Type().IsObjectType():
 			return cty.NumberIntVal(int64(len(v.Type().AttributeTypes()))), nil
 		case v.Type().IsTupleType() || v.Type().IsCollectionType():
@@ -134,9 +133,26 @@ var matchKeys = function.New(&function.Spec{
 	Params: []function.Parameter{
 		{Name: "values", Type: cty.List(cty.DynamicPseudoType)}, {Name: "keys", Type: cty.List(cty.DynamicPseudoType)}, {Name: "wanted", Type: cty.List(cty.DynamicPseudoType)},
 	},
-	Type: func(args []cty.Value) (cty.Type, error) { return args[0].Type(), nil },
+	Type: func(args []cty.Value) (cty.Type, error) {
+		if unified, _ := convert.UnifyUnsafe([]cty.Type{args[1].Type(), args[2].Type()}); unified == cty.NilType {
+			return cty.NilType, function.NewArgErrorf(2, "its elements must be of the type of the keys")
+		}
+		return args[0].Type(), nil
+	},
 	Impl: func(args []cty.Value, t cty.Type) (cty.Value, error) {
-		values, keys, wanted := args[0].AsValueSlice(), args[1].AsValueSlice(), args[2].AsValueSlice()
+		if !args[0].IsWhollyKnown() || !args[1].IsWhollyKnown() || !args[2].IsWhollyKnown() {
+			return cty.UnknownVal(t), nil
+		}
+		unified, _ := convert.UnifyUnsafe([]cty.Type{args[1].Type(), args[2].Type()})
+		keyList, err := convert.Convert(args[1], unified)
+		if err != nil {
+			return cty.NilVal, function.NewArgError(1, err)
+		}
+		wantedList, err := convert.Convert(args[2], unified)
+		if err != nil {
+			return cty.NilVal, function.NewArgError(2, err)
+		}
+		values, keys, wanted := args[0].AsValueSlice(), keyList.AsValueSlice(), wantedList.AsValueSlice()
 		if len(values) != len(keys) {
 			return cty.NilVal, function.NewArgErrorf(1, "there are %d keys for %d values", len(keys), len(values))
 		}
@@ -164,6 +180,9 @@ var transpose = function.New(&function.Spec{
 		turned := map[string][]cty.Value{}
 		for it := args[0].ElementIterator(); it.Next(); {
 			k, list := it.Element()
+			if list.IsNull() {
+				return cty.NilVal, function.NewArgErrorf(0, "a list is null")
+			}
 			for _, v := range list.AsValueSlice() {
 				if v.IsNull() {
 					return cty.NilVal, function.NewArgErrorf(0, "a string is null")

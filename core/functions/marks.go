@@ -1,6 +1,11 @@
 package functions
 
 import (
+	"reflect"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/ext/customdecode"
+	"github.com/hashicorp/hcl/v2/ext/typeexpr"
 	"github.com/zclconf/go-cty/cty"
 	"github.com/zclconf/go-cty/cty/convert"
 	"github.com/zclconf/go-cty/cty/function"
@@ -26,7 +31,13 @@ var (
 		u, _ := v.Unmark()
 		return u
 	})
-	isSensitive = marker(func(v cty.Value) cty.Value { return cty.BoolVal(v.HasMark(Sensitive)) })
+	// isSensitive of an unknown value without the mark is unknown: the value may turn out to be sensitive.
+	isSensitive = marker(func(v cty.Value) cty.Value {
+		if !v.IsKnown() && !v.HasMark(Sensitive) {
+			return cty.UnknownVal(cty.Bool)
+		}
+		return cty.BoolVal(v.HasMark(Sensitive))
+	})
 )
 
 // to makes the function that converts to a type, as tostring and its like do.
@@ -65,4 +76,49 @@ func strings(from, want cty.Type) (cty.Type, bool) {
 		return cty.Set(cty.String), true
 	}
 	return cty.List(cty.String), true
+}
+
+// typeArgument is the second argument of convert: a type, written as a variable's type is.
+type typeArgument struct {
+	want     cty.Type
+	defaults *typeexpr.Defaults
+}
+
+// convertTo makes convert.
+func convertTo() function.Function {
+	var capsule cty.Type
+	capsule = cty.CapsuleWithOps("type", reflect.TypeFor[typeArgument](), &cty.CapsuleOps{
+		ExtensionData: func(key any) any { // hcl asks how to read the argument: as a type, not as a value
+			if key != customdecode.CustomExpressionDecoder {
+				return nil
+			}
+			return customdecode.CustomExpressionDecoderFunc(func(x hcl.Expression, _ *hcl.EvalContext) (cty.Value, hcl.Diagnostics) {
+				t, defaults, diags := typeexpr.TypeConstraintWithDefaults(x)
+				if diags.HasErrors() {
+					return cty.DynamicVal, diags
+				}
+				return cty.CapsuleVal(capsule, &typeArgument{t, defaults}), nil
+			})
+		},
+	})
+	return function.New(&function.Spec{
+		Description: "A value converted to a type, which is written as a variable's type is.",
+		Params: []function.Parameter{
+			{Name: "value", Type: cty.DynamicPseudoType, AllowNull: true, AllowUnknown: true, AllowDynamicType: true}, {Name: "type", Type: capsule},
+		},
+		Type: func(args []cty.Value) (cty.Type, error) {
+			return args[1].EncapsulatedValue().(*typeArgument).want.WithoutOptionalAttributesDeep(), nil
+		},
+		Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
+			a, v := args[1].EncapsulatedValue().(*typeArgument), args[0]
+			if a.defaults != nil && v.IsKnown() && !v.IsNull() {
+				v = a.defaults.Apply(v)
+			}
+			v, err := convert.Convert(v, a.want)
+			if err != nil {
+				return cty.NilVal, function.NewArgError(0, err)
+			}
+			return v, nil
+		},
+	})
 }

@@ -1,9 +1,6 @@
 package functions
 
 import (
-	"crypto/sha256"
-	"crypto/sha512"
-	"encoding/base64"
 	"fmt"
 	"regexp"
 	text "strings"
@@ -43,23 +40,13 @@ func sure(f func(a, b string) bool) func(a, b string) (bool, error) {
 }
 
 var (
-	startsWith = twoTexts("Whether a text begins with another one.", "text", "prefix", sure(text.HasPrefix))
-	endsWith   = twoTexts("Whether a text ends with another one.", "text", "suffix", sure(text.HasSuffix))
-	contains   = twoTexts("Whether a text contains another one.", "text", "part", sure(text.Contains))
-	globMatch  = twoTexts("Whether a path matches a pattern; ** matches any folders.", "pattern", "path", func(pattern, path string) (bool, error) {
+	endsWith  = twoTexts("Whether a text ends with another one.", "text", "suffix", sure(text.HasSuffix))
+	contains  = twoTexts("Whether a text contains another one.", "text", "part", sure(text.Contains))
+	globMatch = twoTexts("Whether a path matches a pattern; ** matches any folders.", "pattern", "path", func(pattern, path string) (bool, error) {
 		if !doublestar.ValidatePattern(pattern) {
 			return false, function.NewArgErrorf(0, "this is not a pattern")
 		}
 		return doublestar.Match(pattern, path)
-	})
-
-	base64sha256 = oneText("The SHA-256 of a text, in base64.", func(s string) (string, error) {
-		sum := sha256.Sum256([]byte(s))
-		return base64.StdEncoding.EncodeToString(sum[:]), nil
-	})
-	base64sha512 = oneText("The SHA-512 of a text, in base64.", func(s string) (string, error) {
-		sum := sha512.Sum512([]byte(s))
-		return base64.StdEncoding.EncodeToString(sum[:]), nil
 	})
 
 	notDNS = regexp.MustCompile(`[^a-z0-9]+`)
@@ -149,5 +136,26 @@ var yamlEncodeAll = function.New(&function.Spec{
 			fmt.Fprintf(&b, "---\n%s", doc.AsString())
 		}
 		return cty.StringVal(b.String()), nil
+	},
+})
+
+// startsWith can tell of an unknown text too, when enough of its beginning is known.
+var startsWith = function.New(&function.Spec{
+	Description: "Whether a text begins with another one.",
+	Params:      []function.Parameter{{Name: "text", Type: cty.String, AllowUnknown: true}, {Name: "prefix", Type: cty.String}},
+	Type:        function.StaticReturnType(cty.Bool),
+	Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
+		prefix := args[1].AsString()
+		if args[0].IsKnown() {
+			return cty.BoolVal(text.HasPrefix(args[0].AsString(), prefix)), nil
+		}
+		known := args[0].Range().StringPrefix()
+		switch {
+		case text.HasPrefix(known, prefix):
+			return cty.True, nil
+		case !text.HasPrefix(prefix, known):
+			return cty.False, nil
+		}
+		return cty.UnknownVal(cty.Bool).RefineNotNull(), nil
 	},
 })
