@@ -20,8 +20,8 @@ func TestCausesAndClaims(t *testing.T) {
 		Items:  []sdk.Item{{Key: "a", Action: sdk.ActionDelete, Causes: []sdk.Cause{sdk.CauseRemoved}, Claim: file}},
 	}
 	p := &claimer{answer: answer}
-	client := serve(t, sdk.New("p", "1.0.0", sdk.Application("claimer", p)))
-	r := &pluginv1.PlanRequest{Address: "application.claimer.x", Kind: "application", Type: "claimer", Config: encode(t, client, "application", "claimer", `{}`)}
+	client := serve(t, sdk.New("p", "1.0.0", sdk.Application("app", p)))
+	r := &pluginv1.PlanRequest{Address: "application.app.web", Kind: "application", Type: "app", Config: encode(t, client, "application", "app", `{}`)}
 	res := planned(t, client, r)
 	if got := strings.Join(res.GetCauses(), " "); got != "image config" {
 		t.Errorf("causes %q", got)
@@ -51,7 +51,7 @@ func TestCausesAndClaims(t *testing.T) {
 	}
 	for _, action := range []pluginv1.Action{pluginv1.Action_ACTION_UPDATE, pluginv1.Action_ACTION_DELETE} {
 		carryOut(t, client, &pluginv1.ApplyRequest{
-			Address: "application.claimer.x", Kind: "application", Type: "claimer", Action: action, Config: r.GetConfig(),
+			Address: "application.app.web", Kind: "application", Type: "app", Action: action, Config: r.GetConfig(),
 			Prior: &pluginv1.Record{Config: r.GetConfig()}, Transferred: []string{"file:/a"},
 		})
 		if !slices.Equal(p.transferred, []sdk.Claim{"file:/a"}) {
