@@ -9,8 +9,9 @@
 //  4. What i was before a replacement with create_before_destroy is deleted after every j is made that depends on i, directly or not.
 //  5. i is updated or replaced after j is deleted, when j is deleted for good or before it is made anew.
 //  6. i is deleted after j is made, when j depended on i and stays.
+//  7. An instance gives a thing up after the instance that takes it over is made.
 //
-// Rules 1, 3 and 4 always hold. Rules 2, 6 and 5, in this order of rank, give way where an edge of theirs would close a circle: the
+// Rules 1, 3 and 4 always hold. Rules 2, 6, 5 and 7, in this order of rank, give way where an edge of theirs would close a circle: the
 // records and the configuration may disagree about who depends on whom, and an instance of which there cannot be two at once is
 // deleted first although a create_before_destroy instance depends on it.
 package order
@@ -35,6 +36,7 @@ func Steps(p *plan.Plan, recorded map[string][]string) []plan.Step {
 	o.prefer(o.deletesAfterDeletes())
 	o.prefer(o.deletesAfterMakes())
 	o.prefer(o.makesAfterDeletes())
+	o.prefer(o.giversAfterTakers(p.Transfers))
 	return o.sorted()
 }
 
@@ -275,6 +277,22 @@ func (o *ordering) makesAfterDeletes() []edge {
 		})
 	}
 	return list
+}
+
+// giversAfterTakers are the edges of rule 7.
+func (o *ordering) giversAfterTakers(list []plan.Transfer) []edge {
+	var edges []edge
+	for _, t := range list {
+		taker := o.makes[t.To]
+		giver := o.makes[t.From]
+		if giver == nil {
+			giver = o.deletes[t.From]
+		}
+		if taker != nil && giver != nil && !slices.Contains(edges, edge{giver, taker}) {
+			edges = append(edges, edge{giver, taker})
+		}
+	}
+	return edges
 }
 
 // prefer adds the edges that close no circle. The first of several wins.

@@ -31,6 +31,7 @@ func TestSteps(t *testing.T) {
 		changes  []plan.Change
 		observed []plan.Observation
 		left     []plan.Leftover
+		moved    []plan.Transfer
 		recorded map[string][]string
 		want     string // "step <- what it waits for", sorted as the steps are
 	}{
@@ -141,13 +142,27 @@ func TestSteps(t *testing.T) {
 			want:     "delete b; delete a <- delete b",
 		},
 		{
+			name:     "who gives something up waits for who takes it",
+			changes:  []plan.Change{change("old", plan.Forget), change("new", plan.Create)},
+			moved:    []plan.Transfer{{Claim: "file:/x", From: "old", To: "new"}, {Claim: "file:/y", From: "old", To: "new"}},
+			recorded: map[string][]string{"old": nil},
+			want:     "make new; delete old <- make new",
+		},
+		{
+			name:     "two that swap what they own",
+			changes:  []plan.Change{change("a", plan.Update), change("b", plan.Update)},
+			moved:    []plan.Transfer{{Claim: "file:/x", From: "a", To: "b"}, {Claim: "file:/y", From: "b", To: "a"}},
+			recorded: map[string][]string{"a": nil, "b": nil},
+			want:     "make b; make a <- make b",
+		},
+		{
 			name:     "nothing to do",
 			changes:  []plan.Change{change("a", plan.None)},
 			recorded: onA,
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			steps := order.Steps(&plan.Plan{Changes: tt.changes, Observations: tt.observed, Leftovers: tt.left}, tt.recorded)
+			steps := order.Steps(&plan.Plan{Changes: tt.changes, Observations: tt.observed, Leftovers: tt.left, Transfers: tt.moved}, tt.recorded)
 			var got []string
 			for _, s := range steps {
 				text := s.ID
