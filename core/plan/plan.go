@@ -42,7 +42,11 @@ type Plan struct {
 	Warnings []Diagnostic `json:"warnings,omitempty"`
 	// Rollback is the instance that is brought back to an earlier revision. Everything else is left alone, and is what state has of it.
 	Rollback string `json:"rollback,omitempty"`
-	// Leftovers are deleted before anything else.
+	// Transfers are the things that change their owner: nobody deletes them.
+	Transfers []Transfer `json:"transfers,omitempty"`
+	// Steps are the order of the work.
+	Steps []Step `json:"steps,omitempty"`
+	// Leftovers are deleted as their steps say.
 	Leftovers []Leftover `json:"leftovers,omitempty"`
 	// Damaged are the instances that are left out, with what depends on them, because their records in state cannot be read.
 	Damaged []string `json:"damaged,omitempty"`
@@ -189,6 +193,13 @@ type Leftover struct {
 	New bool `json:"new,omitempty"`
 }
 
+// Transfer is a thing that one instance gives up and another one takes over.
+type Transfer struct {
+	Claim string `json:"claim"`
+	From  string `json:"from"` // addresses
+	To    string `json:"to"`
+}
+
 // Move is a record that gets another address.
 type Move struct {
 	From string `json:"from"`
@@ -221,6 +232,9 @@ type Item struct {
 	Causes []Cause `json:"causes,omitempty"`
 	// Claim is the claim of the thing that the item stands for; "" when the plugin makes none for it.
 	Claim string `json:"claim,omitempty"`
+	// MovedTo and MovedFrom are the addresses of the instance that takes the thing over, and of the one that it is taken from.
+	MovedTo   string `json:"moved_to,omitempty"`
+	MovedFrom string `json:"moved_from,omitempty"`
 }
 
 // Field is one changed value of an item.
