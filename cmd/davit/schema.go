@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -11,8 +10,10 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/zclconf/go-cty/cty"
 	ctyjson "github.com/zclconf/go-cty/cty/json"
 
+	"github.com/davit-sh/davit/core/kinds"
 	"github.com/davit-sh/davit/core/pluginhost"
 	pluginv1 "github.com/davit-sh/davit/schemas/plugin/v1"
 )
@@ -102,21 +103,35 @@ func (a *app) describeOne(cmd *cobra.Command, arg string) (*pluginv1.DescribeRes
 	return d, err
 }
 
-// ownAttributes are what davit adds to the blocks of a kind.
-var ownAttributes = map[string][]schemaAttribute{
-	"image": {{Name: "builds", Type: json.RawMessage(`"dynamic"`), Description: "Builds whose tags are candidates already while they are only planned."}},
-	"notification": {{
-		Name: "on", Type: json.RawMessage(`["set","string"]`), Default: json.RawMessage(`["applied","failed"]`),
-		Description: "The events to tell of: planned, applied, failed.",
-	}},
-	"policy": {
-		{Name: "image", Type: json.RawMessage(`"dynamic"`), Required: true, Description: "What to choose from."},
-		{Name: "allow_older", Type: json.RawMessage(`"bool"`), Default: json.RawMessage(`false`), Description: "Let the choice go backwards when the chosen tag was withdrawn."},
-	},
+// ownAttributes returns the arguments that davit adds to the blocks of a kind.
+func ownAttributes(kind string) []schemaAttribute {
+	k, ok := kinds.Find(kind)
+	if !ok {
+		return nil
+	}
+	var list []schemaAttribute
+	for _, a := range k.Arguments {
+		out := schemaAttribute{Name: a.Name, Required: a.Required, Description: a.Help}
+		out.Type, _ = ctyjson.MarshalType(a.Type) // a type of the table can always be written
+		if a.Default != cty.NilVal {
+			out.Default, _ = ctyjson.Marshal(a.Default, a.Type)
+		}
+		list = append(list, out)
+	}
+	return list
 }
 
-// ownTypes are how people know the types of those attributes.
-var ownTypes = map[string]string{"builds": "list of builds", "image": "a whole image", "allow_older": "bool", "on": "set of string"}
+// ownType returns the type of an argument that davit adds, as the reference pages write it; "" for another argument.
+func ownType(kind, name string) string {
+	if k, ok := kinds.Find(kind); ok {
+		for _, a := range k.Arguments {
+			if a.Name == name {
+				return a.Words
+			}
+		}
+	}
+	return ""
+}
 
 // writeReference writes the reference page of a plugin.
 func writeReference(w io.Writer, d *pluginv1.DescribeResponse) {
@@ -124,8 +139,8 @@ func writeReference(w io.Writer, d *pluginv1.DescribeResponse) {
 	for _, t := range d.GetTypes() {
 		fmt.Fprintf(w, "\n## %s %q\n\n%s\n\n### Arguments\n\n", t.GetKind(), t.GetName(), t.GetDescription())
 		writeBlock(w, t.GetConfig(), "")
-		for _, own := range ownAttributes[t.GetKind()] {
-			fmt.Fprintf(w, "- `%s`: %s%s. %s\n", own.Name, ownTypes[own.Name], ownNotes(own), own.Description)
+		for _, own := range ownAttributes(t.GetKind()) {
+			fmt.Fprintf(w, "- `%s`: %s%s. %s\n", own.Name, ownType(t.GetKind(), own.Name), ownNotes(own), own.Description)
 		}
 		fmt.Fprint(w, "\n### Outputs\n\n")
 		writeBlock(w, optional(t.GetOutputs()), "")

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"io"
 
+	"github.com/davit-sh/davit/core/kinds"
 	pluginv1 "github.com/davit-sh/davit/schemas/plugin/v1"
 )
 
@@ -59,8 +60,10 @@ type schemaNested struct {
 
 func writeSchemaJSON(w io.Writer, list []*pluginv1.DescribeResponse) error {
 	doc := schemaDocument{FormatVersion: "1.0", Kinds: map[string]schemaBlock{}, Plugins: map[string]schemaPlugin{}}
-	for kind, attributes := range ownAttributes {
-		doc.Kinds[kind] = schemaBlock{Attributes: attributes}
+	for _, kind := range kinds.All() {
+		if attributes := ownAttributes(kind.Name); len(attributes) > 0 {
+			doc.Kinds[kind.Name] = schemaBlock{Attributes: attributes}
+		}
 	}
 	for _, d := range list {
 		p := schemaPlugin{Version: d.GetVersion(), Types: []schemaType{}}

@@ -14,10 +14,17 @@ import (
 )
 
 // labels says how many labels each block form has.
-var labels = map[string]int{
-	"davit": 0, "locals": 0, "variable": 1, "output": 1,
-	"module": 1, "moved": 0, "removed": 0, "import": 0, "check": 1,
-	"source": 2, "image": 2, "policy": 2, "build": 2, "application": 2, Notification: 2,
+var labels = labelCounts()
+
+func labelCounts() map[string]int {
+	counts := map[string]int{
+		"davit": 0, "locals": 0, "variable": 1, "output": 1,
+		"module": 1, "moved": 0, "removed": 0, "import": 0, "check": 1,
+	}
+	for _, kind := range Kinds {
+		counts[kind] = 2
+	}
+	return counts
 }
 
 // addFile adds what a file declares. Only the root module's files have a davit block.

@@ -19,13 +19,14 @@ import (
 
 	"github.com/davit-sh/davit/core/addr"
 	"github.com/davit-sh/davit/core/diag"
+	"github.com/davit-sh/davit/core/kinds"
 )
 
-// Kinds are the kinds of block that plugins provide types for.
-var Kinds = []string{"source", "image", "policy", "build", "application", Notification}
+// Kinds are the kinds of block that plugins provide types for: the names in the table of kinds.
+var Kinds = kinds.Names()
 
 // Notification is the kind of what is told of plans and applies. Nothing refers to it, and it is no part of a plan.
-const Notification = "notification"
+const Notification = kinds.Notification
 
 // LockFile is the file that `davit init` writes; it is no part of the configuration.
 const LockFile = "davit.lock.hcl"

@@ -4,6 +4,7 @@ import (
 	"github.com/hashicorp/hcl/v2"
 
 	"github.com/davit-sh/davit/core/diag"
+	"github.com/davit-sh/davit/core/kinds"
 )
 
 var lifecycleSchema = &hcl.BodySchema{
@@ -29,7 +30,7 @@ func (b *Block) addLifecycle(block *hcl.Block) hcl.Diagnostics {
 		}
 		diags = append(diags, addCondition(rule, into)...)
 	}
-	managed := b.Addr.Kind == "build" || b.Addr.Kind == "application"
+	managed := kinds.IsManaged(b.Addr.Kind)
 	for name, a := range c.Attributes {
 		if !managed {
 			diags = append(diags, diag.Errorf(a.Range, "Not for this kind of block",

@@ -20,6 +20,7 @@ import (
 	"github.com/davit-sh/davit/core/eval"
 	"github.com/davit-sh/davit/core/event"
 	"github.com/davit-sh/davit/core/graph"
+	"github.com/davit-sh/davit/core/kinds"
 	"github.com/davit-sh/davit/core/plan"
 	pluginv1 "github.com/davit-sh/davit/schemas/plugin/v1"
 	"github.com/davit-sh/davit/state"
@@ -265,7 +266,7 @@ func (a *applying) walk(ctx context.Context) {
 func (a *applying) step(ctx context.Context, address string, c *plan.Change, o *plan.Observation) graph.Outcome {
 	at, _ := addr.Parse(address)
 	in := a.instance(at)
-	if managed(at.Kind) {
+	if kinds.IsManaged(at.Kind) {
 		defer func() { in.config = cty.NilVal }()
 	}
 	each, diags := a.eachOf(in)
@@ -753,7 +754,7 @@ func (a *applying) finish() {
 	var b state.Batch
 	if len(a.result.Done) > 0 && !partial {
 		for address, rec := range a.snapshot.Records {
-			if at, err := addr.Parse(address); err == nil && !managed(rec.Kind) && (a.plan.Mode == plan.ModeDestroy || a.instance(at) == nil) {
+			if at, err := addr.Parse(address); err == nil && !kinds.IsManaged(rec.Kind) && (a.plan.Mode == plan.ModeDestroy || a.instance(at) == nil) {
 				b.Delete = append(b.Delete, address)
 			}
 		}

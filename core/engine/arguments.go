@@ -9,6 +9,7 @@ import (
 	ctyjson "github.com/zclconf/go-cty/cty/json"
 
 	"github.com/davit-sh/davit/core/addr"
+	"github.com/davit-sh/davit/core/kinds"
 	"github.com/davit-sh/davit/core/plan"
 	"github.com/davit-sh/davit/state"
 	"github.com/davit-sh/davit/state/key"
@@ -67,7 +68,7 @@ func (d *argumentDiff) value(path cty.Path, before, after cty.Value) {
 		d.unknown(path, before, after)
 	case before.IsNull() && after.IsNull(), before.RawEquals(after):
 	case before.IsNull() && isReference(after):
-		d.add(plan.Field{Path: plan.PathString(path), After: jsonOf(after.GetAttr(attrAddress))})
+		d.add(plan.Field{Path: plan.PathString(path), After: jsonOf(after.GetAttr(kinds.Address))})
 	case compound(before) || compound(after):
 		d.elements(path, before, after)
 	default:
@@ -184,10 +185,10 @@ func compound(v cty.Value) bool {
 
 // isReference tells whether a value is a whole block.
 func isReference(v cty.Value) bool {
-	if v.IsNull() || !v.Type().IsObjectType() || !v.Type().HasAttribute(attrAddress) || v.Type().AttributeType(attrAddress) != cty.String {
+	if v.IsNull() || !v.Type().IsObjectType() || !v.Type().HasAttribute(kinds.Address) || v.Type().AttributeType(kinds.Address) != cty.String {
 		return false
 	}
-	_, err := addr.Parse(stringOf(v.GetAttr(attrAddress)))
+	_, err := addr.Parse(stringOf(v.GetAttr(kinds.Address)))
 	return err == nil
 }
 

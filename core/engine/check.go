@@ -9,17 +9,15 @@ import (
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/zclconf/go-cty/cty"
-	"github.com/zclconf/go-cty/cty/convert"
 
 	"github.com/davit-sh/davit/core/addr"
 	"github.com/davit-sh/davit/core/config"
 	"github.com/davit-sh/davit/core/diag"
 	"github.com/davit-sh/davit/core/eval"
 	"github.com/davit-sh/davit/core/graph"
+	"github.com/davit-sh/davit/core/kinds"
 	pluginv1 "github.com/davit-sh/davit/schemas/plugin/v1"
 )
-
-func convertTo(v cty.Value, t cty.Type) (cty.Value, error) { return convert.Convert(v, t) }
 
 // check finds what is wrong with the stack as it is written, all of it in one go.
 func (e *Engine) check() hcl.Diagnostics {
@@ -168,8 +166,8 @@ func (c *checker) block(m *config.Module, b *config.Block) {
 
 // events finds names of events that there are not, where they are written out.
 func (c *checker) events(b *config.Block) {
-	content, _, _ := b.Body.PartialContent(&hcl.BodySchema{Attributes: []hcl.AttributeSchema{{Name: attrOn}}})
-	a := content.Attributes[attrOn]
+	content, _, _ := b.Body.PartialContent(&hcl.BodySchema{Attributes: []hcl.AttributeSchema{{Name: kinds.On}}})
+	a := content.Attributes[kinds.On]
 	if a == nil {
 		return
 	}
@@ -178,8 +176,8 @@ func (c *checker) events(b *config.Block) {
 		return // it is made of something
 	}
 	for _, e := range list {
-		if v, diags := e.Value(nil); !diags.HasErrors() && v.Type() == cty.String && v.IsKnown() && !v.IsNull() && !slices.Contains(eventNames, v.AsString()) {
-			c.report(e.Range(), "Unknown event", "There is no event %q.%s There are: %s.", v.AsString(), diag.DidYouMean(v.AsString(), eventNames), strings.Join(eventNames, ", "))
+		if v, diags := e.Value(nil); !diags.HasErrors() && v.Type() == cty.String && v.IsKnown() && !v.IsNull() && !slices.Contains(kinds.Events(), v.AsString()) {
+			c.report(e.Range(), "Unknown event", "There is no event %q.%s There are: %s.", v.AsString(), diag.DidYouMean(v.AsString(), kinds.Events()), strings.Join(kinds.Events(), ", "))
 		}
 	}
 }

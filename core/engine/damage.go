@@ -12,6 +12,7 @@ import (
 	"github.com/davit-sh/davit/core/addr"
 	"github.com/davit-sh/davit/core/diag"
 	"github.com/davit-sh/davit/core/event"
+	"github.com/davit-sh/davit/core/kinds"
 	"github.com/davit-sh/davit/core/plan"
 	"github.com/davit-sh/davit/state"
 )
@@ -35,7 +36,7 @@ func Damage(p *plan.Plan) hcl.Diagnostics {
 func repairs(address string) string {
 	quoted := "'" + address + "'"
 	again := fmt.Sprintf("davit state rm %s forgets the record, and the next plan looks afresh.", quoted)
-	if at, err := addr.Parse(address); err == nil && !managed(at.Kind) {
+	if at, err := addr.Parse(address); err == nil && !kinds.IsManaged(at.Kind) {
 		return again
 	}
 	return fmt.Sprintf("davit state restore %s writes it again from the history; davit import %s ID takes over what is there, if its type can; %s", quoted, quoted, again)

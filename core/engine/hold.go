@@ -13,6 +13,7 @@ import (
 	"github.com/davit-sh/davit/core/addr"
 	"github.com/davit-sh/davit/core/deep"
 	"github.com/davit-sh/davit/core/eval"
+	"github.com/davit-sh/davit/core/kinds"
 	"github.com/davit-sh/davit/core/plan"
 	pluginv1 "github.com/davit-sh/davit/schemas/plugin/v1"
 	"github.com/davit-sh/davit/state"
@@ -59,7 +60,7 @@ func (r *run) leftAlone(in *instance) bool {
 // those the plugin is asked, as long as it would change nothing.
 func (r *run) asInState(ctx context.Context, in *instance) hcl.Diagnostics {
 	t := in.node.typ
-	if managed(in.addr.Kind) && len(t.sensitive) > 0 {
+	if kinds.IsManaged(in.addr.Kind) && len(t.sensitive) > 0 {
 		if diags := r.planManaged(ctx, in, nil); diags.HasErrors() || in.change.Action == plan.None {
 			return diags
 		}
@@ -81,7 +82,7 @@ func (r *run) asInState(ctx context.Context, in *instance) hcl.Diagnostics {
 	if err != nil {
 		return append(diags, r.failure(in, "reading its record", err))
 	}
-	if managed(in.addr.Kind) {
+	if kinds.IsManaged(in.addr.Kind) {
 		in.change = &plan.Change{Address: in.addr.String(), Kind: t.kind, Type: t.name, Plugin: t.plugin, Action: plan.None, After: after, DependsOn: addresses(in.deps)}
 	} else {
 		in.observation = &plan.Observation{Address: in.addr.String(), Kind: t.kind, Type: t.name, Plugin: t.plugin, Outputs: *after, Before: after, DependsOn: addresses(in.deps)}
@@ -175,7 +176,7 @@ func (r *run) sourceOf(ctx context.Context, in *instance, config cty.Value, o *p
 
 // names tells whether a value is a whole block of an address.
 func names(v cty.Value, address string) bool {
-	return v.Type().IsObjectType() && v.IsKnown() && !v.IsNull() && v.Type().HasAttribute(attrAddress) && stringOf(v.GetAttr(attrAddress)) == address
+	return v.Type().IsObjectType() && v.IsKnown() && !v.IsNull() && v.Type().HasAttribute(kinds.Address) && stringOf(v.GetAttr(kinds.Address)) == address
 }
 
 func mentions(config cty.Value, address string) bool {

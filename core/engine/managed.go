@@ -15,6 +15,7 @@ import (
 	"github.com/davit-sh/davit/core/config"
 	"github.com/davit-sh/davit/core/deep"
 	"github.com/davit-sh/davit/core/event"
+	"github.com/davit-sh/davit/core/kinds"
 	"github.com/davit-sh/davit/core/plan"
 	pluginv1 "github.com/davit-sh/davit/schemas/plugin/v1"
 	"github.com/davit-sh/davit/state"
@@ -221,7 +222,7 @@ func (r *run) managedUpstream(in *instance) []string {
 	walk = func(in *instance) {
 		for _, d := range in.deps {
 			switch up := r.instance(d); {
-			case managed(d.Kind):
+			case kinds.IsManaged(d.Kind):
 				found[d.String()] = true
 			case up != nil && !seen[d]:
 				seen[d] = true
@@ -294,7 +295,7 @@ func (r *run) planDeletions(ctx context.Context, gone func(addr.Instance) bool) 
 	var list []*instance
 	kept := r.keptBack(ctx)
 	for _, address := range slices.Sorted(maps.Keys(r.snapshot.Records)) {
-		if kept[address] || !managed(r.snapshot.Records[address].Kind) {
+		if kept[address] || !kinds.IsManaged(r.snapshot.Records[address].Kind) {
 			continue
 		}
 		a, err := addr.Parse(address)
@@ -403,7 +404,7 @@ func (r *run) declared(n addr.Node) *config.Block {
 func (r *run) deletions() []plan.Change {
 	dependants := map[string][]string{}
 	for address, rec := range r.snapshot.Records {
-		if managed(rec.Kind) {
+		if kinds.IsManaged(rec.Kind) {
 			for _, d := range rec.DependsOn {
 				dependants[d] = append(dependants[d], address)
 			}

@@ -23,19 +23,11 @@ import (
 	"github.com/davit-sh/davit/core/diag"
 	"github.com/davit-sh/davit/core/eval"
 	"github.com/davit-sh/davit/core/event"
+	"github.com/davit-sh/davit/core/kinds"
 	"github.com/davit-sh/davit/core/plan"
 	pluginv1 "github.com/davit-sh/davit/schemas/plugin/v1"
 	"github.com/davit-sh/davit/state"
 )
-
-// The events that notifications are told of.
-const (
-	eventPlanned = "planned" // an apply begins
-	eventApplied = "applied" // it has ended well
-	eventFailed  = "failed"  // planning or applying has failed, in part at least
-)
-
-var eventNames = []string{eventPlanned, eventApplied, eventFailed}
 
 const (
 	tellTime  = 10 * time.Second // how long one telling may take, and how long an apply waits for all at its end
@@ -250,15 +242,15 @@ func (t *telling) expandNotification(s *eval.Scope, name addr.Node) []*notificat
 }
 
 func eventsOf(c cty.Value) (map[string]bool, error) {
-	v, _ := c.GetAttr(attrOn).UnmarkDeep()
+	v, _ := c.GetAttr(kinds.On).UnmarkDeep()
 	if !v.IsWhollyKnown() {
-		return nil, fmt.Errorf("the argument %q is not known", attrOn)
+		return nil, fmt.Errorf("the argument %q is not known", kinds.On)
 	}
 	on := map[string]bool{}
 	for it := v.ElementIterator(); it.Next(); {
 		_, e := it.Element()
-		if e.IsNull() || !slices.Contains(eventNames, e.AsString()) {
-			return nil, fmt.Errorf("there is an event in %q that there is not; there are: %s", attrOn, strings.Join(eventNames, ", "))
+		if e.IsNull() || !slices.Contains(kinds.Events(), e.AsString()) {
+			return nil, fmt.Errorf("there is an event in %q that there is not; there are: %s", kinds.On, strings.Join(kinds.Events(), ", "))
 		}
 		on[e.AsString()] = true
 	}
@@ -279,7 +271,7 @@ func (t *telling) newEvent(name, summary string) *pluginv1.Event {
 // planned is the event of an apply that begins; nil if nothing will change.
 func (t *telling) planned() *pluginv1.Event {
 	counts := map[plan.Action]int{}
-	e := t.newEvent(eventPlanned, "")
+	e := t.newEvent(kinds.EventPlanned, "")
 	for i := range t.plan.Changes {
 		c := &t.plan.Changes[i]
 		if c.Action != plan.None {
@@ -304,11 +296,11 @@ func (t *telling) planned() *pluginv1.Event {
 
 // ended is the event of an apply that has ended; nil if nothing has happened.
 func (t *telling) ended(r *event.Result, failed bool) *pluginv1.Event {
-	name := eventApplied
+	name := kinds.EventApplied
 	if failed || len(r.Failed)+len(r.NotStarted) > 0 {
-		name = eventFailed
+		name = kinds.EventFailed
 	}
-	if name == eventApplied && len(r.Done)+len(r.Unchanged) == 0 {
+	if name == kinds.EventApplied && len(r.Done)+len(r.Unchanged) == 0 {
 		return nil
 	}
 	changes := map[string]*plan.Change{}
@@ -383,7 +375,7 @@ func (e *Engine) TellFailure(ctx context.Context, snapshot *state.Snapshot, leas
 	if i := slices.IndexFunc(why, func(d *hcl.Diagnostic) bool { return d.Severity == hcl.DiagError }); i >= 0 {
 		summary += ": " + why[i].Summary
 	}
-	t.tell(ctx, t.newEvent(eventFailed, summary))
+	t.tell(ctx, t.newEvent(kinds.EventFailed, summary))
 	t.going.Wait()
 	return t.diags
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/davit-sh/davit/core/diag"
 	"github.com/davit-sh/davit/core/eval"
 	"github.com/davit-sh/davit/core/event"
+	"github.com/davit-sh/davit/core/kinds"
 	"github.com/davit-sh/davit/core/plan"
 	pluginv1 "github.com/davit-sh/davit/schemas/plugin/v1"
 )
@@ -180,13 +181,13 @@ type plannedBuild struct {
 
 // builds reads the builds argument of an image.
 func (r *run) builds(in *instance) ([]plannedBuild, hcl.Diagnostics) {
-	arg := in.config.GetAttr(attrBuilds)
+	arg := in.config.GetAttr(kinds.Builds)
 	arg, _ = arg.UnmarkDeep()
 	if arg.IsNull() {
 		return nil, nil
 	}
 	fail := func() ([]plannedBuild, hcl.Diagnostics) {
-		return nil, hcl.Diagnostics{diag.Errorf(in.node.rangeOf(attrBuilds),
+		return nil, hcl.Diagnostics{diag.Errorf(in.node.rangeOf(kinds.Builds),
 			"Not builds", "builds of %s wants a list of whole builds, such as [build.buildx.api].", in.addr)}
 	}
 	if !arg.IsKnown() || !arg.CanIterateElements() {
@@ -196,11 +197,11 @@ func (r *run) builds(in *instance) ([]plannedBuild, hcl.Diagnostics) {
 	for it := arg.ElementIterator(); it.Next(); {
 		_, v := it.Element()
 		t := v.Type()
-		if !v.IsKnown() || v.IsNull() || !t.IsObjectType() || !t.HasAttribute(attrAddress) || !t.HasAttribute("tag") || !t.HasAttribute("digest") || !t.HasAttribute("repository") {
+		if !v.IsKnown() || v.IsNull() || !t.IsObjectType() || !t.HasAttribute(kinds.Address) || !t.HasAttribute("tag") || !t.HasAttribute("digest") || !t.HasAttribute("repository") {
 			return fail()
 		}
 		list = append(list, plannedBuild{
-			address: stringOf(v.GetAttr(attrAddress)), repository: stringOf(v.GetAttr("repository")),
+			address: stringOf(v.GetAttr(kinds.Address)), repository: stringOf(v.GetAttr("repository")),
 			tag: stringOf(v.GetAttr("tag")), digest: v.GetAttr("digest"),
 		})
 	}
@@ -275,10 +276,10 @@ type decision struct {
 
 // imageOf finds the image that a policy chooses from.
 func (r *run) imageOf(in *instance) (*instance, hcl.Diagnostics) {
-	arg, _ := in.config.GetAttr(attrImage).UnmarkDeep()
-	at := in.node.rangeOf(attrImage)
-	if arg.IsKnown() && !arg.IsNull() && arg.Type().IsObjectType() && arg.Type().HasAttribute(attrAddress) {
-		if a, err := addr.Parse(stringOf(arg.GetAttr(attrAddress))); err == nil && a.Kind == "image" {
+	arg, _ := in.config.GetAttr(kinds.ImageOf).UnmarkDeep()
+	at := in.node.rangeOf(kinds.ImageOf)
+	if arg.IsKnown() && !arg.IsNull() && arg.Type().IsObjectType() && arg.Type().HasAttribute(kinds.Address) {
+		if a, err := addr.Parse(stringOf(arg.GetAttr(kinds.Address))); err == nil && a.Kind == "image" {
 			if image := r.instance(a); image != nil {
 				return image, nil
 			}
@@ -294,7 +295,7 @@ func (r *run) decide(ctx context.Context, in, image *instance, tags []string) (*
 			current = stringOf(v.GetAttr("tag"))
 		}
 	}
-	older, _ := in.config.GetAttr(attrAllowOlder).Unmark()
+	older, _ := in.config.GetAttr(kinds.AllowOlder).Unmark()
 	withdrawn := current != "" && !slices.Contains(tags, current)
 	candidates := slices.Clone(tags)
 	if withdrawn && older.False() {

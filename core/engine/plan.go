@@ -19,6 +19,7 @@ import (
 	"github.com/davit-sh/davit/core/diag"
 	"github.com/davit-sh/davit/core/eval"
 	"github.com/davit-sh/davit/core/graph"
+	"github.com/davit-sh/davit/core/kinds"
 	"github.com/davit-sh/davit/core/plan"
 	"github.com/davit-sh/davit/state"
 )
@@ -85,14 +86,14 @@ func (r *run) planInstance(ctx context.Context, in *instance) graph.Outcome {
 	switch {
 	case r.leftAlone(in):
 		diags = r.asInState(ctx, in)
-	case managed(in.addr.Kind):
+	case kinds.IsManaged(in.addr.Kind):
 		if diags = r.unrecoverable(in); !diags.HasErrors() {
 			diags = r.planManaged(ctx, in, nil)
 		}
 	default:
 		diags = r.observe(ctx, in, nil)
 	}
-	if managed(in.addr.Kind) {
+	if kinds.IsManaged(in.addr.Kind) {
 		in.config = cty.NilVal
 	}
 	if diags.HasErrors() {

@@ -6,6 +6,7 @@ import (
 	"github.com/zclconf/go-cty/cty"
 
 	"github.com/davit-sh/davit/core/deep"
+	"github.com/davit-sh/davit/core/kinds"
 )
 
 // seen is what others see of an instance, but for its address: the values of its attributes, in the order of its type's names. A cty
@@ -31,7 +32,7 @@ func (in *instance) attribute(name string) (cty.Value, bool) {
 	if in.seen == nil {
 		return cty.NilVal, false
 	}
-	if name == attrAddress {
+	if name == kinds.Address {
 		return cty.StringVal(in.addr.String()), true
 	}
 	i, ok := slices.BinarySearch(in.node.typ.seen, name)
@@ -62,7 +63,7 @@ func (t *blockType) object(in *instance, s seen) cty.Value {
 			attrs[t.seen[i]] = v
 		}
 	}
-	attrs[attrAddress] = cty.StringVal(in.addr.String())
+	attrs[kinds.Address] = cty.StringVal(in.addr.String())
 	return cty.ObjectVal(attrs)
 }
 

@@ -16,6 +16,7 @@ import (
 
 	"github.com/davit-sh/davit/core/config"
 	"github.com/davit-sh/davit/core/diag"
+	"github.com/davit-sh/davit/core/kinds"
 	"github.com/davit-sh/davit/core/plan"
 	"github.com/davit-sh/davit/state"
 	"github.com/davit-sh/davit/state/key"
@@ -154,7 +155,7 @@ func movedRecords(p *plan.Plan, s *state.Snapshot) []string {
 	for _, address := range slices.Sorted(maps.Keys(s.Records)) {
 		switch rec := s.Records[address]; {
 		case !rec.Updated.After(p.State.Updated):
-		case managed(rec.Kind):
+		case kinds.IsManaged(rec.Kind):
 			list = append(list, address)
 		default:
 			observed = append(observed, address)

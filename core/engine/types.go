@@ -6,11 +6,12 @@ import (
 	"slices"
 
 	"github.com/zclconf/go-cty/cty"
+	"github.com/zclconf/go-cty/cty/convert"
 	ctyjson "github.com/zclconf/go-cty/cty/json"
 
 	"github.com/davit-sh/davit/core/addr"
-	"github.com/davit-sh/davit/core/config"
 	"github.com/davit-sh/davit/core/eval"
+	"github.com/davit-sh/davit/core/kinds"
 	"github.com/davit-sh/davit/core/plan"
 	pluginv1 "github.com/davit-sh/davit/schemas/plugin/v1"
 )
@@ -25,6 +26,7 @@ type typeKey struct{ kind, name string }
 
 // blockType is one type: source "git".
 type blockType struct {
+	row                *kinds.Kind
 	kind, name, plugin string
 	config             *eval.Schema
 	configType         cty.Type // of what the plugin gets as its configuration
@@ -39,24 +41,18 @@ type blockType struct {
 	storedOutputs      *plan.Typed
 }
 
-// The attributes that the core adds to a kind's types: see the kinds in docs/language.md.
-const (
-	attrBuilds     = "builds"      // image: planned builds whose tags are candidates already
-	attrImage      = "image"       // policy: what to choose from
-	attrAllowOlder = "allow_older" // policy: the current tag need not stay a candidate
-	attrOn         = "on"          // notification: the events that it is told of
-	attrAddress    = "address"     // every block: its own address
-)
-
-var kindAttributes = map[string][]*eval.Attribute{
-	"image": {{Name: attrBuilds, Type: cty.DynamicPseudoType}},
-	"policy": {{Name: attrImage, Type: cty.DynamicPseudoType, Required: true},
-		{Name: attrAllowOlder, Type: cty.Bool, Default: cty.False}},
-	config.Notification: {{Name: attrOn, Type: cty.Set(cty.String), Default: cty.SetVal([]cty.Value{cty.StringVal(eventApplied), cty.StringVal(eventFailed)})}},
+// ownArguments returns the arguments that the core adds to the types of a kind.
+func ownArguments(kind string) []*eval.Attribute {
+	k, ok := kinds.Find(kind)
+	if !ok {
+		return nil
+	}
+	list := make([]*eval.Attribute, len(k.Arguments))
+	for i, a := range k.Arguments {
+		list[i] = &eval.Attribute{Name: a.Name, Type: a.Type, Required: a.Required, Default: a.Default}
+	}
+	return list
 }
-
-// managed tells whether a kind is planned, applied and recorded.
-func managed(kind string) bool { return kind == "build" || kind == "application" }
 
 // NewTypes returns an empty catalogue.
 func NewTypes() *Types { return &Types{types: map[typeKey]*blockType{}, versions: map[string]string{}} }
@@ -68,7 +64,7 @@ func (t *Types) Add(plugin string, d *pluginv1.DescribeResponse) error {
 		if old := t.types[key]; old != nil {
 			return fmt.Errorf("plugin %q provides %s %q, which plugin %q provides already: remove one of them from required_plugins", plugin, key.kind, key.name, old.plugin)
 		}
-		if _, ok := kindOutputs[key.kind]; !ok {
+		if _, ok := kinds.Find(key.kind); !ok {
 			return fmt.Errorf("plugin %q provides %q of the kind %q, which there is not", plugin, key.name, key.kind)
 		}
 		bt, err := newBlockType(plugin, described)
@@ -81,23 +77,16 @@ func (t *Types) Add(plugin string, d *pluginv1.DescribeResponse) error {
 	return nil
 }
 
-// kindOutputs are the outputs that every type of a kind has.
-var kindOutputs = map[string][]string{
-	"source":      {"revision", "tree", "time"},
-	"image":       {"repository", "tags"},
-	"policy":      {"tag", "digest", "ref", "reason", "rejected"},
-	"build":       {"repository", "tag", "digest", "ref", "key", "platforms"},
-	"application": {"revision", "health", "items"},
-
-	config.Notification: nil,
-}
-
 func newBlockType(plugin string, d *pluginv1.Type) (*blockType, error) {
-	config, err := eval.CompileSchema(d.GetConfig(), kindAttributes[d.GetKind()]...)
+	kind, ok := kinds.Find(d.GetKind())
+	if !ok {
+		return nil, fmt.Errorf("its kind %q is unknown", d.GetKind())
+	}
+	config, err := eval.CompileSchema(d.GetConfig(), ownArguments(kind.Name)...)
 	if err != nil {
 		return nil, err
 	}
-	bt := &blockType{kind: d.GetKind(), name: d.GetName(), plugin: plugin, config: config, outputs: map[string]cty.Type{}, canImport: d.GetCanImport(), cannotRecover: d.GetCannotRecover()}
+	bt := &blockType{row: kind, kind: kind.Name, name: d.GetName(), plugin: plugin, config: config, outputs: map[string]cty.Type{}, canImport: d.GetCanImport(), cannotRecover: d.GetCannotRecover()}
 	for _, a := range d.GetOutputs().GetAttributes() {
 		ty, err := ctyjson.UnmarshalType(a.GetType())
 		if err != nil {
@@ -108,7 +97,7 @@ func newBlockType(plugin string, d *pluginv1.Type) (*blockType, error) {
 			bt.sensitive = append(bt.sensitive, a.GetName())
 		}
 	}
-	for _, name := range kindOutputs[bt.kind] {
+	for _, name := range kind.Outputs {
 		if _, ok := bt.outputs[name]; !ok {
 			return nil, fmt.Errorf("it lacks the output %q, which every %s has", name, bt.kind)
 		}
@@ -120,7 +109,7 @@ func newBlockType(plugin string, d *pluginv1.Type) (*blockType, error) {
 	bt.seen = append(config.Names(), slices.Collect(maps.Keys(bt.outputs))...)
 	slices.Sort(bt.seen)
 	bt.seen = slices.Compact(bt.seen)
-	bt.configType = configType(config, bt.kind)
+	bt.configType = configType(config, kind)
 	bt.arguments = slices.Sorted(maps.Keys(bt.configType.AttributeTypes()))
 	bt.storedConfig, err = plan.NewTyped(bt.configType)
 	return bt, err
@@ -142,7 +131,7 @@ func (t *Types) names(kind string) []string {
 
 // hasAttribute tells whether a reference to an instance may name an attribute.
 func (b *blockType) hasAttribute(name string) bool {
-	if _, output := b.outputs[name]; output || name == attrAddress {
+	if _, output := b.outputs[name]; output || name == kinds.Address {
 		return true
 	}
 	return b.config.Has(name)
@@ -150,33 +139,31 @@ func (b *blockType) hasAttribute(name string) bool {
 
 // attributes returns what a reference to an instance may name.
 func (b *blockType) attributes() []string {
-	return append(append(slices.Collect(maps.Keys(b.outputs)), b.config.Names()...), attrAddress)
+	return append(append(slices.Collect(maps.Keys(b.outputs)), b.config.Names()...), kinds.Address)
 }
 
 // pluginConfig returns a configuration as the plugin sees it, without the kind's own attributes.
 func (b *blockType) pluginConfig(v cty.Value) cty.Value {
-	own := kindAttributes[b.kind]
-	if len(own) == 0 {
+	if len(b.row.Arguments) == 0 {
 		return v
 	}
 	attrs := v.AsValueMap()
-	for _, a := range own {
+	for _, a := range b.row.Arguments {
 		delete(attrs, a.Name)
 	}
 	return cty.ObjectVal(attrs)
 }
 
 // configType is the type of what pluginConfig returns.
-func configType(s *eval.Schema, kind string) cty.Type {
-	own := kindAttributes[kind]
-	if len(own) == 0 {
+func configType(s *eval.Schema, kind *kinds.Kind) cty.Type {
+	if len(kind.Arguments) == 0 {
 		return s.Type()
 	}
-	types := maps.Clone(s.Type().AttributeTypes())
-	for _, a := range own {
-		delete(types, a.Name)
+	attributes := maps.Clone(s.Type().AttributeTypes())
+	for _, a := range kind.Arguments {
+		delete(attributes, a.Name)
 	}
-	return cty.Object(types)
+	return cty.Object(attributes)
 }
 
 // unknownOutputs are the outputs of what cannot be planned yet.
@@ -201,7 +188,7 @@ func fit(v cty.Value, t cty.Type) cty.Value {
 	for name, want := range t.AttributeTypes() {
 		attrs[name] = cty.NullVal(want)
 		if v.Type().HasAttribute(name) {
-			if got, err := convertTo(v.GetAttr(name), want); err == nil {
+			if got, err := convert.Convert(v.GetAttr(name), want); err == nil {
 				attrs[name] = got
 			}
 		}

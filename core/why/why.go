@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/davit-sh/davit/core/addr"
+	"github.com/davit-sh/davit/core/kinds"
 	"github.com/davit-sh/davit/core/plan"
 	"github.com/davit-sh/davit/state"
 )
@@ -69,7 +70,7 @@ func (e *explanation) of(address string, seen *Seen, owner string) (*Cause, erro
 	if err != nil || c == nil {
 		return c, err
 	}
-	if managed(c.Kind) {
+	if kinds.IsManaged(c.Kind) {
 		owner = address
 	}
 	id := owner + "\x00" + address
@@ -89,8 +90,6 @@ func (e *explanation) of(address string, seen *Seen, owner string) (*Cause, erro
 	return c, nil
 }
 
-func managed(kind string) bool { return kind == "build" || kind == "application" }
-
 // Applied are the facts of what was applied: state and its history.
 type Applied struct {
 	Snapshot *state.Snapshot
@@ -104,7 +103,7 @@ func (a *Applied) Cause(address string, seen *Seen) (*Cause, []string, *Seen, er
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	if !managed(i.Kind) {
+	if !kinds.IsManaged(i.Kind) {
 		return a.observed(address, i.Kind, seen)
 	}
 	list, err := a.History(address)
