@@ -393,7 +393,7 @@ func (a *applying) whole(in *instance, c *plan.Change, outputs cty.Value) error 
 		return err
 	}
 	now := *rec
-	now.Status, now.Config, now.Outputs, now.Fingerprints = state.StatusOK, config, out, a.fingerprints(in.config)
+	now.Status, now.Config, now.Outputs, now.Fingerprints = state.StatusOK, config, out, Fingerprints(a.Fingerprint).ofArguments(in.config)
 	now.OutputFingerprints = nil // of outputs that the plan does not hold
 	now.DependsOn, now.Updated = a.managedUpstream(in), time.Now().UTC()
 	if c.Holds() {
@@ -521,7 +521,7 @@ func (a *applying) takeOver(ctx context.Context, c *plan.Change, in *instance) h
 		return diags
 	}
 	rec.Updated = time.Now().UTC()
-	rec.Fingerprints = a.fingerprints(in.config)
+	rec.Fingerprints = Fingerprints(a.Fingerprint).ofArguments(in.config)
 	rev := a.newRevision(c, in, rec, "import")
 	if err := a.commit(state.Batch{Put: append([]state.Record{*rec}, a.observed(in)...), History: []state.Revision{rev}}); err != nil {
 		return append(diags, a.failure(in, "writing its record to state", err))
@@ -550,7 +550,7 @@ func (a *applying) adopt(c *plan.Change, in *instance, next ...state.Operation) 
 	}
 	rec := &state.Record{
 		Address: c.Address, Kind: c.Kind, Type: c.Type, Plugin: c.Plugin, Status: state.StatusOK, Config: config, Outputs: written,
-		Private: c.Private, Fingerprints: a.fingerprints(in.config), DependsOn: a.managedUpstream(in), Updated: time.Now().UTC(), Hold: a.hold(c),
+		Private: c.Private, Fingerprints: Fingerprints(a.Fingerprint).ofArguments(in.config), DependsOn: a.managedUpstream(in), Updated: time.Now().UTC(), Hold: a.hold(c),
 	}
 	rev := a.newRevision(c, in, rec, "adopt")
 	if op := a.cut.of(c.Address); op != nil {

@@ -22,7 +22,7 @@ var maskedJSON = json.RawMessage(`"` + masked + `"`)
 // compared with the state that the plan is made against, whatever this run has written since.
 func (r *run) arguments(in *instance, address string) []plan.Field {
 	t := in.node.typ
-	d := &argumentDiff{now: r.fingerprints(in.config)}
+	d := &argumentDiff{now: Fingerprints(r.Fingerprint).ofArguments(in.config)}
 	before := cty.NullVal(t.configType)
 	if rec, ok := r.snapshot.Records[address]; ok {
 		d.was = rec.Fingerprints

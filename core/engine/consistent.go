@@ -28,7 +28,7 @@ func (a *applying) asReviewed(ctx context.Context, c *plan.Change, in *instance)
 	}
 	err := sameArguments(c.Arguments, a.arguments(in, c.Address))
 	if err == nil {
-		err = sameSecrets(c.Fingerprints, a.fingerprints(in.config))
+		err = sameSecrets(c.Fingerprints, Fingerprints(a.Fingerprint).ofArguments(in.config))
 	}
 	if err != nil {
 		return hcl.Diagnostics{a.failure(in, "planning again at apply", err)}

@@ -24,16 +24,17 @@ func protoAction(a plan.Action) pluginv1.Action {
 	return pluginv1.Action_ACTION_UNSPECIFIED
 }
 
-func (r *run) reasons(list []string) []string {
+// texts returns texts without secrets.
+func (s *secrets) texts(list []string) []string {
 	out := make([]string, 0, len(list))
-	for _, s := range list {
-		out = append(out, r.secrets.mask(s))
+	for _, text := range list {
+		out = append(out, s.mask(text))
 	}
 	return out
 }
 
 // items turns a plugin's items into the plan's. Secrets that a plugin let through are masked.
-func (r *run) items(list []*pluginv1.Item) ([]plan.Item, error) {
+func (s *secrets) items(list []*pluginv1.Item) ([]plan.Item, error) {
 	out := make([]plan.Item, 0, len(list))
 	for _, i := range list {
 		action, ok := actions[i.GetAction()]
@@ -41,10 +42,10 @@ func (r *run) items(list []*pluginv1.Item) ([]plan.Item, error) {
 			return nil, fmt.Errorf("the plugin answered with an item %q whose action is %d, which there is not", i.GetKey(), i.GetAction())
 		}
 		item := plan.Item{
-			Key: r.secrets.mask(i.GetKey()), Kind: r.secrets.mask(i.GetKind()), Name: r.secrets.mask(i.GetName()), Action: action, Note: r.secrets.mask(i.GetNote()),
+			Key: s.mask(i.GetKey()), Kind: s.mask(i.GetKind()), Name: s.mask(i.GetName()), Action: action, Note: s.mask(i.GetNote()),
 		}
 		for _, f := range i.GetFields() {
-			field, err := r.field(f)
+			field, err := s.field(f)
 			if err != nil {
 				return nil, fmt.Errorf("item %q: %w", i.GetKey(), err)
 			}
@@ -55,16 +56,16 @@ func (r *run) items(list []*pluginv1.Item) ([]plan.Item, error) {
 	return out, nil
 }
 
-func (r *run) field(f *pluginv1.Field) (plan.Field, error) {
+func (s *secrets) field(f *pluginv1.Field) (plan.Field, error) {
 	for _, text := range []string{f.GetBefore(), f.GetAfter()} {
 		if text != "" && !json.Valid([]byte(text)) {
 			return plan.Field{}, fmt.Errorf("the plugin answered with a field %q whose value is not JSON", f.GetPath())
 		}
 	}
-	before, secret1 := r.secrets.maskJSON(f.GetBefore())
-	after, secret2 := r.secrets.maskJSON(f.GetAfter())
+	before, secret1 := s.maskJSON(f.GetBefore())
+	after, secret2 := s.maskJSON(f.GetAfter())
 	return plan.Field{
-		Path: r.secrets.mask(f.GetPath()), Before: before, After: after, Unknown: f.GetUnknown(), Prefix: r.secrets.mask(f.GetPrefix()),
+		Path: s.mask(f.GetPath()), Before: before, After: after, Unknown: f.GetUnknown(), Prefix: s.mask(f.GetPrefix()),
 		Sensitive: f.GetSensitive() || secret1 || secret2,
 	}, nil
 }

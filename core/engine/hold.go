@@ -4,14 +4,12 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/zclconf/go-cty/cty"
 
 	"github.com/davit-sh/davit/core/addr"
-	"github.com/davit-sh/davit/core/deep"
 	"github.com/davit-sh/davit/core/eval"
 	"github.com/davit-sh/davit/core/kinds"
 	"github.com/davit-sh/davit/core/plan"
@@ -161,7 +159,7 @@ func (r *run) sourceOf(ctx context.Context, in *instance, config cty.Value, o *p
 	if diags.HasErrors() {
 		return config, diags
 	}
-	value := source.node.typ.object(source, source.node.typ.see(source.config, outputs))
+	value := source.node.typ.object(source.addr.String(), source.node.typ.see(source.config, outputs))
 	out, err := cty.Transform(config, func(_ cty.Path, v cty.Value) (cty.Value, error) {
 		if !v.IsMarked() && names(v, o.Address) {
 			return fit(value, v.Type()), nil
@@ -189,77 +187,11 @@ func mentions(config cty.Value, address string) bool {
 	return found
 }
 
-// fingerprints are keyed hashes of the sensitive arguments of an instance, by path.
-func (r *run) fingerprints(config cty.Value) map[string]string { return r.fingerprintsOf(config, "") }
-
-// outputFingerprints are the same of its sensitive outputs.
-func (r *run) outputFingerprints(outputs cty.Value) map[string]string {
-	return r.fingerprintsOf(outputs, inOutputs)
-}
-
-// inOutputs begins the paths that outputs are hashed under.
-const inOutputs = "outputs:"
-
-func (r *run) fingerprintsOf(v cty.Value, in string) map[string]string {
-	if r.Fingerprint == nil || !deep.Marked(v) {
-		return nil
-	}
-	out := map[string]string{}
-	secretParts(v, func(path string, v cty.Value) {
-		if print := r.fingerprint(in+path, v); print != "" {
-			out[path] = print
-		}
-	})
-	return out
-}
-
-// secretParts calls fn for the sensitive parts of a value that are known, without their marks.
-func secretParts(v cty.Value, fn func(path string, v cty.Value)) {
-	_ = cty.Walk(v, func(p cty.Path, v cty.Value) (bool, error) {
-		if !v.IsMarked() {
-			return true, nil
-		}
-		if u, _ := v.UnmarkDeep(); u.IsWhollyKnown() && !u.IsNull() {
-			fn(plan.PathString(p), u)
-		}
-		return false, nil
-	})
-}
-
-// fingerprint is the keyed hash of a value, "" if there is no key.
-func (e *Engine) fingerprint(path string, v cty.Value) string {
-	encoded, err := eval.EncodeValue(v)
-	if err != nil || e.Fingerprint == nil {
-		return ""
-	}
-	return e.Fingerprint(path, append(encoded.GetMsgpack(), encoded.GetJson()...))
-}
-
-// changedSecrets are the sensitive arguments that are not what was applied last. Those that were hashed
-// with another key cannot be told.
-func (r *run) changedSecrets(in *instance, rec *state.Record) []string {
-	now := r.fingerprints(in.config)
-	var list []string
-	for path, before := range rec.Fingerprints {
-		after, there := now[path]
-		if !in.ignored[path] && (there || len(now) > 0) && (!there || (key.Same(before, after) && before != after)) {
-			list = append(list, path)
-		}
-	}
-	for path := range now {
-		if _, there := rec.Fingerprints[path]; !there && len(rec.Fingerprints) > 0 {
-			list = append(list, path)
-		}
-	}
-	slices.Sort(list)
-	return slices.Compact(list)
-}
-
 // keep writes the record of an instance again that its plugin has just found to be as it should: when it is to be held from
 // now on, or the key that its fingerprints were made with is not the one of now.
 func (a *applying) keep(in *instance, c *plan.Change, rec *state.Record) error {
 	anew := c.Holds()
-	now := a.fingerprints(in.config)
+	now := Fingerprints(a.Fingerprint).ofArguments(in.config)
 	for path, before := range rec.Fingerprints {
 		after, there := now[path]
 		anew = anew || there && !key.Same(before, after)

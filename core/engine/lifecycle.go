@@ -348,7 +348,7 @@ func (r *run) differs(up *instance, ref eval.Ref) bool {
 	if err1 != nil || err2 != nil || outputs == cty.NilVal {
 		return true
 	}
-	was, d1 := ref.Rest.TraverseRel(up.node.typ.object(up, up.node.typ.see(config, outputs)))
+	was, d1 := ref.Rest.TraverseRel(up.node.typ.object(up.addr.String(), up.node.typ.see(config, outputs)))
 	now, d2 := ref.Rest.TraverseRel(up.value())
 	if d1.HasErrors() || d2.HasErrors() {
 		return true
@@ -368,7 +368,7 @@ func (r *run) asRecorded(in *instance) bool {
 		return false
 	}
 	config, err := stored(in.node.typ.pluginConfig(in.config))
-	if err != nil || !bytes.Equal(compact(config), compact(rec.Config)) || len(r.changedSecrets(in, &rec)) > 0 {
+	if err != nil || !bytes.Equal(compact(config), compact(rec.Config)) || len(Fingerprints(r.Fingerprint).changed(in.config, in.ignored, &rec)) > 0 {
 		return false
 	}
 	v := recordedValue(rec.Outputs)

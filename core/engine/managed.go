@@ -90,7 +90,7 @@ func (r *run) planManaged(ctx context.Context, in *instance, reviewed *plan.Chan
 		c.WaitsFor = r.waitsFor(in)
 	}
 	if c.Action != plan.None || c.Deferred {
-		c.Arguments, c.Fingerprints = r.arguments(in, c.Address), r.fingerprints(in.config)
+		c.Arguments, c.Fingerprints = r.arguments(in, c.Address), Fingerprints(r.Fingerprint).ofArguments(in.config)
 	}
 	if in.node.block.Lifecycle.PreventDestroy && (c.Action == plan.Replace || c.Action == plan.Delete) {
 		return append(diags, in.errorf("it must not be destroyed", "The plan would %s it, and its lifecycle block says prevent_destroy. Undo what makes it so, or remove prevent_destroy.", c.Action))
@@ -123,7 +123,7 @@ func (r *run) compare(c *plan.Change, in *instance, rec *state.Record) {
 		c.Hold = &plan.Hold{Revision: b.Revision, Who: b.Who, Reason: b.Reason}
 	}
 	c.MovedFrom = r.movedFrom[c.Address]
-	if changed := r.changedSecrets(in, rec); c.Action == plan.None && len(changed) > 0 {
+	if changed := Fingerprints(r.Fingerprint).changed(in.config, in.ignored, rec); c.Action == plan.None && len(changed) > 0 {
 		c.Action = plan.Update
 		c.Reasons = append(c.Reasons, "sensitive "+strings.Join(changed, ", ")+" changed")
 	}
@@ -156,13 +156,13 @@ func (r *run) newChange(in *instance, res *pluginv1.PlanResult) (*plan.Change, e
 	if !ok {
 		return nil, fmt.Errorf("plugin %q answered with the action %d, which there is not: this is a defect of the plugin", in.node.typ.plugin, res.GetAction())
 	}
-	items, err := r.items(res.GetItems())
+	items, err := r.secrets.items(res.GetItems())
 	if err != nil {
 		return nil, fmt.Errorf("plugin %q: %w", in.node.typ.plugin, err)
 	}
 	c := &plan.Change{
 		Address: in.addr.String(), Kind: in.addr.Kind, Type: in.addr.Type, Plugin: in.node.typ.plugin,
-		Action: action, Reasons: r.reasons(res.GetReasons()), Items: items, Private: res.GetPrivate(),
+		Action: action, Reasons: r.secrets.texts(res.GetReasons()), Items: items, Private: res.GetPrivate(),
 		DependsOn: addresses(in.deps),
 	}
 	for _, i := range res.GetImages() {

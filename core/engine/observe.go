@@ -125,8 +125,8 @@ func (r *run) look(ctx context.Context, in *instance, req *pluginv1.PlanRequest)
 	if diags.HasErrors() {
 		return cty.NilVal, diags
 	}
-	in.observation.Reasons = r.reasons(res.GetReasons())
-	if in.observation.Items, err = r.items(res.GetItems()); err != nil {
+	in.observation.Reasons = r.secrets.texts(res.GetReasons())
+	if in.observation.Items, err = r.secrets.items(res.GetItems()); err != nil {
 		return cty.NilVal, append(diags, r.failure(in, "observing", err))
 	}
 	return outputs, diags

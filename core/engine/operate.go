@@ -89,7 +89,7 @@ func (a *applying) operate(ctx context.Context, c *plan.Change, in *instance, ne
 		return append(diags, a.failure(in, "applying", err))
 	}
 	rec.Private = res.GetPrivate()
-	rec.Fingerprints, rec.OutputFingerprints = a.fingerprints(in.config), a.outputFingerprints(outputs)
+	rec.Fingerprints, rec.OutputFingerprints = Fingerprints(a.Fingerprint).ofArguments(in.config), Fingerprints(a.Fingerprint).ofOutputs(outputs)
 	rec.Hold = a.hold(c)
 	rev := a.newRevision(c, in, &rec, op.ID)
 	rev.Action = op.Action

@@ -11,46 +11,46 @@ import (
 	"github.com/davit-sh/davit/state"
 )
 
-// refill puts the sensitive values that have not changed back into what a plugin is told of a record, so that it can compare: state does
-// not have them, but it has their fingerprints. An argument is what it was if its fingerprint is the same now, and passes for it if its
-// changes are ignored. An output is known if it is one of the sensitive arguments of now: its fingerprint says so. Others stay null.
-func (r *run) refill(prior *pluginv1.Record, rec *state.Record, in *instance) error {
-	if r.Fingerprint == nil || in.config == cty.NilVal || len(rec.Fingerprints)+len(rec.OutputFingerprints) == 0 {
+// refill puts the sensitive values that have not changed back into the record that a plugin gets, so that it can compare: state has only
+// their fingerprints. An argument is put back if its fingerprint is the one of config, or if its changes are ignored. An output is put
+// back if its fingerprint is that of a sensitive argument. Other sensitive values stay null. config is marked, and NilVal if there is none.
+func (f Fingerprints) refill(prior *pluginv1.Record, rec *state.Record, config cty.Value, ignored map[string]bool, t *blockType) error {
+	if f == nil || config == cty.NilVal || len(rec.Fingerprints)+len(rec.OutputFingerprints) == 0 {
 		return nil
 	}
-	var secrets []cty.Value
+	var known []cty.Value
 	arguments, outputs := map[string]cty.Value{}, map[string]cty.Value{}
-	secretParts(in.node.typ.pluginConfig(in.config), func(path string, v cty.Value) {
-		secrets = append(secrets, v)
-		if was := rec.Fingerprints[path]; was != "" && (in.ignored[path] || was == r.fingerprint(path, v)) {
+	secretParts(t.pluginConfig(config), func(path string, v cty.Value) {
+		known = append(known, v)
+		if was := rec.Fingerprints[path]; was != "" && (ignored[path] || was == f.ofValue(path, v)) {
 			arguments[path] = v
 		}
 	})
 	for path, was := range rec.OutputFingerprints {
-		for _, v := range secrets {
-			if was == r.fingerprint(inOutputs+path, v) {
+		for _, v := range known {
+			if was == f.ofValue(inOutputs+path, v) {
 				outputs[path] = v
 			}
 		}
 	}
 	var err error
-	if prior.Config, err = withSecrets(prior.Config, rec.Config, arguments, in.node.typ.configType); err == nil {
-		prior.Outputs, err = withSecrets(prior.Outputs, rec.Outputs, outputs, in.node.typ.outputType)
+	if prior.Config, err = withSecrets(prior.Config, rec.Config, arguments, t.configType); err == nil {
+		prior.Outputs, err = withSecrets(prior.Outputs, rec.Outputs, outputs, t.outputType)
 	}
 	return err
 }
 
-// withSecrets is a stored value as a plugin is told it, with values at some paths. Without any it stays as it is.
-func withSecrets(told *pluginv1.Value, raw json.RawMessage, at map[string]cty.Value, t cty.Type) (*pluginv1.Value, error) {
-	if len(at) == 0 {
-		return told, nil
+// withSecrets returns a stored value with the given secrets at their paths. It returns given itself if there are none.
+func withSecrets(given *pluginv1.Value, raw json.RawMessage, secrets map[string]cty.Value, t cty.Type) (*pluginv1.Value, error) {
+	if len(secrets) == 0 {
+		return given, nil
 	}
 	v, err := storedValue(raw)
 	if err != nil {
 		return nil, err
 	}
 	v, err = cty.Transform(fit(v, t), func(p cty.Path, v cty.Value) (cty.Value, error) {
-		if secret, there := at[plan.PathString(p)]; there && v.IsNull() && secret.Type().Equals(v.Type()) {
+		if secret, there := secrets[plan.PathString(p)]; there && v.IsNull() && secret.Type().Equals(v.Type()) {
 			return secret, nil
 		}
 		return v, nil

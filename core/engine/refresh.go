@@ -106,7 +106,7 @@ func (a *applying) refreshed(in *instance, c *plan.Change, outputs cty.Value) er
 	if now.Outputs, err = json.Marshal(c.After); err != nil || bytes.Equal(compact(now.Outputs), compact(rec.Outputs)) {
 		return errors.Join(err, a.keep(in, c, rec))
 	}
-	now.Fingerprints = a.fingerprints(in.config)
+	now.Fingerprints = Fingerprints(a.Fingerprint).ofArguments(in.config)
 	return a.commit(state.Batch{Put: []state.Record{now}})
 }
 

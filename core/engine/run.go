@@ -493,7 +493,7 @@ func (r *run) prior(in *instance) (*pluginv1.Record, *state.Record, error) {
 	}
 	out, err := priorOf(rec, in.node.typ)
 	if err == nil {
-		err = r.refill(out, rec, in)
+		err = Fingerprints(r.Fingerprint).refill(out, rec, in.config, in.ignored, in.node.typ)
 	}
 	if err != nil {
 		return nil, nil, fmt.Errorf("the record of %s in state cannot be read: %w", in.addr, err)

@@ -35,11 +35,16 @@ func (in *instance) attribute(name string) (cty.Value, bool) {
 	if name == kinds.Address {
 		return cty.StringVal(in.addr.String()), true
 	}
-	i, ok := slices.BinarySearch(in.node.typ.seen, name)
-	if !ok || in.seen[i] == cty.NilVal {
+	return in.node.typ.seenAttribute(in.seen, name)
+}
+
+// seenAttribute returns one attribute of what others see of an instance, false if there is none of that name.
+func (t *blockType) seenAttribute(s seen, name string) (cty.Value, bool) {
+	i, ok := slices.BinarySearch(t.seen, name)
+	if !ok || s[i] == cty.NilVal {
 		return cty.NilVal, false
 	}
-	return in.seen[i], true
+	return s[i], true
 }
 
 // output returns one of the outputs that every type of its kind has, of an instance that is done.
@@ -53,17 +58,18 @@ func (in *instance) value() cty.Value {
 	if in.seen == nil {
 		return cty.NilVal
 	}
-	return in.node.typ.object(in, in.seen)
+	return in.node.typ.object(in.addr.String(), in.seen)
 }
 
-func (t *blockType) object(in *instance, s seen) cty.Value {
+// object returns what others see of an instance as a value. Its address is one of the attributes.
+func (t *blockType) object(address string, s seen) cty.Value {
 	attrs := make(map[string]cty.Value, len(s)+1)
 	for i, v := range s {
 		if v != cty.NilVal {
 			attrs[t.seen[i]] = v
 		}
 	}
-	attrs[kinds.Address] = cty.StringVal(in.addr.String())
+	attrs[kinds.Address] = cty.StringVal(address)
 	return cty.ObjectVal(attrs)
 }
 

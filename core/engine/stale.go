@@ -192,7 +192,7 @@ func (e *Engine) lastOf(ctx context.Context, address string, after time.Time) st
 
 // plugin is a plugin as a plan names it.
 func (e *Engine) plugin(name string) plan.Plugin {
-	return plan.Plugin{Name: name, Version: e.Types.versions[name], Checksum: e.Checksums[name]}
+	return plan.Plugin{Name: name, Version: e.Types.version(name), Checksum: e.Checksums[name]}
 }
 
 // fitsPlugins refuses a plan that other plugins were asked for.
@@ -217,7 +217,7 @@ func (e *Engine) variables() (values map[string]json.RawMessage, secrets map[str
 		case !v.IsWhollyKnown():
 		case v.ContainsMarked():
 			plain, _ := v.UnmarkDeep()
-			secrets[name] = e.fingerprint("var."+name, plain)
+			secrets[name] = Fingerprints(e.Fingerprint).ofValue("var."+name, plain)
 		default:
 			if b, err := ctyjson.Marshal(v, v.Type()); err == nil {
 				values[name] = b

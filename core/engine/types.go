@@ -117,6 +117,9 @@ func newBlockType(plugin string, d *pluginv1.Type) (*blockType, error) {
 
 func (t *Types) of(n addr.Node) *blockType { return t.types[typeKey{n.Kind, n.Type}] }
 
+// version returns the version of a plugin, as it says itself.
+func (t *Types) version(plugin string) string { return t.versions[plugin] }
+
 // names returns the types of a kind.
 func (t *Types) names(kind string) []string {
 	var names []string
