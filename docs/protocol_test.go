@@ -20,7 +20,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/types/known/emptypb"
 
-	"github.com/davit-sh/davit/core/engine"
+	"github.com/davit-sh/davit/core/engine/types"
 	"github.com/davit-sh/davit/core/pluginhost"
 	pluginv1 "github.com/davit-sh/davit/schemas/plugin/v1"
 	"github.com/davit-sh/davit/sdk"
@@ -318,11 +318,11 @@ func TestPromises(t *testing.T) {
 			}
 			return &pluginv1.DescribeResponse{Types: []*pluginv1.Type{{Kind: row[0], Name: "x", Outputs: out, Config: &pluginv1.Block{}}}}
 		}
-		if err := engine.NewTypes().Add("p", typ("")); err != nil {
+		if err := types.NewCatalogue().Add("p", typ("")); err != nil {
 			t.Errorf("%s with %v: %v", row[0], names, err)
 		}
 		for _, n := range names {
-			if engine.NewTypes().Add("p", typ(n)) == nil {
+			if types.NewCatalogue().Add("p", typ(n)) == nil {
 				t.Errorf("davit does not ask for the output %q of a %s", n, row[0])
 			}
 		}

@@ -15,14 +15,14 @@ import (
 	goversion "github.com/hashicorp/go-version"
 
 	"github.com/davit-sh/davit/core/config"
-	"github.com/davit-sh/davit/core/engine"
+	"github.com/davit-sh/davit/core/engine/types"
 	"github.com/davit-sh/davit/core/install"
 	"github.com/davit-sh/davit/core/pluginhost"
 	pluginv1 "github.com/davit-sh/davit/schemas/plugin/v1"
 )
 
 // initPlugin finds one plugin, sees that it may be used, starts it once, and tells what to write into the lock file.
-func (a *app) initPlugin(ctx context.Context, stack *config.Stack, p *config.RequiredPlugin, old lockFile, types *engine.Types, upgrade bool) (install.Locked, error) {
+func (a *app) initPlugin(ctx context.Context, stack *config.Stack, p *config.RequiredPlugin, old lockFile, types *types.Catalogue, upgrade bool) (install.Locked, error) {
 	if !install.Fetched(p.Source) {
 		return initLocal(ctx, stack, p, old, types, upgrade)
 	}
@@ -48,7 +48,7 @@ func (a *app) initPlugin(ctx context.Context, stack *config.Stack, p *config.Req
 }
 
 // initLocal takes a plugin that is a path.
-func initLocal(ctx context.Context, stack *config.Stack, p *config.RequiredPlugin, old lockFile, types *engine.Types, upgrade bool) (install.Locked, error) {
+func initLocal(ctx context.Context, stack *config.Stack, p *config.RequiredPlugin, old lockFile, types *types.Catalogue, upgrade bool) (install.Locked, error) {
 	l := install.Locked{Name: p.Name, Source: p.Source, Constraint: p.Version}
 	if p.PublicKey != "" {
 		return l, fmt.Errorf("plugin %q: public_key is for plugins that are fetched, and this one is a path. Remove public_key", p.Name)

@@ -17,6 +17,7 @@ import (
 	"github.com/davit-sh/davit/core/addr"
 	"github.com/davit-sh/davit/core/config"
 	"github.com/davit-sh/davit/core/engine"
+	"github.com/davit-sh/davit/core/engine/types"
 	"github.com/davit-sh/davit/core/eval"
 	"github.com/davit-sh/davit/core/event"
 	"github.com/davit-sh/davit/core/plan"
@@ -175,7 +176,7 @@ func (a *app) open(ctx context.Context, f *stackFlags, emit event.Sink) (*sessio
 		return nil, err
 	}
 	a.tellReattached(stack.Settings.Plugins)
-	types, err := describe(ctx, stack, s.host)
+	catalogue, err := describe(ctx, stack, s.host)
 	if err != nil {
 		s.close()
 		return nil, err
@@ -185,7 +186,7 @@ func (a *app) open(ctx context.Context, f *stackFlags, emit event.Sink) (*sessio
 		return nil, err
 	}
 	s.engine = &engine.Engine{
-		Stack: stack, Variables: values, Types: types, Plugins: clients{s.host}, Version: version, Emit: emit, Parallel: f.parallel,
+		Stack: stack, Variables: values, Types: catalogue, Plugins: clients{s.host}, Version: version, Emit: emit, Parallel: f.parallel,
 		Checksums: checksums(stack, locked), History: s.store.History, Fingerprint: key.Lazy(filepath.Join(stack.Dir, folder, "state.key")),
 	}
 	return s, nil
@@ -197,21 +198,21 @@ func checkAsWell(stack *config.Stack) hcl.Diagnostics {
 	if len(stack.Settings.Plugins) > 0 {
 		return nil
 	}
-	types, err := builtinTypes()
+	catalogue, err := builtinTypes()
 	if err != nil {
 		return nil
 	}
-	return (&engine.Engine{Stack: stack, Types: types}).Check()
+	return (&engine.Engine{Stack: stack, Types: catalogue}).Check()
 }
 
-func builtinTypes() (*engine.Types, error) {
-	types := engine.NewTypes()
+func builtinTypes() (*types.Catalogue, error) {
+	catalogue := types.NewCatalogue()
 	for _, name := range sortedKeys(builtins) {
-		if err := types.Add(name, builtins[name](version).Describe()); err != nil {
+		if err := catalogue.Add(name, builtins[name](version).Describe()); err != nil {
 			return nil, err
 		}
 	}
-	return types, nil
+	return catalogue, nil
 }
 
 // clients is the plugin host as the engine sees it.
@@ -293,8 +294,8 @@ func cacheDir() (string, error) {
 }
 
 // describe makes the catalogue of types. Built-in plugins describe themselves without being started.
-func describe(ctx context.Context, stack *config.Stack, host *pluginhost.Host) (*engine.Types, error) {
-	types, err := builtinTypes()
+func describe(ctx context.Context, stack *config.Stack, host *pluginhost.Host) (*types.Catalogue, error) {
+	catalogue, err := builtinTypes()
 	if err != nil {
 		return nil, err
 	}
@@ -307,11 +308,11 @@ func describe(ctx context.Context, stack *config.Stack, host *pluginhost.Host) (
 		if err != nil {
 			return nil, err
 		}
-		if err := types.Add(name, d); err != nil {
+		if err := catalogue.Add(name, d); err != nil {
 			return nil, err
 		}
 	}
-	return types, nil
+	return catalogue, nil
 }
 
 func sortedKeys[V any](m map[string]V) []string {

@@ -17,6 +17,8 @@ import (
 	"github.com/davit-sh/davit/core/addr"
 	"github.com/davit-sh/davit/core/config"
 	"github.com/davit-sh/davit/core/diag"
+	"github.com/davit-sh/davit/core/engine/secret"
+	"github.com/davit-sh/davit/core/engine/types"
 	"github.com/davit-sh/davit/core/eval"
 	"github.com/davit-sh/davit/core/event"
 	"github.com/davit-sh/davit/core/graph"
@@ -165,7 +167,7 @@ func (a *applying) prepare() hcl.Diagnostics {
 	if a.plan.Mode == plan.ModeRefresh {
 		for _, address := range a.plan.NotInIt() {
 			if in := add(address, nil); in != nil {
-				in.seen = in.node.typ.see(cty.NilVal, in.node.typ.unknownOutputs())
+				in.seen = in.node.typ.See(cty.NilVal, in.node.typ.UnknownOutputs())
 			}
 		}
 	}
@@ -361,12 +363,12 @@ func (a *applying) unchanged(in *instance, c *plan.Change) hcl.Diagnostics {
 	if diags.HasErrors() {
 		return diags
 	}
-	outputs, err := in.node.typ.storedOutputs.Cty(c.After)
+	outputs, err := in.node.typ.StoredOutputs.Cty(c.After)
 	if err != nil {
 		return append(diags, a.failure(in, "reading the plan", err))
 	}
 	if in.seen == nil { // else it was planned again: the plan does not hold what is sensitive
-		in.seen = in.node.typ.see(in.config, fit(outputs, in.node.typ.outputType))
+		in.seen = in.node.typ.See(in.config, types.Fit(outputs, in.node.typ.OutputType))
 	}
 	write := a.whole
 	if a.plan.Mode == plan.ModeRefresh {
@@ -387,13 +389,13 @@ func (a *applying) whole(in *instance, c *plan.Change, outputs cty.Value) error 
 	if !ok || !outputs.IsWhollyKnown() {
 		return nil
 	}
-	config, err1 := stored(in.node.typ.pluginConfig(in.config))
+	config, err1 := types.Encode(in.node.typ.PluginConfig(in.config))
 	out, err2 := json.Marshal(c.After)
 	if err := errors.Join(err1, err2); err != nil {
 		return err
 	}
 	now := *rec
-	now.Status, now.Config, now.Outputs, now.Fingerprints = state.StatusOK, config, out, Fingerprints(a.Fingerprint).ofArguments(in.config)
+	now.Status, now.Config, now.Outputs, now.Fingerprints = state.StatusOK, config, out, secret.Fingerprints(a.Fingerprint).Arguments(in.config)
 	now.OutputFingerprints = nil // of outputs that the plan does not hold
 	now.DependsOn, now.Updated = a.managedUpstream(in), time.Now().UTC()
 	if c.Holds() {
@@ -465,7 +467,7 @@ func (a *applying) carryOut(ctx context.Context, c *plan.Change, in *instance) (
 	}
 	if c.Import != "" {
 		diags = a.takeOver(ctx, c, in)
-		if diags.HasErrors() || c.Action == plan.Adopt && len(in.node.typ.sensitive) == 0 {
+		if diags.HasErrors() || c.Action == plan.Adopt && len(in.node.typ.Sensitive) == 0 {
 			return c.Action, diags // else it is planned again: its record does not hold what is sensitive
 		}
 	}
@@ -521,36 +523,36 @@ func (a *applying) takeOver(ctx context.Context, c *plan.Change, in *instance) h
 		return diags
 	}
 	rec.Updated = time.Now().UTC()
-	rec.Fingerprints = Fingerprints(a.Fingerprint).ofArguments(in.config)
+	rec.Fingerprints = secret.Fingerprints(a.Fingerprint).Arguments(in.config)
 	rev := a.newRevision(c, in, rec, "import")
 	if err := a.commit(state.Batch{Put: append([]state.Record{*rec}, a.observed(in)...), History: []state.Revision{rev}}); err != nil {
 		return append(diags, a.failure(in, "writing its record to state", err))
 	}
 	a.written.Store(c.Address, rec)
-	outputs, err := storedValue(rec.Outputs)
+	outputs, err := types.Decode(rec.Outputs)
 	if err != nil {
 		return append(diags, a.failure(in, "importing", err))
 	}
-	in.seen = in.node.typ.see(in.config, fit(outputs, in.node.typ.outputType))
+	in.seen = in.node.typ.See(in.config, types.Fit(outputs, in.node.typ.OutputType))
 	return diags
 }
 
 // adopt writes the record of what is there as it should be. What is to follow is begun with it.
 func (a *applying) adopt(c *plan.Change, in *instance, next ...state.Operation) hcl.Diagnostics {
 	t := in.node.typ
-	config, err1 := stored(t.pluginConfig(in.config))
-	after, err2 := t.storedOutputs.Cty(c.After)
+	config, err1 := types.Encode(t.PluginConfig(in.config))
+	after, err2 := t.StoredOutputs.Cty(c.After)
 	if err := errors.Join(err1, err2); err != nil {
 		return hcl.Diagnostics{a.failure(in, "adopting it", err)}
 	}
-	outputs := fit(after, t.outputType)
-	written, err := stored(outputs)
+	outputs := types.Fit(after, t.OutputType)
+	written, err := types.Encode(outputs)
 	if err != nil {
 		return hcl.Diagnostics{a.failure(in, "adopting it", err)}
 	}
 	rec := &state.Record{
 		Address: c.Address, Kind: c.Kind, Type: c.Type, Plugin: c.Plugin, Status: state.StatusOK, Config: config, Outputs: written,
-		Private: c.Private, Fingerprints: Fingerprints(a.Fingerprint).ofArguments(in.config), DependsOn: a.managedUpstream(in), Updated: time.Now().UTC(), Hold: a.hold(c),
+		Private: c.Private, Fingerprints: secret.Fingerprints(a.Fingerprint).Arguments(in.config), DependsOn: a.managedUpstream(in), Updated: time.Now().UTC(), Hold: a.hold(c),
 	}
 	rev := a.newRevision(c, in, rec, "adopt")
 	if op := a.cut.of(c.Address); op != nil {
@@ -561,7 +563,7 @@ func (a *applying) adopt(c *plan.Change, in *instance, next ...state.Operation) 
 	}
 	a.written.Store(c.Address, rec)
 	if in.seen == nil { // else it was planned again: the plan does not hold what is sensitive
-		in.seen = t.see(in.config, outputs)
+		in.seen = t.See(in.config, outputs)
 	}
 	return nil
 }
@@ -642,7 +644,7 @@ func (a *applying) observedOne(up *instance) []state.Record {
 		return nil
 	}
 	return []state.Record{{
-		Address: up.addr.String(), Kind: up.addr.Kind, Type: up.addr.Type, Plugin: up.node.typ.plugin, Status: state.StatusOK,
+		Address: up.addr.String(), Kind: up.addr.Kind, Type: up.addr.Type, Plugin: up.node.typ.Plugin, Status: state.StatusOK,
 		Outputs: outputs, Updated: time.Now().UTC(),
 	}}
 }
@@ -735,7 +737,7 @@ func (a *applying) deletion(c *plan.Change) *state.Operation {
 
 // destroy runs the operation that deletes what a record stands for.
 func (a *applying) destroy(ctx context.Context, op *state.Operation, in *instance, rec *state.Record) (*pluginv1.ApplyResult, hcl.Diagnostics) {
-	prior, err := priorOf(rec, in.node.typ)
+	prior, err := types.Prior(rec, in.node.typ)
 	if err != nil {
 		return &pluginv1.ApplyResult{}, hcl.Diagnostics{a.failure(in, "deleting", err)}
 	}
@@ -793,13 +795,4 @@ func sameOutputs(x, y map[string]json.RawMessage) bool {
 		}
 	}
 	return true
-}
-
-// stored is a value in the form of a record: sensitive parts are left out.
-func stored(v cty.Value) (json.RawMessage, error) {
-	pv, err := plan.NewValue(v)
-	if err != nil {
-		return nil, err
-	}
-	return json.Marshal(pv)
 }

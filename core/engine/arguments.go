@@ -9,21 +9,19 @@ import (
 	ctyjson "github.com/zclconf/go-cty/cty/json"
 
 	"github.com/davit-sh/davit/core/addr"
+	"github.com/davit-sh/davit/core/engine/secret"
+	"github.com/davit-sh/davit/core/engine/types"
 	"github.com/davit-sh/davit/core/kinds"
 	"github.com/davit-sh/davit/core/plan"
-	"github.com/davit-sh/davit/state"
 	"github.com/davit-sh/davit/state/key"
 )
-
-// maskedJSON stands for a sensitive value in a field.
-var maskedJSON = json.RawMessage(`"` + masked + `"`)
 
 // arguments are the arguments of an instance that are not what was applied last, and all that are set for one that is new. They are
 // compared with the state that the plan is made against, whatever this run has written since.
 func (r *run) arguments(in *instance, address string) []plan.Field {
 	t := in.node.typ
-	d := &argumentDiff{now: Fingerprints(r.Fingerprint).ofArguments(in.config)}
-	before := cty.NullVal(t.configType)
+	d := &argumentDiff{now: secret.Fingerprints(r.Fingerprint).Arguments(in.config)}
+	before := cty.NullVal(t.ConfigType)
 	if rec, ok := r.snapshot.Records[address]; ok {
 		d.was = rec.Fingerprints
 		for path := range in.ignored {
@@ -31,24 +29,14 @@ func (r *run) arguments(in *instance, address string) []plan.Field {
 				d.now[path] = d.was[path]
 			}
 		}
-		before = configOf(&rec, t)
+		before = types.RecordedConfig(&rec, t)
 	}
 	d.isNew = before.IsNull()
-	d.attributes(nil, t.arguments, before, t.pluginConfig(in.config))
+	d.attributes(nil, t.Arguments, before, t.PluginConfig(in.config))
 	if len(d.was) > 0 {
 		d.gone()
 	}
 	return d.fields
-}
-
-// configOf are the arguments that a record was made with, null if it has none.
-func configOf(rec *state.Record, t *blockType) cty.Value {
-	if v := recordedValue(rec.Config); v != nil {
-		if c, err := t.storedConfig.Cty(v); err == nil {
-			return fit(c, t.configType)
-		}
-	}
-	return cty.NullVal(t.configType)
 }
 
 // argumentDiff compares two configurations. One that was not there is null.
@@ -114,12 +102,12 @@ func (d *argumentDiff) secret(path string, before, after cty.Value) {
 		return
 	case f.Unknown:
 		if known {
-			f.Before = maskedJSON
+			f.Before = secret.MaskedJSON
 		}
 	case was == "" && known: // it was not sensitive
-		f.Before, f.After = maskedJSON, maskedJSON
+		f.Before, f.After = secret.MaskedJSON, secret.MaskedJSON
 	case was == "" && (d.isNew || now != ""):
-		f.After = maskedJSON
+		f.After = secret.MaskedJSON
 	case !key.Same(was, now) || was == now:
 		return
 	}
@@ -130,7 +118,7 @@ func (d *argumentDiff) secret(path string, before, after cty.Value) {
 func (d *argumentDiff) gone() {
 	for _, path := range slices.Sorted(maps.Keys(d.was)) {
 		if _, there := d.now[path]; !there && !slices.ContainsFunc(d.fields, func(f plan.Field) bool { return f.Path == path }) {
-			d.add(plan.Field{Path: path, Before: maskedJSON, Sensitive: true})
+			d.add(plan.Field{Path: path, Before: secret.MaskedJSON, Sensitive: true})
 		}
 	}
 }
@@ -188,7 +176,7 @@ func isReference(v cty.Value) bool {
 	if v.IsNull() || !v.Type().IsObjectType() || !v.Type().HasAttribute(kinds.Address) || v.Type().AttributeType(kinds.Address) != cty.String {
 		return false
 	}
-	_, err := addr.Parse(stringOf(v.GetAttr(kinds.Address)))
+	_, err := addr.Parse(types.Text(v.GetAttr(kinds.Address)))
 	return err == nil
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/davit-sh/davit/core/addr"
 	"github.com/davit-sh/davit/core/config"
 	"github.com/davit-sh/davit/core/diag"
+	"github.com/davit-sh/davit/core/engine/types"
 	"github.com/davit-sh/davit/core/eval"
 	"github.com/davit-sh/davit/core/graph"
 	"github.com/davit-sh/davit/core/kinds"
@@ -140,10 +141,10 @@ func (c *checker) report(at hcl.Range, summary, format string, args ...any) {
 
 func (c *checker) block(m *config.Module, b *config.Block) {
 	n := b.Addr
-	t := c.Types.of(n)
+	t := c.Types.Find(n)
 	if t == nil {
 		c.report(b.Range, "Unknown type", "No plugin provides %s %q.%s There are: %s. Types of other plugins need an entry in required_plugins.",
-			n.Kind, n.Type, diag.DidYouMean(n.Type, c.Types.names(n.Kind)), strings.Join(c.Types.names(n.Kind), ", "))
+			n.Kind, n.Type, diag.DidYouMean(n.Type, c.Types.Names(n.Kind)), strings.Join(c.Types.Names(n.Kind), ", "))
 		return
 	}
 	f := c.form(b)
@@ -155,8 +156,8 @@ func (c *checker) block(m *config.Module, b *config.Block) {
 	c.refs(m, f.expansion, sees{who: expansionOf(b.ForEach, n.String())})
 	f.constant.Store(c.constant(n.String(), b.ForEach, b.Count))
 	for _, ignored := range b.Lifecycle.Ignore {
-		if first, ok := ignored[0].(hcl.TraverseAttr); ok && !t.config.Has(first.Name) {
-			c.report(first.SrcRange, "Unknown attribute", "%s %q has no argument %q to ignore.%s", n.Kind, n.Type, first.Name, diag.DidYouMean(first.Name, t.config.Names()))
+		if first, ok := ignored[0].(hcl.TraverseAttr); ok && !t.Schema.Has(first.Name) {
+			c.report(first.SrcRange, "Unknown attribute", "%s %q has no argument %q to ignore.%s", n.Kind, n.Type, first.Name, diag.DidYouMean(first.Name, t.Schema.Names()))
 		}
 	}
 	if !f.diags.HasErrors() {
@@ -187,8 +188,8 @@ func (c *checker) conditions(m *config.Module, rules []config.Condition, who see
 }
 
 // literals finds values of a wrong type where they are written out, without any reference.
-func (c *checker) literals(b *config.Block, t *blockType) {
-	for _, d := range t.config.CheckLiterals(b.Body, c.scope.Evaluator(nil, eval.Each{})) {
+func (c *checker) literals(b *config.Block, t *types.Type) {
+	for _, d := range t.Schema.CheckLiterals(b.Body, c.scope.Evaluator(nil, eval.Each{})) {
 		d.EvalContext = nil
 		c.diags = append(c.diags, d)
 	}
@@ -288,12 +289,12 @@ func (c *checker) blockRef(m *config.Module, r eval.Ref) {
 		return
 	}
 	step, ok := r.Rest[0].(hcl.TraverseAttr)
-	t := c.Types.of(r.Node)
-	if !ok || t == nil || t.hasAttribute(step.Name) {
+	t := c.Types.Find(r.Node)
+	if !ok || t == nil || t.HasAttribute(step.Name) {
 		return
 	}
 	c.report(step.SrcRange, "Unknown attribute", "%s %q has no attribute %q.%s",
-		r.Node.Kind, r.Node.Type, step.Name, diag.DidYouMean(step.Name, t.attributes()))
+		r.Node.Kind, r.Node.Type, step.Name, diag.DidYouMean(step.Name, t.AttributeNames()))
 }
 
 // checkCycles finds what depends on itself.
@@ -354,11 +355,11 @@ func (r *run) validateConfig(ctx context.Context, n *node) hcl.Diagnostics {
 		return diags
 	}
 	plain, _ := config.UnmarkDeep()
-	value, err := eval.EncodeValue(n.typ.pluginConfig(plain))
+	value, err := eval.EncodeValue(n.typ.PluginConfig(plain))
 	if err != nil {
 		return append(diags, r.failure(in, "validating", err))
 	}
-	client, err := r.Plugins.Client(ctx, n.typ.plugin)
+	client, err := r.Plugins.Client(ctx, n.typ.Plugin)
 	if err != nil {
 		return append(diags, r.failure(in, "validating", err))
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/hashicorp/hcl/v2"
 
+	"github.com/davit-sh/davit/core/engine/secret"
 	"github.com/davit-sh/davit/core/plan"
 	"github.com/davit-sh/davit/sdk/wire"
 	"github.com/davit-sh/davit/state/key"
@@ -28,7 +29,7 @@ func (a *applying) asReviewed(ctx context.Context, c *plan.Change, in *instance)
 	}
 	err := sameArguments(c.Arguments, a.arguments(in, c.Address))
 	if err == nil {
-		err = sameSecrets(c.Fingerprints, Fingerprints(a.Fingerprint).ofArguments(in.config))
+		err = sameSecrets(c.Fingerprints, secret.Fingerprints(a.Fingerprint).Arguments(in.config))
 	}
 	if err != nil {
 		return hcl.Diagnostics{a.failure(in, "planning again at apply", err)}
@@ -122,7 +123,7 @@ func unmarshal(raw json.RawMessage, into *any) error {
 func fieldText(f *plan.Field) string {
 	switch {
 	case f.Sensitive:
-		return masked
+		return secret.Masked
 	case f.Unknown:
 		return f.Prefix + "(known after apply)"
 	case f.After == nil:

@@ -9,6 +9,7 @@ import (
 
 	"github.com/davit-sh/davit/core/addr"
 	"github.com/davit-sh/davit/core/config"
+	"github.com/davit-sh/davit/core/engine/types"
 	"github.com/davit-sh/davit/core/eval"
 	"github.com/davit-sh/davit/state"
 )
@@ -61,12 +62,12 @@ func (r *run) recall(s *eval.Scope) {
 				continue
 			}
 			in := &instance{addr: a, node: node}
-			if outputs, err := storedValue(rec.Outputs); err == nil && outputs != cty.NilVal {
-				config, err := storedValue(rec.Config)
+			if outputs, err := types.Decode(rec.Outputs); err == nil && outputs != cty.NilVal {
+				config, err := types.Decode(rec.Config)
 				if err != nil {
 					config = cty.NilVal
 				}
-				in.seen = node.typ.see(config, fit(outputs, node.typ.outputType))
+				in.seen = node.typ.See(config, types.Fit(outputs, node.typ.OutputType))
 			}
 			node.add(in)
 		}

@@ -9,31 +9,33 @@ import (
 	"github.com/zclconf/go-cty/cty"
 	ctyjson "github.com/zclconf/go-cty/cty/json"
 
+	"github.com/davit-sh/davit/core/engine/secret"
+	"github.com/davit-sh/davit/core/engine/types"
 	"github.com/davit-sh/davit/core/plan"
 	"github.com/davit-sh/davit/sdk/wire"
 )
 
 // departs says what of an instance's outputs is not what was planned, nothing if all of it is. Sensitive outputs cannot be compared: the
 // plan does not hold them.
-func departs(t *blockType, planned, made *plan.Value) string {
+func departs(t *types.Type, planned, made *plan.Value) string {
 	if planned.IsKnown() && bytes.Equal(planned.Value, made.Value) {
 		return ""
 	}
 	want, err1 := opened(planned)
-	got, err2 := t.storedOutputs.Cty(made) // numbers as they are read from a plan
+	got, err2 := t.StoredOutputs.Cty(made) // numbers as they are read from a plan
 	if err1 != nil || err2 != nil {
 		return ""
 	}
-	d := wire.Departs(fit(want, t.outputType), fit(got, t.outputType))
+	d := wire.Departs(types.Fit(want, t.OutputType), types.Fit(got, t.OutputType))
 	if d == nil {
 		return ""
 	}
 	was, is := valueText(d.Planned), valueText(d.Got)
 	if holds(planned.Sensitive, d.Output) || holds(made.Sensitive, d.Output) {
-		was, is = masked, masked
+		was, is = secret.Masked, secret.Masked
 	}
 	return fmt.Sprintf("Plugin %q planned the output %q as %s, and it is %s after apply. This is a defect of the plugin: an apply keeps to its plan. "+
-		"What was made is in state; the next plan shows what it means for the rest.", t.plugin, d.Output, was, is)
+		"What was made is in state; the next plan shows what it means for the rest.", t.Plugin, d.Output, was, is)
 }
 
 // opened are planned outputs with their sensitive parts, which are not written down, as unknown ones.

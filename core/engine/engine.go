@@ -11,6 +11,7 @@ import (
 	"github.com/zclconf/go-cty/cty"
 
 	"github.com/davit-sh/davit/core/config"
+	"github.com/davit-sh/davit/core/engine/types"
 	"github.com/davit-sh/davit/core/event"
 	pluginv1 "github.com/davit-sh/davit/schemas/plugin/v1"
 	"github.com/davit-sh/davit/state"
@@ -35,7 +36,7 @@ type Client interface {
 type Engine struct {
 	Stack     *config.Stack
 	Variables map[string]cty.Value // by name; sensitive ones are marked
-	Types     *Types
+	Types     *types.Catalogue
 	Plugins   Plugins
 	Version   string
 	// Checksums are what the plugins are pinned by, by name; built-in ones have none.

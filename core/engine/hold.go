@@ -10,6 +10,8 @@ import (
 	"github.com/zclconf/go-cty/cty"
 
 	"github.com/davit-sh/davit/core/addr"
+	"github.com/davit-sh/davit/core/engine/secret"
+	"github.com/davit-sh/davit/core/engine/types"
 	"github.com/davit-sh/davit/core/eval"
 	"github.com/davit-sh/davit/core/kinds"
 	"github.com/davit-sh/davit/core/plan"
@@ -25,11 +27,11 @@ func (r *run) configureHeld(ctx context.Context, in *instance, number uint64) hc
 	if err != nil {
 		return hcl.Diagnostics{r.failure(in, "going back to revision "+fmt.Sprint(number), err)}
 	}
-	before, err := storedValue(rev.Record.Config)
+	before, err := types.Decode(rev.Record.Config)
 	if err != nil || before == cty.NilVal {
 		return hcl.Diagnostics{in.errorf("the revision cannot be read", "Revision %d has no arguments: %v", number, err)}
 	}
-	config := overlay(in.config, fit(before, in.node.typ.configType))
+	config := overlay(in.config, types.Fit(before, in.node.typ.ConfigType))
 	var inputs []plan.Observation
 	if len(rev.Inputs) > 0 {
 		if err := json.Unmarshal(rev.Inputs, &inputs); err != nil {
@@ -58,7 +60,7 @@ func (r *run) leftAlone(in *instance) bool {
 // those the plugin is asked, as long as it would change nothing.
 func (r *run) asInState(ctx context.Context, in *instance) hcl.Diagnostics {
 	t := in.node.typ
-	if kinds.IsManaged(in.addr.Kind) && len(t.sensitive) > 0 {
+	if kinds.IsManaged(in.addr.Kind) && len(t.Sensitive) > 0 {
 		if diags := r.planManaged(ctx, in, nil); diags.HasErrors() || in.change.Action == plan.None {
 			return diags
 		}
@@ -67,23 +69,23 @@ func (r *run) asInState(ctx context.Context, in *instance) hcl.Diagnostics {
 	if diags.HasErrors() {
 		return diags
 	}
-	outputs := t.unknownOutputs()
+	outputs := t.UnknownOutputs()
 	if rec, ok := r.record(in.addr.String()); ok {
 		var err error
-		if outputs, err = recordedOutputs(rec, t); err != nil {
+		if outputs, err = types.RecordedOutputs(rec, t); err != nil {
 			return append(diags, r.failure(in, "reading its record", err))
 		}
 	}
-	outputs = withoutSecrets(outputs, t)
-	in.config, in.seen = config, t.see(config, outputs)
+	outputs = types.HideSensitive(outputs, t)
+	in.config, in.seen = config, t.See(config, outputs)
 	after, err := plan.NewValue(outputs)
 	if err != nil {
 		return append(diags, r.failure(in, "reading its record", err))
 	}
 	if kinds.IsManaged(in.addr.Kind) {
-		in.change = &plan.Change{Address: in.addr.String(), Kind: t.kind, Type: t.name, Plugin: t.plugin, Action: plan.None, After: after, DependsOn: addresses(in.deps)}
+		in.change = &plan.Change{Address: in.addr.String(), Kind: t.Kind, Type: t.Name, Plugin: t.Plugin, Action: plan.None, After: after, DependsOn: addresses(in.deps)}
 	} else {
-		in.observation = &plan.Observation{Address: in.addr.String(), Kind: t.kind, Type: t.name, Plugin: t.plugin, Outputs: *after, Before: after, DependsOn: addresses(in.deps)}
+		in.observation = &plan.Observation{Address: in.addr.String(), Kind: t.Kind, Type: t.Name, Plugin: t.Plugin, Outputs: *after, Before: after, DependsOn: addresses(in.deps)}
 	}
 	return diags
 }
@@ -97,18 +99,6 @@ func (r *run) notAlone(in *instance) *hcl.Diagnostic {
 		return nil
 	}
 	return in.errorf("it cannot be brought back by itself", "It needs something of %s that is not in state. Run davit apply first, so that it is as its block says.", strings.Join(r.waitsFor(in), ", "))
-}
-
-// withoutSecrets are recorded outputs in which nothing is known of what is sensitive.
-func withoutSecrets(outputs cty.Value, t *blockType) cty.Value {
-	if len(t.sensitive) == 0 {
-		return outputs
-	}
-	attrs := outputs.AsValueMap()
-	for _, name := range t.sensitive {
-		attrs[name] = cty.UnknownVal(attrs[name].Type()).Mark(eval.Sensitive)
-	}
-	return cty.ObjectVal(attrs)
 }
 
 // rollbackOf is the rollback that a plan is, nil if it is none.
@@ -147,7 +137,7 @@ func (r *run) sourceOf(ctx context.Context, in *instance, config cty.Value, o *p
 	if source == nil || source.config == cty.NilVal {
 		return config, nil // its block is gone: the plugin says if it needs the files
 	}
-	seen, ok := wholly(&o.Outputs, source.node.typ)
+	seen, ok := types.Whole(&o.Outputs, source.node.typ)
 	if !ok {
 		return config, nil
 	}
@@ -155,14 +145,14 @@ func (r *run) sourceOf(ctx context.Context, in *instance, config cty.Value, o *p
 	if req.Pinned, err = eval.EncodeValue(seen); err != nil {
 		return config, hcl.Diagnostics{r.failure(in, "finding its source", err)}
 	}
-	_, outputs, diags := r.call(ctx, source, req, source.node.typ.pluginConfig(source.config))
+	_, outputs, diags := r.call(ctx, source, req, source.node.typ.PluginConfig(source.config))
 	if diags.HasErrors() {
 		return config, diags
 	}
-	value := source.node.typ.object(source.addr.String(), source.node.typ.see(source.config, outputs))
+	value := source.node.typ.Object(source.addr.String(), source.node.typ.See(source.config, outputs))
 	out, err := cty.Transform(config, func(_ cty.Path, v cty.Value) (cty.Value, error) {
 		if !v.IsMarked() && names(v, o.Address) {
-			return fit(value, v.Type()), nil
+			return types.Fit(value, v.Type()), nil
 		}
 		return v, nil
 	})
@@ -174,7 +164,7 @@ func (r *run) sourceOf(ctx context.Context, in *instance, config cty.Value, o *p
 
 // names tells whether a value is a whole block of an address.
 func names(v cty.Value, address string) bool {
-	return v.Type().IsObjectType() && v.IsKnown() && !v.IsNull() && v.Type().HasAttribute(kinds.Address) && stringOf(v.GetAttr(kinds.Address)) == address
+	return v.Type().IsObjectType() && v.IsKnown() && !v.IsNull() && v.Type().HasAttribute(kinds.Address) && types.Text(v.GetAttr(kinds.Address)) == address
 }
 
 func mentions(config cty.Value, address string) bool {
@@ -191,7 +181,7 @@ func mentions(config cty.Value, address string) bool {
 // now on, or the key that its fingerprints were made with is not the one of now.
 func (a *applying) keep(in *instance, c *plan.Change, rec *state.Record) error {
 	anew := c.Holds()
-	now := Fingerprints(a.Fingerprint).ofArguments(in.config)
+	now := secret.Fingerprints(a.Fingerprint).Arguments(in.config)
 	for path, before := range rec.Fingerprints {
 		after, there := now[path]
 		anew = anew || there && !key.Same(before, after)

@@ -11,6 +11,7 @@ import (
 	"github.com/davit-sh/davit/core/addr"
 	"github.com/davit-sh/davit/core/config"
 	"github.com/davit-sh/davit/core/diag"
+	"github.com/davit-sh/davit/core/engine/types"
 	"github.com/davit-sh/davit/core/eval"
 	pluginv1 "github.com/davit-sh/davit/schemas/plugin/v1"
 	"github.com/davit-sh/davit/state"
@@ -34,7 +35,7 @@ func (r *run) importID(in *instance) (string, hcl.Diagnostics) {
 			if diags.HasErrors() {
 				return "", diags
 			}
-			id := stringOf(v)
+			id := types.Text(v)
 			if id == "" || v.IsMarked() {
 				return "", append(diags, diag.Errorf(i.ID.Range(), "Not an id", "id of an import is a string that is known now, and not sensitive."))
 			}
@@ -83,15 +84,15 @@ func importKeys(s *eval.Scope, i *config.Import) (map[addr.Key]eval.Each, hcl.Di
 // importRecord asks a plugin for the record of an existing object.
 func (r *run) importRecord(ctx context.Context, in *instance, id string) (*pluginv1.Record, hcl.Diagnostics) {
 	t := in.node.typ
-	if !t.canImport {
-		return nil, hcl.Diagnostics{in.errorf("it cannot be imported", "%s %q of plugin %q does not know how to take over an object that exists. An apply finds what is there if its name does not change.", t.kind, t.name, t.plugin)}
+	if !t.CanImport {
+		return nil, hcl.Diagnostics{in.errorf("it cannot be imported", "%s %q of plugin %q does not know how to take over an object that exists. An apply finds what is there if its name does not change.", t.Kind, t.Name, t.Plugin)}
 	}
 	plain, _ := in.config.UnmarkDeep()
-	config, err := eval.EncodeValue(t.pluginConfig(plain))
+	config, err := eval.EncodeValue(t.PluginConfig(plain))
 	if err != nil {
 		return nil, hcl.Diagnostics{r.failure(in, "importing", err)}
 	}
-	client, err := r.Plugins.Client(ctx, t.plugin)
+	client, err := r.Plugins.Client(ctx, t.Plugin)
 	if err != nil {
 		return nil, hcl.Diagnostics{r.failure(in, "importing", err)}
 	}
@@ -113,17 +114,17 @@ func (r *run) imported(ctx context.Context, in *instance, id string) (*state.Rec
 		return nil, diags
 	}
 	t := in.node.typ
-	rec := &state.Record{Address: in.addr.String(), Kind: in.addr.Kind, Type: in.addr.Type, Plugin: t.plugin, Status: state.StatusOK, Private: got.GetPrivate(), DependsOn: r.managedUpstream(in)}
+	rec := &state.Record{Address: in.addr.String(), Kind: in.addr.Kind, Type: in.addr.Type, Plugin: t.Plugin, Status: state.StatusOK, Private: got.GetPrivate(), DependsOn: r.managedUpstream(in)}
 	outputs, err := r.decodeOutputs(t, got.GetOutputs())
 	if err == nil {
-		rec.Outputs, err = stored(outputs)
+		rec.Outputs, err = types.Encode(outputs)
 	}
 	config := cty.NilVal
 	if err == nil && got.GetConfig() != nil {
-		config, err = eval.DecodeValue(got.GetConfig(), t.configType)
+		config, err = eval.DecodeValue(got.GetConfig(), t.ConfigType)
 	}
 	if err == nil && config != cty.NilVal {
-		rec.Config, err = stored(r.secrets.mark(t.config.Mark(config)))
+		rec.Config, err = types.Encode(r.secrets.Mark(t.Schema.Mark(config)))
 	}
 	if err != nil {
 		return nil, append(diags, r.failure(in, "importing "+id, err))

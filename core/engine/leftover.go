@@ -13,6 +13,7 @@ import (
 
 	"github.com/davit-sh/davit/core/addr"
 	"github.com/davit-sh/davit/core/diag"
+	"github.com/davit-sh/davit/core/engine/types"
 	"github.com/davit-sh/davit/core/event"
 	"github.com/davit-sh/davit/core/plan"
 	"github.com/davit-sh/davit/state"
@@ -53,8 +54,8 @@ func (r *run) goesOn(in *instance, rec *state.Record) bool {
 	if op == nil {
 		return false
 	}
-	now, err := stored(in.node.typ.pluginConfig(in.config))
-	return err != nil || bytes.Equal(compact(now), compact(op.Config)) || !bytes.Equal(compact(now), compact(rec.Config))
+	now, err := types.Encode(in.node.typ.PluginConfig(in.config))
+	return err != nil || bytes.Equal(types.CompactJSON(now), types.CompactJSON(op.Config)) || !bytes.Equal(types.CompactJSON(now), types.CompactJSON(rec.Config))
 }
 
 // leftovers are what replacements that were cut off have left to be deleted: the old ones of those whose new ones are there, and the new
@@ -167,11 +168,11 @@ func (a *applying) resumes(ctx context.Context, in *instance) (bool, hcl.Diagnos
 	if op == nil || !makesFirst(op) {
 		return false, nil
 	}
-	now, err := stored(in.node.typ.pluginConfig(in.config))
+	now, err := types.Encode(in.node.typ.PluginConfig(in.config))
 	if err != nil {
 		return false, hcl.Diagnostics{a.failure(in, "replacing", err)}
 	}
-	if bytes.Equal(compact(now), compact(op.Config)) {
+	if bytes.Equal(types.CompactJSON(now), types.CompactJSON(op.Config)) {
 		return true, nil
 	}
 	return false, a.deleteNew(ctx, op, in)

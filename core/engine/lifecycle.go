@@ -3,7 +3,6 @@ package engine
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -14,6 +13,8 @@ import (
 	"github.com/davit-sh/davit/core/config"
 	"github.com/davit-sh/davit/core/deep"
 	"github.com/davit-sh/davit/core/diag"
+	"github.com/davit-sh/davit/core/engine/secret"
+	"github.com/davit-sh/davit/core/engine/types"
 	"github.com/davit-sh/davit/core/eval"
 	"github.com/davit-sh/davit/core/plan"
 	"github.com/davit-sh/davit/state"
@@ -41,7 +42,7 @@ func (r *run) conditions(in *instance, rules []config.Condition, when string, se
 		diags = append(diags, res.Diagnostics...)
 		switch res.Status {
 		case eval.Failed:
-			d := diag.Errorf(rule.Condition.Range(), in.addr.String()+": a condition does not hold", "%s", r.secrets.mask(res.Message))
+			d := diag.Errorf(rule.Condition.Range(), in.addr.String()+": a condition does not hold", "%s", r.secrets.Mask(res.Message))
 			d.Extra = diag.Info{Address: in.addr.String(), Code: "condition", Hint: "This is checked " + when + "."}
 			diags = append(diags, d)
 		case eval.Unknown:
@@ -87,7 +88,7 @@ func (r *run) assertOne(s *eval.Scope, c *config.Check) {
 			out.Status = string(eval.Failed)
 			out.Message = res.Diagnostics[0].Summary
 		case res.Status == eval.Failed:
-			out.Status, out.Message = string(eval.Failed), r.secrets.mask(res.Message)
+			out.Status, out.Message = string(eval.Failed), r.secrets.Mask(res.Message)
 			w := diag.Errorf(rule.Condition.Range(), address+": the check does not hold", "%s", out.Message)
 			w.Severity, w.Extra = hcl.DiagWarning, diag.Info{Address: address, Code: "check"}
 			r.report(w)
@@ -131,11 +132,11 @@ func (r *run) ignoreChanges(in *instance, rec *state.Record) hcl.Diagnostics {
 	if !l.IgnoreAll && len(l.Ignore) == 0 {
 		return nil
 	}
-	before, err := storedValue(rec.Config)
+	before, err := types.Decode(rec.Config)
 	if err != nil || before == cty.NilVal {
 		return nil
 	}
-	before = fit(before, in.node.typ.configType)
+	before = types.Fit(before, in.node.typ.ConfigType)
 	in.ignored = ignoredSecrets(in.config, rec, l)
 	if l.IgnoreAll {
 		in.config = overlay(in.config, before)
@@ -161,7 +162,7 @@ func (r *run) ignoreChanges(in *instance, rec *state.Record) hcl.Diagnostics {
 // ignoredSecrets are the paths of sensitive arguments that were applied, and whose changes are ignored.
 func ignoredSecrets(now cty.Value, rec *state.Record, l config.Lifecycle) map[string]bool {
 	ignored := map[string]bool{}
-	secretParts(now, func(path string, _ cty.Value) {
+	secret.Parts(now, func(path string, _ cty.Value) {
 		if rec.Fingerprints[path] != "" && (l.IgnoreAll || slices.ContainsFunc(l.Ignore, func(t hcl.Traversal) bool { return isWithin(path, t) })) {
 			ignored[path] = true
 		}
@@ -343,12 +344,12 @@ func (r *run) differs(up *instance, ref eval.Ref) bool {
 	if !ok {
 		return true
 	}
-	outputs, err1 := storedValue(rec.Outputs)
-	config, err2 := storedValue(rec.Config)
+	outputs, err1 := types.Decode(rec.Outputs)
+	config, err2 := types.Decode(rec.Config)
 	if err1 != nil || err2 != nil || outputs == cty.NilVal {
 		return true
 	}
-	was, d1 := ref.Rest.TraverseRel(up.node.typ.object(up.addr.String(), up.node.typ.see(config, outputs)))
+	was, d1 := ref.Rest.TraverseRel(up.node.typ.Object(up.addr.String(), up.node.typ.See(config, outputs)))
 	now, d2 := ref.Rest.TraverseRel(up.value())
 	if d1.HasErrors() || d2.HasErrors() {
 		return true
@@ -367,11 +368,11 @@ func (r *run) asRecorded(in *instance) bool {
 	if !ok || rec.Status != state.StatusOK || r.beingDeleted(rec.Address) || len(rec.Outputs) == 0 || r.opts.Rollback != nil || matches(r.opts.Replace, in.addr) {
 		return false
 	}
-	config, err := stored(in.node.typ.pluginConfig(in.config))
-	if err != nil || !bytes.Equal(compact(config), compact(rec.Config)) || len(Fingerprints(r.Fingerprint).changed(in.config, in.ignored, &rec)) > 0 {
+	config, err := types.Encode(in.node.typ.PluginConfig(in.config))
+	if err != nil || !bytes.Equal(types.CompactJSON(config), types.CompactJSON(rec.Config)) || len(secret.Fingerprints(r.Fingerprint).Changed(in.config, in.ignored, &rec)) > 0 {
 		return false
 	}
-	v := recordedValue(rec.Outputs)
+	v := types.PlanValue(rec.Outputs)
 	if v == nil || len(v.Sensitive) > 0 {
 		return false // its plugin is asked for what state does not hold
 	}
@@ -379,20 +380,12 @@ func (r *run) asRecorded(in *instance) bool {
 	if err != nil {
 		return false
 	}
-	outputs = fit(outputs, in.node.typ.outputType)
-	c := &plan.Change{Address: in.addr.String(), Kind: in.addr.Kind, Type: in.addr.Type, Plugin: in.node.typ.plugin, Action: plan.None, DependsOn: addresses(in.deps)}
+	outputs = types.Fit(outputs, in.node.typ.OutputType)
+	c := &plan.Change{Address: in.addr.String(), Kind: in.addr.Kind, Type: in.addr.Type, Plugin: in.node.typ.Plugin, Action: plan.None, DependsOn: addresses(in.deps)}
 	if c.After, err = plan.NewValue(outputs); err != nil {
 		return false
 	}
 	r.compare(c, in, &rec)
 	r.planned(in, c, outputs)
 	return true
-}
-
-func compact(b json.RawMessage) []byte {
-	var out bytes.Buffer
-	if json.Compact(&out, b) != nil {
-		return b
-	}
-	return out.Bytes()
 }

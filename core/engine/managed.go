@@ -14,6 +14,8 @@ import (
 	"github.com/davit-sh/davit/core/addr"
 	"github.com/davit-sh/davit/core/config"
 	"github.com/davit-sh/davit/core/deep"
+	"github.com/davit-sh/davit/core/engine/secret"
+	"github.com/davit-sh/davit/core/engine/types"
 	"github.com/davit-sh/davit/core/event"
 	"github.com/davit-sh/davit/core/kinds"
 	"github.com/davit-sh/davit/core/plan"
@@ -75,9 +77,9 @@ func (r *run) planManaged(ctx context.Context, in *instance, reviewed *plan.Chan
 		}
 	}
 	if r.replaced(in, rec, reviewed, c) {
-		outputs = in.node.typ.unknownOutputs()
+		outputs = in.node.typ.UnknownOutputs()
 	}
-	if c.After, err = in.node.typ.storedOutputs.Value(outputs); err != nil {
+	if c.After, err = in.node.typ.StoredOutputs.Value(outputs); err != nil {
 		return append(diags, r.failure(in, "planning", err))
 	}
 	if rec == nil && c.Action == plan.None && c.After.IsKnown() {
@@ -90,13 +92,13 @@ func (r *run) planManaged(ctx context.Context, in *instance, reviewed *plan.Chan
 		c.WaitsFor = r.waitsFor(in)
 	}
 	if c.Action != plan.None || c.Deferred {
-		c.Arguments, c.Fingerprints = r.arguments(in, c.Address), Fingerprints(r.Fingerprint).ofArguments(in.config)
+		c.Arguments, c.Fingerprints = r.arguments(in, c.Address), secret.Fingerprints(r.Fingerprint).Arguments(in.config)
 	}
 	if in.node.block.Lifecycle.PreventDestroy && (c.Action == plan.Replace || c.Action == plan.Delete) {
 		return append(diags, in.errorf("it must not be destroyed", "The plan would %s it, and its lifecycle block says prevent_destroy. Undo what makes it so, or remove prevent_destroy.", c.Action))
 	}
 	if rec != nil && c.Action != plan.None {
-		c.Before = recordedValue(rec.Outputs)
+		c.Before = types.PlanValue(rec.Outputs)
 	}
 	r.explain(c, rec)
 	return append(diags, r.planned(in, c, outputs)...)
@@ -105,7 +107,7 @@ func (r *run) planManaged(ctx context.Context, in *instance, reviewed *plan.Chan
 // planned keeps a change and what others see of the instance.
 func (r *run) planned(in *instance, c *plan.Change, outputs cty.Value) hcl.Diagnostics {
 	in.change = c
-	in.seen = in.node.typ.see(in.config, outputs)
+	in.seen = in.node.typ.See(in.config, outputs)
 	diags := r.postconditions(in, "after it")
 	r.emit(event.Event{Type: event.Planned, Address: c.Address, Action: string(c.Action), Message: strings.Join(c.Reasons, "; ")})
 	return diags
@@ -123,7 +125,7 @@ func (r *run) compare(c *plan.Change, in *instance, rec *state.Record) {
 		c.Hold = &plan.Hold{Revision: b.Revision, Who: b.Who, Reason: b.Reason}
 	}
 	c.MovedFrom = r.movedFrom[c.Address]
-	if changed := Fingerprints(r.Fingerprint).changed(in.config, in.ignored, rec); c.Action == plan.None && len(changed) > 0 {
+	if changed := secret.Fingerprints(r.Fingerprint).Changed(in.config, in.ignored, rec); c.Action == plan.None && len(changed) > 0 {
 		c.Action = plan.Update
 		c.Reasons = append(c.Reasons, "sensitive "+strings.Join(changed, ", ")+" changed")
 	}
@@ -152,17 +154,17 @@ func (r *run) explain(c *plan.Change, rec *state.Record) {
 }
 
 func (r *run) newChange(in *instance, res *pluginv1.PlanResult) (*plan.Change, error) {
-	action, ok := actions[res.GetAction()]
+	action, ok := types.Actions[res.GetAction()]
 	if !ok {
-		return nil, fmt.Errorf("plugin %q answered with the action %d, which there is not: this is a defect of the plugin", in.node.typ.plugin, res.GetAction())
+		return nil, fmt.Errorf("plugin %q answered with the action %d, which there is not: this is a defect of the plugin", in.node.typ.Plugin, res.GetAction())
 	}
-	items, err := r.secrets.items(res.GetItems())
+	items, err := r.secrets.Items(res.GetItems())
 	if err != nil {
-		return nil, fmt.Errorf("plugin %q: %w", in.node.typ.plugin, err)
+		return nil, fmt.Errorf("plugin %q: %w", in.node.typ.Plugin, err)
 	}
 	c := &plan.Change{
-		Address: in.addr.String(), Kind: in.addr.Kind, Type: in.addr.Type, Plugin: in.node.typ.plugin,
-		Action: action, Reasons: r.secrets.texts(res.GetReasons()), Items: items, Private: res.GetPrivate(),
+		Address: in.addr.String(), Kind: in.addr.Kind, Type: in.addr.Type, Plugin: in.node.typ.Plugin,
+		Action: action, Reasons: r.secrets.MaskAll(res.GetReasons()), Items: items, Private: res.GetPrivate(),
 		DependsOn: addresses(in.deps),
 	}
 	for _, i := range res.GetImages() {
@@ -184,7 +186,7 @@ func (r *run) waitsFor(in *instance) []string {
 			}
 			seen[d] = true
 			switch {
-			case up.seen.isKnown():
+			case up.seen.Known():
 			case up.change != nil:
 				found[d.String()] = true
 			default:
@@ -262,7 +264,7 @@ func (r *run) addOrigin(ic *plan.ImageChange, application *instance) {
 		if up.addr.Kind != "build" || up.seen == nil || ic.Build != "" {
 			return
 		}
-		name := stringOf(up.output("repository")) + ":" + stringOf(up.output("tag"))
+		name := types.Text(up.output("repository")) + ":" + types.Text(up.output("tag"))
 		if name == ":" || !strings.HasPrefix(ic.After, name) || (len(ic.After) > len(name) && ic.After[len(name)] != '@') {
 			return
 		}
@@ -287,7 +289,7 @@ func revisionOf(v *plan.Value) string {
 	if err != nil || !c.Type().IsObjectType() || !c.Type().HasAttribute("revision") {
 		return ""
 	}
-	return stringOf(c.GetAttr("revision"))
+	return types.Text(c.GetAttr("revision"))
 }
 
 // planDeletions plans the deletion of recorded instances. Those of observed kinds have nothing to delete.
@@ -325,7 +327,7 @@ func (r *run) planDeletions(ctx context.Context, gone func(addr.Instance) bool) 
 
 // recorded makes the node of a record of which the block may be gone.
 func (r *run) recorded(in *instance) hcl.Diagnostics {
-	t := r.Types.of(in.addr.Node)
+	t := r.Types.Find(in.addr.Node)
 	if t == nil {
 		return hcl.Diagnostics{in.errorf("no plugin to delete it", "State has a record of it, and no plugin provides %s %q. Add the plugin to required_plugins again.", in.addr.Kind, in.addr.Type)}
 	}
@@ -366,7 +368,7 @@ func (r *run) planDeletion(ctx context.Context, in *instance) hcl.Diagnostics {
 	if len(c.Reasons) == 0 {
 		c.Reasons = []string{r.whyDeleted(in.addr)}
 	}
-	c.Before = recordedValue(rec.Outputs)
+	c.Before = types.PlanValue(rec.Outputs)
 	in.change = c
 	r.emit(event.Event{Type: event.Planned, Address: c.Address, Action: string(c.Action), Message: strings.Join(c.Reasons, "; ")})
 	return diags

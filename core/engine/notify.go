@@ -21,6 +21,7 @@ import (
 	"github.com/davit-sh/davit/core/addr"
 	"github.com/davit-sh/davit/core/config"
 	"github.com/davit-sh/davit/core/diag"
+	"github.com/davit-sh/davit/core/engine/types"
 	"github.com/davit-sh/davit/core/eval"
 	"github.com/davit-sh/davit/core/event"
 	"github.com/davit-sh/davit/core/kinds"
@@ -80,7 +81,7 @@ func (t *telling) queue(ctx context.Context, e *pluginv1.Event) error {
 			return err
 		}
 		op := state.Operation{
-			ID: own.GetId(), Address: n.addr.String(), Kind: n.addr.Kind, Type: n.addr.Type, Plugin: n.node.typ.plugin, Action: e.GetName(),
+			ID: own.GetId(), Address: n.addr.String(), Kind: n.addr.Kind, Type: n.addr.Type, Plugin: n.node.typ.Plugin, Action: e.GetName(),
 			Begun: time.Now().UTC(), PlanHash: e.GetPlan(), Private: text,
 		}
 		batch.Begin = append(batch.Begin, op)
@@ -156,7 +157,7 @@ func (t *telling) deliver(ctx context.Context, n *notification, op state.Operati
 
 func (t *telling) attempt(ctx context.Context, n *notification, e *pluginv1.Event) error {
 	plain, _ := n.config.UnmarkDeep()
-	known, missing := knownPart(n.node.typ.pluginConfig(plain), n.node.typ.config)
+	known, missing := knownPart(n.node.typ.PluginConfig(plain), n.node.typ.Schema)
 	if missing != "" {
 		return backoff.Permanent(fmt.Errorf("its argument %q is not known yet", missing))
 	}
@@ -164,7 +165,7 @@ func (t *telling) attempt(ctx context.Context, n *notification, e *pluginv1.Even
 	if err != nil {
 		return backoff.Permanent(err)
 	}
-	client, err := t.Plugins.Client(ctx, n.node.typ.plugin)
+	client, err := t.Plugins.Client(ctx, n.node.typ.Plugin)
 	if err != nil {
 		return backoff.Permanent(err)
 	}
@@ -331,7 +332,7 @@ func deletionOf(address string) *plan.Change {
 }
 
 func (t *telling) change(c *plan.Change, outcome, err string) *pluginv1.EventChange {
-	out := &pluginv1.EventChange{Address: c.Address, Action: protoAction(c.Action), Outcome: outcome, Error: err, Reasons: c.Reasons}
+	out := &pluginv1.EventChange{Address: c.Address, Action: types.ProtoAction(c.Action), Outcome: outcome, Error: err, Reasons: c.Reasons}
 	for _, i := range t.plan.Images {
 		if i.Application == c.Address {
 			out.Images = append(out.Images, &pluginv1.Image{Name: i.Name, Before: i.Before, After: i.After, Unknown: i.Unknown})

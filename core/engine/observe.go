@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"sort"
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
@@ -12,6 +11,7 @@ import (
 
 	"github.com/davit-sh/davit/core/addr"
 	"github.com/davit-sh/davit/core/diag"
+	"github.com/davit-sh/davit/core/engine/types"
 	"github.com/davit-sh/davit/core/eval"
 	"github.com/davit-sh/davit/core/event"
 	"github.com/davit-sh/davit/core/kinds"
@@ -31,10 +31,10 @@ func (r *run) observe(ctx context.Context, in *instance, pinned *plan.Observatio
 	if diags.HasErrors() {
 		return diags
 	}
-	o := &plan.Observation{Address: in.addr.String(), Kind: in.addr.Kind, Type: in.addr.Type, Plugin: in.node.typ.plugin, DependsOn: addresses(in.deps)}
+	o := &plan.Observation{Address: in.addr.String(), Kind: in.addr.Kind, Type: in.addr.Type, Plugin: in.node.typ.Plugin, DependsOn: addresses(in.deps)}
 	in.observation = o
 	if rec, ok := r.snapshot.Records[o.Address]; ok {
-		o.Before = recordedValue(rec.Outputs)
+		o.Before = types.PlanValue(rec.Outputs)
 	}
 	outputs, more := r.observeKind(ctx, in, pinned)
 	diags = append(diags, more...)
@@ -44,7 +44,7 @@ func (r *run) observe(ctx context.Context, in *instance, pinned *plan.Observatio
 	if pinned != nil { // what was reviewed tells what was news then
 		o.Items, o.Reasons, o.Before = pinned.Items, pinned.Reasons, pinned.Before
 	}
-	in.seen = in.node.typ.see(config, outputs)
+	in.seen = in.node.typ.See(config, outputs)
 	diags = append(diags, r.postconditions(in, "after it was looked at")...)
 	stored, err := plan.NewValue(outputs)
 	if err != nil {
@@ -71,25 +71,13 @@ func (r *run) observeKind(ctx context.Context, in *instance, pinned *plan.Observ
 
 // recalls tells whether what state has of an observed instance stands for a look at it: -refresh=false.
 func (r *run) recalls(in *instance) bool {
-	_, ok := wholly(in.observation.Before, in.node.typ)
+	_, ok := types.Whole(in.observation.Before, in.node.typ)
 	return ok && r.opts.NoRefresh
 }
 
 // known tells whether the plugin can look: whether its configuration is known, but for the
 // kind's own attributes.
-func (in *instance) known() bool { return in.node.typ.pluginConfig(in.config).IsWhollyKnown() }
-
-// wholly returns outputs that were written down, if nothing of them was unknown or left out.
-func wholly(v *plan.Value, t *blockType) (cty.Value, bool) {
-	if v == nil || v.Value == nil || !v.IsKnown() || len(v.Sensitive) > 0 {
-		return cty.NilVal, false
-	}
-	c, err := v.Cty()
-	if err != nil {
-		return cty.NilVal, false
-	}
-	return fit(c, t.outputType), true
-}
+func (in *instance) known() bool { return in.node.typ.PluginConfig(in.config).IsWhollyKnown() }
 
 // outputsIn are the outputs of a pinned observation; none if nothing is pinned.
 func outputsIn(pinned *plan.Observation) *plan.Value {
@@ -102,10 +90,10 @@ func outputsIn(pinned *plan.Observation) *plan.Value {
 func (r *run) observeSource(ctx context.Context, in *instance, pinned *plan.Observation) (cty.Value, hcl.Diagnostics) {
 	if !in.known() {
 		in.observation.Reasons = []string{"its arguments are not known yet"}
-		return in.node.typ.unknownOutputs(), nil
+		return in.node.typ.UnknownOutputs(), nil
 	}
 	req := &pluginv1.PlanRequest{}
-	if v, ok := wholly(outputsIn(pinned), in.node.typ); ok {
+	if v, ok := types.Whole(outputsIn(pinned), in.node.typ); ok {
 		var err error
 		if req.Pinned, err = eval.EncodeValue(v); err != nil {
 			return cty.NilVal, hcl.Diagnostics{r.failure(in, "observing", err)}
@@ -121,12 +109,12 @@ func (r *run) look(ctx context.Context, in *instance, req *pluginv1.PlanRequest)
 		return cty.NilVal, hcl.Diagnostics{r.failure(in, "observing", err)}
 	}
 	req.Prior = prior
-	res, outputs, diags := r.call(ctx, in, req, in.node.typ.pluginConfig(in.config))
+	res, outputs, diags := r.call(ctx, in, req, in.node.typ.PluginConfig(in.config))
 	if diags.HasErrors() {
 		return cty.NilVal, diags
 	}
-	in.observation.Reasons = r.secrets.texts(res.GetReasons())
-	if in.observation.Items, err = r.secrets.items(res.GetItems()); err != nil {
+	in.observation.Reasons = r.secrets.MaskAll(res.GetReasons())
+	if in.observation.Items, err = r.secrets.Items(res.GetItems()); err != nil {
 		return cty.NilVal, append(diags, r.failure(in, "observing", err))
 	}
 	return outputs, diags
@@ -135,16 +123,16 @@ func (r *run) look(ctx context.Context, in *instance, req *pluginv1.PlanRequest)
 // observeImage lists the tags. Those of planned builds are there already.
 func (r *run) observeImage(ctx context.Context, in *instance, pinned *plan.Observation) (cty.Value, hcl.Diagnostics) {
 	t := in.node.typ
-	if v, ok := wholly(outputsIn(pinned), t); ok {
+	if v, ok := types.Whole(outputsIn(pinned), t); ok {
 		return v, nil
 	}
 	if !in.known() {
-		return t.unknownOutputs(), nil
+		return t.UnknownOutputs(), nil
 	}
 	var diags hcl.Diagnostics
 	var outputs cty.Value
 	if r.recalls(in) {
-		outputs, _ = wholly(in.observation.Before, t)
+		outputs, _ = types.Whole(in.observation.Before, t)
 		in.observation.Reasons = []string{"as it was seen at the last apply"}
 	} else if outputs, diags = r.look(ctx, in, &pluginv1.PlanRequest{}); diags.HasErrors() {
 		return cty.NilVal, diags
@@ -155,13 +143,13 @@ func (r *run) observeImage(ctx context.Context, in *instance, pinned *plan.Obser
 	if diags.HasErrors() {
 		return cty.NilVal, diags
 	}
-	tags := stringsOf(attrs["tags"])
+	tags := types.Texts(attrs["tags"])
 	for _, b := range builds {
 		if b.tag == "" {
 			attrs["tags"] = cty.UnknownVal(cty.List(cty.String))
 			return cty.ObjectVal(attrs), diags
 		}
-		if repo := stringOf(attrs["repository"]); b.repository != "" && repo != "" && b.repository != repo {
+		if repo := types.Text(attrs["repository"]); b.repository != "" && repo != "" && b.repository != repo {
 			return cty.NilVal, append(diags, diag.Errorf(in.node.block.Range, "A build of another repository",
 				"%s looks at %s, and %s pushes to %s. Give both the same repository.", in.addr, repo, b.address, b.repository))
 		}
@@ -169,7 +157,7 @@ func (r *run) observeImage(ctx context.Context, in *instance, pinned *plan.Obser
 			tags = append(tags, b.tag)
 		}
 	}
-	attrs["tags"] = stringList(tags)
+	attrs["tags"] = types.TextList(tags)
 	return cty.ObjectVal(attrs), diags
 }
 
@@ -201,8 +189,8 @@ func (r *run) builds(in *instance) ([]plannedBuild, hcl.Diagnostics) {
 			return fail()
 		}
 		list = append(list, plannedBuild{
-			address: stringOf(v.GetAttr(kinds.Address)), repository: stringOf(v.GetAttr("repository")),
-			tag: stringOf(v.GetAttr("tag")), digest: v.GetAttr("digest"),
+			address: types.Text(v.GetAttr(kinds.Address)), repository: types.Text(v.GetAttr("repository")),
+			tag: types.Text(v.GetAttr("tag")), digest: v.GetAttr("digest"),
 		})
 	}
 	return list, nil
@@ -211,7 +199,7 @@ func (r *run) builds(in *instance) ([]plannedBuild, hcl.Diagnostics) {
 // askPolicy has a policy choose a tag and finds the digest behind it.
 func (r *run) askPolicy(ctx context.Context, in *instance, pinned *plan.Observation) (cty.Value, hcl.Diagnostics) {
 	t := in.node.typ
-	if v, ok := wholly(outputsIn(pinned), t); ok {
+	if v, ok := types.Whole(outputsIn(pinned), t); ok {
 		in.observation.Reasons, in.observation.Rejected = pinned.Reasons, pinned.Rejected
 		return v, nil
 	}
@@ -222,12 +210,12 @@ func (r *run) askPolicy(ctx context.Context, in *instance, pinned *plan.Observat
 	tags := image.output("tags")
 	if tags, _ = tags.Unmark(); !tags.IsWhollyKnown() || !in.known() {
 		in.observation.Reasons = []string{"the tags of " + image.addr.String() + " are not known yet"}
-		return t.unknownOutputs(), nil
+		return t.UnknownOutputs(), nil
 	}
 	decision := &decision{tag: pinnedTag(pinned)}
 	if decision.tag == "" {
 		var more hcl.Diagnostics
-		if decision, more = r.decide(ctx, in, image, stringsOf(tags)); more.HasErrors() {
+		if decision, more = r.decide(ctx, in, image, types.Texts(tags)); more.HasErrors() {
 			return cty.NilVal, append(diags, more...)
 		}
 	} else {
@@ -250,8 +238,8 @@ func (r *run) recallDigest(in *instance, tag string) cty.Value {
 	if !r.recalls(in) {
 		return cty.NilVal
 	}
-	before, _ := wholly(in.observation.Before, in.node.typ)
-	if stringOf(before.GetAttr("tag")) != tag {
+	before, _ := types.Whole(in.observation.Before, in.node.typ)
+	if types.Text(before.GetAttr("tag")) != tag {
 		return cty.NilVal
 	}
 	return before.GetAttr("digest")
@@ -266,7 +254,7 @@ func pinnedTag(pinned *plan.Observation) string {
 	if err != nil {
 		return ""
 	}
-	return stringOf(v.GetAttr("tag"))
+	return types.Text(v.GetAttr("tag"))
 }
 
 type decision struct {
@@ -279,7 +267,7 @@ func (r *run) imageOf(in *instance) (*instance, hcl.Diagnostics) {
 	arg, _ := in.config.GetAttr(kinds.ImageOf).UnmarkDeep()
 	at := in.node.rangeOf(kinds.ImageOf)
 	if arg.IsKnown() && !arg.IsNull() && arg.Type().IsObjectType() && arg.Type().HasAttribute(kinds.Address) {
-		if a, err := addr.Parse(stringOf(arg.GetAttr(kinds.Address))); err == nil && a.Kind == "image" {
+		if a, err := addr.Parse(types.Text(arg.GetAttr(kinds.Address))); err == nil && a.Kind == "image" {
 			if image := r.instance(a); image != nil {
 				return image, nil
 			}
@@ -291,8 +279,8 @@ func (r *run) imageOf(in *instance) (*instance, hcl.Diagnostics) {
 func (r *run) decide(ctx context.Context, in, image *instance, tags []string) (*decision, hcl.Diagnostics) {
 	current := ""
 	if rec, ok := r.snapshot.Records[in.addr.String()]; ok {
-		if v, err := storedValue(rec.Outputs); err == nil && v != cty.NilVal && v.Type().HasAttribute("tag") {
-			current = stringOf(v.GetAttr("tag"))
+		if v, err := types.Decode(rec.Outputs); err == nil && v != cty.NilVal && v.Type().HasAttribute("tag") {
+			current = types.Text(v.GetAttr("tag"))
 		}
 	}
 	older, _ := in.config.GetAttr(kinds.AllowOlder).Unmark()
@@ -301,11 +289,11 @@ func (r *run) decide(ctx context.Context, in, image *instance, tags []string) (*
 	if withdrawn && older.False() {
 		candidates = append(candidates, current)
 	}
-	res, _, diags := r.call(ctx, in, &pluginv1.PlanRequest{Candidates: &pluginv1.Candidates{Tags: candidates, Current: current}}, in.node.typ.pluginConfig(in.config))
+	res, _, diags := r.call(ctx, in, &pluginv1.PlanRequest{Candidates: &pluginv1.Candidates{Tags: candidates, Current: current}}, in.node.typ.PluginConfig(in.config))
 	if diags.HasErrors() {
 		return nil, diags
 	}
-	d := &decision{reason: r.secrets.mask(res.GetDecision().GetReason())}
+	d := &decision{reason: r.secrets.Mask(res.GetDecision().GetReason())}
 	for _, x := range res.GetDecision().GetRejected() {
 		d.rejected = append(d.rejected, plan.Rejection{Tag: x.GetTag(), Reason: x.GetReason()})
 	}
@@ -318,7 +306,7 @@ func (r *run) decide(ctx context.Context, in, image *instance, tags []string) (*
 		return nil, append(diags, withdrawnTag(in, current, ranked))
 	}
 	if !slices.Contains(candidates, d.tag) {
-		return nil, append(diags, r.failure(in, "choosing a tag", fmt.Errorf("plugin %q chose %q, which is no candidate: this is a defect of the plugin", in.node.typ.plugin, d.tag)))
+		return nil, append(diags, r.failure(in, "choosing a tag", fmt.Errorf("plugin %q chose %q, which is no candidate: this is a defect of the plugin", in.node.typ.Plugin, d.tag)))
 	}
 	return d, diags
 }
@@ -367,16 +355,16 @@ func (r *run) digest(ctx context.Context, in, image *instance, tag string) (cty.
 		}
 	}
 	t := image.node.typ
-	plain, _ := t.pluginConfig(image.config).UnmarkDeep()
+	plain, _ := t.PluginConfig(image.config).UnmarkDeep()
 	config, err := eval.EncodeValue(plain)
 	if err != nil {
 		return cty.NilVal, append(diags, r.failure(in, "resolving "+tag, err))
 	}
-	client, err := r.Plugins.Client(ctx, t.plugin)
+	client, err := r.Plugins.Client(ctx, t.Plugin)
 	if err != nil {
 		return cty.NilVal, append(diags, r.failure(in, "resolving "+tag, err))
 	}
-	res, err := client.Resolve(ctx, &pluginv1.ResolveRequest{Address: image.addr.String(), Type: t.name, Config: config, Tag: tag})
+	res, err := client.Resolve(ctx, &pluginv1.ResolveRequest{Address: image.addr.String(), Type: t.Name, Config: config, Tag: tag})
 	if err != nil {
 		return cty.NilVal, append(diags, r.failure(in, "resolving "+tag, err))
 	}
@@ -384,9 +372,9 @@ func (r *run) digest(ctx context.Context, in, image *instance, tag string) (cty.
 	return cty.StringVal(res.GetDigest()), diags
 }
 
-func (r *run) policyOutputs(t *blockType, image *instance, d *decision, digest cty.Value) cty.Value {
+func (r *run) policyOutputs(t *types.Type, image *instance, d *decision, digest cty.Value) cty.Value {
 	repository, _ := image.output("repository").Unmark()
-	start := stringOf(repository) + ":" + d.tag + "@"
+	start := types.Text(repository) + ":" + d.tag + "@"
 	ref := cty.UnknownVal(cty.String).Refine().NotNull().StringPrefixFull(start + "sha256:").NewValue()
 	if digest.IsKnown() && !digest.IsNull() {
 		ref = cty.StringVal(start + digest.AsString())
@@ -399,39 +387,5 @@ func (r *run) policyOutputs(t *blockType, image *instance, d *decision, digest c
 		"tag": cty.StringVal(d.tag), "digest": digest, "ref": ref, "reason": cty.StringVal(d.reason),
 		"rejected": cty.TupleVal(rejected),
 	}
-	return fit(cty.ObjectVal(all), t.outputType)
-}
-
-// stringOf returns a known string, or nothing.
-func stringOf(v cty.Value) string {
-	v, _ = v.Unmark()
-	if v.Type() != cty.String || !v.IsKnown() || v.IsNull() {
-		return ""
-	}
-	return v.AsString()
-}
-
-func stringsOf(v cty.Value) []string {
-	v, _ = v.UnmarkDeep()
-	if !v.IsKnown() || v.IsNull() || !v.CanIterateElements() {
-		return nil
-	}
-	var list []string
-	for it := v.ElementIterator(); it.Next(); {
-		_, e := it.Element()
-		list = append(list, stringOf(e))
-	}
-	return list
-}
-
-func stringList(list []string) cty.Value {
-	if len(list) == 0 {
-		return cty.ListValEmpty(cty.String)
-	}
-	sort.Strings(list)
-	vals := make([]cty.Value, len(list))
-	for i, s := range list {
-		vals[i] = cty.StringVal(s)
-	}
-	return cty.ListVal(vals)
+	return types.Fit(cty.ObjectVal(all), t.OutputType)
 }

@@ -11,6 +11,8 @@ import (
 	"github.com/zclconf/go-cty/cty"
 
 	"github.com/davit-sh/davit/core/diag"
+	"github.com/davit-sh/davit/core/engine/secret"
+	"github.com/davit-sh/davit/core/engine/types"
 	"github.com/davit-sh/davit/core/eval"
 	"github.com/davit-sh/davit/core/event"
 	"github.com/davit-sh/davit/core/plan"
@@ -20,7 +22,7 @@ import (
 
 // operation is what an instance is made or changed in. What is made anew is replaced, whatever its plugin is told to do.
 func (a *applying) operation(c *plan.Change, in *instance) (state.Operation, error) {
-	config, err := stored(in.node.typ.pluginConfig(in.config))
+	config, err := types.Encode(in.node.typ.PluginConfig(in.config))
 	op := state.Operation{
 		ID: uuid.NewString(), Address: c.Address, Kind: c.Kind, Type: c.Type, Plugin: c.Plugin, Action: string(c.Action),
 		Begun: time.Now().UTC(), PlanHash: a.plan.Digest, Config: config, Private: c.Private, DependsOn: a.managedUpstream(in),
@@ -34,7 +36,7 @@ func (a *applying) operation(c *plan.Change, in *instance) (state.Operation, err
 // operate runs one operation: intent, work, result. What is to follow is begun with the result.
 func (a *applying) operate(ctx context.Context, c *plan.Change, in *instance, next ...state.Operation) hcl.Diagnostics {
 	t := in.node.typ
-	if plain, _ := in.config.UnmarkDeep(); !t.pluginConfig(plain).IsWhollyKnown() {
+	if plain, _ := in.config.UnmarkDeep(); !t.PluginConfig(plain).IsWhollyKnown() {
 		return hcl.Diagnostics{in.errorf("it cannot be applied", "Some of its arguments are still unknown, though all that they depend on is done.")}
 	}
 	prior, _, err := a.prior(in)
@@ -50,18 +52,18 @@ func (a *applying) operate(ctx context.Context, c *plan.Change, in *instance, ne
 	}
 	a.cut.takeUp(&op)
 	req := &pluginv1.ApplyRequest{
-		Operation: op.ID, Address: op.Address, Kind: op.Kind, Type: op.Type, Action: protoAction(c.Action),
+		Operation: op.ID, Address: op.Address, Kind: op.Kind, Type: op.Type, Action: types.ProtoAction(c.Action),
 		Prior: prior, PlannedPrivate: c.Private,
 	}
 	if req.Checkpoint, err = savedBefore(&op, t); err != nil {
 		return hcl.Diagnostics{a.failure(in, "applying", err)}
 	}
 	plain, _ := in.config.UnmarkDeep()
-	if req.Config, err = eval.EncodeValue(t.pluginConfig(plain)); err != nil {
+	if req.Config, err = eval.EncodeValue(t.PluginConfig(plain)); err != nil {
 		return hcl.Diagnostics{a.failure(in, "applying", err)}
 	}
-	if planned, err := t.storedOutputs.Cty(c.After); err == nil {
-		if req.Planned, err = eval.EncodeValue(fit(planned, t.outputType)); err != nil {
+	if planned, err := t.StoredOutputs.Cty(c.After); err == nil {
+		if req.Planned, err = eval.EncodeValue(types.Fit(planned, t.OutputType)); err != nil {
 			return hcl.Diagnostics{a.failure(in, "applying", err)}
 		}
 	}
@@ -75,13 +77,13 @@ func (a *applying) operate(ctx context.Context, c *plan.Change, in *instance, ne
 	}
 	outputs, err := a.decodeOutputs(t, res.GetOutputs())
 	if err == nil && !outputs.IsWhollyKnown() {
-		err = fmt.Errorf("plugin %q answered with outputs that are still unknown after apply: this is a defect of the plugin", t.plugin)
+		err = fmt.Errorf("plugin %q answered with outputs that are still unknown after apply: this is a defect of the plugin", t.Plugin)
 	}
 	if err != nil {
 		return append(diags, append(hcl.Diagnostics{a.failure(in, "applying", err)}, a.endFailed(in, &op, rec, res)...)...)
 	}
-	in.seen = t.see(in.config, outputs)
-	made, err := t.storedOutputs.Value(outputs)
+	in.seen = t.See(in.config, outputs)
+	made, err := t.StoredOutputs.Value(outputs)
 	if err == nil {
 		rec.Outputs, err = json.Marshal(made)
 	}
@@ -89,7 +91,7 @@ func (a *applying) operate(ctx context.Context, c *plan.Change, in *instance, ne
 		return append(diags, a.failure(in, "applying", err))
 	}
 	rec.Private = res.GetPrivate()
-	rec.Fingerprints, rec.OutputFingerprints = Fingerprints(a.Fingerprint).ofArguments(in.config), Fingerprints(a.Fingerprint).ofOutputs(outputs)
+	rec.Fingerprints, rec.OutputFingerprints = secret.Fingerprints(a.Fingerprint).Arguments(in.config), secret.Fingerprints(a.Fingerprint).Outputs(outputs)
 	rec.Hold = a.hold(c)
 	rev := a.newRevision(c, in, &rec, op.ID)
 	rev.Action = op.Action
@@ -170,11 +172,11 @@ func (a *applying) told(in *instance, op *state.Operation, m *pluginv1.ApplyResp
 	ev := event.Event{Address: op.Address, Operation: op.ID}
 	switch b := m.GetBody().(type) {
 	case *pluginv1.ApplyResponse_Log:
-		ev.Type, ev.Stream, ev.Message = event.Log, a.secrets.mask(b.Log.GetStream()), a.secrets.mask(b.Log.GetLine())
+		ev.Type, ev.Stream, ev.Message = event.Log, a.secrets.Mask(b.Log.GetStream()), a.secrets.Mask(b.Log.GetLine())
 	case *pluginv1.ApplyResponse_Progress:
-		ev.Type, ev.Message, ev.Done, ev.Total = event.Progress, a.secrets.mask(b.Progress.GetMessage()), b.Progress.GetDone(), b.Progress.GetTotal()
+		ev.Type, ev.Message, ev.Done, ev.Total = event.Progress, a.secrets.Mask(b.Progress.GetMessage()), b.Progress.GetDone(), b.Progress.GetTotal()
 	case *pluginv1.ApplyResponse_Item:
-		ev.Type, ev.Item, ev.Status, ev.Message = event.Item, a.secrets.mask(b.Item.GetKey()), a.secrets.mask(b.Item.GetStatus()), a.secrets.mask(b.Item.GetMessage())
+		ev.Type, ev.Item, ev.Status, ev.Message = event.Item, a.secrets.Mask(b.Item.GetKey()), a.secrets.Mask(b.Item.GetStatus()), a.secrets.Mask(b.Item.GetMessage())
 	case *pluginv1.ApplyResponse_Checkpoint:
 		outputs, err := a.partOutputs(in, b.Checkpoint.GetOutputs())
 		if err != nil {
@@ -190,14 +192,14 @@ func (a *applying) told(in *instance, op *state.Operation, m *pluginv1.ApplyResp
 }
 
 // savedBefore is what an earlier try of an operation had saved, nil if there is nothing.
-func savedBefore(op *state.Operation, t *blockType) (*pluginv1.Checkpoint, error) {
+func savedBefore(op *state.Operation, t *types.Type) (*pluginv1.Checkpoint, error) {
 	if op.Checkpoint == nil {
 		return nil, nil
 	}
 	c := &pluginv1.Checkpoint{Private: op.Checkpoint.Private}
-	outputs, err := storedValue(op.Checkpoint.Outputs)
+	outputs, err := types.Decode(op.Checkpoint.Outputs)
 	if err == nil && outputs != cty.NilVal {
-		c.Outputs, err = eval.EncodeValue(fit(outputs, t.outputType))
+		c.Outputs, err = eval.EncodeValue(types.Fit(outputs, t.OutputType))
 	}
 	return c, err
 }
@@ -220,7 +222,7 @@ func (a *applying) partOutputs(in *instance, v *pluginv1.Value) (json.RawMessage
 	if err != nil {
 		return nil, err
 	}
-	return stored(known)
+	return types.Encode(known)
 }
 
 // endFailed keeps what exists of an operation that failed.

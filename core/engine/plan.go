@@ -235,7 +235,7 @@ func (r *run) assemble() *plan.Plan {
 			return
 		}
 		p.Checks = append(p.Checks, in.checks...)
-		plugins[in.node.typ.plugin] = true
+		plugins[in.node.typ.Plugin] = true
 	})
 	deletions := r.deletions()
 	p.Changes = append(p.Changes, deletions...)

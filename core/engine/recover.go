@@ -14,6 +14,7 @@ import (
 
 	"github.com/davit-sh/davit/core/config"
 	"github.com/davit-sh/davit/core/diag"
+	"github.com/davit-sh/davit/core/engine/types"
 	"github.com/davit-sh/davit/core/plan"
 	"github.com/davit-sh/davit/state"
 )
@@ -95,7 +96,7 @@ func (r *run) beingDeleted(address string) bool {
 // unrecoverable refuses to plan an instance that an operation was cut off on, if its type says that it cannot look for the result: a
 // person has to. Deleting again is harmless.
 func (r *run) unrecoverable(in *instance) hcl.Diagnostics {
-	if !in.node.typ.cannotRecover || r.opts.mode() != plan.ModeApply || matches(r.opts.Replace, in.addr) {
+	if !in.node.typ.CannotRecover || r.opts.mode() != plan.ModeApply || matches(r.opts.Replace, in.addr) {
 		return nil
 	}
 	address := in.addr.String()
@@ -225,7 +226,7 @@ func (u *unfinished) takeUp(op *state.Operation) {
 	deletes := func(op *state.Operation) bool { return plan.Action(op.Action) == plan.Delete }
 	for i := range u.list {
 		old := &u.list[i]
-		if old.Address == op.Address && deletes(old) == deletes(op) && bytes.Equal(compact(old.Config), compact(op.Config)) {
+		if old.Address == op.Address && deletes(old) == deletes(op) && bytes.Equal(types.CompactJSON(old.Config), types.CompactJSON(op.Config)) {
 			op.ID, op.Begun, op.Checkpoint = old.ID, old.Begun, old.Checkpoint
 			u.again[op.ID] = true
 			return

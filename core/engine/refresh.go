@@ -9,6 +9,8 @@ import (
 	"github.com/hashicorp/hcl/v2"
 	"github.com/zclconf/go-cty/cty"
 
+	"github.com/davit-sh/davit/core/engine/secret"
+	"github.com/davit-sh/davit/core/engine/types"
 	"github.com/davit-sh/davit/core/plan"
 	pluginv1 "github.com/davit-sh/davit/schemas/plugin/v1"
 	"github.com/davit-sh/davit/state"
@@ -22,7 +24,7 @@ func (r *run) planRefresh(ctx context.Context, in *instance) hcl.Diagnostics {
 		return hcl.Diagnostics{r.failure(in, "refreshing", err)}
 	}
 	if rec == nil {
-		in.seen = in.node.typ.see(in.config, in.node.typ.unknownOutputs())
+		in.seen = in.node.typ.See(in.config, in.node.typ.UnknownOutputs())
 		return nil // nothing was applied that could have drifted
 	}
 	if in.config, err = r.asApplied(in, rec); err != nil {
@@ -47,13 +49,13 @@ func (r *run) planRefresh(ctx context.Context, in *instance) hcl.Diagnostics {
 		c.Action = plan.None
 	}
 	if !c.AsIs { // the plugin has told what it would make, not what it has seen
-		if outputs, err = recordedOutputs(rec, in.node.typ); err != nil {
+		if outputs, err = types.RecordedOutputs(rec, in.node.typ); err != nil {
 			return append(diags, r.failure(in, "refreshing", err))
 		}
 	}
 	c.Items = drifted(c.Items)
 	r.compare(c, in, nil)
-	c.Before = recordedValue(rec.Outputs)
+	c.Before = types.PlanValue(rec.Outputs)
 	if c.After, err = plan.NewValue(outputs); err != nil {
 		return append(diags, r.failure(in, "refreshing", err))
 	}
@@ -69,20 +71,11 @@ func (r *run) asApplied(in *instance, rec *state.Record) (cty.Value, error) {
 			applied = op.Config
 		}
 	}
-	before, err := storedValue(applied)
+	before, err := types.Decode(applied)
 	if err != nil || before == cty.NilVal {
 		return in.config, err
 	}
-	return overlay(in.config, fit(before, in.node.typ.configType)), nil
-}
-
-// recordedOutputs are the outputs that a record has; of one that has none, nothing is known.
-func recordedOutputs(rec *state.Record, t *blockType) (cty.Value, error) {
-	outputs, err := storedValue(rec.Outputs)
-	if err != nil || outputs == cty.NilVal {
-		return t.unknownOutputs(), err
-	}
-	return fit(outputs, t.outputType), nil
+	return overlay(in.config, types.Fit(before, in.node.typ.ConfigType)), nil
 }
 
 // refreshed brings the record of an instance up to date that its plugin has found as it was to be applied. Of one that
@@ -103,10 +96,10 @@ func (a *applying) refreshed(in *instance, c *plan.Change, outputs cty.Value) er
 		return nil // it was to be deleted, and it is not known whether that goes on
 	}
 	now := *rec
-	if now.Outputs, err = json.Marshal(c.After); err != nil || bytes.Equal(compact(now.Outputs), compact(rec.Outputs)) {
+	if now.Outputs, err = json.Marshal(c.After); err != nil || bytes.Equal(types.CompactJSON(now.Outputs), types.CompactJSON(rec.Outputs)) {
 		return errors.Join(err, a.keep(in, c, rec))
 	}
-	now.Fingerprints = Fingerprints(a.Fingerprint).ofArguments(in.config)
+	now.Fingerprints = secret.Fingerprints(a.Fingerprint).Arguments(in.config)
 	return a.commit(state.Batch{Put: []state.Record{now}})
 }
 

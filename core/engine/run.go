@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"iter"
@@ -17,6 +16,8 @@ import (
 	"github.com/davit-sh/davit/core/config"
 	"github.com/davit-sh/davit/core/deep"
 	"github.com/davit-sh/davit/core/diag"
+	"github.com/davit-sh/davit/core/engine/secret"
+	"github.com/davit-sh/davit/core/engine/types"
 	"github.com/davit-sh/davit/core/eval"
 	"github.com/davit-sh/davit/core/event"
 	"github.com/davit-sh/davit/core/plan"
@@ -33,7 +34,7 @@ type run struct {
 	moves    []plan.Move
 	root     *eval.Scope
 	wanted   map[string]bool // static names of what is needed; nil: everything
-	secrets  *secrets
+	secrets  *secret.Secrets
 
 	movedFrom    map[string]string // by the new address
 	whyDestroyed map[string]string // by address
@@ -59,7 +60,7 @@ type run struct {
 // form is what can be told of a block without any value: it is the same in all instances of its module.
 type form struct {
 	block     *config.Block
-	typ       *blockType
+	typ       *types.Type
 	own       []eval.Ref // of arguments and conditions
 	dependsOn []eval.Ref
 	expansion []eval.Ref // of for_each or count
@@ -100,7 +101,7 @@ type instance struct {
 
 	config      cty.Value       // evaluated; marked where sensitive; of managed ones only as long as they are worked on
 	ignored     map[string]bool // paths of sensitive arguments whose changes are ignored
-	seen        seen
+	seen        types.Seen
 	change      *plan.Change
 	observation *plan.Observation
 	checks      []plan.Check
@@ -111,10 +112,10 @@ func newRun(e *Engine, snapshot *state.Snapshot, opts Options) *run {
 	if snapshot == nil {
 		snapshot = &state.Snapshot{}
 	}
-	r := &run{Engine: e, opts: opts, snapshot: snapshot, nodes: map[addr.Node]*node{}, secrets: &secrets{}}
+	r := &run{Engine: e, opts: opts, snapshot: snapshot, nodes: map[addr.Node]*node{}, secrets: &secret.Secrets{}}
 	r.beats.emit = r.emit
 	for _, v := range e.Variables {
-		r.secrets.addFrom(v)
+		r.secrets.AddFrom(v)
 	}
 	r.root = eval.NewScope(e.Stack.Module, e.Variables, r)
 	return r
@@ -142,10 +143,10 @@ func (e *Engine) form(b *config.Block) *form {
 }
 
 func (e *Engine) newForm(b *config.Block) *form {
-	f := &form{block: b, typ: e.Types.of(b.Addr)}
+	f := &form{block: b, typ: e.Types.Find(b.Addr)}
 	if f.typ != nil {
 		var exprs []eval.Expr
-		exprs, f.diags = f.typ.config.Expressions(b.Body)
+		exprs, f.diags = f.typ.Schema.Expressions(b.Body)
 		for _, x := range exprs {
 			f.own = append(f.own, x.References()...)
 		}
@@ -314,7 +315,7 @@ func (n *node) all() iter.Seq[*instance] {
 // report keeps findings. A function's error may repeat its argument: what is sensitive in it is masked.
 func (r *run) report(diags ...*hcl.Diagnostic) {
 	for _, d := range diags {
-		d.Summary, d.Detail = r.secrets.mask(d.Summary), r.secrets.mask(d.Detail)
+		d.Summary, d.Detail = r.secrets.Mask(d.Summary), r.secrets.Mask(d.Detail)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -323,7 +324,7 @@ func (r *run) report(diags ...*hcl.Diagnostic) {
 
 // decode evaluates an instance's body.
 func (r *run) decode(in *instance) (cty.Value, hcl.Diagnostics) {
-	v, diags := in.node.typ.config.Decode(in.node.block.Body, in.node.scope.Evaluator(in.node.own, in.each))
+	v, diags := in.node.typ.Schema.Decode(in.node.block.Body, in.node.scope.Evaluator(in.node.own, in.each))
 	for i, d := range diags {
 		d.EvalContext = nil // its values may be sensitive
 		if in.addr.Module != "" || !in.addr.Key.IsNone() {
@@ -333,34 +334,22 @@ func (r *run) decode(in *instance) (cty.Value, hcl.Diagnostics) {
 	if diags.HasErrors() {
 		return cty.NilVal, diags
 	}
-	v = in.node.typ.config.Mark(v)
-	r.secrets.addFrom(v)
+	v = in.node.typ.Schema.Mark(v)
+	r.secrets.AddFrom(v)
 	return v, diags
-}
-
-// marked marks the outputs that a type calls sensitive.
-func marked(v cty.Value, sensitive []string) cty.Value {
-	if len(sensitive) == 0 {
-		return v
-	}
-	attrs := v.AsValueMap()
-	for _, name := range sensitive {
-		attrs[name] = eval.MarkSensitive(attrs[name])
-	}
-	return cty.ObjectVal(attrs)
 }
 
 // call asks a plugin to observe or plan an instance and decodes the outputs.
 func (r *run) call(ctx context.Context, in *instance, req *pluginv1.PlanRequest, cfg cty.Value) (*pluginv1.PlanResult, cty.Value, hcl.Diagnostics) {
 	t := in.node.typ
-	req.Address, req.Kind, req.Type = in.addr.String(), t.kind, t.name
+	req.Address, req.Kind, req.Type = in.addr.String(), t.Kind, t.Name
 	if cfg != cty.NilVal {
 		var err error
 		if req.Config, err = eval.EncodeValue(deep.Unmarked(cfg)); err != nil {
 			return nil, cty.NilVal, hcl.Diagnostics{r.failure(in, "planning", err)}
 		}
 	}
-	client, err := r.Plugins.Client(ctx, t.plugin)
+	client, err := r.Plugins.Client(ctx, t.Plugin)
 	if err != nil {
 		return nil, cty.NilVal, hcl.Diagnostics{r.failure(in, "planning", err)}
 	}
@@ -368,7 +357,7 @@ func (r *run) call(ctx context.Context, in *instance, req *pluginv1.PlanRequest,
 	defer cancel(nil)
 	defer r.beats.start(event.Event{Address: req.Address}, cancel)()
 	res, err := client.Plan(ctx, req, func(l *pluginv1.Log) {
-		r.emit(event.Event{Type: event.Log, Address: req.Address, Stream: r.secrets.mask(l.GetStream()), Message: r.secrets.mask(l.GetLine())})
+		r.emit(event.Event{Type: event.Log, Address: req.Address, Stream: r.secrets.Mask(l.GetStream()), Message: r.secrets.Mask(l.GetLine())})
 	})
 	if cause := context.Cause(ctx); err != nil && errors.Is(cause, errPlanTimeout) {
 		err = cause
@@ -380,7 +369,7 @@ func (r *run) call(ctx context.Context, in *instance, req *pluginv1.PlanRequest,
 	if diags.HasErrors() {
 		return nil, cty.NilVal, diags
 	}
-	if t.kind == "policy" || req.GetDestroy() {
+	if t.Kind == "policy" || req.GetDestroy() {
 		return res, cty.NilVal, diags
 	}
 	outputs, err := r.decodeOutputs(t, res.GetOutputs())
@@ -391,25 +380,25 @@ func (r *run) call(ctx context.Context, in *instance, req *pluginv1.PlanRequest,
 }
 
 // decodeOutputs reads outputs as the type describes them, and marks what is sensitive.
-func (r *run) decodeOutputs(t *blockType, v *pluginv1.Value) (cty.Value, error) {
+func (r *run) decodeOutputs(t *types.Type, v *pluginv1.Value) (cty.Value, error) {
 	if v == nil {
-		return cty.NilVal, fmt.Errorf("plugin %q answered without outputs: this is a defect of the plugin", t.plugin)
+		return cty.NilVal, fmt.Errorf("plugin %q answered without outputs: this is a defect of the plugin", t.Plugin)
 	}
-	outputs, err := eval.DecodeValue(v, t.outputType)
+	outputs, err := eval.DecodeValue(v, t.OutputType)
 	if err != nil {
-		return cty.NilVal, fmt.Errorf("plugin %q answered with outputs that do not fit its own description: %w", t.plugin, err)
+		return cty.NilVal, fmt.Errorf("plugin %q answered with outputs that do not fit its own description: %w", t.Plugin, err)
 	}
 	if outputs.IsNull() || !outputs.IsKnown() {
-		return cty.NilVal, fmt.Errorf("plugin %q answered without outputs: this is a defect of the plugin", t.plugin)
+		return cty.NilVal, fmt.Errorf("plugin %q answered without outputs: this is a defect of the plugin", t.Plugin)
 	}
-	outputs = marked(outputs, t.sensitive)
-	r.secrets.addFrom(outputs)
-	return r.secrets.mark(outputs), nil
+	outputs = types.MarkSensitive(outputs, t.Sensitive)
+	r.secrets.AddFrom(outputs)
+	return r.secrets.Mark(outputs), nil
 }
 
 // failure makes a diagnostic of an error that is not the configuration's fault.
 func (r *run) failure(in *instance, doing string, err error) *hcl.Diagnostic {
-	d := diag.Plain(fmt.Sprintf("%s: %s failed", in.addr, doing), r.secrets.mask(err.Error()))
+	d := diag.Plain(fmt.Sprintf("%s: %s failed", in.addr, doing), r.secrets.Mask(err.Error()))
 	info := diag.Info{Address: in.addr.String()}
 	var hinted interface{ HintText() string }
 	if errors.As(err, &hinted) {
@@ -431,9 +420,9 @@ func (r *run) diagnostics(in *instance, list []*pluginv1.Diagnostic) hcl.Diagnos
 	for _, d := range list {
 		out := &hcl.Diagnostic{
 			Severity: hcl.DiagError,
-			Summary:  r.secrets.mask(d.GetSummary()),
-			Detail:   r.secrets.mask(d.GetDetail()),
-			Extra:    diag.Info{Address: in.addr.String(), Code: d.GetCode(), Hint: r.secrets.mask(d.GetHint())},
+			Summary:  r.secrets.Mask(d.GetSummary()),
+			Detail:   r.secrets.Mask(d.GetDetail()),
+			Extra:    diag.Info{Address: in.addr.String(), Code: d.GetCode(), Hint: r.secrets.Mask(d.GetHint())},
 		}
 		if d.GetSeverity() == pluginv1.Diagnostic_SEVERITY_WARNING {
 			out.Severity = hcl.DiagWarning
@@ -442,7 +431,7 @@ func (r *run) diagnostics(in *instance, list []*pluginv1.Diagnostic) hcl.Diagnos
 			path := pathOf(d.GetPath())
 			place, shared := in.node.place(path)
 			if shared { // the line alone does not tell which value is meant
-				out.Summary = r.secrets.mask(plan.PathString(path)) + ": " + out.Summary
+				out.Summary = r.secrets.Mask(plan.PathString(path)) + ": " + out.Summary
 			}
 			out.Subject = &place
 		}
@@ -491,9 +480,9 @@ func (r *run) prior(in *instance) (*pluginv1.Record, *state.Record, error) {
 	if !ok {
 		return nil, nil, nil
 	}
-	out, err := priorOf(rec, in.node.typ)
+	out, err := types.Prior(rec, in.node.typ)
 	if err == nil {
-		err = Fingerprints(r.Fingerprint).refill(out, rec, in.config, in.ignored, in.node.typ)
+		err = secret.Fingerprints(r.Fingerprint).Refill(out, rec, in.config, in.ignored, in.node.typ)
 	}
 	if err != nil {
 		return nil, nil, fmt.Errorf("the record of %s in state cannot be read: %w", in.addr, err)
@@ -509,49 +498,6 @@ func (r *run) record(address string) (*state.Record, bool) {
 	}
 	rec, ok := r.snapshot.Records[address]
 	return &rec, ok
-}
-
-func priorOf(rec *state.Record, t *blockType) (*pluginv1.Record, error) {
-	out := &pluginv1.Record{Private: rec.Private}
-	var err error
-	if out.Config, err = priorValue(rec.Config, t.configType, t.storedConfig); err != nil {
-		return nil, err
-	}
-	out.Outputs, err = priorValue(rec.Outputs, t.outputType, t.storedOutputs)
-	return out, err
-}
-
-// priorValue is a stored value as its plugin wants it. One whose type has not changed need not be decoded.
-func priorValue(raw json.RawMessage, want cty.Type, stored *plan.Typed) (*pluginv1.Value, error) {
-	if value, ok := stored.Stored(raw); ok {
-		return eval.EncodeJSON(value, want)
-	}
-	c, err := storedValue(raw)
-	if err != nil {
-		return nil, err
-	}
-	return eval.EncodeValue(fit(c, want))
-}
-
-// recordedValue is a value of a record in the form of a plan, nil if there is none.
-func recordedValue(b json.RawMessage) *plan.Value {
-	var v plan.Value
-	if len(b) == 0 || json.Unmarshal(b, &v) != nil {
-		return nil
-	}
-	return &v
-}
-
-// storedValue reads a value of a record. Nothing stored is NilVal.
-func storedValue(b json.RawMessage) (cty.Value, error) {
-	if len(b) == 0 {
-		return cty.NilVal, nil
-	}
-	var v plan.Value
-	if err := json.Unmarshal(b, &v); err != nil {
-		return cty.NilVal, err
-	}
-	return v.Cty()
 }
 
 // over is the block that for_each is all instances of: then each instance is made of the one with its key, and needs no other.

@@ -16,6 +16,8 @@ import (
 
 	"github.com/davit-sh/davit/core/config"
 	"github.com/davit-sh/davit/core/diag"
+	"github.com/davit-sh/davit/core/engine/secret"
+	"github.com/davit-sh/davit/core/engine/types"
 	"github.com/davit-sh/davit/core/kinds"
 	"github.com/davit-sh/davit/core/plan"
 	"github.com/davit-sh/davit/state"
@@ -192,7 +194,7 @@ func (e *Engine) lastOf(ctx context.Context, address string, after time.Time) st
 
 // plugin is a plugin as a plan names it.
 func (e *Engine) plugin(name string) plan.Plugin {
-	return plan.Plugin{Name: name, Version: e.Types.version(name), Checksum: e.Checksums[name]}
+	return plan.Plugin{Name: name, Version: e.Types.Version(name), Checksum: e.Checksums[name]}
 }
 
 // fitsPlugins refuses a plan that other plugins were asked for.
@@ -217,7 +219,7 @@ func (e *Engine) variables() (values map[string]json.RawMessage, secrets map[str
 		case !v.IsWhollyKnown():
 		case v.ContainsMarked():
 			plain, _ := v.UnmarkDeep()
-			secrets[name] = Fingerprints(e.Fingerprint).ofValue("var."+name, plain)
+			secrets[name] = secret.Fingerprints(e.Fingerprint).Value("var."+name, plain)
 		default:
 			if b, err := ctyjson.Marshal(v, v.Type()); err == nil {
 				values[name] = b
@@ -232,7 +234,7 @@ func (e *Engine) fitsVariables(p *plan.Plan) hcl.Diagnostics {
 	var diags hcl.Diagnostics
 	values, secrets := e.variables()
 	for _, name := range slices.Sorted(maps.Keys(values)) {
-		if was, there := p.Variables[name]; there && !bytes.Equal(compact(was), compact(values[name])) {
+		if was, there := p.Variables[name]; there && !bytes.Equal(types.CompactJSON(was), types.CompactJSON(values[name])) {
 			err := &StaleError{What: fmt.Sprintf("it was made with variable %q = %s, and it is %s now", name, was, values[name])}
 			diags = append(diags, diag.Plain("The plan cannot be applied", err.Error()))
 		}

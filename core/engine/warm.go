@@ -10,6 +10,7 @@ import (
 	"github.com/zclconf/go-cty/cty"
 
 	"github.com/davit-sh/davit/core/addr"
+	"github.com/davit-sh/davit/core/engine/types"
 	"github.com/davit-sh/davit/core/eval"
 	"github.com/davit-sh/davit/core/graph"
 	"github.com/davit-sh/davit/core/plan"
@@ -182,7 +183,7 @@ func (w *Warm) setVariables(now map[string]cty.Value, dirty map[*instance]bool) 
 	before := w.engine.Variables
 	w.engine.Variables = now
 	for _, v := range now {
-		r.secrets.addFrom(v)
+		r.secrets.AddFrom(v)
 	}
 	r.root.SetVariables(now)
 	r.root.Forget()
@@ -282,8 +283,8 @@ func (w *Warm) walk(ctx context.Context, dirty map[*instance]bool) (int, bool) {
 }
 
 // same tells whether those who depend on an instance need not be planned again.
-func same(was, now seen, before, after *plan.Change) bool {
-	if !was.same(now) {
+func same(was, now types.Seen, before, after *plan.Change) bool {
+	if !was.Equal(now) {
 		return false
 	}
 	return before == nil || after == nil || before.Action == after.Action

@@ -23,6 +23,7 @@ import (
 
 	"github.com/davit-sh/davit/core/config"
 	"github.com/davit-sh/davit/core/engine"
+	"github.com/davit-sh/davit/core/engine/types"
 	"github.com/davit-sh/davit/core/eval"
 	"github.com/davit-sh/davit/core/event"
 	"github.com/davit-sh/davit/core/plan"
@@ -438,7 +439,7 @@ func (f *fixture) engine(text string) (*engine.Engine, hcl.Diagnostics) {
 	if diags.HasErrors() {
 		return nil, diags
 	}
-	types := engine.NewTypes()
+	types := types.NewCatalogue()
 	if err := types.Add("test", f.plugin.Describe()); err != nil {
 		f.t.Fatal(err)
 	}
@@ -507,7 +508,7 @@ func (f *fixture) snapshot() *state.Snapshot {
 	return s
 }
 
-// actions writes what a plan does as "address: action" lines.
+// Actions writes what a plan does as "address: action" lines.
 func actions(p *plan.Plan) string {
 	var lines []string
 	for _, c := range p.Changes {

@@ -110,8 +110,8 @@ func alter(b *pluginv1.Block, config cty.Value) cty.Value {
 	return cty.NilVal
 }
 
-// types returns the types of a type's configuration and outputs.
-func types(t *pluginv1.Type) (config, outputs cty.Type, err error) {
+// valueTypes returns the types of a type's configuration and outputs.
+func valueTypes(t *pluginv1.Type) (config, outputs cty.Type, err error) {
 	in, err := eval.CompileSchema(t.GetConfig())
 	if err != nil {
 		return cty.NilType, cty.NilType, err

@@ -10,7 +10,7 @@ import (
 	"github.com/zclconf/go-cty/cty"
 	ctyjson "github.com/zclconf/go-cty/cty/json"
 
-	"github.com/davit-sh/davit/core/engine"
+	"github.com/davit-sh/davit/core/engine/types"
 	pluginv1 "github.com/davit-sh/davit/schemas/plugin/v1"
 	"github.com/davit-sh/davit/sdk/wire"
 )
@@ -31,9 +31,9 @@ type trial struct {
 func (s *suite) newTrial(d *pluginv1.Type) (*trial, error) {
 	t := &trial{suite: s, typ: d}
 	s.options.Examples.use(d)
-	err := engine.NewTypes().Add(name, &pluginv1.DescribeResponse{Types: []*pluginv1.Type{d}})
+	err := types.NewCatalogue().Add(name, &pluginv1.DescribeResponse{Types: []*pluginv1.Type{d}})
 	if err == nil {
-		t.configType, t.outputType, err = types(d)
+		t.configType, t.outputType, err = valueTypes(d)
 	}
 	if err != nil {
 		t.cannot, t.configType = "davit refuses its description: see the check describe", cty.NilType

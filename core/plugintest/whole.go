@@ -11,7 +11,7 @@ import (
 	goversion "github.com/hashicorp/go-version"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/davit-sh/davit/core/engine"
+	"github.com/davit-sh/davit/core/engine/types"
 	pluginv1 "github.com/davit-sh/davit/schemas/plugin/v1"
 )
 
@@ -43,7 +43,7 @@ func (s *suite) describe(ctx context.Context) outcome {
 	if _, err := goversion.NewSemver(d.GetVersion()); err != nil {
 		return fail("Use a semantic version such as 1.2.0, so that required_plugins can have a constraint.", "its version is %q", d.GetVersion())
 	}
-	if err := engine.NewTypes().Add(d.GetName(), d); err != nil {
+	if err := types.NewCatalogue().Add(d.GetName(), d); err != nil {
 		return fail("davit refuses such a description: mend what it says.", "%v", err)
 	}
 	const mend = "Describe must give the same answer every time: build it once, in a fixed order."

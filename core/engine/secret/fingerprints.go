@@ -1,4 +1,4 @@
-package engine
+package secret
 
 import (
 	"slices"
@@ -16,11 +16,11 @@ import (
 // seen then only if a plugin sees them.
 type Fingerprints func(path string, value []byte) string
 
-// ofArguments returns the hashes of the sensitive arguments of an instance, by path. It returns nil if there are none.
-func (f Fingerprints) ofArguments(config cty.Value) map[string]string { return f.parts(config, "") }
+// Arguments returns the hashes of the sensitive arguments of an instance, by path. It returns nil if there are none.
+func (f Fingerprints) Arguments(config cty.Value) map[string]string { return f.parts(config, "") }
 
-// ofOutputs returns the hashes of the sensitive outputs of an instance, by path. It returns nil if there are none.
-func (f Fingerprints) ofOutputs(outputs cty.Value) map[string]string {
+// Outputs returns the hashes of the sensitive outputs of an instance, by path. It returns nil if there are none.
+func (f Fingerprints) Outputs(outputs cty.Value) map[string]string {
 	return f.parts(outputs, inOutputs)
 }
 
@@ -32,16 +32,16 @@ func (f Fingerprints) parts(v cty.Value, in string) map[string]string {
 		return nil
 	}
 	out := map[string]string{}
-	secretParts(v, func(path string, v cty.Value) {
-		if print := f.ofValue(in+path, v); print != "" {
+	Parts(v, func(path string, v cty.Value) {
+		if print := f.Value(in+path, v); print != "" {
 			out[path] = print
 		}
 	})
 	return out
 }
 
-// secretParts calls fn for the sensitive parts of a value that are known, without their marks.
-func secretParts(v cty.Value, fn func(path string, v cty.Value)) {
+// Parts calls fn for the sensitive parts of a value that are known, without their marks.
+func Parts(v cty.Value, fn func(path string, v cty.Value)) {
 	_ = cty.Walk(v, func(p cty.Path, v cty.Value) (bool, error) {
 		if !v.IsMarked() {
 			return true, nil
@@ -53,8 +53,8 @@ func secretParts(v cty.Value, fn func(path string, v cty.Value)) {
 	})
 }
 
-// ofValue returns the keyed hash of a value, "" if there is no key.
-func (f Fingerprints) ofValue(path string, v cty.Value) string {
+// Value returns the keyed hash of a value, "" if there is no key.
+func (f Fingerprints) Value(path string, v cty.Value) string {
 	if f == nil {
 		return ""
 	}
@@ -65,10 +65,10 @@ func (f Fingerprints) ofValue(path string, v cty.Value) string {
 	return f(path, append(encoded.GetMsgpack(), encoded.GetJson()...))
 }
 
-// changed returns the paths of the sensitive arguments whose value is not the one that was applied last, sorted. Hashes that were made
+// Changed returns the paths of the sensitive arguments whose value is not the one that was applied last, sorted. Hashes that were made
 // with another key are not compared; ignored paths are left out.
-func (f Fingerprints) changed(config cty.Value, ignored map[string]bool, rec *state.Record) []string {
-	now := f.ofArguments(config)
+func (f Fingerprints) Changed(config cty.Value, ignored map[string]bool, rec *state.Record) []string {
+	now := f.Arguments(config)
 	var list []string
 	for path, before := range rec.Fingerprints {
 		after, there := now[path]
@@ -84,4 +84,3 @@ func (f Fingerprints) changed(config cty.Value, ignored map[string]bool, rec *st
 	slices.Sort(list)
 	return slices.Compact(list)
 }
-

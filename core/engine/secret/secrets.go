@@ -1,4 +1,4 @@
-package engine
+package secret
 
 import (
 	"encoding/base64"
@@ -15,9 +15,12 @@ import (
 	"github.com/davit-sh/davit/core/eval"
 )
 
-// secrets are the sensitive strings that a run has met. What leaves the run is searched for
+// maskedJSON stands for a sensitive value in a field.
+var MaskedJSON = json.RawMessage(`"` + Masked + `"`)
+
+// Secrets are the sensitive strings that a run has met. What leaves the run is searched for
 // them: a plugin may repeat a secret in a log line or an output that it did not mean to.
-type secrets struct {
+type Secrets struct {
 	mu   sync.RWMutex
 	list []string // in all their forms, the longest first
 }
@@ -28,10 +31,10 @@ const shortest = 6
 // shortestLine is the same for one line of a longer secret.
 const shortestLine = 12
 
-const masked = "(sensitive)"
+const Masked = "(sensitive)"
 
-// addFrom adds the marked strings in a value.
-func (s *secrets) addFrom(v cty.Value) {
+// AddFrom adds the marked strings in a value.
+func (s *Secrets) AddFrom(v cty.Value) {
 	if !deep.Marked(v) {
 		return
 	}
@@ -45,7 +48,7 @@ func (s *secrets) addFrom(v cty.Value) {
 	})
 }
 
-func (s *secrets) addAll(v cty.Value) {
+func (s *Secrets) addAll(v cty.Value) {
 	_ = cty.Walk(v, func(_ cty.Path, v cty.Value) (bool, error) {
 		if v.IsKnown() && !v.IsNull() && v.Type() == cty.String {
 			s.add(v.AsString())
@@ -54,7 +57,7 @@ func (s *secrets) addAll(v cty.Value) {
 	})
 }
 
-func (s *secrets) add(text string) {
+func (s *Secrets) add(text string) {
 	if len(text) < shortest {
 		return
 	}
@@ -99,17 +102,17 @@ func jsonText(text string, html bool) string {
 	return strings.TrimSuffix(strings.TrimPrefix(strings.TrimSuffix(b.String(), "\n"), `"`), `"`)
 }
 
-// mask replaces secrets in a text.
-func (s *secrets) mask(text string) string {
+// Mask replaces secrets in a text.
+func (s *Secrets) Mask(text string) string {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	for _, secret := range s.list {
-		text = strings.ReplaceAll(text, secret, masked)
+		text = strings.ReplaceAll(text, secret, Masked)
 	}
 	return text
 }
 
-func (s *secrets) in(text string) bool {
+func (s *Secrets) contains(text string) bool {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	for _, secret := range s.list {
@@ -120,8 +123,8 @@ func (s *secrets) in(text string) bool {
 	return false
 }
 
-// mark marks the strings of a value that hold a secret.
-func (s *secrets) mark(v cty.Value) cty.Value {
+// Mark marks the strings of a value that hold a secret.
+func (s *Secrets) Mark(v cty.Value) cty.Value {
 	s.mu.RLock()
 	none := len(s.list) == 0
 	s.mu.RUnlock()
@@ -129,7 +132,7 @@ func (s *secrets) mark(v cty.Value) cty.Value {
 		return v
 	}
 	out, err := cty.Transform(v, func(_ cty.Path, v cty.Value) (cty.Value, error) {
-		if !v.IsMarked() && v.IsKnown() && !v.IsNull() && v.Type() == cty.String && s.in(v.AsString()) {
+		if !v.IsMarked() && v.IsKnown() && !v.IsNull() && v.Type() == cty.String && s.contains(v.AsString()) {
 			return v.Mark(eval.Sensitive), nil
 		}
 		return v, nil
@@ -141,27 +144,27 @@ func (s *secrets) mark(v cty.Value) cty.Value {
 }
 
 // maskJSON returns JSON without secrets: a value that holds one is replaced whole.
-func (s *secrets) maskJSON(text string) (json.RawMessage, bool) {
+func (s *Secrets) maskJSON(text string) (json.RawMessage, bool) {
 	if text == "" {
 		return nil, false
 	}
 	var v any
-	if s.in(text) || (json.Unmarshal([]byte(text), &v) == nil && s.inside(v)) {
-		return json.RawMessage(`"` + masked + `"`), true
+	if s.contains(text) || (json.Unmarshal([]byte(text), &v) == nil && s.containsInside(v)) {
+		return json.RawMessage(`"` + Masked + `"`), true
 	}
 	return json.RawMessage(text), false
 }
 
-// inside looks for secrets in the texts of a JSON value, as they were before they were escaped.
-func (s *secrets) inside(v any) bool {
+// containsInside looks for secrets in the texts of a JSON value, as they were before they were escaped.
+func (s *Secrets) containsInside(v any) bool {
 	switch v := v.(type) {
 	case string:
-		return s.in(v)
+		return s.contains(v)
 	case []any:
-		return slices.ContainsFunc(v, s.inside)
+		return slices.ContainsFunc(v, s.containsInside)
 	case map[string]any:
 		for key, value := range v {
-			if s.in(key) || s.inside(value) {
+			if s.contains(key) || s.containsInside(value) {
 				return true
 			}
 		}

@@ -1,0 +1,22 @@
+package types
+
+import (
+	"github.com/davit-sh/davit/core/plan"
+	pluginv1 "github.com/davit-sh/davit/schemas/plugin/v1"
+)
+
+var Actions = map[pluginv1.Action]plan.Action{
+	pluginv1.Action_ACTION_NONE: plan.None, pluginv1.Action_ACTION_CREATE: plan.Create,
+	pluginv1.Action_ACTION_UPDATE: plan.Update, pluginv1.Action_ACTION_REPLACE: plan.Replace,
+	pluginv1.Action_ACTION_DELETE: plan.Delete, pluginv1.Action_ACTION_BUILD: plan.Build,
+	pluginv1.Action_ACTION_ADOPT: plan.Adopt,
+}
+
+func ProtoAction(a plan.Action) pluginv1.Action {
+	for p, x := range Actions {
+		if x == a {
+			return p
+		}
+	}
+	return pluginv1.Action_ACTION_UNSPECIFIED
+}
