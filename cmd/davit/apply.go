@@ -1,16 +1,12 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"strings"
 	"time"
 
 	"github.com/hashicorp/hcl/v2"
-	"github.com/mattn/go-isatty"
 	"github.com/spf13/cobra"
 
 	"github.com/davit-sh/davit/core/addr"
@@ -172,10 +168,13 @@ func (a *app) apply(f *applyFlags, mode plan.Mode, reviewed *plan.Plan, adjust f
 			}
 		}
 		if p.Empty() && !f.asJSON && !s.writes(p) {
+			if p.Mode == plan.ModeApply {
+				a.showOutputs(s)
+			}
 			return a.show(s.stack, engine.Damage(p))
 		}
 		if !f.yes && !p.Empty() {
-			if err := a.ask(p); err != nil {
+			if err := a.confirm(question(p)); err != nil {
 				return err
 			}
 		}
@@ -186,6 +185,9 @@ func (a *app) apply(f *applyFlags, mode plan.Mode, reviewed *plan.Plan, adjust f
 	result, diags := s.engine.Apply(a.hard, p, engine.ApplyOptions{Store: s.store, Lease: lease, Reviewed: reviewed != nil, Stop: a.soft, Who: whoami()})
 	if result != nil && !f.asJSON && (reviewed != nil || !p.Empty()) {
 		view.Result(a.out, result, view.Options{Color: a.color(a.out)})
+		if p.Mode == plan.ModeApply {
+			a.showOutputs(s)
+		}
 	}
 	if err := a.show(s.stack, diags); err != nil {
 		return err
@@ -222,41 +224,30 @@ func planned(p *plan.Plan) event.Event {
 	return e
 }
 
-// writes tells whether a plan that changes nothing in the world still writes to state: outputs,
-// what was seen, or the end of what a killed process has left open.
-func (s *session) writes(p *plan.Plan) bool {
-	if p.Mode == plan.ModeRefresh || s.unsettled {
-		return true
-	}
-	for _, o := range p.Outputs {
-		if !o.Sensitive && string(o.Before) != string(o.Value) {
-			return true
-		}
-	}
-	return false
-}
+// writes tells whether a plan without changes still writes to state: what was seen, or the end of what a killed process has
+// left open.
+func (s *session) writes(p *plan.Plan) bool { return p.Mode == plan.ModeRefresh || s.unsettled }
 
-// ask wants a yes.
-func (a *app) ask(p *plan.Plan) error {
-	if f, ok := a.in.(*os.File); ok && !isatty.IsTerminal(f.Fd()) && !isPipe(f) {
-		return errors.New("nobody is here to approve: give -auto-approve, or apply a saved plan")
-	}
-	what := string(p.Mode)
-	if p.Mode == plan.ModeRefresh {
-		what = "write to state"
-	}
-	fmt.Fprintf(a.out, "\nDo you want to %s this? Only \"yes\" is accepted: ", what)
-	line, err := bufio.NewReader(a.in).ReadString('\n')
-	if strings.TrimSpace(line) == "yes" {
-		return nil
-	}
+// showOutputs prints the outputs as state has them after an apply.
+func (a *app) showOutputs(s *session) {
+	snapshot, err := s.store.Load(a.hard)
 	if err != nil {
-		return errors.New("nobody is here to approve: give -auto-approve, or apply a saved plan")
+		return // the apply has written to this state, and has said what went wrong
 	}
-	return errors.New("not approved; nothing was changed")
+	if len(snapshot.Outputs) == 0 && len(s.stack.Outputs) == 0 {
+		return
+	}
+	fmt.Fprintln(a.out, "\nOutputs:")
+	a.printOutputs(s.stack, snapshot, "  ")
 }
 
-func isPipe(f *os.File) bool {
-	info, err := f.Stat()
-	return err == nil && info.Mode()&os.ModeNamedPipe != 0
+// question asks for the approval of a plan.
+func question(p *plan.Plan) string {
+	switch p.Mode {
+	case plan.ModeDestroy:
+		return "Do you want to destroy this?"
+	case plan.ModeRefresh:
+		return "Do you want to write this to state?"
+	}
+	return "Do you want to apply this?"
 }

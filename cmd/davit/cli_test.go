@@ -17,7 +17,8 @@ import (
 func TestTheCommandPageIsUpToDate(t *testing.T) {
 	var b strings.Builder
 	b.WriteString("# Commands\n\nFlags may be written with one dash or two. Exit codes: 0 all went well, 1 an error, 2 there are changes (`plan -detailed-exitcode`),\n" +
-		"3 a file is not in the usual form (`fmt -check`). The first interrupt starts nothing new and lets running work finish; the second one stops now.\n")
+		"3 a file is not in the usual form (`fmt -check`), 130 interrupted at a question. The first interrupt starts nothing new and lets running work finish;\n" +
+		"the second one stops now. At a question the first interrupt ends the command: nothing was changed, and the lock is released.\n")
 	root := newRoot(&app{out: &bytes.Buffer{}, err: &bytes.Buffer{}})
 	b.WriteString("\nEvery command takes:\n\n")
 	root.PersistentFlags().VisitAll(func(f *pflag.Flag) { writeFlag(&b, f) })

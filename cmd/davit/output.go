@@ -10,6 +10,7 @@ import (
 	"github.com/davit-sh/davit/core/config"
 	"github.com/davit-sh/davit/core/diag"
 	"github.com/davit-sh/davit/core/view"
+	"github.com/davit-sh/davit/internal/text"
 	"github.com/davit-sh/davit/state"
 )
 
@@ -17,7 +18,8 @@ func (a *app) outputCmd() *cobra.Command {
 	var asJSON, raw bool
 	cmd := &cobra.Command{
 		Use: "output [NAME]", Short: "Print the stack's outputs, as they were at the last apply",
-		Long: "Output prints what the last apply kept of the stack's outputs. Sensitive ones are never kept, and show as (sensitive).\n\n" +
+		Long: "Output prints the values that the last apply wrote to state. Sensitive outputs are never written, and show as (sensitive).\n" +
+			"A list on a terminal shows the beginning of long values; with a name, -json or a pipe they are whole.\n\n" +
 			"  davit output\n  davit output -raw version",
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -50,6 +52,12 @@ func (a *app) outputs(stack *config.Stack, s *state.Snapshot, asJSON bool) error
 		}
 		return writeJSON(a.out, all)
 	}
+	a.printOutputs(stack, s, "")
+	return nil
+}
+
+// printOutputs prints every output of the stack, a line each. A terminal gets long values cut, a pipe gets them whole.
+func (a *app) printOutputs(stack *config.Stack, s *state.Snapshot, indent string) {
 	names := map[string]bool{}
 	for name := range s.Outputs {
 		names[name] = true
@@ -57,31 +65,38 @@ func (a *app) outputs(stack *config.Stack, s *state.Snapshot, asJSON bool) error
 	for name, o := range stack.Outputs {
 		names[name] = names[name] || o.Sensitive
 	}
+	write := view.WholeValue
+	if isTerminal(a.out) {
+		write = view.Value
+	}
 	for _, name := range sortedKeys(names) {
 		switch o := stack.Outputs[name]; {
 		case o != nil && o.Sensitive:
-			fmt.Fprintf(a.out, "%s = (sensitive)\n", name)
+			fmt.Fprintf(a.out, "%s%s = %s\n", indent, name, text.Sensitive)
 		case names[name]:
-			fmt.Fprintf(a.out, "%s = %s\n", name, view.Value(s.Outputs[name]))
+			fmt.Fprintf(a.out, "%s%s = %s\n", indent, name, write(s.Outputs[name]))
 		}
 	}
-	return nil
 }
 
 func (a *app) output(stack *config.Stack, s *state.Snapshot, name string, asJSON, raw bool) error {
 	if o := stack.Outputs[name]; o != nil && o.Sensitive {
-		return fmt.Errorf("output %q is sensitive, so no state keeps it: read it where it comes from", name)
+		return fmt.Errorf("output %q is sensitive: state does not keep its value. Read it where it comes from", name)
 	}
 	value, ok := s.Outputs[name]
 	switch {
 	case !ok && stack.Outputs[name] != nil:
 		return fmt.Errorf("output %q has no value yet: run davit apply", name)
 	case !ok:
-		return fmt.Errorf("there is no output %q.%s", name, diag.DidYouMean(name, append(sortedKeys(s.Outputs), sortedKeys(stack.Outputs)...)))
+		return fmt.Errorf("the stack has no output %q.%s", name, diag.DidYouMean(name, append(sortedKeys(s.Outputs), sortedKeys(stack.Outputs)...)))
 	case asJSON:
 		return writeJSON(a.out, value)
 	case !raw:
-		fmt.Fprintln(a.out, view.Value(value))
+		whole := view.WholeValue(value)
+		if isTerminal(a.out) {
+			whole = text.Clean(whole)
+		}
+		fmt.Fprintln(a.out, whole)
 		return nil
 	}
 	var v any
@@ -94,7 +109,7 @@ func (a *app) output(stack *config.Stack, s *state.Snapshot, name string, asJSON
 	case float64, bool:
 		fmt.Fprint(a.out, string(value))
 	default:
-		return fmt.Errorf("output %q is no string, number or bool: print it with -json", name)
+		return fmt.Errorf("output %q is not a string, number or bool: print it with -json", name)
 	}
 	return nil
 }

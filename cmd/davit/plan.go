@@ -55,7 +55,7 @@ func (a *app) planCmd() *cobra.Command {
 		if err := a.printPlan(p, form); err != nil {
 			return err
 		}
-		if detailed && !p.Empty() {
+		if detailed && (!p.Empty() || p.Summary.Drift > 0) {
 			a.code = exitChanges
 		}
 		return nil
@@ -79,7 +79,7 @@ func (a *app) planCmd() *cobra.Command {
 	cmd.Flags().IntVar(&f.parallel, "parallelism", 0, "how many instances are planned at once (64)")
 	cmd.Flags().StringVar(&out, "out", "", "save the plan to this `file`, for davit apply FILE")
 	form.add(cmd)
-	cmd.Flags().BoolVar(&detailed, "detailed-exitcode", false, "exit with 2 when there are changes")
+	cmd.Flags().BoolVar(&detailed, "detailed-exitcode", false, "exit with 2 when there are changes, of outputs as well, or, with -refresh-only, when something differs")
 	cmd.Flags().BoolVar(&destroy, "destroy", false, "plan the deletion of everything")
 	return cmd
 }

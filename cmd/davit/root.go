@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"strings"
+	"sync/atomic"
 	"syscall"
 
 	"github.com/hashicorp/hcl/v2"
@@ -17,9 +18,10 @@ import (
 
 // The exit codes, as Terraform's with -detailed-exitcode.
 const (
-	exitOK      = 0
-	exitError   = 1
-	exitChanges = 2
+	exitOK          = 0
+	exitError       = 1
+	exitChanges     = 2
+	exitInterrupted = 130 // at a question, as shells report it: nothing was changed
 )
 
 // app is what all verbs share.
@@ -34,6 +36,8 @@ type app struct {
 	collect *hcl.Diagnostics
 	files   map[string]*hcl.File
 	code    int
+	// asking is set while a question waits for its answer: an interrupt then ends the command.
+	asking atomic.Bool
 	// soft ends on the first interrupt: start nothing new. hard ends on the second.
 	soft, hard context.Context
 }
@@ -44,7 +48,7 @@ var errShown = errors.New("")
 func run(args []string, in io.Reader, out, errw io.Writer) int {
 	a := &app{in: in, out: out, err: errw}
 	var stop func()
-	a.soft, a.hard, stop = interrupts(errw)
+	a.soft, a.hard, stop = interrupts(errw, &a.asking)
 	defer stop()
 	root := newRoot(a)
 	root.SetArgs(twoDashes(args))
@@ -111,7 +115,7 @@ func twoDashes(args []string) []string {
 }
 
 // interrupts returns a context that ends on the first interrupt and one that ends on the second.
-func interrupts(w io.Writer) (soft, hard context.Context, stop func()) {
+func interrupts(w io.Writer, asking *atomic.Bool) (soft, hard context.Context, stop func()) {
 	soft, cancelSoft := context.WithCancel(context.Background())
 	hard, cancelHard := context.WithCancel(context.Background())
 	c := make(chan os.Signal, 2)
@@ -125,7 +129,9 @@ func interrupts(w io.Writer) (soft, hard context.Context, stop func()) {
 			case <-c:
 			}
 			if n == 0 {
-				fmt.Fprintln(w, "Interrupted: nothing new is started, running work may finish. Interrupt again to stop now.")
+				if !asking.Load() {
+					fmt.Fprintln(w, "Interrupted: nothing new is started, running work may finish. Interrupt again to stop now.")
+				}
 				cancelSoft()
 				continue
 			}
@@ -144,6 +150,11 @@ func interrupts(w io.Writer) (soft, hard context.Context, stop func()) {
 
 // color tells whether a writer gets colour.
 func (a *app) color(w io.Writer) bool {
-	f, ok := w.(*os.File)
-	return ok && !a.noColor && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb" && isatty.IsTerminal(f.Fd())
+	return !a.noColor && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb" && isTerminal(w)
+}
+
+// isTerminal tells whether a writer is a terminal.
+func isTerminal(w io.Writer) bool {
+	f, isFile := w.(*os.File)
+	return isFile && isatty.IsTerminal(f.Fd())
 }

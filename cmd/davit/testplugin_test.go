@@ -19,7 +19,7 @@ func testPlugin() *sdk.Plugin {
 	if v := os.Getenv("TESTPLUGIN_VERSION"); v != "" {
 		version = v
 	}
-	return sdk.New("test", version, sdk.Source("text", text{}), sdk.Application("file", file{}), sdk.Application("memo", memo{}), sdk.Application("note", note{}), sdk.Notification("log", logged{}))
+	return sdk.New("test", version, sdk.Source("text", textSource{}), sdk.Application("file", file{}), sdk.Application("memo", memo{}), sdk.Application("note", note{}), sdk.Notification("log", logged{}))
 }
 
 type logConfig struct {
@@ -66,10 +66,10 @@ type textOutputs struct {
 	Text string `davit:"text"`
 }
 
-// text is a source that is what it is told to be.
-type text struct{}
+// textSource is a source whose content is its argument.
+type textSource struct{}
 
-func (text) Observe(_ context.Context, c textConfig) (textOutputs, error) {
+func (textSource) Observe(_ context.Context, c textConfig) (textOutputs, error) {
 	sum := sha256.Sum256([]byte(c.Text))
 	o := textOutputs{Text: c.Text}
 	o.Revision = hex.EncodeToString(sum[:4])

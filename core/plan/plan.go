@@ -267,15 +267,6 @@ type Commit struct {
 	Subject string `json:"subject"`
 }
 
-// Output is an output of the stack.
-type Output struct {
-	Name      string          `json:"name"`
-	Value     json.RawMessage `json:"value,omitempty"`
-	Before    json.RawMessage `json:"before,omitempty"`
-	Unknown   bool            `json:"unknown,omitempty"`
-	Sensitive bool            `json:"sensitive,omitempty"`
-}
-
 // Diagnostic is a warning that belongs to the plan.
 type Diagnostic struct {
 	Summary string `json:"summary"`
@@ -322,9 +313,9 @@ func (p *Plan) NotInIt() []string {
 	return slices.Sorted(maps.Keys(out))
 }
 
-// Empty tells whether there is nothing to do.
+// Empty tells whether there is nothing to do: no change of an instance, a record or an output.
 func (p *Plan) Empty() bool {
-	if len(p.Moves)+len(p.Leftovers) > 0 {
+	if len(p.Moves)+len(p.Leftovers)+p.OutputsChanged() > 0 {
 		return false
 	}
 	for i := range p.Changes {

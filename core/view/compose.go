@@ -7,18 +7,17 @@ import (
 	"strings"
 )
 
-// part is a part of a comment: what stands at its beginning and end, and lines between that may be left out. A part
-// without a head is none.
+// part is a section of a comment: a head, a foot, and lines between them that may be left out. A part without a head is empty.
 type part struct {
-	rank       int // the lower, the more a reader would miss it
+	rank       int // parts with the highest rank are cut first
 	head, foot string
 	lines      []string
-	weights    []int              // of the lines, as the rank is of parts; nil: the first ones are missed most
-	more       func(n int) string // says that n lines are left out
-	short      string             // stands in when not even the head fits
+	weights    []int              // ranks of the lines (nil: later lines are cut first)
+	more       func(n int) string // text that says how many lines are left out
+	short      string             // replaces the part when not even its head fits
 }
 
-// text is the part with as many of its lines as there is room for, the most important ones, and how many are left out.
+// text returns the part with as many of its most important lines as fit in room bytes, and how many lines are left out.
 func (p *part) text(room int) (string, int) {
 	room -= len(p.head) + len(p.foot)
 	if room < 0 {
@@ -38,7 +37,7 @@ func (p *part) text(room int) (string, int) {
 	}
 	for _, i := range p.order() {
 		if len(p.lines[i]) > room {
-			break // a less important line must not take the place of this one
+			break // do not fill its place with a less important line
 		}
 		keep[i] = true
 		room -= len(p.lines[i])
@@ -61,7 +60,7 @@ func (p *part) text(room int) (string, int) {
 	return b.String(), left
 }
 
-// order is the order in which lines get room.
+// order returns the indexes of the lines, the most important ones first.
 func (p *part) order() []int {
 	list := make([]int, len(p.lines))
 	for i := range list {
@@ -73,16 +72,16 @@ func (p *part) order() []int {
 	return list
 }
 
-// empty tells whether there is nothing to say: a list without lines. A change without lines is still one.
+// empty tells whether the part prints nothing. A change without lines has a short form and is not empty.
 func (p *part) empty() bool { return p.head == "" || (len(p.lines) == 0 && p.short == "") }
 
-// cutNote is what a comment says that was cut.
-const cutNote = "\n> The plan is too long for one comment: %d lines of it are left out. Look at all of it with `davit show`.\n"
+// cutNote ends a comment that does not show the whole plan.
+const cutNote = "\n> The plan is too long for one comment: %d lines are left out. `davit show` prints all of it.\n"
 
-// listRank is the highest rank of lists that come first: deletions, checks, images.
+// listRank is the highest rank of the lists that are never replaced by changes: deletions, checks, images.
 const listRank = 2
 
-// composing is a comment that is being put together.
+// composing is the state of compose.
 type composing struct {
 	parts []part
 	texts []string
@@ -90,7 +89,7 @@ type composing struct {
 	room  int
 }
 
-// whole gives parts their whole texts, as far as there is room.
+// whole replaces the short texts of parts by their whole texts, as far as there is room.
 func (c *composing) whole(order []int) {
 	for _, i := range order {
 		room := c.room + len(c.texts[i])
@@ -106,8 +105,8 @@ func (c *composing) whole(order []int) {
 	}
 }
 
-// compose puts a comment together. When room is short, first the lists get it that a reviewer must see, then everything
-// its short form, the most important first; what is left goes to whole texts, in the same order.
+// compose joins parts into a comment of at most limit bytes. Room is given in three rounds: to the lists that a reviewer must
+// see, to the short form of every other part, and to whole texts. Each round begins with the most important part.
 func compose(head string, parts []part, footer string, limit int) string {
 	parts = slices.DeleteFunc(parts, func(p part) bool { return p.empty() })
 	order := make([]int, len(parts))
@@ -117,7 +116,7 @@ func compose(head string, parts []part, footer string, limit int) string {
 	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(parts[a].rank, parts[b].rank) })
 	room := limit - len(head) - len(footer) - len(fmt.Sprintf(cutNote, 1<<40))
 	c := &composing{parts: parts, texts: make([]string, len(parts)), left: make([]int, len(parts)), room: room}
-	above := 0 // the lists that a reviewer must see come before even a word about the rest
+	above := 0 // the number of lists that a reviewer must see
 	for above < len(order) && parts[order[above]].rank <= listRank {
 		above++
 	}
@@ -130,7 +129,7 @@ func compose(head string, parts []part, footer string, limit int) string {
 		}
 	}
 	if !slices.ContainsFunc(order[:above], func(i int) bool { return c.left[i] > 0 }) {
-		c.whole(order[above:]) // else a long line of a list would lose its place to something less important
+		c.whole(order[above:]) // a list that was cut keeps the room for itself
 	}
 	texts, left := c.texts, 0
 	for _, n := range c.left {

@@ -5,9 +5,11 @@ import (
 
 	"github.com/hashicorp/hcl/v2/hclwrite"
 	"github.com/zclconf/go-cty/cty"
+
+	"github.com/davit-sh/davit/internal/text"
 )
 
-// Cty writes a value as an expression. Sensitive and unknown parts are named, not shown.
+// Cty writes a value as an expression. (sensitive) and (known after apply) stand for sensitive and unknown parts.
 func Cty(v cty.Value) string {
 	const sensitive, unknown = "\x00sensitive\x00", "\x00unknown\x00"
 	shown, err := cty.Transform(v, func(_ cty.Path, v cty.Value) (cty.Value, error) {
@@ -20,8 +22,8 @@ func Cty(v cty.Value) string {
 		return v, nil
 	})
 	if err != nil || shown.ContainsMarked() {
-		return "(sensitive)"
+		return text.Sensitive
 	}
-	text := string(hclwrite.TokensForValue(shown).Bytes())
-	return strings.NewReplacer(`"\u0000sensitive\u0000"`, "(sensitive)", `"\u0000unknown\u0000"`, "(known after apply)").Replace(text)
+	written := string(hclwrite.TokensForValue(shown).Bytes())
+	return strings.NewReplacer(`"\u0000sensitive\u0000"`, text.Sensitive, `"\u0000unknown\u0000"`, text.Unknown).Replace(written)
 }

@@ -7,9 +7,10 @@ import (
 
 	"github.com/davit-sh/davit/core/engine"
 	"github.com/davit-sh/davit/core/plan"
+	"github.com/davit-sh/davit/internal/text"
 )
 
-// Graph draws what refers to what, as "dot" or "mermaid".
+// Graph writes the graph of references between blocks, in the format "dot" or "mermaid".
 func Graph(w io.Writer, o engine.Outline, format string) error {
 	g := newGraph(format)
 	for _, b := range o.Blocks {
@@ -23,24 +24,24 @@ func Graph(w io.Writer, o engine.Outline, format string) error {
 	return draw(w, g, format)
 }
 
-// fills are the colours of what happens to an instance.
+// fills are the colours of actions.
 var fills = map[plan.Action]string{
 	plan.Create: "palegreen", plan.Build: "paleturquoise", plan.Adopt: "paleturquoise", plan.Update: "khaki",
 	plan.Replace: "lightsalmon", plan.Delete: "lightsalmon", plan.Forget: "lightgrey",
 }
 
-// PlanGraph draws what a plan would do, and in which order.
+// PlanGraph writes the graph of a plan: its actions and their order.
 func PlanGraph(w io.Writer, p *plan.Plan, format string) error {
 	g := newGraph(format)
 	known := map[string]bool{}
 	for i := range p.Observations {
-		g.Node(clean(p.Observations[i].Address))
+		g.Node(text.Clean(p.Observations[i].Address))
 		known[p.Observations[i].Address] = true
 	}
 	for i := range p.Changes {
 		c := &p.Changes[i]
 		known[c.Address] = true
-		n := g.Node(clean(c.Address)).Label(clean(c.Address) + ": " + string(c.Action))
+		n := g.Node(text.Clean(c.Address)).Label(text.Clean(c.Address) + ": " + string(c.Action))
 		if fill := fills[c.Action]; fill != "" && format == "dot" {
 			n.Attr("style", "filled").Attr("fillcolor", fill)
 		}
@@ -48,7 +49,7 @@ func PlanGraph(w io.Writer, p *plan.Plan, format string) error {
 	edges := func(address string, needs []string) {
 		for _, need := range needs {
 			if known[need] {
-				g.Edge(g.Node(clean(need)), g.Node(clean(address)))
+				g.Edge(g.Node(text.Clean(need)), g.Node(text.Clean(address)))
 			}
 		}
 	}
@@ -71,10 +72,10 @@ func newGraph(format string) *dot.Graph {
 }
 
 func draw(w io.Writer, g *dot.Graph, format string) error {
-	text := g.String()
+	drawn := g.String()
 	if format == "mermaid" {
-		text = dot.MermaidGraph(g, dot.MermaidLeftToRight)
+		drawn = dot.MermaidGraph(g, dot.MermaidLeftToRight)
 	}
-	_, err := io.WriteString(w, text+"\n")
+	_, err := io.WriteString(w, drawn+"\n")
 	return err
 }

@@ -12,21 +12,22 @@ import (
 	"github.com/dustin/go-humanize"
 
 	"github.com/davit-sh/davit/core/plan"
+	"github.com/davit-sh/davit/internal/text"
 	"github.com/davit-sh/davit/state"
 )
 
-// History prints the revisions of an instance, newest first. hold says at which of them it is held, if at any.
+// History prints the revisions of an instance, newest first. hold marks the revision at which it is held (nil: not held).
 func History(w io.Writer, list []state.Revision, hold *state.Hold, now time.Time, o Options) {
 	p := palette{o.Color}
 	for _, r := range list {
 		line := fmt.Sprintf("%s  %s  %s by %s", p.bold(fmt.Sprintf("%4d", r.Number)), r.At.Local().Format(time.DateTime),
-			p.action(plan.Action(r.Action), did[plan.Action(r.Action)]), clean(r.Who))
+			p.action(plan.Action(r.Action), did[plan.Action(r.Action)]), text.Clean(r.Who))
 		if hold != nil && hold.Revision == r.Number {
 			line += "  " + p.bold("(held)")
 		}
 		fmt.Fprintf(w, "%s  %s\n", line, p.faint(humanize.RelTime(r.At, now, "ago", "from now")))
 		for _, reason := range r.Reasons {
-			fmt.Fprintf(w, "      %s%s\n", p.faint("because "), clean(reason))
+			fmt.Fprintf(w, "      %s%s\n", p.faint("because "), text.Clean(reason))
 		}
 		if s := itemsLine(r.Items); s != "" {
 			fmt.Fprintf(w, "      %s\n", s)
@@ -46,7 +47,7 @@ func itemsLine(raw json.RawMessage) string {
 	var parts []string
 	for _, i := range items {
 		if i.Action != plan.None {
-			parts = append(parts, fmt.Sprintf("%s %s %s", symbols[i.Action], clean(i.Kind), clean(i.Name)))
+			parts = append(parts, fmt.Sprintf("%s %s %s", symbols[i.Action], text.Clean(i.Kind), text.Clean(i.Name)))
 		}
 	}
 	if n := len(parts) - few; n > 0 {
@@ -75,13 +76,13 @@ func argumentLines(raw json.RawMessage, p palette) []string {
 	return lines
 }
 
-// Operations prints what has begun and not ended.
+// Operations prints the operations that have started and not ended, a line each.
 func Operations(w io.Writer, s *state.Snapshot, now time.Time) {
 	for _, id := range slices.Sorted(maps.Keys(s.Operations)) {
 		op := s.Operations[id]
-		line := fmt.Sprintf("%s  %s of %s, begun %s", op.ID, clean(op.Action), clean(op.Address), humanize.RelTime(op.Begun, now, "ago", "from now"))
+		line := fmt.Sprintf("%s  %s of %s, started %s", op.ID, text.Clean(op.Action), text.Clean(op.Address), humanize.RelTime(op.Begun, now, "ago", "from now"))
 		if op.Checkpoint != nil {
-			line += ", with a part of its result"
+			line += ", with a partial result"
 		}
 		fmt.Fprintln(w, line)
 	}

@@ -8,6 +8,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/davit-sh/davit/core/plan"
+	"github.com/davit-sh/davit/internal/text"
 )
 
 // CommentLimit is how many characters GitHub and Gitea take at most in one comment. GitLab takes a million.
@@ -19,13 +20,14 @@ type MarkdownOptions struct {
 	Title string // "davit plan" if empty
 }
 
-// ranks order changes by how much a reviewer misses them when they are cut: 1 and 2 are the lists of deletions and images.
+// ranks orders changes by their importance to a reviewer: what has the highest number is cut first. 1 and 2 are the lists of
+// deletions and images.
 var ranks = map[plan.Action]int{
 	plan.Delete: 3, plan.Replace: 3, plan.Update: 4, plan.Create: 5, plan.Build: 5, plan.Adopt: 7, plan.Forget: 7, plan.None: 9,
 }
 
-// Markdown writes a plan for a pull request: summary and deletions above the fold, details
-// folded. What does not fit is left out whole, the least important first, and is named.
+// Markdown writes a plan for a pull request: summary and deletions first, details folded. What does not fit is left out, the
+// least important parts first, and the number of lines that are left out is given.
 func Markdown(p *plan.Plan, o MarkdownOptions) string {
 	if o.Limit == 0 {
 		o.Limit = CommentLimit
@@ -48,16 +50,16 @@ func Markdown(p *plan.Plan, o MarkdownOptions) string {
 	return compose(head, parts, footer, o.Limit)
 }
 
-// code makes text harmless between backquotes.
-func code(s string) string { return strings.ReplaceAll(clean(s), "`", "'") }
+// code makes text safe between backquotes.
+func code(s string) string { return strings.ReplaceAll(text.Clean(s), "`", "'") }
 
-// cell is code in a table, where a bar would end the cell even between backquotes.
+// cell makes text safe between backquotes in a table, where a bar ends the cell.
 func cell(s string) string { return strings.ReplaceAll(code(s), "|", "\\|") }
 
-// prose makes text of the outside harmless in Markdown: no markup, no mention, no link to an issue.
+// prose escapes text from outside for Markdown: no markup, no mention, no link to an issue.
 func prose(s string) string {
 	var b strings.Builder
-	for _, r := range clean(s) {
+	for _, r := range text.Clean(s) {
 		switch r {
 		case '<':
 			b.WriteString("&lt;")
@@ -76,37 +78,28 @@ func prose(s string) string {
 	return b.String()
 }
 
-// proseLines is the same of a text of several lines, in one line of Markdown.
+// proseLines escapes a text of several lines and joins them by <br>.
 func proseLines(s string) string {
-	lines := linesOf(s)
+	lines := text.Lines(s)
 	for i := range lines {
 		lines[i] = prose(lines[i])
 	}
 	return strings.Join(lines, "<br>")
 }
 
-// longestName is how many bytes of a name are shown: more than Kubernetes allows, and little enough that no name
-// takes the room of all others.
+// longestName is how many characters of a name are shown: more than Kubernetes allows.
 const longestName = 600
-
-// brief cuts a name that is longer than any should be.
-func brief(s string) string {
-	if len(s) <= longestName {
-		return s
-	}
-	return strings.ToValidUTF8(s[:longestName], "") + "..."
-}
 
 func markdownDeletions(p *plan.Plan) part {
 	list := deletions(p)
 	if len(list) == 0 {
 		return part{}
 	}
-	head := fmt.Sprintf("\n> [!CAUTION]\n> **%s:**\n", plural(len(list), "thing will be DELETED", "things will be DELETED"))
+	head := fmt.Sprintf("\n> [!CAUTION]\n> **%s:**\n", text.Count(len(list), "object")+" will be DELETED")
 	out := part{rank: 1, head: head, more: func(n int) string { return fmt.Sprintf("> - and %d more\n", n) }}
 	out.short = head + out.more(len(list))
 	for _, d := range list {
-		out.lines = append(out.lines, fmt.Sprintf("> - `%s`\n", code(brief(d))))
+		out.lines = append(out.lines, fmt.Sprintf("> - `%s`\n", code(text.Shorten(d, longestName))))
 	}
 	return out
 }
@@ -114,13 +107,13 @@ func markdownDeletions(p *plan.Plan) part {
 func markdownMoves(p *plan.Plan) part {
 	out := part{rank: 8, head: "\n**Moves**\n\n", more: func(n int) string { return fmt.Sprintf("- and %d more\n", n) }}
 	for _, m := range p.Moves {
-		out.lines = append(out.lines, fmt.Sprintf("- `%s` is now `%s`\n", code(m.From), code(m.To)))
+		out.lines = append(out.lines, fmt.Sprintf("- `%s` moves to `%s`\n", code(m.From), code(m.To)))
 	}
 	return out
 }
 
 func markdownChecks(p *plan.Plan) part {
-	out := part{rank: 1, head: "\n> [!WARNING]\n> **Checks that do not hold:**\n", more: func(n int) string { return fmt.Sprintf("> - and %d more\n", n) }}
+	out := part{rank: 1, head: "\n> [!WARNING]\n> **Failed checks:**\n", more: func(n int) string { return fmt.Sprintf("> - and %d more\n", n) }}
 	for _, c := range p.Checks {
 		if c.Status == "fail" {
 			out.lines = append(out.lines, fmt.Sprintf("> - `%s`: %s\n", code(c.Address), proseLines(c.Message)))
@@ -129,7 +122,7 @@ func markdownChecks(p *plan.Plan) part {
 	return out
 }
 
-// markdownWarnings are the warnings, without those of checks that do not hold, which come first.
+// markdownWarnings lists the warnings. Those of failed checks are left out: they are listed above.
 func markdownWarnings(p *plan.Plan) part {
 	checked := map[string]bool{}
 	for _, c := range p.Checks {
@@ -146,10 +139,11 @@ func markdownWarnings(p *plan.Plan) part {
 }
 
 func markdownOutputs(p *plan.Plan) part {
-	out := part{rank: 8, head: "\n**Outputs**\n\n", more: func(n int) string { return fmt.Sprintf("- and %d more\n", n) }}
-	for _, o := range p.Outputs {
-		if s := outputLine(o); s != "" {
-			out.lines = append(out.lines, fmt.Sprintf("- `%s`\n", code(s)))
+	out := part{rank: 8, head: "\n**Changes to outputs**\n\n", more: func(n int) string { return fmt.Sprintf("- and %d more\n", n) }}
+	for i := range p.Outputs {
+		if o := &p.Outputs[i]; o.Changed() {
+			_, line := outputLine(o)
+			out.lines = append(out.lines, fmt.Sprintf("- `%s`\n", code(line)))
 		}
 	}
 	return out
@@ -183,7 +177,7 @@ func commitCell(i plan.ImageChange) string {
 }
 
 func markdownObserved(p *plan.Plan) part {
-	out := part{rank: 6, head: "\n<details><summary>What was seen</summary>\n\n", foot: "\n</details>\n", more: func(n int) string { return fmt.Sprintf("- and %d more\n", n) }}
+	out := part{rank: 6, head: "\n<details><summary>Observed sources and policies</summary>\n\n", foot: "\n</details>\n", more: func(n int) string { return fmt.Sprintf("- and %d more\n", n) }}
 	for _, o := range p.Observations {
 		if o.Kind != "image" && moved(o) {
 			out.lines = append(out.lines, fmt.Sprintf("- `%s` %s\n", code(o.Address), prose(observed(o))))
@@ -194,7 +188,7 @@ func markdownObserved(p *plan.Plan) part {
 
 func markdownChange(c plan.Change, phrase string) part {
 	var b strings.Builder
-	fmt.Fprintf(&b, "\n<details><summary>%s <code>%s</code> %s</summary>\n\n", html.EscapeString(symbols[c.Action]), html.EscapeString(clean(c.Address)), phrase)
+	fmt.Fprintf(&b, "\n<details><summary>%s <code>%s</code> %s</summary>\n\n", html.EscapeString(symbols[c.Action]), html.EscapeString(text.Clean(c.Address)), phrase)
 	for _, r := range append(slices.Clone(c.Reasons), remarks(c)...) {
 		fmt.Fprintf(&b, "- %s\n", prose(r))
 	}
@@ -217,7 +211,7 @@ func markdownChange(c plan.Change, phrase string) part {
 		f := fence(body.String())
 		out.head += "\n" + f + "diff\n"
 		out.foot = f + "\n" + out.foot
-		out.more = func(n int) string { return fmt.Sprintf("# and %d lines more\n", n) }
+		out.more = func(n int) string { return fmt.Sprintf("# and %d more lines\n", n) }
 	}
 	return out
 }
@@ -245,12 +239,12 @@ func markdownItem(c plan.Change, i plan.Item) []string {
 	if i.Action == plan.None {
 		return nil
 	}
-	head := fmt.Sprintf("%s %s %s", marks[i.Action], clean(i.Kind), clean(i.Name))
+	head := fmt.Sprintf("%s %s %s", marks[i.Action], text.Clean(i.Kind), text.Clean(i.Name))
 	if i.Action == plan.Delete || i.Action == plan.Replace {
 		head += " (" + string(i.Action) + "d)"
 	}
 	if i.Note != "" {
-		head += "  # " + clean(i.Note)
+		head += "  # " + text.Clean(i.Note)
 	}
 	lines := []string{head}
 	if i.Action == plan.Delete {
@@ -265,10 +259,10 @@ func markdownFields(fields []plan.Field, waitsFor []string, indent string) []str
 	for _, f := range fields {
 		action, s := fieldLine(f, waitsFor)
 		if action == plan.Update {
-			path := clean(f.Path)
+			path := text.Clean(f.Path)
 			before := fieldValue(f.Before)
 			if f.Sensitive {
-				before = "(sensitive)"
+				before = text.Sensitive
 			}
 			lines = append(lines, fmt.Sprintf("-%s%s: %s", indent, path, before), fmt.Sprintf("+%s%s: %s", indent, path, after(f, waitsFor)))
 			continue

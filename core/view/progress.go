@@ -5,17 +5,20 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/davit-sh/davit/core/event"
 	"github.com/davit-sh/davit/core/plan"
+	"github.com/davit-sh/davit/internal/text"
 	"github.com/davit-sh/davit/state"
 )
 
-// Progress returns a sink that prints what happens while it happens, a line each. Lines are
-// whole even when many operations speak at once.
+// Progress returns a sink that prints each event as a line when it happens. Lines of operations that run at the same time are
+// not mixed.
 func Progress(w io.Writer, o Options) event.Sink {
 	var mu sync.Mutex
 	p := palette{o.Color}
@@ -31,34 +34,34 @@ func Progress(w io.Writer, o Options) event.Sink {
 // working are the words for a running action.
 var working = map[string]string{
 	"create": "creating", "update": "updating", "replace": "replacing", "delete": "deleting", "build": "building", "adopt": "adopting", "forget": "forgetting",
-	"delete_old": "deleting what it was before", "delete_new": "deleting what was begun in its place", "hold": "holding",
+	"delete_old": "deleting the old one", "delete_new": "deleting the unfinished new one", "hold": "holding",
 }
 
 // finished are the words for a finished action.
 var finished = map[string]string{
-	"create": "created", "update": "updated", "replace": "replaced", "delete": "deleted", "build": "built", "adopt": "adopted", "forget": "forgotten", "delete_old": "what it was before is deleted", "delete_new": "what was begun in its place is deleted", "hold": "held",
+	"create": "created", "update": "updated", "replace": "replaced", "delete": "deleted", "build": "built", "adopt": "adopted", "forget": "forgotten", "delete_old": "old one deleted", "delete_new": "unfinished new one deleted", "hold": "held",
 }
 
 func progressLine(p palette, e event.Event, verbose bool) string {
-	head := p.bold(clean(e.Address)) + ": "
+	head := p.bold(text.Clean(e.Address)) + ": "
 	action := plan.Action(e.Action)
 	switch e.Type {
 	case event.OperationStart:
 		return head + p.action(action, working[e.Action]) + " ..."
 	case event.Log:
 		if e.Stream != "" {
-			return head + p.faint(clean(e.Stream)+": ") + clean(e.Message)
+			return head + p.faint(text.Clean(e.Stream)+": ") + text.Clean(e.Message)
 		}
-		return head + clean(e.Message)
+		return head + text.Clean(e.Message)
 	case event.Progress:
 		if e.Total > 0 {
-			return head + fmt.Sprintf("%s (%d of %d)", clean(e.Message), e.Done, e.Total)
+			return head + fmt.Sprintf("%s (%d of %d)", text.Clean(e.Message), e.Done, e.Total)
 		}
-		return head + clean(e.Message)
+		return head + text.Clean(e.Message)
 	case event.Item:
-		line := head + clean(e.Item) + ": " + clean(e.Status)
+		line := head + text.Clean(e.Item) + ": " + text.Clean(e.Status)
 		if e.Message != "" {
-			line += ": " + clean(e.Message)
+			line += ": " + text.Clean(e.Message)
 		}
 		return line
 	case event.Heartbeat:
@@ -72,10 +75,10 @@ func progressLine(p palette, e event.Event, verbose bool) string {
 	case event.OperationFailed:
 		return head + p.action(plan.Delete, "FAILED") + " after " + elapsed(e.ElapsedMS)
 	case event.OperationSkipped:
-		return head + p.action(plan.Update, "not started") + ": " + clean(e.Message)
+		return head + p.action(plan.Update, "not started") + ": " + text.Clean(e.Message)
 	case event.Observed, event.Planned:
 		if verbose {
-			return head + clean(e.Message)
+			return head + text.Clean(e.Message)
 		}
 	case event.Diagnostics, event.Summary:
 	}
@@ -104,7 +107,7 @@ func JSONEvents(w io.Writer) event.Sink {
 	}
 }
 
-// Result prints what came of an apply: what was done, what failed, what was not started.
+// Result prints the outcomes of an apply: done, failed, not started.
 func Result(w io.Writer, r *event.Result, o Options) {
 	p := palette{o.Color}
 	group := func(title string, list []event.Outcome, a plan.Action) {
@@ -119,12 +122,12 @@ func Result(w io.Writer, r *event.Result, o Options) {
 				addresses[i] = x.Address
 			}
 			line := fmt.Sprintf("  %s %s", symbols[plan.Action(first.Action)], some(addresses))
-			if text := outcomeText(first); text != "" {
-				line += ": " + clean(text)
+			if reason := outcomeText(first); reason != "" {
+				line += ": " + text.Clean(reason)
 			}
 			fmt.Fprintln(w, line)
 			if first.Hint != "" {
-				fmt.Fprintf(w, "      %s\n", p.faint(clean(first.Hint)))
+				fmt.Fprintf(w, "      %s\n", p.faint(text.Clean(first.Hint)))
 			}
 		}
 	}
@@ -136,20 +139,20 @@ func Result(w io.Writer, r *event.Result, o Options) {
 	fmt.Fprintf(w, "\n%s\n", p.bold(fmt.Sprintf("Apply: %d done, %d failed, %d not started.", len(r.Done), len(r.Failed), len(r.NotStarted))+turnedOut(r)))
 }
 
-// outcomeText says why something failed or was not started.
+// outcomeText returns the error of a failed outcome, or the reason why it was not started.
 func outcomeText(x event.Outcome) string {
 	return cmp.Or(strings.TrimPrefix(x.Error, x.Address+": "), x.Reason)
 }
 
-// foldOutcomes puts outcomes together that differ in their address only, in the order of the first ones. What
-// ended well stays apart: its address is all that there is to say.
+// foldOutcomes groups outcomes that differ in their address only, in the order of the first of each group. Successful outcomes
+// are not grouped: each address is printed.
 func foldOutcomes(list []event.Outcome) [][]event.Outcome {
 	var out [][]event.Outcome
 	at := map[event.Outcome]int{}
 	for _, x := range list {
-		text := strings.ReplaceAll(outcomeText(x), x.Address, "\x00")
-		key := event.Outcome{Action: x.Action, Error: text, Hint: strings.ReplaceAll(x.Hint, x.Address, "\x00")}
-		if i, seen := at[key]; seen && text != "" {
+		reason := strings.ReplaceAll(outcomeText(x), x.Address, "\x00")
+		key := event.Outcome{Action: x.Action, Error: reason, Hint: strings.ReplaceAll(x.Hint, x.Address, "\x00")}
+		if i, seen := at[key]; seen && reason != "" {
 			out[i] = append(out[i], x)
 			continue
 		}
@@ -159,18 +162,18 @@ func foldOutcomes(list []event.Outcome) [][]event.Outcome {
 	return out
 }
 
-// turnedOut counts what needed nothing done in the end.
+// turnedOut counts the instances that the plan could not decide on and that needed no change.
 func turnedOut(r *event.Result) string {
 	if len(r.Unchanged) == 0 {
 		return ""
 	}
-	return fmt.Sprintf(" %d turned out to be as it should.", len(r.Unchanged))
+	return fmt.Sprintf(" %d needed no change.", len(r.Unchanged))
 }
 
-// StateList prints the addresses in a state, and what is damaged.
+// StateList prints the addresses in a state, a line each. Damaged, partial and held records are marked.
 func StateList(w io.Writer, s *state.Snapshot, addresses []string) {
 	for _, a := range addresses {
-		line := clean(a)
+		line := text.Clean(a)
 		switch rec, readable := s.Records[a]; {
 		case !readable:
 			line += "  (damaged)"
@@ -187,19 +190,19 @@ func StateList(w io.Writer, s *state.Snapshot, addresses []string) {
 // StateShow prints one record.
 func StateShow(w io.Writer, r state.Record, o Options) {
 	p := palette{o.Color}
-	fmt.Fprintln(w, p.bold(clean(r.Address)))
+	fmt.Fprintln(w, p.bold(text.Clean(r.Address)))
 	row := func(name, value string) {
 		if value != "" {
 			fmt.Fprintf(w, "  %-12s %s\n", name, value)
 		}
 	}
 	row("status", r.Status)
-	row("plugin", clean(r.Plugin))
+	row("plugin", text.Clean(r.Plugin))
 	row("updated", r.Updated.Format(time.RFC3339))
 	if h := r.Hold; h != nil {
 		row("hold", holdLine(plan.Change{Address: r.Address, Hold: &plan.Hold{Revision: h.Revision, Who: h.Who, Reason: h.Reason, Since: h.Since}}))
 	}
-	row("depends on", clean(strings.Join(r.DependsOn, ", ")))
+	row("depends on", text.Clean(strings.Join(r.DependsOn, ", ")))
 	block := func(title string, raw json.RawMessage) {
 		var v plan.Value
 		var attrs map[string]json.RawMessage
@@ -207,11 +210,11 @@ func StateShow(w io.Writer, r state.Record, o Options) {
 			return
 		}
 		fmt.Fprintf(w, "  %s\n", title)
-		for _, name := range sortedNames(attrs) {
+		for _, name := range slices.Sorted(maps.Keys(attrs)) {
 			value := fieldValue(attrs[name])
 			for _, s := range v.Sensitive {
 				if s == name {
-					value = "(sensitive)"
+					value = text.Sensitive
 				}
 			}
 			if value != "null" {

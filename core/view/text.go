@@ -8,28 +8,29 @@ import (
 	"strings"
 
 	"github.com/davit-sh/davit/core/plan"
+	"github.com/davit-sh/davit/internal/text"
 )
 
-// Text writes a plan for a terminal: the summary, what was seen, what would be done, the summary again.
+// Text writes a plan for a terminal: the summary, observations, changes, and the summary again.
 func Text(w io.Writer, p *plan.Plan, o Options) error {
 	b := bufio.NewWriter(w)
-	t := &text{w: b, palette: palette{o.Color}, plan: p, o: o}
+	t := &textWriter{w: b, palette: palette{o.Color}, plan: p, o: o}
 	t.print()
 	return b.Flush()
 }
 
-type text struct {
+type textWriter struct {
 	w *bufio.Writer
 	palette
 	plan *plan.Plan
 	o    Options
 }
 
-func (t *text) line(indent int, s string) {
+func (t *textWriter) line(indent int, s string) {
 	fmt.Fprintf(t.w, "%s%s\n", strings.Repeat(" ", indent), s)
 }
 
-func (t *text) print() {
+func (t *textWriter) print() {
 	t.line(0, t.bold(summaryLine(t.plan)))
 	if s := partialLine(t.plan); s != "" {
 		t.line(0, t.action(plan.Update, s))
@@ -60,7 +61,7 @@ func (t *text) print() {
 }
 
 // deletions come first: each on its own line.
-func (t *text) deletions() {
+func (t *textWriter) deletions() {
 	list := deletions(t.plan)
 	if len(list) == 0 {
 		return
@@ -76,15 +77,15 @@ func (t *text) deletions() {
 func deletions(p *plan.Plan) []string {
 	var list []string
 	for _, l := range p.Leftovers {
-		what := "what it was before its replacement, which did not end"
+		what := "the old one, left over from an interrupted replacement"
 		if l.New {
-			what = "what was begun in its place"
+			what = "the new one, left over from an interrupted replacement"
 		}
-		list = append(list, fmt.Sprintf("%s (%s)", clean(l.Address), what))
+		list = append(list, fmt.Sprintf("%s (%s)", text.Clean(l.Address), what))
 	}
 	for _, c := range p.Changes {
 		if c.Action == plan.Delete || c.Action == plan.Replace {
-			line := clean(c.Address)
+			line := text.Clean(c.Address)
 			if c.Action == plan.Replace {
 				line += " (replaced)"
 			}
@@ -93,28 +94,28 @@ func deletions(p *plan.Plan) []string {
 		for _, i := range c.Items {
 			switch i.Action {
 			case plan.Delete:
-				list = append(list, fmt.Sprintf("%s %s of %s", clean(i.Kind), clean(i.Name), clean(c.Address)))
+				list = append(list, fmt.Sprintf("%s %s of %s", text.Clean(i.Kind), text.Clean(i.Name), text.Clean(c.Address)))
 			case plan.Replace:
-				list = append(list, fmt.Sprintf("%s %s of %s (replaced)", clean(i.Kind), clean(i.Name), clean(c.Address)))
+				list = append(list, fmt.Sprintf("%s %s of %s (replaced)", text.Clean(i.Kind), text.Clean(i.Name), text.Clean(c.Address)))
 			}
 		}
 	}
 	return list
 }
 
-// moves are shown as lines of their own: nothing happens to what they stand for.
-func (t *text) moves() {
+// moves prints a line for each record that gets another address. The object itself does not change.
+func (t *textWriter) moves() {
 	if len(t.plan.Moves) > 0 {
 		t.line(0, "")
 	}
 	for _, m := range t.plan.Moves {
-		t.line(0, fmt.Sprintf("  %s is now %s", clean(m.From), clean(m.To)))
+		t.line(0, fmt.Sprintf("  %s moves to %s", text.Clean(m.From), text.Clean(m.To)))
 	}
 }
 
-// checks shows the checks that do not hold, or cannot be told yet. The messages of those that do not hold are warnings
-// already, unless warnings are shown without their details.
-func (t *text) checks() {
+// checks prints the checks that fail or are not known yet. The message of a failed check is a warning of the plan as well, so
+// it is printed here only when warnings are printed without details.
+func (t *textWriter) checks() {
 	first := true
 	for _, c := range t.plan.Checks {
 		if c.Status == "pass" && !t.o.Verbose {
@@ -124,20 +125,20 @@ func (t *text) checks() {
 			t.line(0, "")
 			first = false
 		}
-		line := fmt.Sprintf("%s: %s", clean(c.Address), map[string]string{"fail": "DOES NOT HOLD", "unknown": "known after apply", "pass": "holds"}[c.Status])
+		line := fmt.Sprintf("%s: %s", text.Clean(c.Address), map[string]string{"fail": "FAILED", "unknown": "known after apply", "pass": "passed"}[c.Status])
 		if c.Message != "" && (c.Status != "fail" || t.o.Compact) {
-			line += ": " + clean(strings.Join(linesOf(c.Message), " "))
+			line += ": " + text.Clean(strings.Join(text.Lines(c.Message), " "))
 		}
 		t.line(0, t.action(map[string]plan.Action{"fail": plan.Delete}[c.Status], line))
 	}
 }
 
-// moved tells whether an observation is news.
+// moved tells whether an observation differs from the one of the last apply.
 func moved(o plan.Observation) bool {
 	return o.Before == nil || string(o.Before.Value) != string(o.Outputs.Value) || !o.Outputs.IsKnown()
 }
 
-func (t *text) observations() {
+func (t *textWriter) observations() {
 	first := true
 	for _, o := range t.plan.Observations {
 		if o.Kind == "image" || (!moved(o) && !t.o.Verbose) {
@@ -147,50 +148,50 @@ func (t *text) observations() {
 			t.line(0, "")
 			first = false
 		}
-		t.line(2, t.bold(clean(o.Address))+"  "+observed(o))
+		t.line(2, t.bold(text.Clean(o.Address))+"  "+observed(o))
 		for _, i := range o.Items {
-			t.line(6, t.faint(clean(i.Name))+"  "+clean(i.Note))
+			t.line(6, t.faint(text.Clean(i.Name))+"  "+text.Clean(i.Note))
 		}
 	}
 }
 
-// observed says in a few words what an observation saw.
+// observed describes an observation in a few words: a revision, or a chosen tag with its reason.
 func observed(o plan.Observation) string {
 	switch o.Kind {
 	case "source":
 		rev, before := outputString(&o.Outputs, "revision"), outputString(o.Before, "revision")
 		switch {
 		case rev == "":
-			return "(known after apply)"
+			return text.Unknown
 		case before == "":
-			return "at " + clean(short(rev))
+			return "at " + text.Clean(text.Revision(rev))
 		case before == rev:
-			return "at " + clean(short(rev)) + " as before"
+			return "at " + text.Clean(text.Revision(rev)) + " (unchanged)"
 		}
-		return fmt.Sprintf("%s..%s", clean(short(before)), clean(short(rev)))
+		return fmt.Sprintf("%s..%s", text.Clean(text.Revision(before)), text.Clean(text.Revision(rev)))
 	case "policy":
 		tag, before := outputString(&o.Outputs, "tag"), outputString(o.Before, "tag")
 		if tag == "" {
-			return "(known after apply)"
+			return text.Unknown
 		}
-		s := "chooses " + clean(tag)
+		s := "chooses " + text.Clean(tag)
 		if before != "" && before != tag {
-			s = fmt.Sprintf("%s -> %s", clean(before), clean(tag))
+			s = fmt.Sprintf("%s -> %s", text.Clean(before), text.Clean(tag))
 		}
 		if len(o.Reasons) > 0 {
-			s += ": " + clean(strings.Join(o.Reasons, "; "))
+			s += ": " + text.Clean(strings.Join(o.Reasons, "; "))
 		}
 		return s
 	}
-	return clean(strings.Join(o.Reasons, "; "))
+	return text.Clean(strings.Join(o.Reasons, "; "))
 }
 
-func (t *text) change(c plan.Change) {
+func (t *textWriter) change(c plan.Change) {
 	t.line(0, "")
-	head := fmt.Sprintf("%s %s", symbols[c.Action], clean(c.Address))
+	head := fmt.Sprintf("%s %s", symbols[c.Action], text.Clean(c.Address))
 	t.line(0, t.action(c.Action, t.bold(head))+" "+t.action(c.Action, phrase(t.plan, c)))
 	for _, r := range c.Reasons {
-		t.line(6, t.faint("because ")+clean(r))
+		t.line(6, t.faint("because ")+text.Clean(r))
 	}
 	for _, r := range remarks(c) {
 		t.line(6, r)
@@ -206,23 +207,23 @@ func (t *text) change(c plan.Change) {
 	}
 }
 
-func (t *text) images(c plan.Change) {
+func (t *textWriter) images(c plan.Change) {
 	for _, i := range t.plan.Images {
 		if i.Application != c.Address {
 			continue
 		}
 		t.line(4, t.bold("image ")+imageLine(i, c.WaitsFor))
 		if r := commitRange(i); r != "" {
-			t.line(8, fmt.Sprintf("%s of %s", clean(r), clean(i.Source)))
+			t.line(8, fmt.Sprintf("%s of %s", text.Clean(r), text.Clean(i.Source)))
 		}
 		for _, m := range i.Commits {
-			t.line(10, t.faint(clean(m.ID))+"  "+clean(m.Subject))
+			t.line(10, t.faint(text.Clean(m.ID))+"  "+text.Clean(m.Subject))
 		}
 	}
 }
 
 // build shows what a build makes.
-func (t *text) build(c plan.Change) {
+func (t *textWriter) build(c plan.Change) {
 	if c.Kind != "build" || c.Action == plan.Delete || c.After == nil {
 		return
 	}
@@ -234,17 +235,17 @@ func (t *text) build(c plan.Change) {
 	if digest == "" {
 		digest = "(known after build)"
 	}
-	t.line(4, fmt.Sprintf("%s:%s@%s", clean(repo), clean(tag), clean(digest)))
+	t.line(4, fmt.Sprintf("%s:%s@%s", text.Clean(repo), text.Clean(tag), text.Clean(digest)))
 	if before := outputString(c.Before, "tag"); before != "" && before != tag {
-		t.line(4, fmt.Sprintf("tag %s -> %s", clean(before), clean(tag)))
+		t.line(4, fmt.Sprintf("tag %s -> %s", text.Clean(before), text.Clean(tag)))
 	}
 }
 
-func (t *text) item(c plan.Change, i plan.Item) {
+func (t *textWriter) item(c plan.Change, i plan.Item) {
 	if i.Action == plan.None && !t.o.Verbose {
 		return
 	}
-	line := fmt.Sprintf("%s %s %s", symbols[i.Action], clean(i.Kind), clean(i.Name))
+	line := fmt.Sprintf("%s %s %s", symbols[i.Action], text.Clean(i.Kind), text.Clean(i.Name))
 	switch i.Action {
 	case plan.Delete:
 		line += "  DELETED"
@@ -253,7 +254,7 @@ func (t *text) item(c plan.Change, i plan.Item) {
 	}
 	line = t.action(i.Action, line)
 	if i.Note != "" {
-		line += "  " + t.faint(clean(i.Note))
+		line += "  " + t.faint(text.Clean(i.Note))
 	}
 	t.line(4, line)
 	if i.Action == plan.Delete {
@@ -265,49 +266,34 @@ func (t *text) item(c plan.Change, i plan.Item) {
 	}
 }
 
-func (t *text) warnings() {
+func (t *textWriter) warnings() {
 	for _, w := range t.plan.Warnings {
 		t.line(0, "")
-		t.line(0, t.action(plan.Update, "Warning: ")+clean(w.Summary))
+		t.line(0, t.action(plan.Update, "Warning: ")+text.Clean(w.Summary))
 		if t.o.Compact {
 			continue
 		}
-		for _, l := range linesOf(w.Detail) {
-			t.line(2, clean(l))
+		for _, l := range text.Lines(w.Detail) {
+			t.line(2, text.Clean(l))
 		}
 	}
 }
 
-func (t *text) outputs() {
-	var lines []string
-	for _, o := range t.plan.Outputs {
-		if s := outputLine(o); s != "" {
-			lines = append(lines, s)
-		}
-	}
-	if len(lines) == 0 {
+func (t *textWriter) outputs() {
+	if t.plan.OutputsChanged() == 0 {
 		return
 	}
 	t.line(0, "")
-	t.line(0, t.bold("Outputs:"))
-	for _, l := range lines {
-		t.line(2, l)
+	t.line(0, t.bold("Changes to outputs:"))
+	for i := range t.plan.Outputs {
+		if o := &t.plan.Outputs[i]; o.Changed() {
+			action, line := outputLine(o)
+			t.line(2, t.action(action, line))
+		}
 	}
 }
 
-// outputLine writes an output that changes; nothing for one that does not.
-func outputLine(o plan.Output) string {
-	switch {
-	case o.Sensitive:
-		return ""
-	case o.Unknown && o.Before != nil:
-		return clean(o.Name) + " = " + fieldValue(o.Before) + " -> (known after apply)"
-	case o.Unknown:
-		return clean(o.Name) + " = (known after apply)"
-	case string(o.Before) == string(o.Value):
-		return ""
-	case o.Before == nil:
-		return clean(o.Name) + " = " + fieldValue(o.Value)
-	}
-	return clean(o.Name) + " = " + fieldValue(o.Before) + " -> " + fieldValue(o.Value)
+// outputLine writes an output that changes as a symbol, its name and its values.
+func outputLine(o *plan.Output) (plan.Action, string) {
+	return fieldLine(plan.Field{Path: o.Name, Before: o.Before, After: o.Value, Unknown: o.Unknown}, nil)
 }

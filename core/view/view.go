@@ -7,14 +7,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 	"time"
-	"unicode"
 
 	"github.com/fatih/color"
 
 	"github.com/davit-sh/davit/core/plan"
+	"github.com/davit-sh/davit/internal/text"
 )
 
 // Options says how text is printed.
@@ -60,32 +59,19 @@ var symbols = map[plan.Action]string{
 // phrases say what will happen to an instance.
 var phrases = map[plan.Action]string{
 	plan.Create: "will be created", plan.Update: "will be updated", plan.Replace: "will be REPLACED", plan.Delete: "will be DELETED",
-	plan.Build: "will be built", plan.Adopt: "is there already and will be adopted", plan.None: "is unchanged",
-	plan.Forget: "will be left alone and removed from state",
+	plan.Build: "will be built", plan.Adopt: "exists already and will be adopted", plan.None: "is unchanged",
+	plan.Forget: "will be removed from state, and not deleted",
 }
 
 // phrase says what will happen to an instance, or what a refresh has found of it.
 func phrase(p *plan.Plan, c plan.Change) string {
 	switch {
 	case c.Action == plan.None && c.Holds():
-		return "is unchanged and will be held"
+		return "is unchanged and will be held at this revision"
 	case p.Mode == plan.ModeRefresh && c.Action == plan.None && !c.AsIs:
-		return "differs from what was applied last; an apply would do this:"
+		return "differs from the last apply; the next apply would do this:"
 	}
 	return phrases[c.Action]
-}
-
-// clean makes text of the outside harmless: control characters could move the cursor or hide lines.
-func clean(s string) string {
-	return strings.Map(func(r rune) rune {
-		switch {
-		case r == '\t':
-			return ' '
-		case unicode.IsControl(r), unicode.Is(unicode.Cf, r):
-			return '\uFFFD'
-		}
-		return r
-	}, s)
 }
 
 // summaryLine counts what a plan does.
@@ -94,14 +80,14 @@ func summaryLine(p *plan.Plan) string {
 		return refreshLine(p)
 	}
 	if p.Empty() && len(p.Damaged) > 0 {
-		return fmt.Sprintf("No changes in what can be planned (%d unchanged).", p.Summary.None)
+		return fmt.Sprintf("No changes in the part that can be planned. %d unchanged.", p.Summary.None)
 	}
 	if p.Empty() {
-		but := ""
+		except := ""
 		if n := held(p); n > 0 {
-			but = ", but for " + plural(n, "instance that is held", "instances that are held")
+			except = ", except for " + text.Count(n, "held instance")
 		}
-		return fmt.Sprintf("No changes. What runs is what the stack says%s (%d unchanged).", but, p.Summary.None)
+		return fmt.Sprintf("No changes. Everything matches the stack%s. %d unchanged.", except, p.Summary.None)
 	}
 	s := p.Summary
 	var parts []string
@@ -113,15 +99,21 @@ func summaryLine(p *plan.Plan) string {
 			parts = append(parts, fmt.Sprintf("%d to %s", c.n, c.verb))
 		}
 	}
-	parts = append(parts, fmt.Sprintf("%d to delete", s.Delete))
+	outputs := p.OutputsChanged()
+	if len(parts) > 0 || s.Delete > 0 || outputs == 0 {
+		parts = append(parts, fmt.Sprintf("%d to delete", s.Delete))
+	}
+	if outputs > 0 {
+		parts = append(parts, text.Count(outputs, "output")+" to change")
+	}
 	line := "Plan: " + strings.Join(parts, ", ")
 	if s.ItemsDeleted > 0 {
-		line += fmt.Sprintf(", and %s in what stays", plural(s.ItemsDeleted, "object is deleted", "objects are deleted"))
+		line += fmt.Sprintf("; %s inside updated applications will be deleted", text.Count(s.ItemsDeleted, "object"))
 	}
 	return line + fmt.Sprintf(". %d unchanged.", s.None)
 }
 
-// held counts the instances that are kept at an earlier revision, whatever the stack says.
+// held counts the instances that a rollback holds at an earlier revision.
 func held(p *plan.Plan) int {
 	n := 0
 	for i := range p.Changes {
@@ -135,101 +127,93 @@ func held(p *plan.Plan) int {
 // refreshLine says what a refresh found.
 func refreshLine(p *plan.Plan) string {
 	if p.Summary.Drift == 0 && p.Empty() {
-		return fmt.Sprintf("Refresh: what is there is what was applied last (%d unchanged).", p.Summary.None)
+		return fmt.Sprintf("Refresh: everything matches the last apply. %d unchanged.", p.Summary.None)
 	}
-	line := "Refresh: " + plural(p.Summary.Drift, "instance differs", "instances differ") + " from what was applied last"
-	if p.Summary.Forget > 0 {
-		line += fmt.Sprintf(", %d of them gone", p.Summary.Forget)
+	line := "Refresh: " + text.Count(p.Summary.Drift, "instance differs", "instances differ") + " from the last apply"
+	if n := p.Summary.Forget; n > 0 {
+		line += ", " + text.Count(n, "of them no longer exists", "of them no longer exist")
 	}
-	return line + ". Only state would be written."
+	return line + ". Only state will be written."
 }
 
 // holdLine says at which revision an instance is held, and how that ends.
 func holdLine(c plan.Change) string {
 	line := fmt.Sprintf("held at revision %d", c.Hold.Revision)
 	if c.Hold.Who != "" {
-		line += " by " + clean(c.Hold.Who)
+		line += " by " + text.Clean(c.Hold.Who)
 	}
 	if !c.Hold.Since.IsZero() {
 		line += " since " + c.Hold.Since.UTC().Format(time.RFC3339)
 	}
 	if c.Hold.Reason != "" {
-		line += ": " + clean(c.Hold.Reason)
+		line += ": " + text.Clean(c.Hold.Reason)
 	}
-	return line + " (davit release " + clean(c.Address) + ")"
+	return line + " (to end this: davit release " + text.Clean(c.Address) + ")"
 }
 
-// shown tells whether a change is worth a word when unchanged ones are left out.
+// shown tells whether a view without unchanged instances shows a change.
 func shown(p *plan.Plan, c plan.Change) bool {
 	return c.Action != plan.None || c.Hold != nil || (p.Mode == plan.ModeRefresh && !c.AsIs)
 }
 
-// remarks are what is to be said of a change besides its reasons.
+// remarks returns the lines about a change that are not reasons: where it moved from, the order of a replacement, a hold.
 func remarks(c plan.Change) []string {
 	var list []string
 	if c.MovedFrom != "" {
-		list = append(list, "moved from "+clean(c.MovedFrom))
+		list = append(list, "moved from "+text.Clean(c.MovedFrom))
 	}
 	if c.Import != "" {
-		list = append(list, "takes over "+clean(c.Import))
+		list = append(list, "imports "+text.Clean(c.Import))
 	}
 	if c.TwoSteps && c.CreateFirst {
-		list = append(list, "the new one is made before the old one is deleted, if both can be there")
+		list = append(list, "the new one is created before the old one is deleted, if both can exist at once")
 	} else if c.TwoSteps {
-		list = append(list, "the old one is deleted before the new one is made")
+		list = append(list, "the old one is deleted before the new one is created")
 	}
 	if c.Hold != nil {
 		list = append(list, holdLine(c))
 	}
 	if c.Deferred {
-		list = append(list, "planned in full when "+clean(strings.Join(c.WaitsFor, ", "))+" is done")
+		list = append(list, "will be planned in full after "+text.Clean(strings.Join(c.WaitsFor, ", "))+" is done")
 	}
 	return list
 }
 
-// some names the first few of a list.
-func some(list []string) string {
-	const most = 5
-	s := clean(strings.Join(list[:min(most, len(list))], ", "))
-	if n := len(list) - most; n > 0 {
-		s += fmt.Sprintf(" and %d more", n)
-	}
-	if len(s) > longest {
-		s = strings.ToValidUTF8(s[:longest], "") + "..."
-	}
-	return s
-}
+// some lists the first 5 names.
+func some(names []string) string { return text.Shorten(text.Clean(text.First(names, 5)), longest) }
 
-// partialLine says what a plan leaves out.
+// partialLine names the parts of the stack that a plan is limited to or leaves out. It is "" for a plan of the whole stack.
 func partialLine(p *plan.Plan) string {
-	with, without := "what it depends on", "what depends on it"
-	if p.Mode == plan.ModeDestroy { // what stays keeps what it needs
+	with, without := "its dependencies", "its dependents"
+	if p.Mode == plan.ModeDestroy { // what is kept keeps its dependencies
 		with, without = without, with
 	}
 	var parts []string
 	if p.Rollback != "" {
-		parts = append(parts, "Only "+clean(p.Rollback)+". What it depends on is left alone.")
+		parts = append(parts, "Only "+text.Clean(p.Rollback)+". Its dependencies are not changed.")
 	} else if len(p.Targets) > 0 {
-		parts = append(parts, "A part of the stack only: "+some(p.Targets)+", and "+with+".")
+		parts = append(parts, "Only a part of the stack: "+some(p.Targets)+" and "+with+".")
 	}
 	if len(p.Excludes) > 0 {
-		parts = append(parts, "Not the whole stack: without "+some(p.Excludes)+", and "+without+".")
+		parts = append(parts, "Not the whole stack: without "+some(p.Excludes)+" and "+without+".")
 	}
 	if len(p.Damaged) > 0 {
-		parts = append(parts, "Not the whole stack: the record of "+some(p.Damaged)+" in state is damaged, and what depends on it is left out as well.")
+		parts = append(parts, "Not the whole stack: without "+some(p.Damaged)+", whose record in state is damaged, and its dependents.")
 	}
 	return strings.Join(parts, " ")
 }
 
-func plural(n int, one, many string) string {
-	if n == 1 {
-		return "1 " + one
-	}
-	return fmt.Sprintf("%d %s", n, many)
-}
-
-// Value writes a value in the form of JSON, on one line.
+// Value writes a value in the form of JSON, on one line. A long value is cut.
 func Value(raw json.RawMessage) string { return fieldValue(raw) }
+
+// WholeValue writes a value in the form of JSON, on one line, whole and as it is: for a program that reads it.
+func WholeValue(raw json.RawMessage) string {
+	var b bytes.Buffer
+	if json.Compact(&b, raw) != nil {
+		return string(raw)
+	}
+	return b.String()
+}
 
 // longest is how much of one value is shown.
 const longest = 400
@@ -237,16 +221,16 @@ const longest = 400
 // fieldValue writes one side of a field.
 func fieldValue(raw json.RawMessage) string {
 	s := string(raw)
-	var text string
+	var str string
 	if s == "null" {
 		return s
 	}
-	if json.Unmarshal(raw, &text) == nil {
-		s = fmt.Sprintf("%q", clean(strings.ReplaceAll(text, "\n", "⏎")))
+	if json.Unmarshal(raw, &str) == nil {
+		s = text.Quote(strings.ReplaceAll(str, "\n", "⏎"))
 	} else {
 		var b bytes.Buffer
 		if json.Compact(&b, raw) == nil {
-			s = clean(b.String())
+			s = text.Clean(b.String())
 		}
 	}
 	if r := []rune(s); len(r) > longest {
@@ -259,26 +243,26 @@ func fieldValue(raw json.RawMessage) string {
 func after(f plan.Field, waitsFor []string) string {
 	switch {
 	case f.Unknown:
-		known := "(known after apply)"
+		known := text.Unknown
 		if len(waitsFor) > 0 {
 			known = "(known after " + strings.Join(waitsFor, ", ") + ")"
 		}
 		if f.Prefix != "" {
-			return clean(f.Prefix) + known
+			return text.Clean(f.Prefix) + known
 		}
 		return known
 	case f.Sensitive:
-		return "(sensitive)"
+		return text.Sensitive
 	}
 	return fieldValue(f.After)
 }
 
 // fieldLine writes a field as symbol, path and both sides.
 func fieldLine(f plan.Field, waitsFor []string) (plan.Action, string) {
-	path := clean(f.Path)
+	path := text.Clean(f.Path)
 	before := fieldValue(f.Before)
 	if f.Sensitive {
-		before = "(sensitive)"
+		before = text.Sensitive
 	}
 	switch {
 	case f.Before == nil && f.Sensitive && f.After == nil && !f.Unknown:
@@ -293,25 +277,25 @@ func fieldLine(f plan.Field, waitsFor []string) (plan.Action, string) {
 
 // imageLine writes an image change; what both sides share is written once.
 func imageLine(c plan.ImageChange, waitsFor []string) string {
-	to := clean(c.After)
+	to := text.Clean(c.After)
 	if c.Unknown {
 		if len(waitsFor) > 0 {
 			to += "(known after " + strings.Join(waitsFor, ", ") + ")"
 		} else {
-			to += "(known after apply)"
+			to += text.Unknown
 		}
 	}
 	switch {
 	case c.Before == "":
 		return to + " (new)"
 	case c.After == "" && !c.Unknown:
-		return clean(c.Before) + " (removed)"
+		return text.Clean(c.Before) + " (removed)"
 	}
-	before := shorten(clean(c.Before))
+	before := text.Ref(text.Clean(c.Before))
 	if repo := repository(c.Before); repo != "" && repo == repository(c.After) {
-		return before + " -> " + strings.TrimPrefix(shorten(to), repo+":")
+		return before + " -> " + strings.TrimPrefix(text.Ref(to), repo+":")
 	}
-	return before + " -> " + shorten(to)
+	return before + " -> " + text.Ref(to)
 }
 
 // repository is a reference without tag and digest.
@@ -323,31 +307,15 @@ func repository(ref string) string {
 	return ref
 }
 
-// shorten cuts a digest to what tells it apart.
-func shorten(ref string) string {
-	i := strings.Index(ref, "@sha256:")
-	if i < 0 || len(ref) < i+8+64 {
-		return ref
-	}
-	return ref[:i+8+12]
-}
-
-func short(revision string) string {
-	if len(revision) == 40 || len(revision) == 64 {
-		return revision[:7]
-	}
-	return revision
-}
-
 // commitRange writes "abc1234..def5678".
 func commitRange(c plan.ImageChange) string {
 	switch {
 	case c.To == "":
 		return ""
 	case c.From == "" || c.From == c.To:
-		return short(c.To)
+		return text.Revision(c.To)
 	}
-	return short(c.From) + ".." + short(c.To)
+	return text.Revision(c.From) + ".." + text.Revision(c.To)
 }
 
 // JSON writes the plan as indented JSON: schemas/plan.schema.json describes it.
@@ -355,11 +323,6 @@ func JSON(w io.Writer, p *plan.Plan) error {
 	e := json.NewEncoder(w)
 	e.SetIndent("", "  ")
 	return e.Encode(p)
-}
-
-// linesOf are the lines of a text that have something in them.
-func linesOf(s string) []string {
-	return slices.DeleteFunc(strings.Split(s, "\n"), func(l string) bool { return strings.TrimSpace(l) == "" })
 }
 
 // outputString returns a string attribute of a stored value.

@@ -12,6 +12,7 @@ import (
 	"github.com/davit-sh/davit/core/diag"
 	"github.com/davit-sh/davit/core/plan"
 	"github.com/davit-sh/davit/core/why"
+	"github.com/davit-sh/davit/internal/text"
 	"github.com/davit-sh/davit/state"
 )
 
@@ -30,7 +31,7 @@ type whyText struct {
 func (y *whyText) line(indent, s string) { fmt.Fprintf(y.w, "%s%s\n", indent, s) }
 
 func (y *whyText) print(c *why.Cause, first, rest string) {
-	y.line(first, y.bold(clean(c.Address))+"  "+y.head(c))
+	y.line(first, y.bold(text.Clean(c.Address))+"  "+y.head(c))
 	if c.Again {
 		return
 	}
@@ -40,14 +41,14 @@ func (y *whyText) print(c *why.Cause, first, rest string) {
 	}
 	for _, r := range c.Reasons {
 		if c.Kind != "policy" {
-			y.line(inner, y.faint("because ")+clean(r))
+			y.line(inner, y.faint("because ")+text.Clean(r))
 		}
 	}
 	if c.Hold != nil {
 		y.line(inner, holdLine(plan.Change{Address: c.Address, Hold: &plan.Hold{Revision: c.Hold.Revision, Who: c.Hold.Who, Reason: c.Hold.Reason, Since: c.Hold.Since}}))
 	}
 	if c.Note != "" {
-		y.line(inner, y.faint(clean(c.Note)))
+		y.line(inner, y.faint(text.Clean(c.Note)))
 	}
 	y.fields(c, inner)
 	y.items(c, inner)
@@ -61,7 +62,7 @@ func (y *whyText) print(c *why.Cause, first, rest string) {
 	}
 }
 
-// head says in a few words what an instance is, or what happened to it.
+// head describes an instance in a few words: what was done to it, or what was observed.
 func (y *whyText) head(c *why.Cause) string {
 	switch {
 	case c.Again:
@@ -69,7 +70,7 @@ func (y *whyText) head(c *why.Cause) string {
 	case c.Kind == "build" || c.Kind == "application":
 		return y.applied(c)
 	case c.Kind == "image":
-		return clean(outputString(c.Outputs, "repository"))
+		return text.Clean(outputString(c.Outputs, "repository"))
 	}
 	o := plan.Observation{Kind: c.Kind, Reasons: c.Reasons}
 	if c.Outputs != nil {
@@ -81,21 +82,21 @@ func (y *whyText) head(c *why.Cause) string {
 func (y *whyText) applied(c *why.Cause) string {
 	s := phrases[plan.Action(c.Action)]
 	if c.When != nil {
-		s = fmt.Sprintf("%s %s by %s, revision %d", did[plan.Action(c.Action)], c.When.Local().Format(time.DateTime), clean(c.Who), c.Revision)
+		s = fmt.Sprintf("%s %s by %s, revision %d", did[plan.Action(c.Action)], c.When.Local().Format(time.DateTime), text.Clean(c.Who), c.Revision)
 	}
 	if ref := outputString(c.Outputs, "ref"); ref != "" {
-		s += "  " + clean(ref)
+		s += "  " + text.Clean(ref)
 	}
 	return s
 }
 
-// did says what was done to an instance.
+// did are the words for an action in the history.
 var did = map[plan.Action]string{
-	plan.Create: "created", plan.Update: "updated", plan.Replace: "replaced", plan.Delete: "deleted", plan.Build: "built", plan.Adopt: "found and adopted",
+	plan.Create: "created", plan.Update: "updated", plan.Replace: "replaced", plan.Delete: "deleted", plan.Build: "built", plan.Adopt: "adopted",
 	plan.None: "unchanged since", plan.Forget: "forgotten", state.ActionRestore: "restored",
 }
 
-// few is how many lines of a list are printed unless everything is wanted.
+// few is how many lines of a list are printed without -verbose.
 const few = 10
 
 func (y *whyText) fields(c *why.Cause, indent string) {
@@ -120,10 +121,10 @@ func (y *whyText) items(c *why.Cause, indent string) {
 			return
 		}
 		if i.Kind == "commit" {
-			y.line(indent, y.faint("commit ")+clean(i.Name)+"  "+clean(i.Note))
+			y.line(indent, y.faint("commit ")+text.Clean(i.Name)+"  "+text.Clean(i.Note))
 			continue
 		}
-		y.line(indent, y.action(i.Action, fmt.Sprintf("%s %s %s", symbols[i.Action], clean(i.Kind), clean(i.Name))))
+		y.line(indent, y.action(i.Action, fmt.Sprintf("%s %s %s", symbols[i.Action], text.Clean(i.Kind), text.Clean(i.Name))))
 		for _, f := range i.Fields {
 			action, s := fieldLine(f, nil)
 			y.line(indent+"    ", y.action(action, s))
@@ -134,23 +135,23 @@ func (y *whyText) items(c *why.Cause, indent string) {
 func (y *whyText) rejected(c *why.Cause, indent string) {
 	for n, r := range c.Rejected {
 		if n == few && !y.verbose {
-			y.line(indent, y.faint(fmt.Sprintf("and %d more tags rejected", len(c.Rejected)-few)))
+			y.line(indent, y.faint(fmt.Sprintf("and %d more rejected tags", len(c.Rejected)-few)))
 			return
 		}
-		y.line(indent, y.faint("rejected ")+strings.TrimSpace(clean(r.Tag)+" "+clean(r.Reason)))
+		y.line(indent, y.faint("rejected ")+strings.TrimSpace(text.Clean(r.Tag)+" "+text.Clean(r.Reason)))
 	}
 }
 
-// Attribute writes one attribute of what an instance gives to others.
+// Attribute writes one output of an instance.
 func Attribute(v *plan.Value, name string) (string, error) {
 	if v == nil {
-		return "", fmt.Errorf("nothing is known of its attributes")
+		return "", fmt.Errorf("its attributes are not known")
 	}
 	if slices.Contains(v.Sensitive, name) {
-		return "(sensitive)", nil
+		return text.Sensitive, nil
 	}
 	if slices.Contains(v.Unknown, name) {
-		return "(known after apply)", nil
+		return text.Unknown, nil
 	}
 	var m map[string]json.RawMessage
 	if err := json.Unmarshal(v.Value, &m); err != nil {
@@ -158,7 +159,7 @@ func Attribute(v *plan.Value, name string) (string, error) {
 	}
 	raw, ok := m[name]
 	if !ok {
-		return "", fmt.Errorf("there is no attribute %q.%s", name, diag.DidYouMean(name, slices.Collect(maps.Keys(m))))
+		return "", fmt.Errorf("it has no attribute %q.%s", name, diag.DidYouMean(name, slices.Collect(maps.Keys(m))))
 	}
 	return fieldValue(raw), nil
 }
