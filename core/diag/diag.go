@@ -149,3 +149,14 @@ func Some(addresses []string) string {
 	}
 	return some
 }
+
+// AsWarnings returns copies of diagnostics as warnings. The diagnostics themselves are left as they are: others may have the same ones.
+func AsWarnings(diags hcl.Diagnostics) hcl.Diagnostics {
+	out := make(hcl.Diagnostics, len(diags))
+	for i, d := range diags {
+		own := *d
+		own.Severity = hcl.DiagWarning
+		out[i] = &own
+	}
+	return out
+}

@@ -17,7 +17,6 @@ import (
 	"github.com/davit-sh/davit/core/addr"
 	"github.com/davit-sh/davit/core/config"
 	"github.com/davit-sh/davit/core/diag"
-	"github.com/davit-sh/davit/core/engine/secret"
 	"github.com/davit-sh/davit/core/engine/types"
 	"github.com/davit-sh/davit/core/eval"
 	"github.com/davit-sh/davit/core/event"
@@ -38,17 +37,32 @@ type ApplyOptions struct {
 	Who      string // applies, for the history
 	// Stop ends the run softly: nothing new is started, running work finishes.
 	Stop context.Context
+	// Outbox tells notifications what is going to be done, and what was done. Nil: nobody wants to be told anything.
+	Outbox Outbox
+}
+
+// Outbox tells notifications of an apply.
+type Outbox interface {
+	// Begin tells what is going to be done. The snapshot is the state as it is then.
+	Begin(ctx context.Context, lease state.Lease, snapshot *state.Snapshot)
+	// End tells what was done, with the values that the tree has then, and waits until it is told. What it returns are warnings.
+	End(ctx context.Context, t *Tree, result *event.Result, failed bool) hcl.Diagnostics
 }
 
 // applying is a run that carries out a plan.
 type applying struct {
-	*run
-	plan  *plan.Plan
-	opts  ApplyOptions
-	lease state.Lease
+	input   *Input
+	tree    *Tree
+	found   *Findings
+	svc     *Services
+	records *Overlay
+	planner *Planner // plans again what was unknown, or what was reviewed
+	plan    *plan.Plan
+	opts    ApplyOptions
+	lease   state.Lease
 
 	calls sync.Map // eval.Pending -> *sync.Once: expanded
-	ends  map[*instance]bool
+	ends  map[*Finding]bool
 	soft  context.Context // ends when nothing new is to be started
 	halt  func()          // ends soft
 	work  chan struct{}   // one for each operation that a plugin is working on
@@ -61,12 +75,12 @@ type applying struct {
 
 // Apply carries a plan out, in the order that the plan has written down. It returns what was done, what failed
 // and what was not started. All that was done is in state, whatever happens.
-func (e *Engine) Apply(ctx context.Context, p *plan.Plan, opts ApplyOptions) (*event.Result, hcl.Diagnostics) {
+func apply(ctx context.Context, in *Input, f *forms, svc *Services, p *plan.Plan, opts ApplyOptions) (*event.Result, hcl.Diagnostics) {
 	snapshot, err := opts.Store.Load(ctx)
 	if err != nil {
 		return nil, hcl.Diagnostics{diag.Plain("The state cannot be read", err.Error())}
 	}
-	fits := e.fits(ctx, p, snapshot, opts.Reviewed)
+	fits := in.fits(ctx, p, snapshot, opts.Reviewed)
 	if fits.HasErrors() {
 		return nil, fits
 	}
@@ -77,77 +91,58 @@ func (e *Engine) Apply(ctx context.Context, p *plan.Plan, opts ApplyOptions) (*e
 	if snapshot, err = settle(ctx, lease, snapshot, p.Moves); err != nil {
 		return nil, hcl.Diagnostics{diag.Plain("The state cannot be written", err.Error())}
 	}
-	a := &applying{run: newRun(e, snapshot, Options{Mode: p.Mode, Rollback: rollbackOf(p)}), plan: p, opts: opts, lease: lease, cut: unfinishedOf(snapshot), undone: map[string]string{}}
+	records := newOverlay(snapshot)
+	planner := newPlanner(in, f, svc, records, Options{Mode: p.Mode, Rollback: rollbackOf(p)})
+	a := &applying{
+		input: in, tree: planner.tree, found: planner.found, svc: svc, records: records, planner: planner,
+		plan: p, opts: opts, lease: lease, cut: unfinishedOf(snapshot), undone: map[string]string{},
+	}
 	a.result = event.Result{Done: []event.Outcome{}, Failed: []event.Outcome{}, NotStarted: []event.Outcome{}}
 	if diags := a.prepare(); diags.HasErrors() {
 		return nil, diags
 	}
-	a.report(fits...)
-	a.soft, a.halt, a.work = opts.Stop, func() {}, make(chan struct{}, e.parallel())
+	a.found.report(fits...)
+	a.soft, a.halt, a.work = opts.Stop, func() {}, make(chan struct{}, in.parallel())
 	if a.soft == nil {
 		a.soft = ctx
 	}
-	told := a.tellOfPlan(ctx)
+	if opts.Outbox != nil {
+		opts.Outbox.Begin(ctx, lease, snapshot)
+	}
 	work, done := a.whileHeld(ctx)
 	a.deleteLeftovers(work)
 	a.walk(work)
 	a.finish()
 	a.tellDamage()
 	done()
-	a.emit(event.Event{Type: event.Summary, Result: &a.result})
-	a.tellOfEnd(ctx, told)
-	return &a.result, a.diags
-}
-
-// tellOfPlan begins to tell notifications what is going to be done. Nil is that nobody wants to be told anything.
-func (a *applying) tellOfPlan(ctx context.Context) *telling {
-	if !a.notifies() {
-		return nil
+	a.svc.emit(event.Event{Type: event.Summary, Result: &a.result})
+	if opts.Outbox != nil {
+		a.found.report(opts.Outbox.End(ctx, a.tree, &a.result, a.found.hasErrors())...)
 	}
-	t := newTelling(a.Engine, a.snapshot, a.lease, a.opts.Who)
-	t.plan = a.plan
-	if e := t.planned(); e != nil {
-		t.tell(ctx, e)
-	}
-	return t
-}
-
-// tellOfEnd tells notifications what was done, and what earlier runs could not tell.
-func (a *applying) tellOfEnd(ctx context.Context, before *telling) {
-	if before == nil {
-		return
-	}
-	t := &telling{run: a.run, lease: a.lease, who: a.opts.Who, plan: a.plan}
-	if e := t.ended(&a.result, a.diags.HasErrors()); e != nil {
-		t.tell(ctx, e)
-	}
-	t.again(ctx)
-	before.going.Wait()
-	t.going.Wait()
-	a.report(before.diags...)
+	return &a.result, a.found.diags
 }
 
 // prepare makes the instances of the plan, with the dependencies that the plan has written down.
 func (a *applying) prepare() hcl.Diagnostics {
-	a.root.OnDemand(a.expandCall)
-	(&planter{run: a.run}).expandStatic(a.root)
-	a.nodesOf(a.root)
+	a.tree.root.OnDemand(a.expandCall)
+	a.tree.expandStatic(a.tree.root)
+	a.nodesOf(a.tree.root)
 	var diags hcl.Diagnostics
-	add := func(address string, dependsOn []string) *instance {
+	add := func(address string, dependsOn []string) *Finding {
 		at, err := addr.Parse(address)
-		b := a.declared(at.Node)
+		b := a.input.declared(at.Node)
 		if err != nil || b == nil {
 			diags = append(diags, diag.Plain("The plan cannot be applied", fmt.Sprintf("It names %s, which the stack does not have.", address)))
 			return nil
 		}
-		in := &instance{addr: at, node: a.nodeAt(at.Node, b)}
+		in := &instance{addr: at, node: a.tree.nodeAt(at.Node, b)}
 		for _, d := range dependsOn {
 			if dep, err := addr.Parse(d); err == nil {
 				in.deps = append(in.deps, dep)
 			}
 		}
 		in.node.add(in)
-		return in
+		return a.found.of(in)
 	}
 	for i := range a.plan.Observations {
 		o := &a.plan.Observations[i]
@@ -183,7 +178,7 @@ func gone(c *plan.Change, a *applying) bool {
 // nodesOf makes the nodes of a module instance and of those that it calls, as far as they are expanded.
 func (a *applying) nodesOf(s *eval.Scope) {
 	for _, n := range s.Module.Order {
-		a.newNode(s, s.Module.Blocks[n])
+		a.tree.newNode(s, s.Module.Blocks[n])
 	}
 	for _, name := range s.Module.CallOrder {
 		if call := s.Module.Calls[name]; call.ForEach == nil && call.Count == nil {
@@ -199,9 +194,9 @@ func (a *applying) expandCall(s *eval.Scope, call *config.Call) {
 	once, _ := a.calls.LoadOrStore(eval.Pending{Scope: s, Call: call}, &sync.Once{})
 	once.(*sync.Once).Do(func() {
 		each, diags := s.Expand("module."+call.Name, call.ForEach, call.Count)
-		a.report(diags...)
+		a.found.report(diags...)
 		for _, child := range s.Expanded(call, each) {
-			(&planter{run: a.run}).expandStatic(child)
+			a.tree.expandStatic(child)
 			a.nodesOf(child)
 		}
 	})
@@ -213,7 +208,7 @@ func (a *applying) scopeOf(m addr.Module) *eval.Scope {
 	if err != nil {
 		return nil
 	}
-	s := a.root
+	s := a.tree.root
 	for _, step := range steps {
 		if s.Children(step.Name); s.Child(step.Name, step.Key) == nil {
 			return nil
@@ -236,7 +231,7 @@ func (a *applying) walk(ctx context.Context) {
 	for i := range a.plan.Observations {
 		observations[a.plan.Observations[i].Address] = &a.plan.Observations[i]
 	}
-	w := graph.New(a.soft, a.parallel()*ahead, func(address string) {
+	w := graph.New(a.soft, a.input.parallel()*ahead, func(address string) {
 		if c := changes[address]; c != nil {
 			a.notStarted(c, c.DependsOn)
 		} else if o := observations[address]; o != nil {
@@ -267,7 +262,7 @@ func (a *applying) walk(ctx context.Context) {
 // step brings one instance of the plan to its end.
 func (a *applying) step(ctx context.Context, address string, c *plan.Change, o *plan.Observation) graph.Outcome {
 	at, _ := addr.Parse(address)
-	in := a.instance(at)
+	in := a.planner.finding(at)
 	if kinds.IsManaged(at.Kind) {
 		defer func() { in.config = cty.NilVal }()
 	}
@@ -275,17 +270,17 @@ func (a *applying) step(ctx context.Context, address string, c *plan.Change, o *
 	if !diags.HasErrors() {
 		in.each = each
 		switch {
-		case a.leftAlone(in):
-			diags = append(diags, a.asInState(ctx, in)...)
+		case a.planner.leftAlone(in):
+			diags = append(diags, a.planner.asInState(ctx, in)...)
 		case o != nil:
-			diags = append(diags, a.observe(ctx, in, o)...)
+			diags = append(diags, a.planner.observe(ctx, in, o)...)
 		case c.Action == plan.None && !c.Holds() && !c.Deferred && !a.hadLeftover(address) && (a.plan.Mode == plan.ModeRefresh || (c.After.IsKnown() && len(c.After.Sensitive) == 0)):
 			diags = append(diags, a.unchanged(in, c)...)
 		default:
 			return a.change(ctx, c, in)
 		}
 	}
-	a.report(diags...)
+	a.found.report(diags...)
 	if diags.HasErrors() {
 		a.because(address, "failed", nil)
 		return graph.Failed
@@ -315,7 +310,7 @@ func (a *applying) notStarted(c *plan.Change, dependsOn []string) {
 }
 
 // eachOf finds what each.key and each.value were for an instance.
-func (a *applying) eachOf(in *instance) (eval.Each, hcl.Diagnostics) {
+func (a *applying) eachOf(in *Finding) (eval.Each, hcl.Diagnostics) {
 	n := in.node
 	over, overInstances := n.over()
 	n.eachOnce.Do(func() {
@@ -343,8 +338,8 @@ func (a *applying) eachOf(in *instance) (eval.Each, hcl.Diagnostics) {
 	if overInstances {
 		// Only the one that this instance stands for is done by now: the others may be at work.
 		one := addr.Instance{Node: over.In(n.scope.Path), Key: in.addr.Key}
-		if up := a.instance(one); up != nil {
-			return eval.Each{Key: in.addr.Key, Value: a.Value(one)}, nil
+		if up := a.planner.finding(one); up != nil {
+			return eval.Each{Key: in.addr.Key, Value: a.tree.Value(one)}, nil
 		}
 	}
 	e, ok := n.each[in.addr.Key]
@@ -355,17 +350,17 @@ func (a *applying) eachOf(in *instance) (eval.Each, hcl.Diagnostics) {
 }
 
 // unchanged gives an instance that needs nothing done its value.
-func (a *applying) unchanged(in *instance, c *plan.Change) hcl.Diagnostics {
-	diags := a.configure(context.Background(), in)
+func (a *applying) unchanged(in *Finding, c *plan.Change) hcl.Diagnostics {
+	diags := a.planner.configure(context.Background(), in)
 	if !diags.HasErrors() {
-		diags = append(diags, a.preconditions(in, "before it is applied")...)
+		diags = append(diags, a.planner.preconditions(in, "before it is applied")...)
 	}
 	if diags.HasErrors() {
 		return diags
 	}
 	outputs, err := in.node.typ.StoredOutputs.Cty(c.After)
 	if err != nil {
-		return append(diags, a.failure(in, "reading the plan", err))
+		return append(diags, a.svc.failure(in.instance, "reading the plan", err))
 	}
 	if in.seen == nil { // else it was planned again: the plan does not hold what is sensitive
 		in.seen = in.node.typ.See(in.config, types.Fit(outputs, in.node.typ.OutputType))
@@ -375,14 +370,14 @@ func (a *applying) unchanged(in *instance, c *plan.Change) hcl.Diagnostics {
 		write = a.refreshed
 	}
 	if err := write(in, c, outputs); err != nil {
-		return append(diags, a.failure(in, "writing its record to state", err))
+		return append(diags, a.svc.failure(in.instance, "writing its record to state", err))
 	}
-	return append(diags, a.postconditions(in, "after it")...)
+	return append(diags, a.planner.postconditions(in, "after it")...)
 }
 
 // whole writes the record of an instance that an earlier operation left unfinished, and that turned out to be as it should.
-func (a *applying) whole(in *instance, c *plan.Change, outputs cty.Value) error {
-	rec, ok := a.record(in.addr.String())
+func (a *applying) whole(in *Finding, c *plan.Change, outputs cty.Value) error {
+	rec, ok := a.records.Record(in.addr.String())
 	if ok && rec.Status == state.StatusOK {
 		return a.keep(in, c, rec)
 	}
@@ -395,9 +390,9 @@ func (a *applying) whole(in *instance, c *plan.Change, outputs cty.Value) error 
 		return err
 	}
 	now := *rec
-	now.Status, now.Config, now.Outputs, now.Fingerprints = state.StatusOK, config, out, secret.Fingerprints(a.Fingerprint).Arguments(in.config)
+	now.Status, now.Config, now.Outputs, now.Fingerprints = state.StatusOK, config, out, a.input.Fingerprints.Arguments(in.config)
 	now.OutputFingerprints = nil // of outputs that the plan does not hold
-	now.DependsOn, now.Updated = a.managedUpstream(in), time.Now().UTC()
+	now.DependsOn, now.Updated = a.tree.managedUpstream(in.instance), time.Now().UTC()
 	if c.Holds() {
 		now.Hold = a.hold(c)
 	}
@@ -411,7 +406,7 @@ func (a *applying) whole(in *instance, c *plan.Change, outputs cty.Value) error 
 }
 
 // change carries out one change and keeps account of it. in is nil for a deletion.
-func (a *applying) change(ctx context.Context, c *plan.Change, in *instance) graph.Outcome {
+func (a *applying) change(ctx context.Context, c *plan.Change, in *Finding) graph.Outcome {
 	started := time.Now()
 	out := event.Outcome{Address: c.Address, Action: string(c.Action)}
 	action, diags := a.carryOut(ctx, c, in)
@@ -420,7 +415,7 @@ func (a *applying) change(ctx context.Context, c *plan.Change, in *instance) gra
 		a.notStarted(c, nil)
 		return graph.Failed
 	}
-	a.report(diags...)
+	a.found.report(diags...)
 	if diags.HasErrors() {
 		first := firstError(diags)
 		out.Error, out.Hint = first.Summary, diag.InfoOf(first).Hint
@@ -447,11 +442,11 @@ func (a *applying) end(list *[]event.Outcome, t event.Type, out event.Outcome) {
 	a.resultMu.Lock()
 	*list = append(*list, out)
 	a.resultMu.Unlock()
-	a.emit(event.Event{Type: t, Address: out.Address, Action: out.Action, Message: cmp.Or(out.Error, out.Reason), ElapsedMS: out.ElapsedMS})
+	a.svc.emit(event.Event{Type: t, Address: out.Address, Action: out.Action, Message: cmp.Or(out.Error, out.Reason), ElapsedMS: out.ElapsedMS})
 }
 
 // carryOut does what a change says. It returns what was done in the end: what was unknown may turn out to change nothing.
-func (a *applying) carryOut(ctx context.Context, c *plan.Change, in *instance) (plan.Action, hcl.Diagnostics) {
+func (a *applying) carryOut(ctx context.Context, c *plan.Change, in *Finding) (plan.Action, hcl.Diagnostics) {
 	switch {
 	case c.Action == plan.Forget:
 		return c.Action, a.forget(c)
@@ -474,19 +469,19 @@ func (a *applying) carryOut(ctx context.Context, c *plan.Change, in *instance) (
 	final := c
 	unsaid := !c.After.IsKnown() || len(c.After.Sensitive) > 0 // what others see of it is not all in the plan
 	if a.opts.Reviewed || c.Deferred || unsaid || a.hadLeftover(c.Address) || len(c.WaitsFor) > 0 || c.Import != "" {
-		diags = append(diags, a.planManaged(ctx, in, c)...)
+		diags = append(diags, a.planner.One(ctx, in, c)...)
 		if diags.HasErrors() {
 			return c.Action, diags
 		}
 		final = in.change
 		if err := consistent(c, final); err != nil {
-			return c.Action, append(diags, a.failure(in, "planning again at apply", err))
+			return c.Action, append(diags, a.svc.failure(in.instance, "planning again at apply", err))
 		}
 		final.Hold, final.Reasons = c.Hold, c.Reasons
 	} else {
-		diags = append(diags, a.configure(ctx, in)...)
+		diags = append(diags, a.planner.configure(ctx, in)...)
 		if !diags.HasErrors() {
-			diags = append(diags, a.preconditions(in, "before it is applied")...)
+			diags = append(diags, a.planner.preconditions(in, "before it is applied")...)
 		}
 		if diags.HasErrors() {
 			return c.Action, diags
@@ -514,54 +509,54 @@ func (a *applying) forget(c *plan.Change) hcl.Diagnostics {
 }
 
 // takeOver writes the record of an existing object.
-func (a *applying) takeOver(ctx context.Context, c *plan.Change, in *instance) hcl.Diagnostics {
-	if diags := a.configure(ctx, in); diags.HasErrors() {
+func (a *applying) takeOver(ctx context.Context, c *plan.Change, in *Finding) hcl.Diagnostics {
+	if diags := a.planner.configure(ctx, in); diags.HasErrors() {
 		return diags
 	}
-	rec, diags := a.imported(ctx, in, c.Import)
+	rec, diags := a.planner.imported(ctx, in, c.Import)
 	if diags.HasErrors() {
 		return diags
 	}
 	rec.Updated = time.Now().UTC()
-	rec.Fingerprints = secret.Fingerprints(a.Fingerprint).Arguments(in.config)
+	rec.Fingerprints = a.input.Fingerprints.Arguments(in.config)
 	rev := a.newRevision(c, in, rec, "import")
 	if err := a.commit(state.Batch{Put: append([]state.Record{*rec}, a.observed(in)...), History: []state.Revision{rev}}); err != nil {
-		return append(diags, a.failure(in, "writing its record to state", err))
+		return append(diags, a.svc.failure(in.instance, "writing its record to state", err))
 	}
-	a.written.Store(c.Address, rec)
+	a.records.put(rec)
 	outputs, err := types.Decode(rec.Outputs)
 	if err != nil {
-		return append(diags, a.failure(in, "importing", err))
+		return append(diags, a.svc.failure(in.instance, "importing", err))
 	}
 	in.seen = in.node.typ.See(in.config, types.Fit(outputs, in.node.typ.OutputType))
 	return diags
 }
 
 // adopt writes the record of what is there as it should be. What is to follow is begun with it.
-func (a *applying) adopt(c *plan.Change, in *instance, next ...state.Operation) hcl.Diagnostics {
+func (a *applying) adopt(c *plan.Change, in *Finding, next ...state.Operation) hcl.Diagnostics {
 	t := in.node.typ
 	config, err1 := types.Encode(t.PluginConfig(in.config))
 	after, err2 := t.StoredOutputs.Cty(c.After)
 	if err := errors.Join(err1, err2); err != nil {
-		return hcl.Diagnostics{a.failure(in, "adopting it", err)}
+		return hcl.Diagnostics{a.svc.failure(in.instance, "adopting it", err)}
 	}
 	outputs := types.Fit(after, t.OutputType)
 	written, err := types.Encode(outputs)
 	if err != nil {
-		return hcl.Diagnostics{a.failure(in, "adopting it", err)}
+		return hcl.Diagnostics{a.svc.failure(in.instance, "adopting it", err)}
 	}
 	rec := &state.Record{
 		Address: c.Address, Kind: c.Kind, Type: c.Type, Plugin: c.Plugin, Status: state.StatusOK, Config: config, Outputs: written,
-		Private: c.Private, Fingerprints: secret.Fingerprints(a.Fingerprint).Arguments(in.config), DependsOn: a.managedUpstream(in), Updated: time.Now().UTC(), Hold: a.hold(c),
+		Private: c.Private, Fingerprints: a.input.Fingerprints.Arguments(in.config), DependsOn: a.tree.managedUpstream(in.instance), Updated: time.Now().UTC(), Hold: a.hold(c),
 	}
 	rev := a.newRevision(c, in, rec, "adopt")
 	if op := a.cut.of(c.Address); op != nil {
 		rev.Operation, rev.Action = op.ID, op.Action
 	}
 	if err := a.commit(state.Batch{Put: append([]state.Record{*rec}, a.observed(in)...), Begin: next, History: []state.Revision{rev}}); err != nil {
-		return hcl.Diagnostics{a.failure(in, "writing its record to state", err)}
+		return hcl.Diagnostics{a.svc.failure(in.instance, "writing its record to state", err)}
 	}
-	a.written.Store(c.Address, rec)
+	a.records.put(rec)
 	if in.seen == nil { // else it was planned again: the plan does not hold what is sensitive
 		in.seen = t.See(in.config, outputs)
 	}
@@ -569,12 +564,12 @@ func (a *applying) adopt(c *plan.Change, in *instance, next ...state.Operation) 
 }
 
 // replace makes an instance anew in two operations, because the person or the configuration asked for it.
-func (a *applying) replace(ctx context.Context, c *plan.Change, in *instance) hcl.Diagnostics {
-	diags := a.configure(ctx, in)
+func (a *applying) replace(ctx context.Context, c *plan.Change, in *Finding) hcl.Diagnostics {
+	diags := a.planner.configure(ctx, in)
 	if diags.HasErrors() {
 		return diags
 	}
-	old, recorded := a.record(c.Address)
+	old, recorded := a.records.Record(c.Address)
 	if recorded && c.CreateFirst {
 		done, more := a.makeFirst(ctx, c, in, old)
 		if diags = append(diags, more...); done || diags.HasErrors() {
@@ -586,26 +581,26 @@ func (a *applying) replace(ctx context.Context, c *plan.Change, in *instance) hc
 	}
 	next, err := a.operation(c, in)
 	if err != nil {
-		return append(diags, a.failure(in, "replacing", err))
+		return append(diags, a.svc.failure(in.instance, "replacing", err))
 	}
 	if diags = append(diags, a.delete(ctx, c, next)...); diags.HasErrors() {
 		return diags
 	}
-	a.written.Store(c.Address, (*state.Record)(nil))
+	a.records.remove(c.Address)
 	a.cut.add(next)
 	if diags = append(diags, a.makeAnew(ctx, c, in)...); diags.HasErrors() {
 		rev := a.newRevision(c, in, old, next.ID)
 		rev.Action = string(plan.Delete)
 		if err := a.commit(state.Batch{History: []state.Revision{rev}}); err != nil {
-			diags = append(diags, a.failure(in, "writing its deletion to state", err))
+			diags = append(diags, a.svc.failure(in.instance, "writing its deletion to state", err))
 		}
 	}
 	return diags
 }
 
 // makeAnew makes an instance whose old one is gone.
-func (a *applying) makeAnew(ctx context.Context, c *plan.Change, in *instance) hcl.Diagnostics {
-	diags := a.planManaged(ctx, in, nil)
+func (a *applying) makeAnew(ctx context.Context, c *plan.Change, in *Finding) hcl.Diagnostics {
+	diags := a.planner.One(ctx, in, nil)
 	if diags.HasErrors() {
 		return diags
 	}
@@ -616,16 +611,17 @@ func (a *applying) makeAnew(ctx context.Context, c *plan.Change, in *instance) h
 }
 
 // anew is the change that makes an instance anew, as it was planned just now, with what the replacement says of it.
-func anew(in *instance, replacement *plan.Change) *plan.Change {
+func anew(in *Finding, replacement *plan.Change) *plan.Change {
 	in.change.Reasons, in.change.Hold, in.change.TwoSteps = replacement.Reasons, replacement.Hold, true
 	return in.change
 }
 
 // observed are the records of what an instance was made from, as far as they are news. A
 // source's is written with the applications that it ends in: until then its commits are still to come.
-func (a *applying) observed(in *instance) []state.Record {
+func (a *applying) observed(in *Finding) []state.Record {
 	var list []state.Record
-	a.upstream(in, func(up *instance) {
+	a.tree.upstream(in.instance, func(i *instance) {
+		up := a.found.of(i)
 		if up.addr.Kind == "source" && in.addr.Kind == "build" && a.ends[up] {
 			return
 		}
@@ -635,12 +631,12 @@ func (a *applying) observed(in *instance) []state.Record {
 }
 
 // observedOne is the record of an observed instance, if it is news.
-func (a *applying) observedOne(up *instance) []state.Record {
-	if up.observation == nil || up.observation.Outputs.Value == nil || a.leftAlone(up) {
+func (a *applying) observedOne(up *Finding) []state.Record {
+	if up.observation == nil || up.observation.Outputs.Value == nil || a.planner.leftAlone(up) {
 		return nil
 	}
 	outputs, err := json.Marshal(up.observation.Outputs)
-	if err != nil || slices.Equal(outputs, a.snapshot.Records[up.addr.String()].Outputs) {
+	if err != nil || slices.Equal(outputs, a.records.Snapshot().Records[up.addr.String()].Outputs) {
 		return nil
 	}
 	return []state.Record{{
@@ -650,11 +646,11 @@ func (a *applying) observedOne(up *instance) []state.Record {
 }
 
 // endings are the sources that end in an application.
-func (a *applying) endings() map[*instance]bool {
-	found := map[*instance]bool{}
-	seen := map[*instance]bool{}
-	var visit func(*instance)
-	visit = func(in *instance) {
+func (a *applying) endings() map[*Finding]bool {
+	found := map[*Finding]bool{}
+	seen := map[*Finding]bool{}
+	var visit func(*Finding)
+	visit = func(in *Finding) {
 		if in == nil || seen[in] {
 			return
 		}
@@ -663,13 +659,13 @@ func (a *applying) endings() map[*instance]bool {
 			found[in] = true
 		}
 		for _, d := range in.deps {
-			visit(a.instance(d))
+			visit(a.planner.finding(d))
 		}
 	}
 	for _, c := range a.plan.Changes {
 		if c.Kind == "application" && c.Action != plan.Delete {
 			if at, err := addr.Parse(c.Address); err == nil {
-				visit(a.instance(at))
+				visit(a.planner.finding(at))
 			}
 		}
 	}
@@ -683,11 +679,11 @@ func (a *applying) delete(ctx context.Context, c *plan.Change, next ...state.Ope
 	if err != nil {
 		return hcl.Diagnostics{diag.Plain("The plan cannot be applied", err.Error())}
 	}
-	in := &instance{addr: at}
-	if diags := a.recorded(in); diags.HasErrors() {
+	in := &Finding{instance: &instance{addr: at}}
+	if diags := a.planner.recorded(in); diags.HasErrors() {
 		return diags
 	}
-	rec, ok := a.record(c.Address)
+	rec, ok := a.records.Record(c.Address)
 	if !ok {
 		return nil
 	}
@@ -702,7 +698,7 @@ func (a *applying) delete(ctx context.Context, c *plan.Change, next ...state.Ope
 		batch.History = []state.Revision{a.newRevision(c, in, rec, op.ID)}
 	}
 	if err := a.commit(batch); err != nil {
-		return append(diags, a.failure(in, "writing its deletion to state", err))
+		return append(diags, a.svc.failure(in.instance, "writing its deletion to state", err))
 	}
 	return diags
 }
@@ -717,13 +713,13 @@ func (a *applying) oldOne(c *plan.Change, old *state.Record) (state.Operation, e
 }
 
 // deleteOld deletes what an instance was before it was made anew; the record is the new one's by now.
-func (a *applying) deleteOld(ctx context.Context, op *state.Operation, in *instance, old *state.Record) hcl.Diagnostics {
+func (a *applying) deleteOld(ctx context.Context, op *state.Operation, in *Finding, old *state.Record) hcl.Diagnostics {
 	_, diags := a.destroy(ctx, op, in, old)
 	if diags.HasErrors() {
 		return diags // it stays open: the next apply tries again
 	}
 	if err := a.commit(state.Batch{End: []string{op.ID}}); err != nil {
-		return append(diags, a.failure(in, "writing its deletion to state", err))
+		return append(diags, a.svc.failure(in.instance, "writing its deletion to state", err))
 	}
 	return diags
 }
@@ -736,10 +732,10 @@ func (a *applying) deletion(c *plan.Change) *state.Operation {
 }
 
 // destroy runs the operation that deletes what a record stands for.
-func (a *applying) destroy(ctx context.Context, op *state.Operation, in *instance, rec *state.Record) (*pluginv1.ApplyResult, hcl.Diagnostics) {
+func (a *applying) destroy(ctx context.Context, op *state.Operation, in *Finding, rec *state.Record) (*pluginv1.ApplyResult, hcl.Diagnostics) {
 	prior, err := types.Prior(rec, in.node.typ)
 	if err != nil {
-		return &pluginv1.ApplyResult{}, hcl.Diagnostics{a.failure(in, "deleting", err)}
+		return &pluginv1.ApplyResult{}, hcl.Diagnostics{a.svc.failure(in.instance, "deleting", err)}
 	}
 	return a.call(ctx, in, op, &pluginv1.ApplyRequest{
 		Operation: op.ID, Address: op.Address, Kind: op.Kind, Type: op.Type, Action: pluginv1.Action_ACTION_DELETE,
@@ -749,14 +745,14 @@ func (a *applying) destroy(ctx context.Context, op *state.Operation, in *instanc
 
 // finish writes what is left: the outputs, and the end of records that no block stands for any more.
 func (a *applying) finish() {
-	if a.diags.HasErrors() || len(a.result.NotStarted) > 0 {
+	if a.found.diags.HasErrors() || len(a.result.NotStarted) > 0 {
 		return
 	}
 	partial := a.plan.Partial()
 	var b state.Batch
 	if len(a.result.Done) > 0 && !partial {
-		for address, rec := range a.snapshot.Records {
-			if at, err := addr.Parse(address); err == nil && !kinds.IsManaged(rec.Kind) && (a.plan.Mode == plan.ModeDestroy || a.instance(at) == nil) {
+		for address, rec := range a.records.Snapshot().Records {
+			if at, err := addr.Parse(address); err == nil && !kinds.IsManaged(rec.Kind) && (a.plan.Mode == plan.ModeDestroy || a.planner.finding(at) == nil) {
 				b.Delete = append(b.Delete, address)
 			}
 		}
@@ -765,23 +761,23 @@ func (a *applying) finish() {
 		b.End = a.cut.rest()
 	}
 	if a.plan.Mode == plan.ModeRefresh {
-		a.inOrder(a.root, func(in *instance) { b.Put = append(b.Put, a.observedOne(in)...) })
+		a.planner.inOrder(func(in *Finding) { b.Put = append(b.Put, a.observedOne(in)...) })
 	}
-	outputs := a.snapshot.Outputs
+	outputs := a.records.Snapshot().Outputs
 	switch {
 	case a.plan.Mode == plan.ModeApply && !partial:
-		outputs = outputsOf(a.outputs())
+		outputs = outputsOf(a.planner.outputs())
 	case a.plan.Mode == plan.ModeDestroy && !partial:
 		outputs = map[string]json.RawMessage{}
 	}
-	if !sameOutputs(outputs, a.snapshot.Outputs) {
+	if !sameOutputs(outputs, a.records.Snapshot().Outputs) {
 		b.Outputs = outputs
 	}
 	if b.Empty() {
 		return
 	}
 	if err := a.commit(b); err != nil {
-		a.report(diag.Plain("The state cannot be written", err.Error()))
+		a.found.report(diag.Plain("The state cannot be written", err.Error()))
 	}
 }
 

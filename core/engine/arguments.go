@@ -18,11 +18,11 @@ import (
 
 // arguments are the arguments of an instance that are not what was applied last, and all that are set for one that is new. They are
 // compared with the state that the plan is made against, whatever this run has written since.
-func (r *run) arguments(in *instance, address string) []plan.Field {
+func (r *Planner) arguments(in *Finding, address string) []plan.Field {
 	t := in.node.typ
-	d := &argumentDiff{now: secret.Fingerprints(r.Fingerprint).Arguments(in.config)}
+	d := &argumentDiff{now: r.input.Fingerprints.Arguments(in.config)}
 	before := cty.NullVal(t.ConfigType)
-	if rec, ok := r.snapshot.Records[address]; ok {
+	if rec, ok := r.records.Snapshot().Records[address]; ok {
 		d.was = rec.Fingerprints
 		for path := range in.ignored {
 			if d.was[path] != "" && d.now != nil {

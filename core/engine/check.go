@@ -20,24 +20,28 @@ import (
 	pluginv1 "github.com/davit-sh/davit/schemas/plugin/v1"
 )
 
-// check finds what is wrong with the stack as it is written, all of it in one go.
-func (e *Engine) check() hcl.Diagnostics {
-	c := e.newChecker(eval.NewScope(e.Stack.Module, nil, nil))
+// stack finds what is wrong with the whole stack as it is written, all of it in one go.
+func (c *checker) stack() hcl.Diagnostics {
 	c.modules(c.scope)
-	return append(c.diags, e.checkCycles()...)
+	return append(c.diags, c.cycles()...)
 }
 
 // checker looks at one module after the other. A module that is called twice is looked at once.
 type checker struct {
-	*Engine
+	input     *Input
+	forms     *forms
 	scope     *eval.Scope // of the module that is looked at
 	seen      map[*config.Module]bool
 	constants map[hcl.Expression]*constant
 	diags     hcl.Diagnostics
 }
 
-func (e *Engine) newChecker(s *eval.Scope) *checker {
-	return &checker{Engine: e, scope: s, seen: map[*config.Module]bool{}, constants: map[hcl.Expression]*constant{}}
+// newChecker returns a checker that begins at a scope; nil is the stack without values.
+func newChecker(in *Input, f *forms, s *eval.Scope) *checker {
+	if s == nil {
+		s = eval.NewScope(in.Stack.Module, nil, nil)
+	}
+	return &checker{input: in, forms: f, scope: s, seen: map[*config.Module]bool{}, constants: map[hcl.Expression]*constant{}}
 }
 
 func (c *checker) modules(s *eval.Scope) {
@@ -141,13 +145,13 @@ func (c *checker) report(at hcl.Range, summary, format string, args ...any) {
 
 func (c *checker) block(m *config.Module, b *config.Block) {
 	n := b.Addr
-	t := c.Types.Find(n)
+	t := c.input.Types.Find(n)
 	if t == nil {
 		c.report(b.Range, "Unknown type", "No plugin provides %s %q.%s There are: %s. Types of other plugins need an entry in required_plugins.",
-			n.Kind, n.Type, diag.DidYouMean(n.Type, c.Types.Names(n.Kind)), strings.Join(c.Types.Names(n.Kind), ", "))
+			n.Kind, n.Type, diag.DidYouMean(n.Type, c.input.Types.Names(n.Kind)), strings.Join(c.input.Types.Names(n.Kind), ", "))
 		return
 	}
-	f := c.form(b)
+	f := c.forms.form(b)
 	c.diags = append(c.diags, f.diags...)
 	own := sees{who: n.String(), forEach: b.ForEach != nil, count: b.Count != nil}
 	for _, refs := range [][]eval.Ref{f.own, f.dependsOn, f.triggers} {
@@ -190,8 +194,9 @@ func (c *checker) conditions(m *config.Module, rules []config.Condition, who see
 // literals finds values of a wrong type where they are written out, without any reference.
 func (c *checker) literals(b *config.Block, t *types.Type) {
 	for _, d := range t.Schema.CheckLiterals(b.Body, c.scope.Evaluator(nil, eval.Each{})) {
-		d.EvalContext = nil
-		c.diags = append(c.diags, d)
+		own := *d
+		own.EvalContext = nil
+		c.diags = append(c.diags, &own)
 	}
 }
 
@@ -289,7 +294,7 @@ func (c *checker) blockRef(m *config.Module, r eval.Ref) {
 		return
 	}
 	step, ok := r.Rest[0].(hcl.TraverseAttr)
-	t := c.Types.Find(r.Node)
+	t := c.input.Types.Find(r.Node)
 	if !ok || t == nil || t.HasAttribute(step.Name) {
 		return
 	}
@@ -297,39 +302,37 @@ func (c *checker) blockRef(m *config.Module, r eval.Ref) {
 		r.Node.Kind, r.Node.Type, step.Name, diag.DidYouMean(step.Name, t.AttributeNames()))
 }
 
-// checkCycles finds what depends on itself.
-func (e *Engine) checkCycles() hcl.Diagnostics {
-	g := e.static()
+// cycles finds what depends on itself.
+func (c *checker) cycles() hcl.Diagnostics {
+	g := c.forms.static(c.input.Stack.Module)
 	_, cycles := graph.Sort(g.names, func(id string) []string { return g.deps[id] })
 	var diags hcl.Diagnostics
-	for _, c := range cycles {
-		at := g.ranges[c.Cycle[0]]
-		for i, name := range c.Cycle {
+	for _, found := range cycles {
+		at := g.ranges[found.Cycle[0]]
+		for i, name := range found.Cycle {
 			if at.Filename == "" {
 				at = g.ranges[name]
 			}
-			c.Cycle[i] = readable(name)
+			found.Cycle[i] = readable(name)
 		}
 		diags = append(diags, diag.Errorf(at, "A circle of references",
-			"Each of these needs the next one first, so none can begin: %s. Remove one of the references.", c))
+			"Each of these needs the next one first, so none can begin: %s. Remove one of the references.", found))
 	}
 	return diags
 }
 
 // validateConfigs asks the plugins about each block, with everything that is not a plain value unknown. Of a block with
 // instances one is asked about, which stands for all, unless it is told already that there are none.
-func (e *Engine) validateConfigs(ctx context.Context) hcl.Diagnostics {
-	r := newRun(e, nil, Options{})
-	p := &planter{run: r}
-	p.expandStatic(r.root)
+func validateConfigs(ctx context.Context, tree *Tree, svc *Services) hcl.Diagnostics {
+	tree.expandStatic(tree.root)
 	var diags hcl.Diagnostics
 	var visit func(s *eval.Scope)
 	visit = func(s *eval.Scope) {
 		for _, n := range slices.Concat(s.Module.Order, s.Module.Notifications) {
 			b := s.Module.Blocks[n]
-			node := r.form(b).node(b.Addr.In(s.Path)) // the run does not know it, so that all of what refers to it is unknown
+			node := tree.forms.form(b).node(b.Addr.In(s.Path)) // the tree does not know it, so that all of what refers to it is unknown
 			node.plant(s)
-			diags = append(diags, r.validateConfig(ctx, node)...)
+			diags = append(diags, validateConfig(ctx, node, svc)...)
 		}
 		for _, name := range s.Module.CallOrder {
 			for _, child := range s.Children(name) {
@@ -337,11 +340,11 @@ func (e *Engine) validateConfigs(ctx context.Context) hcl.Diagnostics {
 			}
 		}
 	}
-	visit(r.root)
+	visit(tree.root)
 	return diags
 }
 
-func (r *run) validateConfig(ctx context.Context, n *node) hcl.Diagnostics {
+func validateConfig(ctx context.Context, n *node, svc *Services) hcl.Diagnostics {
 	in := &instance{addr: addr.Instance{Node: n.addr}, node: n}
 	if n.expanded {
 		list, diags := n.scope.Expand(n.addr.String(), n.block.ForEach, n.block.Count)
@@ -350,22 +353,22 @@ func (r *run) validateConfig(ctx context.Context, n *node) hcl.Diagnostics {
 		}
 		in.each = eval.Any(n.block.ForEach != nil)
 	}
-	config, diags := r.decode(in)
+	config, diags := svc.decode(in)
 	if diags.HasErrors() {
 		return diags
 	}
 	plain, _ := config.UnmarkDeep()
 	value, err := eval.EncodeValue(n.typ.PluginConfig(plain))
 	if err != nil {
-		return append(diags, r.failure(in, "validating", err))
+		return append(diags, svc.failure(in, "validating", err))
 	}
-	client, err := r.Plugins.Client(ctx, n.typ.Plugin)
+	client, err := svc.Plugins.Client(ctx, n.typ.Plugin)
 	if err != nil {
-		return append(diags, r.failure(in, "validating", err))
+		return append(diags, svc.failure(in, "validating", err))
 	}
 	resp, err := client.Validate(ctx, &pluginv1.ValidateRequest{Kind: n.addr.Kind, Type: n.addr.Type, Config: value})
 	if err != nil {
-		return append(diags, r.failure(in, "validating", err))
+		return append(diags, svc.failure(in, "validating", err))
 	}
-	return append(diags, r.diagnostics(in, resp.GetDiagnostics())...)
+	return append(diags, svc.diagnostics(in, resp.GetDiagnostics())...)
 }

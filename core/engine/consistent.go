@@ -20,19 +20,19 @@ import (
 
 // asReviewed tells whether the arguments of an instance are what was reviewed, before anything is done with them: only what was unknown
 // may differ.
-func (a *applying) asReviewed(ctx context.Context, c *plan.Change, in *instance) hcl.Diagnostics {
+func (a *applying) asReviewed(ctx context.Context, c *plan.Change, in *Finding) hcl.Diagnostics {
 	if !a.opts.Reviewed || (c.Action == plan.None && !c.Deferred) {
 		return nil
 	}
-	if diags := a.configure(ctx, in); diags.HasErrors() {
+	if diags := a.planner.configure(ctx, in); diags.HasErrors() {
 		return diags
 	}
-	err := sameArguments(c.Arguments, a.arguments(in, c.Address))
+	err := sameArguments(c.Arguments, a.planner.arguments(in, c.Address))
 	if err == nil {
-		err = sameSecrets(c.Fingerprints, secret.Fingerprints(a.Fingerprint).Arguments(in.config))
+		err = sameSecrets(c.Fingerprints, a.input.Fingerprints.Arguments(in.config))
 	}
 	if err != nil {
-		return hcl.Diagnostics{a.failure(in, "planning again at apply", err)}
+		return hcl.Diagnostics{a.svc.failure(in.instance, "planning again at apply", err)}
 	}
 	return nil
 }

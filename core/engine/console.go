@@ -15,7 +15,11 @@ import (
 )
 
 // Console evaluates expressions in the names of a stack.
-type Console struct{ run *run }
+type Console struct {
+	input *Input
+	forms *forms
+	tree  *Tree
+}
 
 // Console makes a console with the values that state has of blocks, or, when fresh, with those of a new plan.
 // What was never applied is unknown.
@@ -28,35 +32,37 @@ func (e *Engine) Console(ctx context.Context, snapshot *state.Snapshot, fresh bo
 		if diags := r.findings(); diags.HasErrors() {
 			return nil, diags
 		}
-		return &Console{r}, nil
+		return &Console{r.input, r.forms, r.tree}, nil
 	}
-	if diags := e.check(); diags.HasErrors() {
+	if diags := e.Check(); diags.HasErrors() {
 		return nil, diags
 	}
-	r := newRun(e, recovered(snapshot), Options{})
-	(&planter{run: r}).expandStatic(r.root)
-	r.recall(r.root)
-	r.root.OnDemand(r.expandOnDemand)
-	return &Console{r}, nil
+	c := &Console{input: e.input(), forms: e.forms()}
+	c.tree = newTree(c.input, c.forms)
+	records := recovered(snapshot).Records
+	c.tree.expandStatic(c.tree.root)
+	c.recall(c.tree.root, records)
+	c.tree.root.OnDemand(func(s *eval.Scope, call *config.Call) { c.expandOnDemand(s, call, records) })
+	return c, nil
 }
 
 // expandOnDemand makes the instances of a call when something refers to it.
-func (r *run) expandOnDemand(s *eval.Scope, call *config.Call) {
+func (c *Console) expandOnDemand(s *eval.Scope, call *config.Call, records map[string]state.Record) {
 	each, _ := s.Expand(callName(call.Name), call.ForEach, call.Count) // what cannot be told has no instances here
 	for _, child := range s.Expanded(call, each) {
-		(&planter{run: r}).expandStatic(child)
-		r.recall(child)
+		c.tree.expandStatic(child)
+		c.recall(child, records)
 	}
 }
 
 // recall gives the blocks of a module instance the values that state has of them.
-func (r *run) recall(s *eval.Scope) {
+func (c *Console) recall(s *eval.Scope, records map[string]state.Record) {
 	for _, n := range s.Module.Order {
-		node := r.newNode(s, s.Module.Blocks[n])
+		node := c.tree.newNode(s, s.Module.Blocks[n])
 		if node.typ == nil {
 			continue
 		}
-		for address, rec := range r.snapshot.Records {
+		for address, rec := range records {
 			a, err := addr.Parse(address)
 			if err != nil || a.Node != node.addr {
 				continue
@@ -75,7 +81,7 @@ func (r *run) recall(s *eval.Scope) {
 	for _, name := range s.Module.CallOrder {
 		if call := s.Module.Calls[name]; call.ForEach == nil && call.Count == nil {
 			for _, child := range s.Children(name) {
-				r.recall(child)
+				c.recall(child, records)
 			}
 		}
 	}
@@ -87,12 +93,12 @@ func (c *Console) Eval(text string) (cty.Value, hcl.Diagnostics) {
 	if diags.HasErrors() {
 		return cty.NilVal, diags
 	}
-	check := c.run.newChecker(c.run.root)
-	check.refs(c.run.Stack.Module, eval.References(expr), sees{who: "the console"})
+	check := newChecker(c.input, c.forms, c.tree.root)
+	check.refs(c.input.Stack.Module, eval.References(expr), sees{who: "the console"})
 	if check.diags.HasErrors() {
 		return cty.NilVal, check.diags
 	}
-	return c.run.root.Value(expr, eval.Each{})
+	return c.tree.root.Value(expr, eval.Each{})
 }
 
 // Unfinished tells whether an expression has brackets that are still open, so that another line is to come.

@@ -68,7 +68,7 @@ func unreadable(s *state.Snapshot) hcl.Diagnostics {
 // damaged are the addresses of instances whose records cannot be read, as they are called in state, by what they are called now.
 func (m *mover) damaged() (map[string]string, hcl.Diagnostics) {
 	found := map[string]string{}
-	for _, name := range m.snapshot.Damaged {
+	for _, name := range m.state.Damaged {
 		i, err := addr.Parse(name)
 		if err != nil {
 			continue
@@ -83,23 +83,23 @@ func (m *mover) damaged() (map[string]string, hcl.Diagnostics) {
 }
 
 // leaveOut notes that a plan does without an instance, because its record is damaged. It tells whether that is so.
-func (r *run) leaveOut(i addr.Instance) bool {
-	name, is := r.damaged[i.String()]
+func (r *Planner) leaveOut(i addr.Instance) bool {
+	name, is := r.moved.damaged[i.String()]
 	if !is || r.opts.Import[i.String()] != "" {
 		return false
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.leftOut == nil {
-		r.leftOut = map[string]bool{}
+	r.found.mu.Lock()
+	defer r.found.mu.Unlock()
+	if r.found.leftOut == nil {
+		r.found.leftOut = map[string]bool{}
 	}
-	r.leftOut[name] = true
+	r.found.leftOut[name] = true
 	return true
 }
 
 // leaveOutRest leaves out the damaged ones that the plan has not come to: those without a block, and in a destroy all.
-func (r *run) leaveOutRest(ctx context.Context, wanted func(addr.Instance) bool) {
-	for _, name := range slices.Sorted(maps.Keys(r.damaged)) {
+func (r *Planner) leaveOutRest(ctx context.Context, wanted func(addr.Instance) bool) {
+	for _, name := range slices.Sorted(maps.Keys(r.moved.damaged)) {
 		i, err := addr.Parse(name)
 		if err != nil || r.opts.excludes(i) {
 			continue
@@ -115,37 +115,37 @@ func (r *run) leaveOutRest(ctx context.Context, wanted func(addr.Instance) bool)
 }
 
 // keptBack are the instances that must not be deleted, since something whose record is damaged may need them.
-func (r *run) keptBack(ctx context.Context) map[string]bool {
+func (r *Planner) keptBack(ctx context.Context) map[string]bool {
 	kept := map[string]bool{}
 	var visit func(list []string)
 	visit = func(list []string) {
 		for _, address := range list {
 			if !kept[address] {
 				kept[address] = true
-				visit(r.snapshot.Records[address].DependsOn)
+				visit(r.records.Snapshot().Records[address].DependsOn)
 			}
 		}
 	}
-	for name := range r.leftOut {
+	for name := range r.found.leftOut {
 		visit(r.neededBy(ctx, name))
 	}
 	return kept
 }
 
 // neededBy are the managed instances that one whose record is damaged needs: as its history tells or, without one, its block.
-func (r *run) neededBy(ctx context.Context, address string) []string {
-	if r.History != nil {
-		if list, err := r.History(ctx, address); err == nil && len(list) > 0 {
+func (r *Planner) neededBy(ctx context.Context, address string) []string {
+	if r.input.History != nil {
+		if list, err := r.input.History(ctx, address); err == nil && len(list) > 0 {
 			return list[0].Record.DependsOn
 		}
 	}
 	at, err := addr.Parse(address)
-	if err != nil || r.declared(at.Node) == nil {
+	if err != nil || r.input.declared(at.Node) == nil {
 		return nil
 	}
 	var list []string
 	needed := r.mayNeed(at)
-	for other := range r.snapshot.Records {
+	for other := range r.records.Snapshot().Records {
 		if i, err := addr.Parse(other); err == nil && needed[blockName(i)] {
 			list = append(list, other)
 		}
@@ -154,25 +154,10 @@ func (r *run) neededBy(ctx context.Context, address string) []string {
 }
 
 // mayNeed are the names of the blocks that an instance may need, as they are written: keys are not looked at.
-func (r *run) mayNeed(i addr.Instance) map[string]bool {
-	reached := r.static().reach([]addr.Place{{Instance: i}})
+func (r *Planner) mayNeed(i addr.Instance) map[string]bool {
+	reached := r.forms.static(r.input.Stack.Module).reach([]addr.Place{{Instance: i}})
 	delete(reached, blockName(i))
 	return reached
-}
-
-// blockName is the name of an instance's block without keys, its modules' included.
-func blockName(i addr.Instance) string {
-	return staticName(staticModule(i.Module), i.In("").String())
-}
-
-// staticModule is a module instance's name without keys.
-func staticModule(m addr.Module) string {
-	path := ""
-	steps, _ := m.Steps()
-	for _, s := range steps {
-		path = staticName(path, callName(s.Name))
-	}
-	return path
 }
 
 // tellDamage counts what the plan has left out among what has failed.
@@ -180,6 +165,6 @@ func (a *applying) tellDamage() {
 	for _, d := range Damage(a.plan) {
 		info := diag.InfoOf(d)
 		a.result.Failed = append(a.result.Failed, event.Outcome{Address: info.Address, Action: string(plan.None), Error: d.Summary, Hint: info.Hint})
-		a.report(d)
+		a.found.report(d)
 	}
 }

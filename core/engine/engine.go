@@ -3,9 +3,8 @@
 package engine
 
 import (
-	"cmp"
 	"context"
-	"time"
+	"sync"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/zclconf/go-cty/cty"
@@ -13,24 +12,9 @@ import (
 	"github.com/davit-sh/davit/core/config"
 	"github.com/davit-sh/davit/core/engine/types"
 	"github.com/davit-sh/davit/core/event"
-	pluginv1 "github.com/davit-sh/davit/schemas/plugin/v1"
+	"github.com/davit-sh/davit/core/plan"
 	"github.com/davit-sh/davit/state"
 )
-
-// Plugins is where the engine finds the plugins, by name. They start on first use.
-type Plugins interface {
-	Client(ctx context.Context, name string) (Client, error)
-}
-
-// Client is a running plugin. All calls may be concurrent.
-type Client interface {
-	Validate(ctx context.Context, r *pluginv1.ValidateRequest) (*pluginv1.ValidateResponse, error)
-	Plan(ctx context.Context, r *pluginv1.PlanRequest, onLog func(*pluginv1.Log)) (*pluginv1.PlanResult, error)
-	Resolve(ctx context.Context, r *pluginv1.ResolveRequest) (*pluginv1.ResolveResponse, error)
-	Import(ctx context.Context, r *pluginv1.ImportRequest) (*pluginv1.ImportResponse, error)
-	Notify(ctx context.Context, r *pluginv1.NotifyRequest) (*pluginv1.NotifyResponse, error)
-	Apply(ctx context.Context, r *pluginv1.ApplyRequest, on func(*pluginv1.ApplyResponse) error) (*pluginv1.ApplyResult, error)
-}
 
 // Engine plans and applies one stack.
 type Engine struct {
@@ -51,29 +35,78 @@ type Engine struct {
 	// Parallel is how many instances are worked on at once; 0 means 10 operations, and 64 looks while planning.
 	Parallel int
 
-	forms forms
+	once  sync.Once
+	known *forms
 }
 
-func (e *Engine) parallel() int { return cmp.Or(max(e.Parallel, 0), 10) }
-
-// planParallel is how many instances are observed and planned at once: they mostly wait for plugins, which bound themselves.
-func (e *Engine) planParallel() int { return cmp.Or(max(e.Parallel, 0), 64) }
-
-func (e *Engine) emit(ev event.Event) {
-	if e.Emit != nil {
-		ev.Time = time.Now().UTC()
-		e.Emit(ev)
+// input returns what a run of the engine is made from.
+func (e *Engine) input() *Input {
+	return &Input{
+		Stack: e.Stack, Variables: e.Variables, Types: e.Types, Version: e.Version, Checksums: e.Checksums, History: e.History,
+		Fingerprints: e.Fingerprint, Parallel: e.Parallel,
 	}
 }
 
+// forms returns what is known of the blocks without any value. It is kept from run to run.
+func (e *Engine) forms() *forms {
+	e.once.Do(func() { e.known = newForms(e.Types) })
+	return e.known
+}
+
+func (e *Engine) services() *Services { return newServices(e.Plugins, e.Emit, e.Variables) }
+
+// Outline draws the stack up from its text.
+func (e *Engine) Outline() Outline { return outline(e.forms(), e.Stack.Module) }
+
 // Check finds what is wrong with the stack as it is written, all of it in one go.
-func (e *Engine) Check() hcl.Diagnostics { return e.check() }
+func (e *Engine) Check() hcl.Diagnostics { return newChecker(e.input(), e.forms(), nil).stack() }
 
 // Validate checks the whole stack without looking at the world.
 func (e *Engine) Validate(ctx context.Context) hcl.Diagnostics {
-	diags := e.check()
+	diags := e.Check()
 	if diags.HasErrors() {
 		return diags
 	}
-	return append(diags, e.validateConfigs(ctx)...)
+	return append(diags, validateConfigs(ctx, newTree(e.input(), e.forms()), e.services())...)
+}
+
+// Plan observes the world and says what an apply would do. On errors there is no plan, and all errors that could be found are returned.
+// The plan is sealed by who keeps or shows its digest.
+func (e *Engine) Plan(ctx context.Context, snapshot *state.Snapshot, opts Options) (*plan.Plan, hcl.Diagnostics) {
+	r, diags := e.look(ctx, snapshot, opts)
+	if diags.HasErrors() {
+		return nil, diags
+	}
+	return r.finish()
+}
+
+// look does all of a plan but to write it down.
+func (e *Engine) look(ctx context.Context, snapshot *state.Snapshot, opts Options) (*Planner, hcl.Diagnostics) {
+	if opts.mode() != plan.ModeDestroy {
+		if diags := e.Check(); diags.HasErrors() {
+			return nil, diags
+		}
+	}
+	r, diags := newPlanOf(e.input(), e.forms(), e.services(), snapshot, opts)
+	if diags.HasErrors() {
+		return nil, diags
+	}
+	r.Look(ctx)
+	return r, nil
+}
+
+// TellFailure tells notifications that planning failed, under the lease of the run that planned. The findings that it returns are warnings.
+func (e *Engine) TellFailure(ctx context.Context, snapshot *state.Snapshot, lease state.Lease, who string, why hcl.Diagnostics) hcl.Diagnostics {
+	if !notifies(e.Stack, snapshot) {
+		return nil
+	}
+	return newTelling(e.input(), e.forms(), e.services(), snapshot, state.Group(lease), who).tellFailure(ctx, why)
+}
+
+// Apply carries a plan out, in the order that the plan has written down. It returns what was done, what failed and what was not started.
+// All that was done is in state, whatever happens.
+func (e *Engine) Apply(ctx context.Context, p *plan.Plan, opts ApplyOptions) (*event.Result, hcl.Diagnostics) {
+	in, f, svc := e.input(), e.forms(), e.services()
+	opts.Outbox = &outbox{input: in, forms: f, svc: svc, who: opts.Who, plan: p}
+	return apply(ctx, in, f, svc, p, opts)
 }

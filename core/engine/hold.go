@@ -10,7 +10,6 @@ import (
 	"github.com/zclconf/go-cty/cty"
 
 	"github.com/davit-sh/davit/core/addr"
-	"github.com/davit-sh/davit/core/engine/secret"
 	"github.com/davit-sh/davit/core/engine/types"
 	"github.com/davit-sh/davit/core/eval"
 	"github.com/davit-sh/davit/core/kinds"
@@ -22,10 +21,10 @@ import (
 
 // configureHeld gives an instance the arguments that it had at an earlier revision. What is sensitive is not in
 // state and is taken from the block as it is now.
-func (r *run) configureHeld(ctx context.Context, in *instance, number uint64) hcl.Diagnostics {
-	rev, err := r.revision(ctx, in.addr.String(), number)
+func (r *Planner) configureHeld(ctx context.Context, in *Finding, number uint64) hcl.Diagnostics {
+	rev, err := r.input.revision(ctx, in.addr.String(), number)
 	if err != nil {
-		return hcl.Diagnostics{r.failure(in, "going back to revision "+fmt.Sprint(number), err)}
+		return hcl.Diagnostics{r.svc.failure(in.instance, "going back to revision "+fmt.Sprint(number), err)}
 	}
 	before, err := types.Decode(rev.Record.Config)
 	if err != nil || before == cty.NilVal {
@@ -35,7 +34,7 @@ func (r *run) configureHeld(ctx context.Context, in *instance, number uint64) hc
 	var inputs []plan.Observation
 	if len(rev.Inputs) > 0 {
 		if err := json.Unmarshal(rev.Inputs, &inputs); err != nil {
-			return hcl.Diagnostics{r.failure(in, "reading revision "+fmt.Sprint(number), err)}
+			return hcl.Diagnostics{r.svc.failure(in.instance, "reading revision "+fmt.Sprint(number), err)}
 		}
 	}
 	var diags hcl.Diagnostics
@@ -52,35 +51,35 @@ func (r *run) configureHeld(ctx context.Context, in *instance, number uint64) hc
 }
 
 // leftAlone tells whether a rollback is about something else than an instance: then it is what state has of it.
-func (r *run) leftAlone(in *instance) bool {
+func (r *Planner) leftAlone(in *Finding) bool {
 	return r.opts.Rollback != nil && r.opts.Rollback.Address != in.addr.String()
 }
 
 // asInState gives an instance the outputs that state has, without a look at the world. Sensitive ones are not in state: for
 // those the plugin is asked, as long as it would change nothing.
-func (r *run) asInState(ctx context.Context, in *instance) hcl.Diagnostics {
+func (r *Planner) asInState(ctx context.Context, in *Finding) hcl.Diagnostics {
 	t := in.node.typ
 	if kinds.IsManaged(in.addr.Kind) && len(t.Sensitive) > 0 {
-		if diags := r.planManaged(ctx, in, nil); diags.HasErrors() || in.change.Action == plan.None {
+		if diags := r.One(ctx, in, nil); diags.HasErrors() || in.change.Action == plan.None {
 			return diags
 		}
 	}
-	config, diags := r.decode(in)
+	config, diags := r.svc.decode(in.instance)
 	if diags.HasErrors() {
 		return diags
 	}
 	outputs := t.UnknownOutputs()
-	if rec, ok := r.record(in.addr.String()); ok {
+	if rec, ok := r.records.Record(in.addr.String()); ok {
 		var err error
 		if outputs, err = types.RecordedOutputs(rec, t); err != nil {
-			return append(diags, r.failure(in, "reading its record", err))
+			return append(diags, r.svc.failure(in.instance, "reading its record", err))
 		}
 	}
 	outputs = types.HideSensitive(outputs, t)
 	in.config, in.seen = config, t.See(config, outputs)
 	after, err := plan.NewValue(outputs)
 	if err != nil {
-		return append(diags, r.failure(in, "reading its record", err))
+		return append(diags, r.svc.failure(in.instance, "reading its record", err))
 	}
 	if kinds.IsManaged(in.addr.Kind) {
 		in.change = &plan.Change{Address: in.addr.String(), Kind: t.Kind, Type: t.Name, Plugin: t.Plugin, Action: plan.None, After: after, DependsOn: addresses(in.deps)}
@@ -91,7 +90,7 @@ func (r *run) asInState(ctx context.Context, in *instance) hcl.Diagnostics {
 }
 
 // notAlone says that an instance cannot be brought back by itself; nil if it can.
-func (r *run) notAlone(in *instance) *hcl.Diagnostic {
+func (r *Planner) notAlone(in *Finding) *hcl.Diagnostic {
 	if r.opts.Rollback == nil || r.leftAlone(in) {
 		return nil
 	}
@@ -111,29 +110,13 @@ func rollbackOf(p *plan.Plan) *Rollback {
 	return nil
 }
 
-func (r *run) revision(ctx context.Context, address string, number uint64) (*state.Revision, error) {
-	if r.History == nil {
-		return nil, fmt.Errorf("there is no history")
-	}
-	list, err := r.History(ctx, address)
-	if err != nil {
-		return nil, err
-	}
-	for i := range list {
-		if list[i].Number == number {
-			return &list[i], nil
-		}
-	}
-	return nil, fmt.Errorf("state has no revision %d of %s any more; davit history %s lists those that there are", number, address, address)
-}
-
 // sourceOf has the files of an earlier revision of a source there again, and puts them where the arguments name that source.
-func (r *run) sourceOf(ctx context.Context, in *instance, config cty.Value, o *plan.Observation) (cty.Value, hcl.Diagnostics) {
+func (r *Planner) sourceOf(ctx context.Context, in *Finding, config cty.Value, o *plan.Observation) (cty.Value, hcl.Diagnostics) {
 	a, err := addr.Parse(o.Address)
 	if err != nil || !mentions(config, o.Address) {
 		return config, nil
 	}
-	source := r.instance(a)
+	source := r.finding(a)
 	if source == nil || source.config == cty.NilVal {
 		return config, nil // its block is gone: the plugin says if it needs the files
 	}
@@ -143,9 +126,9 @@ func (r *run) sourceOf(ctx context.Context, in *instance, config cty.Value, o *p
 	}
 	req := &pluginv1.PlanRequest{}
 	if req.Pinned, err = eval.EncodeValue(seen); err != nil {
-		return config, hcl.Diagnostics{r.failure(in, "finding its source", err)}
+		return config, hcl.Diagnostics{r.svc.failure(in.instance, "finding its source", err)}
 	}
-	_, outputs, diags := r.call(ctx, source, req, source.node.typ.PluginConfig(source.config))
+	_, outputs, diags := r.svc.plan(ctx, source.instance, req, source.node.typ.PluginConfig(source.config))
 	if diags.HasErrors() {
 		return config, diags
 	}
@@ -157,7 +140,7 @@ func (r *run) sourceOf(ctx context.Context, in *instance, config cty.Value, o *p
 		return v, nil
 	})
 	if err != nil {
-		return config, append(diags, r.failure(in, "finding its source", err))
+		return config, append(diags, r.svc.failure(in.instance, "finding its source", err))
 	}
 	return out, diags
 }
@@ -179,9 +162,9 @@ func mentions(config cty.Value, address string) bool {
 
 // keep writes the record of an instance again that its plugin has just found to be as it should: when it is to be held from
 // now on, or the key that its fingerprints were made with is not the one of now.
-func (a *applying) keep(in *instance, c *plan.Change, rec *state.Record) error {
+func (a *applying) keep(in *Finding, c *plan.Change, rec *state.Record) error {
 	anew := c.Holds()
-	now := secret.Fingerprints(a.Fingerprint).Arguments(in.config)
+	now := a.input.Fingerprints.Arguments(in.config)
 	for path, before := range rec.Fingerprints {
 		after, there := now[path]
 		anew = anew || there && !key.Same(before, after)

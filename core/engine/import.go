@@ -18,7 +18,7 @@ import (
 )
 
 // importID is the existing object that an instance takes over, or nothing.
-func (r *run) importID(in *instance) (string, hcl.Diagnostics) {
+func (r *Planner) importID(in *Finding) (string, hcl.Diagnostics) {
 	if id := r.opts.Import[in.addr.String()]; id != "" {
 		return id, nil
 	}
@@ -46,7 +46,7 @@ func (r *run) importID(in *instance) (string, hcl.Diagnostics) {
 }
 
 // importFor tells whether an import block of a module instance is about an instance, and for which of its objects.
-func (r *run) importFor(s *eval.Scope, i *config.Import, in addr.Instance) (eval.Each, bool, hcl.Diagnostics) {
+func (r *Planner) importFor(s *eval.Scope, i *config.Import, in addr.Instance) (eval.Each, bool, hcl.Diagnostics) {
 	place := within(s.Path, i.To)
 	if i.Key == nil || !place.Matches(in) {
 		return eval.Each{}, place.Matches(in), nil
@@ -82,7 +82,7 @@ func importKeys(s *eval.Scope, i *config.Import) (map[addr.Key]eval.Each, hcl.Di
 }
 
 // importRecord asks a plugin for the record of an existing object.
-func (r *run) importRecord(ctx context.Context, in *instance, id string) (*pluginv1.Record, hcl.Diagnostics) {
+func (r *Planner) importRecord(ctx context.Context, in *Finding, id string) (*pluginv1.Record, hcl.Diagnostics) {
 	t := in.node.typ
 	if !t.CanImport {
 		return nil, hcl.Diagnostics{in.errorf("it cannot be imported", "%s %q of plugin %q does not know how to take over an object that exists. An apply finds what is there if its name does not change.", t.Kind, t.Name, t.Plugin)}
@@ -90,32 +90,32 @@ func (r *run) importRecord(ctx context.Context, in *instance, id string) (*plugi
 	plain, _ := in.config.UnmarkDeep()
 	config, err := eval.EncodeValue(t.PluginConfig(plain))
 	if err != nil {
-		return nil, hcl.Diagnostics{r.failure(in, "importing", err)}
+		return nil, hcl.Diagnostics{r.svc.failure(in.instance, "importing", err)}
 	}
-	client, err := r.Plugins.Client(ctx, t.Plugin)
+	client, err := r.svc.Plugins.Client(ctx, t.Plugin)
 	if err != nil {
-		return nil, hcl.Diagnostics{r.failure(in, "importing", err)}
+		return nil, hcl.Diagnostics{r.svc.failure(in.instance, "importing", err)}
 	}
 	res, err := client.Import(ctx, &pluginv1.ImportRequest{Address: in.addr.String(), Kind: in.addr.Kind, Type: in.addr.Type, Config: config, Id: id})
 	if err != nil {
-		return nil, hcl.Diagnostics{r.failure(in, "importing "+id, err)}
+		return nil, hcl.Diagnostics{r.svc.failure(in.instance, "importing "+id, err)}
 	}
-	diags := r.diagnostics(in, res.GetDiagnostics())
+	diags := r.svc.diagnostics(in.instance, res.GetDiagnostics())
 	if !diags.HasErrors() && res.GetRecord().GetOutputs() == nil {
-		diags = append(diags, r.failure(in, "importing "+id, errors.New("the plugin answered without a record: this is a defect of the plugin")))
+		diags = append(diags, r.svc.failure(in.instance, "importing "+id, errors.New("the plugin answered without a record: this is a defect of the plugin")))
 	}
 	return res.GetRecord(), diags
 }
 
 // imported is the record of an existing object in the form of state.
-func (r *run) imported(ctx context.Context, in *instance, id string) (*state.Record, hcl.Diagnostics) {
+func (r *Planner) imported(ctx context.Context, in *Finding, id string) (*state.Record, hcl.Diagnostics) {
 	got, diags := r.importRecord(ctx, in, id)
 	if diags.HasErrors() {
 		return nil, diags
 	}
 	t := in.node.typ
-	rec := &state.Record{Address: in.addr.String(), Kind: in.addr.Kind, Type: in.addr.Type, Plugin: t.Plugin, Status: state.StatusOK, Private: got.GetPrivate(), DependsOn: r.managedUpstream(in)}
-	outputs, err := r.decodeOutputs(t, got.GetOutputs())
+	rec := &state.Record{Address: in.addr.String(), Kind: in.addr.Kind, Type: in.addr.Type, Plugin: t.Plugin, Status: state.StatusOK, Private: got.GetPrivate(), DependsOn: r.tree.managedUpstream(in.instance)}
+	outputs, err := r.svc.decodeOutputs(t, got.GetOutputs())
 	if err == nil {
 		rec.Outputs, err = types.Encode(outputs)
 	}
@@ -124,10 +124,10 @@ func (r *run) imported(ctx context.Context, in *instance, id string) (*state.Rec
 		config, err = eval.DecodeValue(got.GetConfig(), t.ConfigType)
 	}
 	if err == nil && config != cty.NilVal {
-		rec.Config, err = types.Encode(r.secrets.Mark(t.Schema.Mark(config)))
+		rec.Config, err = types.Encode(r.svc.Secrets.Mark(t.Schema.Mark(config)))
 	}
 	if err != nil {
-		return nil, append(diags, r.failure(in, "importing "+id, err))
+		return nil, append(diags, r.svc.failure(in.instance, "importing "+id, err))
 	}
 	return rec, diags
 }

@@ -38,8 +38,8 @@ func makesFirst(op *state.Operation) bool {
 }
 
 // makingFirst is the operation that was cut off while it made the new one of an instance, nil if there is none.
-func (r *run) makingFirst(address string) *state.Operation {
-	for _, op := range r.snapshot.Operations {
+func makingFirst(s *state.Snapshot, address string) *state.Operation {
+	for _, op := range s.Operations {
 		if op.Address == address && makesFirst(&op) {
 			return &op
 		}
@@ -49,8 +49,8 @@ func (r *run) makingFirst(address string) *state.Operation {
 
 // goesOn tells whether a replacement that was cut off while it made the new one is still to be done: its block has not gone back to what
 // the old one is.
-func (r *run) goesOn(in *instance, rec *state.Record) bool {
-	op := r.makingFirst(rec.Address)
+func (r *Planner) goesOn(in *Finding, rec *state.Record) bool {
+	op := makingFirst(r.records.Snapshot(), rec.Address)
 	if op == nil {
 		return false
 	}
@@ -60,7 +60,7 @@ func (r *run) goesOn(in *instance, rec *state.Record) bool {
 
 // leftovers are what replacements that were cut off have left to be deleted: the old ones of those whose new ones are there, and the new
 // ones of those that do not go on.
-func (r *run) leftovers(changes []plan.Change) []plan.Leftover {
+func (r *Planner) leftovers(changes []plan.Change) []plan.Leftover {
 	if r.opts.mode() == plan.ModeRefresh {
 		return nil
 	}
@@ -69,8 +69,8 @@ func (r *run) leftovers(changes []plan.Change) []plan.Leftover {
 		about[changes[i].Address] = &changes[i]
 	}
 	var list []plan.Leftover
-	for _, id := range slices.Sorted(maps.Keys(r.snapshot.Operations)) {
-		op := r.snapshot.Operations[id]
+	for _, id := range slices.Sorted(maps.Keys(r.records.Snapshot().Operations)) {
+		op := r.records.Snapshot().Operations[id]
 		c := about[op.Address]
 		switch {
 		case c == nil && r.partial(), r.opts.Rollback != nil && r.opts.Rollback.Address != op.Address:
@@ -91,7 +91,7 @@ func (a *applying) hadLeftover(address string) bool {
 // deleteLeftovers deletes what the plan has found left of replacements that were cut off.
 func (a *applying) deleteLeftovers(ctx context.Context) {
 	for _, l := range a.plan.Leftovers {
-		op, open := a.snapshot.Operations[l.Operation]
+		op, open := a.records.Snapshot().Operations[l.Operation]
 		if !open {
 			continue
 		}
@@ -106,7 +106,7 @@ func (a *applying) deleteLeftovers(ctx context.Context) {
 		}
 		started := time.Now()
 		diags := a.deleteLeftover(ctx, &op)
-		a.report(diags...)
+		a.found.report(diags...)
 		out.ElapsedMS = time.Since(started).Milliseconds()
 		if diags.HasErrors() {
 			first := firstError(diags)
@@ -121,11 +121,11 @@ func (a *applying) deleteLeftovers(ctx context.Context) {
 // deleteLeftover deletes the old one, or the new one that was being made.
 func (a *applying) deleteLeftover(ctx context.Context, op *state.Operation) hcl.Diagnostics {
 	at, err := addr.Parse(op.Address)
-	in := &instance{addr: at}
+	in := &Finding{instance: &instance{addr: at}}
 	if err != nil {
-		return hcl.Diagnostics{a.failure(in, "deleting what is left of its replacement", err)}
+		return hcl.Diagnostics{a.svc.failure(in.instance, "deleting what is left of its replacement", err)}
 	}
-	if diags := a.recorded(in); diags.HasErrors() {
+	if diags := a.planner.recorded(in); diags.HasErrors() {
 		return diags
 	}
 	if makesFirst(op) {
@@ -133,13 +133,13 @@ func (a *applying) deleteLeftover(ctx context.Context, op *state.Operation) hcl.
 	}
 	var old state.Record
 	if err := json.Unmarshal(op.Planned, &old); err != nil {
-		return hcl.Diagnostics{a.failure(in, "deleting what it was before", err)}
+		return hcl.Diagnostics{a.svc.failure(in.instance, "deleting what it was before", err)}
 	}
 	return a.deleteOld(ctx, op, in, &old)
 }
 
 // deleteNew deletes what an operation that was cut off had begun to make in the place of the old one, which stays.
-func (a *applying) deleteNew(ctx context.Context, op *state.Operation, in *instance) hcl.Diagnostics {
+func (a *applying) deleteNew(ctx context.Context, op *state.Operation, in *Finding) hcl.Diagnostics {
 	rec := state.Record{
 		Address: op.Address, Kind: op.Kind, Type: op.Type, Plugin: op.Plugin, Status: state.StatusPartial, Config: op.Config,
 		DependsOn: op.DependsOn, Updated: op.Begun,
@@ -156,21 +156,21 @@ func (a *applying) deleteNew(ctx context.Context, op *state.Operation, in *insta
 		err = a.commit(state.Batch{End: []string{op.ID}, Begin: []state.Operation{later}})
 	}
 	if err != nil {
-		return hcl.Diagnostics{a.failure(in, "deleting what was begun in its place", err)}
+		return hcl.Diagnostics{a.svc.failure(in.instance, "deleting what was begun in its place", err)}
 	}
 	return a.deleteOld(ctx, &later, in, &rec)
 }
 
 // resumes tells whether a replacement goes on with the new one that an earlier run had begun to make. One that was to be another is
 // deleted.
-func (a *applying) resumes(ctx context.Context, in *instance) (bool, hcl.Diagnostics) {
+func (a *applying) resumes(ctx context.Context, in *Finding) (bool, hcl.Diagnostics) {
 	op := a.cut.of(in.addr.String())
 	if op == nil || !makesFirst(op) {
 		return false, nil
 	}
 	now, err := types.Encode(in.node.typ.PluginConfig(in.config))
 	if err != nil {
-		return false, hcl.Diagnostics{a.failure(in, "replacing", err)}
+		return false, hcl.Diagnostics{a.svc.failure(in.instance, "replacing", err)}
 	}
 	if bytes.Equal(types.CompactJSON(now), types.CompactJSON(op.Config)) {
 		return true, nil
@@ -180,23 +180,23 @@ func (a *applying) resumes(ctx context.Context, in *instance) (bool, hcl.Diagnos
 
 // makeFirst makes the new one of an instance, and deletes the old one then. It does nothing and says so if both cannot be there at once:
 // what it is called does not change.
-func (a *applying) makeFirst(ctx context.Context, c *plan.Change, in *instance, old *state.Record) (bool, hcl.Diagnostics) {
+func (a *applying) makeFirst(ctx context.Context, c *plan.Change, in *Finding, old *state.Record) (bool, hcl.Diagnostics) {
 	resumes, diags := a.resumes(ctx, in)
 	if diags.HasErrors() {
 		return true, diags
 	}
-	a.written.Store(c.Address, (*state.Record)(nil))
-	more := a.planManaged(ctx, in, nil)
+	a.records.remove(c.Address)
+	more := a.planner.One(ctx, in, nil)
 	if more.HasErrors() && resumes {
 		return true, append(diags, more...)
 	}
 	if more.HasErrors() || !resumes && in.change.Action != plan.Create {
-		a.written.Delete(c.Address)
+		a.records.uncover(c.Address)
 		return false, diags
 	}
 	later, err := a.oldOne(c, old)
 	if err != nil {
-		return true, append(diags, a.failure(in, "replacing", err))
+		return true, append(diags, a.svc.failure(in.instance, "replacing", err))
 	}
 	if next := anew(in, c); next.AsIs { // the earlier try has made it
 		diags = append(diags, a.adopt(next, in, later)...)

@@ -21,12 +21,12 @@ import (
 )
 
 // preconditions checks what is to hold before anything is done about an instance.
-func (r *run) preconditions(in *instance, when string) hcl.Diagnostics {
+func (r *Planner) preconditions(in *Finding, when string) hcl.Diagnostics {
 	return r.conditions(in, in.node.block.Lifecycle.Pre, when, cty.NilVal)
 }
 
 // postconditions checks what is to hold for an instance that is done: self is what others see of it.
-func (r *run) postconditions(in *instance, when string) hcl.Diagnostics {
+func (r *Planner) postconditions(in *Finding, when string) hcl.Diagnostics {
 	rules := in.node.block.Lifecycle.Post
 	if len(rules) == 0 {
 		return nil
@@ -35,14 +35,14 @@ func (r *run) postconditions(in *instance, when string) hcl.Diagnostics {
 }
 
 // conditions checks conditions of an instance. Those that cannot be told yet are noted in the plan and checked again at apply.
-func (r *run) conditions(in *instance, rules []config.Condition, when string, self cty.Value) hcl.Diagnostics {
+func (r *Planner) conditions(in *Finding, rules []config.Condition, when string, self cty.Value) hcl.Diagnostics {
 	var diags hcl.Diagnostics
 	for _, rule := range rules {
 		res := in.node.scope.Check(rule, in.each, self)
 		diags = append(diags, res.Diagnostics...)
 		switch res.Status {
 		case eval.Failed:
-			d := diag.Errorf(rule.Condition.Range(), in.addr.String()+": a condition does not hold", "%s", r.secrets.Mask(res.Message))
+			d := diag.Errorf(rule.Condition.Range(), in.addr.String()+": a condition does not hold", "%s", r.svc.Secrets.Mask(res.Message))
 			d.Extra = diag.Info{Address: in.addr.String(), Code: "condition", Hint: "This is checked " + when + "."}
 			diags = append(diags, d)
 		case eval.Unknown:
@@ -54,7 +54,7 @@ func (r *run) conditions(in *instance, rules []config.Condition, when string, se
 }
 
 // assert checks the check blocks. What does not hold is a warning.
-func (r *run) assert() {
+func (r *Planner) assert() {
 	var visit func(s *eval.Scope)
 	visit = func(s *eval.Scope) {
 		for _, c := range s.Module.Checks {
@@ -67,11 +67,11 @@ func (r *run) assert() {
 		}
 	}
 	if !r.partial() {
-		visit(r.root)
+		visit(r.tree.root)
 	}
 }
 
-func (r *run) assertOne(s *eval.Scope, c *config.Check) {
+func (r *Planner) assertOne(s *eval.Scope, c *config.Check) {
 	address := "check." + c.Name
 	if s.Path != "" {
 		address = string(s.Path) + "." + address
@@ -81,34 +81,31 @@ func (r *run) assertOne(s *eval.Scope, c *config.Check) {
 		res := s.Check(rule, eval.Each{}, cty.NilVal)
 		switch {
 		case res.Diagnostics.HasErrors():
-			for _, d := range res.Diagnostics {
-				d.Severity = hcl.DiagWarning
-			}
-			r.report(res.Diagnostics...)
+			r.found.report(diag.AsWarnings(res.Diagnostics)...)
 			out.Status = string(eval.Failed)
 			out.Message = res.Diagnostics[0].Summary
 		case res.Status == eval.Failed:
-			out.Status, out.Message = string(eval.Failed), r.secrets.Mask(res.Message)
+			out.Status, out.Message = string(eval.Failed), r.svc.Secrets.Mask(res.Message)
 			w := diag.Errorf(rule.Condition.Range(), address+": the check does not hold", "%s", out.Message)
 			w.Severity, w.Extra = hcl.DiagWarning, diag.Info{Address: address, Code: "check"}
-			r.report(w)
+			r.found.report(w)
 		case res.Status == eval.Unknown && out.Status == string(eval.Passed):
 			out.Status = string(eval.Unknown)
 		}
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.checks = append(r.checks, out)
+	r.found.mu.Lock()
+	defer r.found.mu.Unlock()
+	r.found.checks = append(r.found.checks, out)
 }
 
 // configure evaluates an instance's arguments: its block's, or those of the revision that it is held at.
-func (r *run) configure(ctx context.Context, in *instance) hcl.Diagnostics {
-	config, diags := r.decode(in)
+func (r *Planner) configure(ctx context.Context, in *Finding) hcl.Diagnostics {
+	config, diags := r.svc.decode(in.instance)
 	if diags.HasErrors() {
 		return diags
 	}
 	in.config = config
-	rec, recorded := r.snapshot.Records[in.addr.String()]
+	rec, recorded := r.records.Snapshot().Records[in.addr.String()]
 	held := uint64(0)
 	if in.change != nil && in.change.Hold != nil {
 		held = in.change.Hold.Revision // at apply: as it was reviewed
@@ -127,7 +124,7 @@ func (r *run) configure(ctx context.Context, in *instance) hcl.Diagnostics {
 }
 
 // ignoreChanges gives arguments whose changes are ignored the value that was applied last.
-func (r *run) ignoreChanges(in *instance, rec *state.Record) hcl.Diagnostics {
+func (r *Planner) ignoreChanges(in *Finding, rec *state.Record) hcl.Diagnostics {
 	l := in.node.block.Lifecycle
 	if !l.IgnoreAll && len(l.Ignore) == 0 {
 		return nil
@@ -289,7 +286,7 @@ func withOld(now, old cty.Value, path hcl.Traversal) (cty.Value, error) {
 }
 
 // replaced tells whether an instance is made anew because the person or the configuration says so, and notes it in the change.
-func (r *run) replaced(in *instance, rec *state.Record, reviewed, c *plan.Change) bool {
+func (r *Planner) replaced(in *Finding, rec *state.Record, reviewed, c *plan.Change) bool {
 	if reviewed != nil {
 		c.TwoSteps, c.CreateFirst = reviewed.TwoSteps, reviewed.CreateFirst
 		if c.TwoSteps {
@@ -317,13 +314,13 @@ func (r *run) replaced(in *instance, rec *state.Record, reviewed, c *plan.Change
 }
 
 // triggered says which change of something else makes an instance anew, or nothing.
-func (r *run) triggered(in *instance) string {
+func (r *Planner) triggered(in *Finding) string {
 	for _, x := range in.node.block.Lifecycle.ReplaceTriggeredBy {
 		for _, ref := range eval.References(x) {
 			needs, _ := in.node.scope.Needs([]eval.Ref{ref})
-			list, _ := r.dependencies(in.node, needs, in.each)
+			list, _ := r.tree.dependencies(in.node, needs, in.each)
 			for _, a := range list {
-				if up := r.instance(a); up != nil && r.differs(up, ref) {
+				if up := r.finding(a); up != nil && r.differs(up, ref) {
 					return "replace_triggered_by: " + a.String() + " changes"
 				}
 			}
@@ -333,14 +330,14 @@ func (r *run) triggered(in *instance) string {
 }
 
 // differs tells whether what a reference names of an instance is not what state has.
-func (r *run) differs(up *instance, ref eval.Ref) bool {
+func (r *Planner) differs(up *Finding, ref eval.Ref) bool {
 	if ref.Node.Kind == "" || len(ref.Rest) == 0 {
 		if up.change != nil {
 			return up.change.Action != plan.None
 		}
 		return up.observation != nil && (up.observation.Before == nil || !sameValue(up.observation.Before, &up.observation.Outputs))
 	}
-	rec, ok := r.snapshot.Records[up.addr.String()]
+	rec, ok := r.records.Snapshot().Records[up.addr.String()]
 	if !ok {
 		return true
 	}
@@ -363,13 +360,13 @@ func sameValue(a, b *plan.Value) bool {
 }
 
 // asRecorded plans an instance without its plugin, if it is what state says: for -refresh=false.
-func (r *run) asRecorded(in *instance) bool {
-	rec, ok := r.snapshot.Records[in.addr.String()]
-	if !ok || rec.Status != state.StatusOK || r.beingDeleted(rec.Address) || len(rec.Outputs) == 0 || r.opts.Rollback != nil || matches(r.opts.Replace, in.addr) {
+func (r *Planner) asRecorded(in *Finding) bool {
+	rec, ok := r.records.Snapshot().Records[in.addr.String()]
+	if !ok || rec.Status != state.StatusOK || beingDeleted(r.records.Snapshot(), rec.Address) || len(rec.Outputs) == 0 || r.opts.Rollback != nil || matches(r.opts.Replace, in.addr) {
 		return false
 	}
 	config, err := types.Encode(in.node.typ.PluginConfig(in.config))
-	if err != nil || !bytes.Equal(types.CompactJSON(config), types.CompactJSON(rec.Config)) || len(secret.Fingerprints(r.Fingerprint).Changed(in.config, in.ignored, &rec)) > 0 {
+	if err != nil || !bytes.Equal(types.CompactJSON(config), types.CompactJSON(rec.Config)) || len(r.input.Fingerprints.Changed(in.config, in.ignored, &rec)) > 0 {
 		return false
 	}
 	v := types.PlanValue(rec.Outputs)

@@ -12,9 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/davit-sh/davit/core/addr"
-	"github.com/davit-sh/davit/core/config"
 	"github.com/davit-sh/davit/core/deep"
-	"github.com/davit-sh/davit/core/engine/secret"
 	"github.com/davit-sh/davit/core/engine/types"
 	"github.com/davit-sh/davit/core/event"
 	"github.com/davit-sh/davit/core/kinds"
@@ -25,7 +23,7 @@ import (
 
 // planManaged has a plugin read the real object, compare, and say what it would do. reviewed
 // is the change of a saved plan, or one that had unknown values, that is planned again now.
-func (r *run) planManaged(ctx context.Context, in *instance, reviewed *plan.Change) hcl.Diagnostics {
+func (r *Planner) One(ctx context.Context, in *Finding, reviewed *plan.Change) hcl.Diagnostics {
 	diags := r.configure(ctx, in)
 	if diags.HasErrors() {
 		return diags
@@ -45,7 +43,7 @@ func (r *run) planManaged(ctx context.Context, in *instance, reviewed *plan.Chan
 	}
 	prior, rec, err := r.prior(in)
 	if err != nil {
-		return append(diags, r.failure(in, "planning", err))
+		return append(diags, r.svc.failure(in.instance, "planning", err))
 	}
 	id, more := r.importID(in)
 	diags = append(diags, more...)
@@ -60,14 +58,14 @@ func (r *run) planManaged(ctx context.Context, in *instance, reviewed *plan.Chan
 	if reviewed != nil {
 		req.PlannedPrivate = reviewed.Private
 	}
-	res, outputs, more := r.call(ctx, in, req, in.config)
+	res, outputs, more := r.svc.plan(ctx, in.instance, req, in.config)
 	diags = append(diags, more...)
 	if diags.HasErrors() {
 		return diags
 	}
 	c, err := r.newChange(in, res)
 	if err != nil {
-		return append(diags, r.failure(in, "planning", err))
+		return append(diags, r.svc.failure(in.instance, "planning", err))
 	}
 	r.compare(c, in, rec)
 	if rec == nil && id != "" {
@@ -80,7 +78,7 @@ func (r *run) planManaged(ctx context.Context, in *instance, reviewed *plan.Chan
 		outputs = in.node.typ.UnknownOutputs()
 	}
 	if c.After, err = in.node.typ.StoredOutputs.Value(outputs); err != nil {
-		return append(diags, r.failure(in, "planning", err))
+		return append(diags, r.svc.failure(in.instance, "planning", err))
 	}
 	if rec == nil && c.Action == plan.None && c.After.IsKnown() {
 		c.Action, c.AsIs, c.Reasons = plan.Adopt, true, []string{"it is there already, as it should be"}
@@ -92,7 +90,7 @@ func (r *run) planManaged(ctx context.Context, in *instance, reviewed *plan.Chan
 		c.WaitsFor = r.waitsFor(in)
 	}
 	if c.Action != plan.None || c.Deferred {
-		c.Arguments, c.Fingerprints = r.arguments(in, c.Address), secret.Fingerprints(r.Fingerprint).Arguments(in.config)
+		c.Arguments, c.Fingerprints = r.arguments(in, c.Address), r.input.Fingerprints.Arguments(in.config)
 	}
 	if in.node.block.Lifecycle.PreventDestroy && (c.Action == plan.Replace || c.Action == plan.Delete) {
 		return append(diags, in.errorf("it must not be destroyed", "The plan would %s it, and its lifecycle block says prevent_destroy. Undo what makes it so, or remove prevent_destroy.", c.Action))
@@ -105,16 +103,16 @@ func (r *run) planManaged(ctx context.Context, in *instance, reviewed *plan.Chan
 }
 
 // planned keeps a change and what others see of the instance.
-func (r *run) planned(in *instance, c *plan.Change, outputs cty.Value) hcl.Diagnostics {
+func (r *Planner) planned(in *Finding, c *plan.Change, outputs cty.Value) hcl.Diagnostics {
 	in.change = c
 	in.seen = in.node.typ.See(in.config, outputs)
 	diags := r.postconditions(in, "after it")
-	r.emit(event.Event{Type: event.Planned, Address: c.Address, Action: string(c.Action), Message: strings.Join(c.Reasons, "; ")})
+	r.svc.emit(event.Event{Type: event.Planned, Address: c.Address, Action: string(c.Action), Message: strings.Join(c.Reasons, "; ")})
 	return diags
 }
 
 // compare adds what state knows of an instance to its change.
-func (r *run) compare(c *plan.Change, in *instance, rec *state.Record) {
+func (r *Planner) compare(c *plan.Change, in *Finding, rec *state.Record) {
 	if rec == nil {
 		return
 	}
@@ -124,8 +122,8 @@ func (r *run) compare(c *plan.Change, in *instance, rec *state.Record) {
 	if b := r.opts.Rollback; b != nil && b.Address == c.Address && !b.holds(rec) {
 		c.Hold = &plan.Hold{Revision: b.Revision, Who: b.Who, Reason: b.Reason}
 	}
-	c.MovedFrom = r.movedFrom[c.Address]
-	if changed := secret.Fingerprints(r.Fingerprint).Changed(in.config, in.ignored, rec); c.Action == plan.None && len(changed) > 0 {
+	c.MovedFrom = r.moved.origin[c.Address]
+	if changed := r.input.Fingerprints.Changed(in.config, in.ignored, rec); c.Action == plan.None && len(changed) > 0 {
 		c.Action = plan.Update
 		c.Reasons = append(c.Reasons, "sensitive "+strings.Join(changed, ", ")+" changed")
 	}
@@ -135,7 +133,7 @@ func (r *run) compare(c *plan.Change, in *instance, rec *state.Record) {
 const notEnded = "an earlier operation on it did not end"
 
 // explain gives a change a reason if its plugin gave none.
-func (r *run) explain(c *plan.Change, rec *state.Record) {
+func (r *Planner) explain(c *plan.Change, rec *state.Record) {
 	if len(c.Reasons) > 0 || c.Action == plan.None {
 		return
 	}
@@ -153,18 +151,18 @@ func (r *run) explain(c *plan.Change, rec *state.Record) {
 	}
 }
 
-func (r *run) newChange(in *instance, res *pluginv1.PlanResult) (*plan.Change, error) {
+func (r *Planner) newChange(in *Finding, res *pluginv1.PlanResult) (*plan.Change, error) {
 	action, ok := types.Actions[res.GetAction()]
 	if !ok {
 		return nil, fmt.Errorf("plugin %q answered with the action %d, which there is not: this is a defect of the plugin", in.node.typ.Plugin, res.GetAction())
 	}
-	items, err := r.secrets.Items(res.GetItems())
+	items, err := r.svc.Secrets.Items(res.GetItems())
 	if err != nil {
 		return nil, fmt.Errorf("plugin %q: %w", in.node.typ.Plugin, err)
 	}
 	c := &plan.Change{
 		Address: in.addr.String(), Kind: in.addr.Kind, Type: in.addr.Type, Plugin: in.node.typ.Plugin,
-		Action: action, Reasons: r.secrets.MaskAll(res.GetReasons()), Items: items, Private: res.GetPrivate(),
+		Action: action, Reasons: r.svc.Secrets.MaskAll(res.GetReasons()), Items: items, Private: res.GetPrivate(),
 		DependsOn: addresses(in.deps),
 	}
 	for _, i := range res.GetImages() {
@@ -174,13 +172,13 @@ func (r *run) newChange(in *instance, res *pluginv1.PlanResult) (*plan.Change, e
 }
 
 // waitsFor finds the managed instances that the unknown values come from: the nearest ones that change.
-func (r *run) waitsFor(in *instance) []string {
+func (r *Planner) waitsFor(in *Finding) []string {
 	found := map[string]bool{}
 	seen := map[addr.Instance]bool{}
 	var visit func(deps []addr.Instance)
 	visit = func(deps []addr.Instance) {
 		for _, d := range deps {
-			up := r.instance(d)
+			up := r.finding(d)
 			if up == nil || seen[d] || up.seen == nil {
 				continue
 			}
@@ -198,46 +196,8 @@ func (r *run) waitsFor(in *instance) []string {
 	return slices.Sorted(maps.Keys(found))
 }
 
-// upstream calls visit for every instance that in depends on, directly or not, once.
-func (r *run) upstream(in *instance, visit func(*instance)) {
-	seen := map[addr.Instance]bool{}
-	var walk func(*instance)
-	walk = func(in *instance) {
-		for _, d := range in.deps {
-			up := r.instance(d)
-			if up == nil || seen[d] {
-				continue
-			}
-			seen[d] = true
-			visit(up)
-			walk(up)
-		}
-	}
-	walk(in)
-}
-
-// managedUpstream are the nearest managed instances that in needs, for the order in which deletions go.
-func (r *run) managedUpstream(in *instance) []string {
-	found := map[string]bool{}
-	seen := map[addr.Instance]bool{}
-	var walk func(*instance)
-	walk = func(in *instance) {
-		for _, d := range in.deps {
-			switch up := r.instance(d); {
-			case kinds.IsManaged(d.Kind):
-				found[d.String()] = true
-			case up != nil && !seen[d]:
-				seen[d] = true
-				walk(up)
-			}
-		}
-	}
-	walk(in)
-	return slices.Sorted(maps.Keys(found))
-}
-
 // imageChanges tells for each image that changes in an application what is behind it.
-func (r *run) imageChanges(p *plan.Plan) []plan.ImageChange {
+func (r *Planner) imageChanges(p *plan.Plan) []plan.ImageChange {
 	var list []plan.ImageChange
 	for _, c := range p.Changes {
 		for _, use := range c.Images {
@@ -247,7 +207,7 @@ func (r *run) imageChanges(p *plan.Plan) []plan.ImageChange {
 			ic := plan.ImageChange{Application: c.Address, Name: use.Name, Before: use.Before, After: use.After, Unknown: use.Unknown}
 			a, err := addr.Parse(c.Address)
 			if err == nil {
-				r.addOrigin(&ic, r.instance(a))
+				r.addOrigin(&ic, r.finding(a))
 			}
 			list = append(list, ic)
 		}
@@ -256,11 +216,12 @@ func (r *run) imageChanges(p *plan.Plan) []plan.ImageChange {
 }
 
 // addOrigin finds the build that makes an image, and the commits that are new in its source.
-func (r *run) addOrigin(ic *plan.ImageChange, application *instance) {
+func (r *Planner) addOrigin(ic *plan.ImageChange, application *Finding) {
 	if application == nil {
 		return
 	}
-	r.upstream(application, func(up *instance) {
+	r.tree.upstream(application.instance, func(i *instance) {
+		up := r.found.of(i)
 		if up.addr.Kind != "build" || up.seen == nil || ic.Build != "" {
 			return
 		}
@@ -269,7 +230,8 @@ func (r *run) addOrigin(ic *plan.ImageChange, application *instance) {
 			return
 		}
 		ic.Build = up.addr.String()
-		r.upstream(up, func(source *instance) {
+		r.tree.upstream(i, func(i *instance) {
+			source := r.found.of(i)
 			if source.addr.Kind == "source" && ic.Source == "" && source.observation != nil {
 				ic.Source = source.addr.String()
 				ic.From, ic.To = revisionOf(source.observation.Before), revisionOf(&source.observation.Outputs)
@@ -293,59 +255,59 @@ func revisionOf(v *plan.Value) string {
 }
 
 // planDeletions plans the deletion of recorded instances. Those of observed kinds have nothing to delete.
-func (r *run) planDeletions(ctx context.Context, gone func(addr.Instance) bool) {
-	var list []*instance
+func (r *Planner) planDeletions(ctx context.Context, gone func(addr.Instance) bool) {
+	var list []*Finding
 	kept := r.keptBack(ctx)
-	for _, address := range slices.Sorted(maps.Keys(r.snapshot.Records)) {
-		if kept[address] || !kinds.IsManaged(r.snapshot.Records[address].Kind) {
+	for _, address := range slices.Sorted(maps.Keys(r.records.Snapshot().Records)) {
+		if kept[address] || !kinds.IsManaged(r.records.Snapshot().Records[address].Kind) {
 			continue
 		}
 		a, err := addr.Parse(address)
 		if err != nil {
-			r.report((&instance{}).errorf("a record that cannot be read", "%s", err))
+			r.found.report((&instance{}).errorf("a record that cannot be read", "%s", err))
 			continue
 		}
 		if gone(a) {
-			list = append(list, &instance{addr: a})
+			list = append(list, &Finding{instance: &instance{addr: a}})
 		}
 	}
 	var wg errgroup.Group
-	wg.SetLimit(r.planParallel())
+	wg.SetLimit(r.input.planParallel())
 	for _, in := range list {
 		wg.Go(func() error {
-			r.report(r.planDeletion(ctx, in)...)
+			r.found.report(r.planDeletion(ctx, in)...)
 			return nil
 		})
 	}
 	_ = wg.Wait() // what failed is reported
 	for _, in := range list {
 		if in.change != nil {
-			r.deleted = append(r.deleted, in)
+			r.found.deleted = append(r.found.deleted, in)
 		}
 	}
 }
 
 // recorded makes the node of a record of which the block may be gone.
-func (r *run) recorded(in *instance) hcl.Diagnostics {
-	t := r.Types.Find(in.addr.Node)
+func (r *Planner) recorded(in *Finding) hcl.Diagnostics {
+	t := r.input.Types.Find(in.addr.Node)
 	if t == nil {
 		return hcl.Diagnostics{in.errorf("no plugin to delete it", "State has a record of it, and no plugin provides %s %q. Add the plugin to required_plugins again.", in.addr.Kind, in.addr.Type)}
 	}
-	if in.node = r.node(in.addr.Node); in.node == nil {
+	if in.node = r.tree.node(in.addr.Node); in.node == nil {
 		in.node = &node{form: &form{typ: t}, addr: in.addr.Node}
 	}
 	return nil
 }
 
-func (r *run) planDeletion(ctx context.Context, in *instance) hcl.Diagnostics {
+func (r *Planner) planDeletion(ctx context.Context, in *Finding) hcl.Diagnostics {
 	if diags := r.recorded(in); diags.HasErrors() {
 		return diags
 	}
-	if b := r.declared(in.addr.Node); b != nil && b.Lifecycle.PreventDestroy {
+	if b := r.input.declared(in.addr.Node); b != nil && b.Lifecycle.PreventDestroy {
 		return hcl.Diagnostics{in.errorf("it must not be destroyed", "The plan would delete it, and its lifecycle block says prevent_destroy.")}
 	}
-	rec := r.snapshot.Records[in.addr.String()]
-	if r.forgets(in.addr) {
+	rec := r.records.Snapshot().Records[in.addr.String()]
+	if r.input.forgets(in.addr) {
 		in.change = &plan.Change{
 			Address: in.addr.String(), Kind: rec.Kind, Type: rec.Type, Plugin: rec.Plugin, Action: plan.Forget,
 			Reasons: []string{"a removed block says that it is to stay"},
@@ -354,15 +316,15 @@ func (r *run) planDeletion(ctx context.Context, in *instance) hcl.Diagnostics {
 	}
 	prior, _, err := r.prior(in)
 	if err != nil {
-		return hcl.Diagnostics{r.failure(in, "planning its deletion", err)}
+		return hcl.Diagnostics{r.svc.failure(in.instance, "planning its deletion", err)}
 	}
-	res, _, diags := r.call(ctx, in, &pluginv1.PlanRequest{Prior: prior, Destroy: true}, cty.NilVal)
+	res, _, diags := r.svc.plan(ctx, in.instance, &pluginv1.PlanRequest{Prior: prior, Destroy: true}, cty.NilVal)
 	if diags.HasErrors() {
 		return diags
 	}
 	c, err := r.newChange(in, res)
 	if err != nil {
-		return append(diags, r.failure(in, "planning its deletion", err))
+		return append(diags, r.svc.failure(in.instance, "planning its deletion", err))
 	}
 	c.Action = plan.Delete
 	if len(c.Reasons) == 0 {
@@ -370,42 +332,25 @@ func (r *run) planDeletion(ctx context.Context, in *instance) hcl.Diagnostics {
 	}
 	c.Before = types.PlanValue(rec.Outputs)
 	in.change = c
-	r.emit(event.Event{Type: event.Planned, Address: c.Address, Action: string(c.Action), Message: strings.Join(c.Reasons, "; ")})
+	r.svc.emit(event.Event{Type: event.Planned, Address: c.Address, Action: string(c.Action), Message: strings.Join(c.Reasons, "; ")})
 	return diags
 }
 
-func (r *run) whyDeleted(a addr.Instance) string {
+func (r *Planner) whyDeleted(a addr.Instance) string {
 	switch {
 	case r.opts.mode() == plan.ModeDestroy:
 		return r.whyDestroyed[a.String()]
-	case r.declared(a.Node) == nil:
+	case r.input.declared(a.Node) == nil:
 		return "its block is not in the stack any more"
 	}
 	return "its block does not expand to this instance any more"
 }
 
-// declared finds the block of a node in the configuration, nil if there is none.
-func (r *run) declared(n addr.Node) *config.Block {
-	m := r.Stack.Module
-	steps, err := n.Module.Steps()
-	if err != nil {
-		return nil
-	}
-	for _, s := range steps {
-		call := m.Calls[s.Name]
-		if call == nil || call.Module == nil {
-			return nil
-		}
-		m = call.Module
-	}
-	return m.Blocks[n.In("")]
-}
-
 // deletions orders the deletions: what depends on something goes before it, and so does the
 // change of a dependant that stays.
-func (r *run) deletions() []plan.Change {
+func (r *Planner) deletions() []plan.Change {
 	dependants := map[string][]string{}
-	for address, rec := range r.snapshot.Records {
+	for address, rec := range r.records.Snapshot().Records {
 		if kinds.IsManaged(rec.Kind) {
 			for _, d := range rec.DependsOn {
 				dependants[d] = append(dependants[d], address)
@@ -413,7 +358,7 @@ func (r *run) deletions() []plan.Change {
 		}
 	}
 	var list []plan.Change
-	for _, in := range r.deleted {
+	for _, in := range r.found.deleted {
 		c := *in.change
 		c.DependsOn = dependants[c.Address]
 		slices.Sort(c.DependsOn)

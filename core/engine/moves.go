@@ -14,55 +14,11 @@ import (
 	"github.com/davit-sh/davit/state"
 )
 
-// around calls visit for the root module and for each module instance on the way to m that the stack still calls,
-// from the outside to the inside.
-func (e *Engine) around(m addr.Module, visit func(at addr.Module, declares *config.Module)) {
-	at, module := addr.Module(""), e.Stack.Module
-	visit(at, module)
-	steps, err := m.Steps()
-	if err != nil {
-		return
-	}
-	for _, s := range steps {
-		call := module.Calls[s.Name]
-		if call == nil || call.Module == nil {
-			return
-		}
-		at, module = at.Child(s.Name, s.Key), call.Module
-		visit(at, module)
-	}
-}
-
-// within is a statement's place of a module instance, seen from the root.
-func within(at addr.Module, p addr.Place) addr.Place {
-	steps, err := p.Module.Steps()
-	if err != nil || at == "" {
-		return p
-	}
-	p.Module = at
-	for _, s := range steps {
-		p.Module = p.Module.Child(s.Name, s.Key)
-	}
-	return p
-}
-
-// anyModule tells whether something holds for the stack or for a module that it calls, directly or not.
-func anyModule(m *config.Module, holds func(*config.Module) bool) bool {
-	if holds(m) {
-		return true
-	}
-	for _, call := range m.Calls {
-		if call.Module != nil && anyModule(call.Module, holds) {
-			return true
-		}
-	}
-	return false
-}
-
 // mover follows moved blocks.
 type mover struct {
-	*run
-	in map[addr.Module][]movement // what is said in a module instance and in those around it
+	input *Input
+	state *state.Snapshot
+	in    map[addr.Module][]movement // what is said in a module instance and in those around it
 }
 
 // movement is a moved block of a module instance, its places seen from the root.
@@ -77,7 +33,7 @@ func (m *mover) movements(at addr.Module) []movement {
 	if known {
 		return list
 	}
-	m.around(at, func(outer addr.Module, declares *config.Module) {
+	m.input.around(at, func(outer addr.Module, declares *config.Module) {
 		for _, b := range declares.Moved {
 			list = append(list, movement{from: within(outer, b.From), to: within(outer, b.To), block: b})
 		}
@@ -113,22 +69,31 @@ func (m *mover) next(i addr.Instance) (addr.Instance, *movement) {
 	return i, nil
 }
 
-// move gives records the addresses that moved blocks say. The snapshot is changed, not what it was made of.
-func (r *run) move() hcl.Diagnostics {
-	m := &mover{run: r, in: map[addr.Module][]movement{}}
+// moved is what moved blocks make of a state.
+type moved struct {
+	snapshot *state.Snapshot // with the new addresses
+	list     []plan.Move
+	origin   map[string]string // the address in state, by the new one
+	damaged  map[string]string // of instances whose records cannot be read: address -> what it is in state
+}
+
+// move gives records the addresses that moved blocks say. The given snapshot stays as it is.
+func move(in *Input, s *state.Snapshot) (moved, hcl.Diagnostics) {
+	m := &mover{input: in, state: s, in: map[addr.Module][]movement{}}
+	out := moved{snapshot: s}
 	var diags hcl.Diagnostics
-	if r.damaged, diags = m.damaged(); diags.HasErrors() || !anyModule(r.Stack.Module, func(m *config.Module) bool { return len(m.Moved) > 0 }) {
-		return diags
+	if out.damaged, diags = m.damaged(); diags.HasErrors() || !anyModule(in.Stack.Module, func(m *config.Module) bool { return len(m.Moved) > 0 }) {
+		return out, diags
 	}
 	now, origin := map[string]string{}, map[string]string{} // by the address in state, and by the new one
-	for _, address := range slices.Sorted(maps.Keys(r.snapshot.Records)) {
+	for _, address := range slices.Sorted(maps.Keys(s.Records)) {
 		i, err := addr.Parse(address)
 		if err != nil {
 			continue
 		}
 		target, circle := m.follow(i)
 		if circle != nil {
-			return hcl.Diagnostics{circle}
+			return out, hcl.Diagnostics{circle}
 		}
 		to := target.String()
 		if to == address {
@@ -143,30 +108,30 @@ func (r *run) move() hcl.Diagnostics {
 	}
 	for _, from := range slices.Sorted(maps.Keys(now)) {
 		to := now[from]
-		if r.damaged[to] != "" {
+		if out.damaged[to] != "" {
 			diags = append(diags, diag.Plain("A move to a place that is damaged",
-				fmt.Sprintf("%s is to become %s, whose record in state cannot be read. %s", from, to, repairs(r.damaged[to]))))
+				fmt.Sprintf("%s is to become %s, whose record in state cannot be read. %s", from, to, repairs(out.damaged[to]))))
 		}
-		if _, taken := r.snapshot.Records[to]; taken && now[to] == "" {
+		if _, taken := s.Records[to]; taken && now[to] == "" {
 			diags = append(diags, diag.Plain("A move to a place that is taken",
 				fmt.Sprintf("State has records of both %s and %s. Remove the moved block, or one of the two with davit state rm.", from, to)))
 			continue
 		}
-		r.moves = append(r.moves, plan.Move{From: from, To: to})
+		out.list = append(out.list, plan.Move{From: from, To: to})
 	}
-	if len(r.moves) > 0 && !diags.HasErrors() {
-		r.movedFrom = origin
-		_, r.snapshot = state.Rename(r.snapshot, stateMoves(r.moves))
+	if len(out.list) > 0 && !diags.HasErrors() {
+		out.origin = origin
+		_, out.snapshot = state.Rename(s, stateMoves(out.list))
 	}
-	return diags
+	return out, diags
 }
 
 // movedAndStill finds instances that were moved away and that the stack still has: which of both the record belongs to,
 // nobody could tell.
-func (r *run) movedAndStill() hcl.Diagnostics {
+func (r *Planner) movedAndStill() hcl.Diagnostics {
 	var diags hcl.Diagnostics
-	for _, m := range r.moves {
-		if i, err := addr.Parse(m.From); err == nil && r.instance(i) != nil {
+	for _, m := range r.moved.list {
+		if i, err := addr.Parse(m.From); err == nil && r.finding(i) != nil {
 			diags = append(diags, diag.Plain("Moved, and still there",
 				fmt.Sprintf("A moved block says that %s is %s now, and both are declared. Remove the moved block, or the old one of the two.", m.From, m.To)))
 		}
@@ -181,15 +146,4 @@ func stateMoves(moves []plan.Move) []state.Move {
 		list[i] = state.Move(m)
 	}
 	return list
-}
-
-// forgets tells whether a removed block says that an instance is to be left alone.
-func (r *run) forgets(i addr.Instance) bool {
-	found := false
-	r.around(i.Module, func(at addr.Module, m *config.Module) {
-		for _, removed := range m.Removed {
-			found = found || (!removed.Destroy && within(at, removed.From).Matches(i))
-		}
-	})
-	return found
 }

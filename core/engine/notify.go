@@ -39,25 +39,43 @@ const (
 // telling tells notifications of events. What is to be told is an open operation in state until it was: so it is told
 // at least once, by a later run if need be, and nothing waits for it.
 type telling struct {
-	*run
-	lease state.Lease
-	who   string
-	plan  *plan.Plan
-	going sync.WaitGroup
+	input    *Input
+	tree     *Tree // its values are those that are known when the event is told
+	svc      *Services
+	snapshot *state.Snapshot
+	lease    state.Lease
+	who      string
+	plan     *plan.Plan
+	going    sync.WaitGroup
+
+	mu    sync.Mutex
+	diags hcl.Diagnostics
 }
 
 // notification is an instance of a notification block, ready to be told.
 type notification struct {
 	*instance
-	on map[string]bool
+	config cty.Value
+	on     map[string]bool
 }
 
-// newTelling is for what is told before anything was applied. It has values of its own: what is not known yet must not
+// newTelling is for what is told before anything was applied. It has a tree of its own: what is not known yet must not
 // be taken for the values of the run.
-func newTelling(e *Engine, snapshot *state.Snapshot, lease state.Lease, who string) *telling {
-	r := newRun(e, snapshot, Options{})
-	(&planter{run: r}).expandStatic(r.root)
-	return &telling{run: r, lease: lease, who: who}
+func newTelling(in *Input, f *forms, svc *Services, snapshot *state.Snapshot, lease state.Lease, who string) *telling {
+	t := newTree(in, f)
+	t.expandStatic(t.root)
+	return &telling{input: in, tree: t, svc: svc, snapshot: snapshot, lease: lease, who: who}
+}
+
+// report keeps diagnostics, without secrets.
+func (t *telling) report(diags ...*hcl.Diagnostic) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, d := range diags {
+		own := *d
+		own.Summary, own.Detail = t.svc.Secrets.Mask(d.Summary), t.svc.Secrets.Mask(d.Detail)
+		t.diags = append(t.diags, &own)
+	}
 }
 
 // tell queues an event for all who want it, and begins to tell them.
@@ -165,7 +183,7 @@ func (t *telling) attempt(ctx context.Context, n *notification, e *pluginv1.Even
 	if err != nil {
 		return backoff.Permanent(err)
 	}
-	client, err := t.Plugins.Client(ctx, n.node.typ.Plugin)
+	client, err := t.svc.Plugins.Client(ctx, n.node.typ.Plugin)
 	if err != nil {
 		return backoff.Permanent(err)
 	}
@@ -173,7 +191,7 @@ func (t *telling) attempt(ctx context.Context, n *notification, e *pluginv1.Even
 	if err != nil {
 		return err
 	}
-	for _, d := range t.diagnostics(n.instance, res.GetDiagnostics()) {
+	for _, d := range t.svc.diagnostics(n.instance, res.GetDiagnostics()) {
 		if d.Severity == hcl.DiagError {
 			return errors.New(strings.TrimSuffix(strings.TrimPrefix(d.Summary, n.addr.String()+": ")+": "+d.Detail, ": "))
 		}
@@ -211,34 +229,30 @@ func (t *telling) notifications() []*notification {
 			}
 		}
 	}
-	visit(t.root)
+	visit(t.tree.root)
 	return list
 }
 
 func (t *telling) expandNotification(s *eval.Scope, name addr.Node) []*notification {
 	block := s.Module.Blocks[name]
-	n := t.newNode(s, block)
+	n := t.tree.newNode(s, block)
 	each, diags := s.Expand(n.addr.String(), block.ForEach, block.Count)
 	var list []*notification
 	for _, e := range each {
 		in := &instance{addr: addr.Instance{Node: n.addr, Key: e.Key}, node: n, each: e}
-		config, more := t.decode(in)
+		config, more := t.svc.decode(in)
 		diags = append(diags, more...)
 		if more.HasErrors() {
 			continue
 		}
-		in.config = config
 		on, err := eventsOf(config)
 		if err != nil {
 			diags = append(diags, in.errorf("it is told nothing", "%s.", err))
 			continue
 		}
-		list = append(list, &notification{in, on})
+		list = append(list, &notification{in, config, on})
 	}
-	for _, d := range diags {
-		d.Severity = hcl.DiagWarning // an apply does not fail because nobody can be told
-	}
-	t.report(diags...)
+	t.report(diag.AsWarnings(diags)...) // an apply does not fail because nobody can be told
 	return list
 }
 
@@ -261,7 +275,7 @@ func eventsOf(c cty.Value) (map[string]bool, error) {
 // newEvent is an event of this run without what happened.
 func (t *telling) newEvent(name, summary string) *pluginv1.Event {
 	e := &pluginv1.Event{
-		Name: name, TimeUnixMs: time.Now().UnixMilli(), Stack: filepath.Base(t.Stack.Dir), Lineage: t.snapshot.Lineage, Who: t.who, Summary: summary,
+		Name: name, TimeUnixMs: time.Now().UnixMilli(), Stack: filepath.Base(t.input.Stack.Dir), Lineage: t.snapshot.Lineage, Who: t.who, Summary: summary,
 	}
 	if t.plan != nil {
 		e.Plan = t.plan.Digest
@@ -342,8 +356,8 @@ func (t *telling) change(c *plan.Change, outcome, err string) *pluginv1.EventCha
 }
 
 // notifies tells whether there is anything to tell, or anybody to be told.
-func (r *run) notifies() bool {
-	if len(queued(r.snapshot)) > 0 {
+func notifies(s *config.Stack, snapshot *state.Snapshot) bool {
+	if len(queued(snapshot)) > 0 {
 		return true
 	}
 	seen := map[*config.Module]bool{}
@@ -363,15 +377,11 @@ func (r *run) notifies() bool {
 		}
 		return false
 	}
-	return any(r.Stack.Module)
+	return any(s.Module)
 }
 
-// TellFailure tells notifications that planning failed, under the lease of the run that planned. The findings that it returns are warnings.
-func (e *Engine) TellFailure(ctx context.Context, snapshot *state.Snapshot, lease state.Lease, who string, why hcl.Diagnostics) hcl.Diagnostics {
-	t := newTelling(e, snapshot, state.Group(lease), who)
-	if !t.notifies() {
-		return nil
-	}
+// tellFailure tells notifications that planning failed. The findings that it returns are warnings.
+func (t *telling) tellFailure(ctx context.Context, why hcl.Diagnostics) hcl.Diagnostics {
 	summary := "planning failed"
 	if i := slices.IndexFunc(why, func(d *hcl.Diagnostic) bool { return d.Severity == hcl.DiagError }); i >= 0 {
 		summary += ": " + why[i].Summary
@@ -379,4 +389,45 @@ func (e *Engine) TellFailure(ctx context.Context, snapshot *state.Snapshot, leas
 	t.tell(ctx, t.newEvent(kinds.EventFailed, summary))
 	t.going.Wait()
 	return t.diags
+}
+
+// outbox tells notifications of one apply.
+type outbox struct {
+	input *Input
+	forms *forms
+	svc   *Services
+	who   string
+	plan  *plan.Plan
+
+	snapshot *state.Snapshot
+	lease    state.Lease
+	before   *telling // nil: nobody wants to be told anything
+}
+
+// Begin implements Outbox.
+func (o *outbox) Begin(ctx context.Context, lease state.Lease, snapshot *state.Snapshot) {
+	o.lease, o.snapshot = lease, snapshot
+	if !notifies(o.input.Stack, snapshot) {
+		return
+	}
+	o.before = newTelling(o.input, o.forms, o.svc, o.snapshot, o.lease, o.who)
+	o.before.plan = o.plan
+	if e := o.before.planned(); e != nil {
+		o.before.tell(ctx, e)
+	}
+}
+
+// End implements Outbox. It also tells what earlier runs could not tell.
+func (o *outbox) End(ctx context.Context, tree *Tree, result *event.Result, failed bool) hcl.Diagnostics {
+	if o.before == nil {
+		return nil
+	}
+	t := &telling{input: o.input, tree: tree, svc: o.svc, snapshot: o.snapshot, lease: o.lease, who: o.who, plan: o.plan}
+	if e := t.ended(result, failed); e != nil {
+		t.tell(ctx, e)
+	}
+	t.again(ctx)
+	o.before.going.Wait()
+	t.going.Wait()
+	return append(o.before.diags, t.diags...)
 }

@@ -21,8 +21,8 @@ import (
 
 // observe looks at a source or an image, or asks a policy. pinned is what the reviewed plan
 // has seen, nil when the engine is free to look.
-func (r *run) observe(ctx context.Context, in *instance, pinned *plan.Observation) hcl.Diagnostics {
-	config, diags := r.decode(in)
+func (r *Planner) observe(ctx context.Context, in *Finding, pinned *plan.Observation) hcl.Diagnostics {
+	config, diags := r.svc.decode(in.instance)
 	if diags.HasErrors() {
 		return diags
 	}
@@ -33,7 +33,7 @@ func (r *run) observe(ctx context.Context, in *instance, pinned *plan.Observatio
 	}
 	o := &plan.Observation{Address: in.addr.String(), Kind: in.addr.Kind, Type: in.addr.Type, Plugin: in.node.typ.Plugin, DependsOn: addresses(in.deps)}
 	in.observation = o
-	if rec, ok := r.snapshot.Records[o.Address]; ok {
+	if rec, ok := r.records.Snapshot().Records[o.Address]; ok {
 		o.Before = types.PlanValue(rec.Outputs)
 	}
 	outputs, more := r.observeKind(ctx, in, pinned)
@@ -48,14 +48,14 @@ func (r *run) observe(ctx context.Context, in *instance, pinned *plan.Observatio
 	diags = append(diags, r.postconditions(in, "after it was looked at")...)
 	stored, err := plan.NewValue(outputs)
 	if err != nil {
-		return append(diags, r.failure(in, "observing", err))
+		return append(diags, r.svc.failure(in.instance, "observing", err))
 	}
 	o.Outputs = *stored
-	r.emit(event.Event{Type: event.Observed, Address: o.Address, Message: strings.Join(o.Reasons, "; ")})
+	r.svc.emit(event.Event{Type: event.Observed, Address: o.Address, Message: strings.Join(o.Reasons, "; ")})
 	return diags
 }
 
-func (r *run) observeKind(ctx context.Context, in *instance, pinned *plan.Observation) (cty.Value, hcl.Diagnostics) {
+func (r *Planner) observeKind(ctx context.Context, in *Finding, pinned *plan.Observation) (cty.Value, hcl.Diagnostics) {
 	switch in.addr.Kind {
 	case "source":
 		if pinned == nil && r.recalls(in) {
@@ -70,14 +70,14 @@ func (r *run) observeKind(ctx context.Context, in *instance, pinned *plan.Observ
 }
 
 // recalls tells whether what state has of an observed instance stands for a look at it: -refresh=false.
-func (r *run) recalls(in *instance) bool {
+func (r *Planner) recalls(in *Finding) bool {
 	_, ok := types.Whole(in.observation.Before, in.node.typ)
 	return ok && r.opts.NoRefresh
 }
 
 // known tells whether the plugin can look: whether its configuration is known, but for the
 // kind's own attributes.
-func (in *instance) known() bool { return in.node.typ.PluginConfig(in.config).IsWhollyKnown() }
+func (in *Finding) known() bool { return in.node.typ.PluginConfig(in.config).IsWhollyKnown() }
 
 // outputsIn are the outputs of a pinned observation; none if nothing is pinned.
 func outputsIn(pinned *plan.Observation) *plan.Value {
@@ -87,7 +87,7 @@ func outputsIn(pinned *plan.Observation) *plan.Value {
 	return &pinned.Outputs
 }
 
-func (r *run) observeSource(ctx context.Context, in *instance, pinned *plan.Observation) (cty.Value, hcl.Diagnostics) {
+func (r *Planner) observeSource(ctx context.Context, in *Finding, pinned *plan.Observation) (cty.Value, hcl.Diagnostics) {
 	if !in.known() {
 		in.observation.Reasons = []string{"its arguments are not known yet"}
 		return in.node.typ.UnknownOutputs(), nil
@@ -96,32 +96,32 @@ func (r *run) observeSource(ctx context.Context, in *instance, pinned *plan.Obse
 	if v, ok := types.Whole(outputsIn(pinned), in.node.typ); ok {
 		var err error
 		if req.Pinned, err = eval.EncodeValue(v); err != nil {
-			return cty.NilVal, hcl.Diagnostics{r.failure(in, "observing", err)}
+			return cty.NilVal, hcl.Diagnostics{r.svc.failure(in.instance, "observing", err)}
 		}
 	}
 	return r.look(ctx, in, req)
 }
 
 // look calls the plugin of a source or an image and keeps what it tells besides the outputs.
-func (r *run) look(ctx context.Context, in *instance, req *pluginv1.PlanRequest) (cty.Value, hcl.Diagnostics) {
+func (r *Planner) look(ctx context.Context, in *Finding, req *pluginv1.PlanRequest) (cty.Value, hcl.Diagnostics) {
 	prior, _, err := r.prior(in)
 	if err != nil {
-		return cty.NilVal, hcl.Diagnostics{r.failure(in, "observing", err)}
+		return cty.NilVal, hcl.Diagnostics{r.svc.failure(in.instance, "observing", err)}
 	}
 	req.Prior = prior
-	res, outputs, diags := r.call(ctx, in, req, in.node.typ.PluginConfig(in.config))
+	res, outputs, diags := r.svc.plan(ctx, in.instance, req, in.node.typ.PluginConfig(in.config))
 	if diags.HasErrors() {
 		return cty.NilVal, diags
 	}
-	in.observation.Reasons = r.secrets.MaskAll(res.GetReasons())
-	if in.observation.Items, err = r.secrets.Items(res.GetItems()); err != nil {
-		return cty.NilVal, append(diags, r.failure(in, "observing", err))
+	in.observation.Reasons = r.svc.Secrets.MaskAll(res.GetReasons())
+	if in.observation.Items, err = r.svc.Secrets.Items(res.GetItems()); err != nil {
+		return cty.NilVal, append(diags, r.svc.failure(in.instance, "observing", err))
 	}
 	return outputs, diags
 }
 
 // observeImage lists the tags. Those of planned builds are there already.
-func (r *run) observeImage(ctx context.Context, in *instance, pinned *plan.Observation) (cty.Value, hcl.Diagnostics) {
+func (r *Planner) observeImage(ctx context.Context, in *Finding, pinned *plan.Observation) (cty.Value, hcl.Diagnostics) {
 	t := in.node.typ
 	if v, ok := types.Whole(outputsIn(pinned), t); ok {
 		return v, nil
@@ -168,7 +168,7 @@ type plannedBuild struct {
 }
 
 // builds reads the builds argument of an image.
-func (r *run) builds(in *instance) ([]plannedBuild, hcl.Diagnostics) {
+func (r *Planner) builds(in *Finding) ([]plannedBuild, hcl.Diagnostics) {
 	arg := in.config.GetAttr(kinds.Builds)
 	arg, _ = arg.UnmarkDeep()
 	if arg.IsNull() {
@@ -197,7 +197,7 @@ func (r *run) builds(in *instance) ([]plannedBuild, hcl.Diagnostics) {
 }
 
 // askPolicy has a policy choose a tag and finds the digest behind it.
-func (r *run) askPolicy(ctx context.Context, in *instance, pinned *plan.Observation) (cty.Value, hcl.Diagnostics) {
+func (r *Planner) askPolicy(ctx context.Context, in *Finding, pinned *plan.Observation) (cty.Value, hcl.Diagnostics) {
 	t := in.node.typ
 	if v, ok := types.Whole(outputsIn(pinned), t); ok {
 		in.observation.Reasons, in.observation.Rejected = pinned.Reasons, pinned.Rejected
@@ -234,7 +234,7 @@ func (r *run) askPolicy(ctx context.Context, in *instance, pinned *plan.Observat
 }
 
 // recallDigest is the digest that state has for a tag, NilVal if the registry is to be asked.
-func (r *run) recallDigest(in *instance, tag string) cty.Value {
+func (r *Planner) recallDigest(in *Finding, tag string) cty.Value {
 	if !r.recalls(in) {
 		return cty.NilVal
 	}
@@ -263,12 +263,12 @@ type decision struct {
 }
 
 // imageOf finds the image that a policy chooses from.
-func (r *run) imageOf(in *instance) (*instance, hcl.Diagnostics) {
+func (r *Planner) imageOf(in *Finding) (*Finding, hcl.Diagnostics) {
 	arg, _ := in.config.GetAttr(kinds.ImageOf).UnmarkDeep()
 	at := in.node.rangeOf(kinds.ImageOf)
 	if arg.IsKnown() && !arg.IsNull() && arg.Type().IsObjectType() && arg.Type().HasAttribute(kinds.Address) {
 		if a, err := addr.Parse(types.Text(arg.GetAttr(kinds.Address))); err == nil && a.Kind == "image" {
-			if image := r.instance(a); image != nil {
+			if image := r.finding(a); image != nil {
 				return image, nil
 			}
 		}
@@ -276,9 +276,9 @@ func (r *run) imageOf(in *instance) (*instance, hcl.Diagnostics) {
 	return nil, hcl.Diagnostics{diag.Errorf(at, "Not an image", "image of %s wants a whole image, such as image.registry.api.", in.addr)}
 }
 
-func (r *run) decide(ctx context.Context, in, image *instance, tags []string) (*decision, hcl.Diagnostics) {
+func (r *Planner) decide(ctx context.Context, in, image *Finding, tags []string) (*decision, hcl.Diagnostics) {
 	current := ""
-	if rec, ok := r.snapshot.Records[in.addr.String()]; ok {
+	if rec, ok := r.records.Snapshot().Records[in.addr.String()]; ok {
 		if v, err := types.Decode(rec.Outputs); err == nil && v != cty.NilVal && v.Type().HasAttribute("tag") {
 			current = types.Text(v.GetAttr("tag"))
 		}
@@ -289,11 +289,11 @@ func (r *run) decide(ctx context.Context, in, image *instance, tags []string) (*
 	if withdrawn && older.False() {
 		candidates = append(candidates, current)
 	}
-	res, _, diags := r.call(ctx, in, &pluginv1.PlanRequest{Candidates: &pluginv1.Candidates{Tags: candidates, Current: current}}, in.node.typ.PluginConfig(in.config))
+	res, _, diags := r.svc.plan(ctx, in.instance, &pluginv1.PlanRequest{Candidates: &pluginv1.Candidates{Tags: candidates, Current: current}}, in.node.typ.PluginConfig(in.config))
 	if diags.HasErrors() {
 		return nil, diags
 	}
-	d := &decision{reason: r.secrets.Mask(res.GetDecision().GetReason())}
+	d := &decision{reason: r.svc.Secrets.Mask(res.GetDecision().GetReason())}
 	for _, x := range res.GetDecision().GetRejected() {
 		d.rejected = append(d.rejected, plan.Rejection{Tag: x.GetTag(), Reason: x.GetReason()})
 	}
@@ -306,13 +306,13 @@ func (r *run) decide(ctx context.Context, in, image *instance, tags []string) (*
 		return nil, append(diags, withdrawnTag(in, current, ranked))
 	}
 	if !slices.Contains(candidates, d.tag) {
-		return nil, append(diags, r.failure(in, "choosing a tag", fmt.Errorf("plugin %q chose %q, which is no candidate: this is a defect of the plugin", in.node.typ.Plugin, d.tag)))
+		return nil, append(diags, r.svc.failure(in.instance, "choosing a tag", fmt.Errorf("plugin %q chose %q, which is no candidate: this is a defect of the plugin", in.node.typ.Plugin, d.tag)))
 	}
 	return d, diags
 }
 
 // withdrawnTag says that what runs is gone from the registry and everything else is older.
-func withdrawnTag(in *instance, current string, ranked []string) *hcl.Diagnostic {
+func withdrawnTag(in *Finding, current string, ranked []string) *hcl.Diagnostic {
 	next := "and there is no other"
 	if len(ranked) > 1 {
 		next = "and the next best is the older " + ranked[1]
@@ -324,7 +324,7 @@ func withdrawnTag(in *instance, current string, ranked []string) *hcl.Diagnostic
 }
 
 // noTag says why there is nothing to run.
-func noTag(in, image *instance, rejected []plan.Rejection) *hcl.Diagnostic {
+func noTag(in, image *Finding, rejected []plan.Rejection) *hcl.Diagnostic {
 	var b strings.Builder
 	if len(rejected) == 0 {
 		fmt.Fprintf(&b, "%s has no tags at all. Push one first, or list the build that makes it in builds.", image.addr)
@@ -344,7 +344,7 @@ func noTag(in, image *instance, rejected []plan.Rejection) *hcl.Diagnostic {
 }
 
 // digest finds what is behind a tag: a build's own word before the registry's.
-func (r *run) digest(ctx context.Context, in, image *instance, tag string) (cty.Value, hcl.Diagnostics) {
+func (r *Planner) digest(ctx context.Context, in, image *Finding, tag string) (cty.Value, hcl.Diagnostics) {
 	builds, diags := r.builds(image)
 	if diags.HasErrors() {
 		return cty.NilVal, diags
@@ -358,21 +358,21 @@ func (r *run) digest(ctx context.Context, in, image *instance, tag string) (cty.
 	plain, _ := t.PluginConfig(image.config).UnmarkDeep()
 	config, err := eval.EncodeValue(plain)
 	if err != nil {
-		return cty.NilVal, append(diags, r.failure(in, "resolving "+tag, err))
+		return cty.NilVal, append(diags, r.svc.failure(in.instance, "resolving "+tag, err))
 	}
-	client, err := r.Plugins.Client(ctx, t.Plugin)
+	client, err := r.svc.Plugins.Client(ctx, t.Plugin)
 	if err != nil {
-		return cty.NilVal, append(diags, r.failure(in, "resolving "+tag, err))
+		return cty.NilVal, append(diags, r.svc.failure(in.instance, "resolving "+tag, err))
 	}
 	res, err := client.Resolve(ctx, &pluginv1.ResolveRequest{Address: image.addr.String(), Type: t.Name, Config: config, Tag: tag})
 	if err != nil {
-		return cty.NilVal, append(diags, r.failure(in, "resolving "+tag, err))
+		return cty.NilVal, append(diags, r.svc.failure(in.instance, "resolving "+tag, err))
 	}
-	diags = append(diags, r.diagnostics(image, res.GetDiagnostics())...)
+	diags = append(diags, r.svc.diagnostics(image.instance, res.GetDiagnostics())...)
 	return cty.StringVal(res.GetDigest()), diags
 }
 
-func (r *run) policyOutputs(t *types.Type, image *instance, d *decision, digest cty.Value) cty.Value {
+func (r *Planner) policyOutputs(t *types.Type, image *Finding, d *decision, digest cty.Value) cty.Value {
 	repository, _ := image.output("repository").Unmark()
 	start := types.Text(repository) + ":" + d.tag + "@"
 	ref := cty.UnknownVal(cty.String).Refine().NotNull().StringPrefixFull(start + "sha256:").NewValue()

@@ -11,7 +11,6 @@ import (
 	"github.com/zclconf/go-cty/cty"
 
 	"github.com/davit-sh/davit/core/diag"
-	"github.com/davit-sh/davit/core/engine/secret"
 	"github.com/davit-sh/davit/core/engine/types"
 	"github.com/davit-sh/davit/core/eval"
 	"github.com/davit-sh/davit/core/event"
@@ -21,11 +20,11 @@ import (
 )
 
 // operation is what an instance is made or changed in. What is made anew is replaced, whatever its plugin is told to do.
-func (a *applying) operation(c *plan.Change, in *instance) (state.Operation, error) {
+func (a *applying) operation(c *plan.Change, in *Finding) (state.Operation, error) {
 	config, err := types.Encode(in.node.typ.PluginConfig(in.config))
 	op := state.Operation{
 		ID: uuid.NewString(), Address: c.Address, Kind: c.Kind, Type: c.Type, Plugin: c.Plugin, Action: string(c.Action),
-		Begun: time.Now().UTC(), PlanHash: a.plan.Digest, Config: config, Private: c.Private, DependsOn: a.managedUpstream(in),
+		Begun: time.Now().UTC(), PlanHash: a.plan.Digest, Config: config, Private: c.Private, DependsOn: a.tree.managedUpstream(in.instance),
 	}
 	if c.TwoSteps {
 		op.Action = string(plan.Replace)
@@ -34,18 +33,18 @@ func (a *applying) operation(c *plan.Change, in *instance) (state.Operation, err
 }
 
 // operate runs one operation: intent, work, result. What is to follow is begun with the result.
-func (a *applying) operate(ctx context.Context, c *plan.Change, in *instance, next ...state.Operation) hcl.Diagnostics {
+func (a *applying) operate(ctx context.Context, c *plan.Change, in *Finding, next ...state.Operation) hcl.Diagnostics {
 	t := in.node.typ
 	if plain, _ := in.config.UnmarkDeep(); !t.PluginConfig(plain).IsWhollyKnown() {
 		return hcl.Diagnostics{in.errorf("it cannot be applied", "Some of its arguments are still unknown, though all that they depend on is done.")}
 	}
-	prior, _, err := a.prior(in)
+	prior, _, err := a.planner.prior(in)
 	if err != nil {
-		return hcl.Diagnostics{a.failure(in, "applying", err)}
+		return hcl.Diagnostics{a.svc.failure(in.instance, "applying", err)}
 	}
 	op, err := a.operation(c, in)
 	if err != nil {
-		return hcl.Diagnostics{a.failure(in, "applying", err)}
+		return hcl.Diagnostics{a.svc.failure(in.instance, "applying", err)}
 	}
 	if len(next) > 0 {
 		op.Planned = next[0].Planned // the old one, which is there still
@@ -56,15 +55,15 @@ func (a *applying) operate(ctx context.Context, c *plan.Change, in *instance, ne
 		Prior: prior, PlannedPrivate: c.Private,
 	}
 	if req.Checkpoint, err = savedBefore(&op, t); err != nil {
-		return hcl.Diagnostics{a.failure(in, "applying", err)}
+		return hcl.Diagnostics{a.svc.failure(in.instance, "applying", err)}
 	}
 	plain, _ := in.config.UnmarkDeep()
 	if req.Config, err = eval.EncodeValue(t.PluginConfig(plain)); err != nil {
-		return hcl.Diagnostics{a.failure(in, "applying", err)}
+		return hcl.Diagnostics{a.svc.failure(in.instance, "applying", err)}
 	}
 	if planned, err := t.StoredOutputs.Cty(c.After); err == nil {
 		if req.Planned, err = eval.EncodeValue(types.Fit(planned, t.OutputType)); err != nil {
-			return hcl.Diagnostics{a.failure(in, "applying", err)}
+			return hcl.Diagnostics{a.svc.failure(in.instance, "applying", err)}
 		}
 	}
 	res, diags := a.call(ctx, in, &op, req, a.holdFirst(c)...)
@@ -75,12 +74,12 @@ func (a *applying) operate(ctx context.Context, c *plan.Change, in *instance, ne
 	if diags.HasErrors() {
 		return append(diags, a.endFailed(in, &op, rec, res)...)
 	}
-	outputs, err := a.decodeOutputs(t, res.GetOutputs())
+	outputs, err := a.svc.decodeOutputs(t, res.GetOutputs())
 	if err == nil && !outputs.IsWhollyKnown() {
 		err = fmt.Errorf("plugin %q answered with outputs that are still unknown after apply: this is a defect of the plugin", t.Plugin)
 	}
 	if err != nil {
-		return append(diags, append(hcl.Diagnostics{a.failure(in, "applying", err)}, a.endFailed(in, &op, rec, res)...)...)
+		return append(diags, append(hcl.Diagnostics{a.svc.failure(in.instance, "applying", err)}, a.endFailed(in, &op, rec, res)...)...)
 	}
 	in.seen = t.See(in.config, outputs)
 	made, err := t.StoredOutputs.Value(outputs)
@@ -88,21 +87,21 @@ func (a *applying) operate(ctx context.Context, c *plan.Change, in *instance, ne
 		rec.Outputs, err = json.Marshal(made)
 	}
 	if err != nil {
-		return append(diags, a.failure(in, "applying", err))
+		return append(diags, a.svc.failure(in.instance, "applying", err))
 	}
 	rec.Private = res.GetPrivate()
-	rec.Fingerprints, rec.OutputFingerprints = secret.Fingerprints(a.Fingerprint).Arguments(in.config), secret.Fingerprints(a.Fingerprint).Outputs(outputs)
+	rec.Fingerprints, rec.OutputFingerprints = a.input.Fingerprints.Arguments(in.config), a.input.Fingerprints.Outputs(outputs)
 	rec.Hold = a.hold(c)
 	rev := a.newRevision(c, in, &rec, op.ID)
 	rev.Action = op.Action
 	batch := state.Batch{Put: append([]state.Record{rec}, a.observed(in)...), End: []string{op.ID}, Begin: next, History: []state.Revision{rev}}
 	if err := a.commit(batch); err != nil {
-		return append(diags, a.failure(in, "writing its result to state", err))
+		return append(diags, a.svc.failure(in.instance, "writing its result to state", err))
 	}
 	if d := departs(t, c.After, made); d != "" { // what exists is in state all the same: the next plan is made from it
 		return append(diags, in.errorf("it is not what was planned", "%s", d))
 	}
-	return append(diags, a.postconditions(in, "after it")...)
+	return append(diags, a.planner.postconditions(in, "after it")...)
 }
 
 // commit writes to state even when the run is being stopped: what has happened must be kept.
@@ -118,16 +117,16 @@ func (a *applying) commit(b state.Batch) error {
 }
 
 // call commits the intent, with records that are to be there before the work begins, and runs the operation in the plugin.
-func (a *applying) call(ctx context.Context, in *instance, op *state.Operation, req *pluginv1.ApplyRequest, first ...state.Record) (*pluginv1.ApplyResult, hcl.Diagnostics) {
-	client, err := a.Plugins.Client(ctx, op.Plugin)
+func (a *applying) call(ctx context.Context, in *Finding, op *state.Operation, req *pluginv1.ApplyRequest, first ...state.Record) (*pluginv1.ApplyResult, hcl.Diagnostics) {
+	client, err := a.svc.Plugins.Client(ctx, op.Plugin)
 	if err != nil {
-		return nil, hcl.Diagnostics{a.failure(in, op.Action, err)}
+		return nil, hcl.Diagnostics{a.svc.failure(in.instance, op.Action, err)}
 	}
 	if a.soft.Err() != nil {
 		return nil, hcl.Diagnostics{notStarted(in)}
 	}
 	if err := a.commit(state.Batch{Put: first, Begin: []state.Operation{*op}}); err != nil {
-		return nil, hcl.Diagnostics{a.failure(in, "writing its intent to state", err)}
+		return nil, hcl.Diagnostics{a.svc.failure(in.instance, "writing its intent to state", err)}
 	}
 	// Only the work itself is bounded: what is about to begin and what has ended share their writes to state.
 	select {
@@ -138,7 +137,7 @@ func (a *applying) call(ctx context.Context, in *instance, op *state.Operation, 
 			return nil, hcl.Diagnostics{notStarted(in)} // what the earlier try did is still not known
 		}
 		if err := a.commit(state.Batch{End: []string{op.ID}}); err != nil {
-			return nil, hcl.Diagnostics{a.failure(in, "writing to state that it was not started", err)}
+			return nil, hcl.Diagnostics{a.svc.failure(in.instance, "writing to state that it was not started", err)}
 		}
 		return nil, hcl.Diagnostics{notStarted(in)}
 	}
@@ -149,34 +148,34 @@ func (a *applying) call(ctx context.Context, in *instance, op *state.Operation, 
 		}
 		req.BeginBeforeUnixMs = until.UnixMilli()
 	}
-	a.emit(event.Event{Type: event.OperationStart, Address: op.Address, Action: op.Action, Operation: op.ID})
-	defer a.beats.start(event.Event{Address: op.Address, Action: op.Action, Operation: op.ID}, nil)()
+	a.svc.emit(event.Event{Type: event.OperationStart, Address: op.Address, Action: op.Action, Operation: op.ID})
+	defer a.svc.beats.start(event.Event{Address: op.Address, Action: op.Action, Operation: op.ID}, nil)()
 	res, err := client.Apply(ctx, req, func(m *pluginv1.ApplyResponse) error { return a.told(in, op, m) })
 	if err != nil {
-		return nil, hcl.Diagnostics{a.failure(in, op.Action, err)}
+		return nil, hcl.Diagnostics{a.svc.failure(in.instance, op.Action, err)}
 	}
-	return res, a.diagnostics(in, res.GetDiagnostics())
+	return res, a.svc.diagnostics(in.instance, res.GetDiagnostics())
 }
 
 // codeNotStarted marks an operation that was ready when the run was stopped.
 const codeNotStarted = "not_started"
 
-func notStarted(in *instance) *hcl.Diagnostic {
+func notStarted(in *Finding) *hcl.Diagnostic {
 	d := diag.Plain(in.addr.String()+": not started", "The run was stopped.")
 	d.Extra = diag.Info{Address: in.addr.String(), Code: codeNotStarted}
 	return d
 }
 
 // told deals with what a plugin tells while it works.
-func (a *applying) told(in *instance, op *state.Operation, m *pluginv1.ApplyResponse) error {
+func (a *applying) told(in *Finding, op *state.Operation, m *pluginv1.ApplyResponse) error {
 	ev := event.Event{Address: op.Address, Operation: op.ID}
 	switch b := m.GetBody().(type) {
 	case *pluginv1.ApplyResponse_Log:
-		ev.Type, ev.Stream, ev.Message = event.Log, a.secrets.Mask(b.Log.GetStream()), a.secrets.Mask(b.Log.GetLine())
+		ev.Type, ev.Stream, ev.Message = event.Log, a.svc.Secrets.Mask(b.Log.GetStream()), a.svc.Secrets.Mask(b.Log.GetLine())
 	case *pluginv1.ApplyResponse_Progress:
-		ev.Type, ev.Message, ev.Done, ev.Total = event.Progress, a.secrets.Mask(b.Progress.GetMessage()), b.Progress.GetDone(), b.Progress.GetTotal()
+		ev.Type, ev.Message, ev.Done, ev.Total = event.Progress, a.svc.Secrets.Mask(b.Progress.GetMessage()), b.Progress.GetDone(), b.Progress.GetTotal()
 	case *pluginv1.ApplyResponse_Item:
-		ev.Type, ev.Item, ev.Status, ev.Message = event.Item, a.secrets.Mask(b.Item.GetKey()), a.secrets.Mask(b.Item.GetStatus()), a.secrets.Mask(b.Item.GetMessage())
+		ev.Type, ev.Item, ev.Status, ev.Message = event.Item, a.svc.Secrets.Mask(b.Item.GetKey()), a.svc.Secrets.Mask(b.Item.GetStatus()), a.svc.Secrets.Mask(b.Item.GetMessage())
 	case *pluginv1.ApplyResponse_Checkpoint:
 		outputs, err := a.partOutputs(in, b.Checkpoint.GetOutputs())
 		if err != nil {
@@ -187,7 +186,7 @@ func (a *applying) told(in *instance, op *state.Operation, m *pluginv1.ApplyResp
 	default:
 		return nil
 	}
-	a.emit(ev)
+	a.svc.emit(ev)
 	return nil
 }
 
@@ -205,11 +204,11 @@ func savedBefore(op *state.Operation, t *types.Type) (*pluginv1.Checkpoint, erro
 }
 
 // partOutputs reads outputs of a result so far: what is not known yet becomes null.
-func (a *applying) partOutputs(in *instance, v *pluginv1.Value) (json.RawMessage, error) {
+func (a *applying) partOutputs(in *Finding, v *pluginv1.Value) (json.RawMessage, error) {
 	if v == nil {
 		return nil, nil
 	}
-	outputs, err := a.decodeOutputs(in.node.typ, v)
+	outputs, err := a.svc.decodeOutputs(in.node.typ, v)
 	if err != nil {
 		return nil, err
 	}
@@ -226,7 +225,7 @@ func (a *applying) partOutputs(in *instance, v *pluginv1.Value) (json.RawMessage
 }
 
 // endFailed keeps what exists of an operation that failed.
-func (a *applying) endFailed(in *instance, op *state.Operation, rec state.Record, res *pluginv1.ApplyResult) hcl.Diagnostics {
+func (a *applying) endFailed(in *Finding, op *state.Operation, rec state.Record, res *pluginv1.ApplyResult) hcl.Diagnostics {
 	if res == nil {
 		// The plugin died or the run was cut off: what it did is not known. The operation stays open, with what it has
 		// saved, and the next run looks.
@@ -249,7 +248,7 @@ func (a *applying) endFailed(in *instance, op *state.Operation, rec state.Record
 		b.Put = []state.Record{rec}
 	}
 	if err := a.commit(b); err != nil {
-		return hcl.Diagnostics{a.failure(in, "writing its result to state", err)}
+		return hcl.Diagnostics{a.svc.failure(in.instance, "writing its result to state", err)}
 	}
 	return nil
 }

@@ -57,7 +57,9 @@ func (o *Options) targets(i addr.Instance) bool { return len(o.Targets) == 0 || 
 func (o *Options) excludes(i addr.Instance) bool { return matches(o.Excludes, i) }
 
 // partial tells whether a plan is about a part of the stack only.
-func (r *run) partial() bool { return len(r.opts.Targets)+len(r.opts.Excludes)+len(r.leftOut) > 0 }
+func (r *Planner) partial() bool {
+	return len(r.opts.Targets)+len(r.opts.Excludes)+len(r.found.leftOut) > 0
+}
 
 func matches(places []addr.Place, i addr.Instance) bool {
 	for _, p := range places {
@@ -77,11 +79,11 @@ func texts(places []addr.Place) []string {
 }
 
 // checkOptions finds places that mean nothing in the stack and in state.
-func (r *run) checkOptions() hcl.Diagnostics {
+func (r *Planner) checkOptions() hcl.Diagnostics {
 	var diags hcl.Diagnostics
 	r.opts.places(func(said string, p addr.Place) {
-		if !r.declares(p) && !r.hasRecord(p) {
-			diags = append(diags, diag.Plain("Nothing of that name", fmt.Sprintf("%s: neither the stack nor state has it.%s", said, r.suggestPlace(p))))
+		if !r.input.declares(p) && !r.hasRecord(p) {
+			diags = append(diags, diag.Plain("Nothing of that name", fmt.Sprintf("%s: neither the stack nor state has it.%s", said, r.input.suggestPlace(p))))
 		}
 	})
 	return diags
@@ -106,7 +108,7 @@ func (o *Options) places(fn func(said string, p addr.Place)) {
 }
 
 // absent finds places with keys that neither the stack nor state has, once everything that is wanted is expanded.
-func (r *run) absent() hcl.Diagnostics {
+func (r *Planner) absent() hcl.Diagnostics {
 	var diags hcl.Diagnostics
 	r.opts.places(func(said string, p addr.Place) {
 		if why := r.lacks(p); why != "" && !r.hasRecord(p) {
@@ -118,9 +120,9 @@ func (r *run) absent() hcl.Diagnostics {
 
 // lacks says which instance a place names that its block, or the call of a module, does not have. It returns "" if there is none, and
 // if that cannot be told.
-func (r *run) lacks(p addr.Place) string {
+func (r *Planner) lacks(p addr.Place) string {
 	steps, _ := p.Module.Steps()
-	scope := r.root
+	scope := r.tree.root
 	for i, s := range steps {
 		children := scope.Children(s.Name)
 		if children == nil || (i == len(steps)-1 && p.IsModule() && s.Key.IsNone()) {
@@ -136,11 +138,11 @@ func (r *run) lacks(p addr.Place) string {
 		}
 		scope = children[next]
 	}
-	if p.IsModule() || p.AllKeys || r.node(p.Node) == nil {
+	if p.IsModule() || p.AllKeys || r.tree.node(p.Node) == nil {
 		return ""
 	}
-	keys, expanded := r.Keys(p.Node)
-	if slices.Contains(keys, p.Key) || (!expanded && p.Key.IsNone()) || (expanded && len(keys) == 0 && len(r.opts.Excludes)+len(r.leftOut) > 0) {
+	keys, expanded := r.tree.Keys(p.Node)
+	if slices.Contains(keys, p.Key) || (!expanded && p.Key.IsNone()) || (expanded && len(keys) == 0 && len(r.opts.Excludes)+len(r.found.leftOut) > 0) {
 		return ""
 	}
 	return noInstance(p.Node.String(), p.Key, keys)
@@ -154,39 +156,11 @@ func noInstance(of string, key addr.Key, keys []addr.Key) string {
 }
 
 // hasRecord tells whether state has something at a place.
-func (r *run) hasRecord(p addr.Place) bool {
-	for _, address := range slices.AppendSeq(slices.Clone(r.snapshot.Damaged), maps.Keys(r.snapshot.Records)) {
+func (r *Planner) hasRecord(p addr.Place) bool {
+	for _, address := range slices.AppendSeq(slices.Clone(r.records.Snapshot().Damaged), maps.Keys(r.records.Snapshot().Records)) {
 		if i, err := addr.Parse(address); err == nil && p.Matches(i) {
 			return true
 		}
 	}
 	return false
-}
-
-// declares tells whether the stack has a block, or a module, of that name. Keys are not looked at.
-func (e *Engine) declares(p addr.Place) bool {
-	m := e.Stack.Module
-	steps, err := p.Module.Steps()
-	if err != nil {
-		return false
-	}
-	for _, s := range steps {
-		call := m.Calls[s.Name]
-		if call == nil || call.Module == nil {
-			return false
-		}
-		m = call.Module
-	}
-	return p.IsModule() || m.Blocks[p.In("")] != nil
-}
-
-func (e *Engine) suggestPlace(p addr.Place) string {
-	var all []string
-	for _, n := range e.Stack.Order {
-		all = append(all, n.String())
-	}
-	for name := range e.Stack.Calls {
-		all = append(all, "module."+name)
-	}
-	return diag.DidYouMean(p.String(), all)
 }

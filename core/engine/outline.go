@@ -14,9 +14,9 @@ type Outline struct {
 	Needs map[string][]string
 }
 
-// Outline draws the stack up from its text.
-func (e *Engine) Outline() Outline {
-	g := e.static()
+// outline draws the stack up from its text.
+func outline(f *forms, m *config.Module) Outline {
+	g := f.static(m)
 	o := Outline{Needs: map[string][]string{}}
 	for _, name := range g.names {
 		if isBlock(name) {

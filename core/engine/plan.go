@@ -3,7 +3,6 @@ package engine
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -17,67 +16,64 @@ import (
 	"github.com/davit-sh/davit/core/config"
 	"github.com/davit-sh/davit/core/deep"
 	"github.com/davit-sh/davit/core/diag"
-	"github.com/davit-sh/davit/core/eval"
 	"github.com/davit-sh/davit/core/graph"
 	"github.com/davit-sh/davit/core/kinds"
 	"github.com/davit-sh/davit/core/plan"
 	"github.com/davit-sh/davit/state"
 )
 
-// Plan observes the world and says what an apply would do. On errors there is no plan, and
-// all errors that could be found are returned. The plan is sealed by who keeps or shows its digest.
-func (e *Engine) Plan(ctx context.Context, snapshot *state.Snapshot, opts Options) (*plan.Plan, hcl.Diagnostics) {
-	r, diags := e.look(ctx, snapshot, opts)
-	if diags.HasErrors() {
-		return nil, diags
-	}
-	return r.finish()
-}
-
-// look does all of a plan but to write it down.
-func (e *Engine) look(ctx context.Context, snapshot *state.Snapshot, opts Options) (*run, hcl.Diagnostics) {
-	if opts.mode() != plan.ModeDestroy {
-		if diags := e.check(); diags.HasErrors() {
-			return nil, diags
-		}
-	}
+// newPlanOf returns a planner of a snapshot, with the operations that were cut off and the moves of the stack worked in.
+func newPlanOf(in *Input, f *forms, svc *Services, snapshot *state.Snapshot, opts Options) (*Planner, hcl.Diagnostics) {
 	if diags := unreadable(snapshot); diags.HasErrors() {
 		return nil, diags
 	}
-	r := newRun(e, recovered(snapshot), opts)
-	if diags := append(r.checkOptions(), r.move()...); diags.HasErrors() {
-		return nil, diags
-	}
-	if opts.mode() == plan.ModeDestroy {
+	s := recovered(snapshot)
+	r := newPlanner(in, f, svc, newLoaded(s), opts)
+	diags := r.checkOptions()
+	m, more := move(in, s)
+	diags = append(diags, more...)
+	r.moved, r.records = m, newLoaded(m.snapshot)
+	return r, diags
+}
+
+// Look observes the world and plans every instance. What it finds is in the planner's findings.
+func (r *Planner) Look(ctx context.Context) {
+	if r.opts.mode() == plan.ModeDestroy {
 		destroyed := r.destroyed()
 		r.leaveOutRest(ctx, destroyed)
 		r.planDeletions(ctx, destroyed)
-		return r, nil
+		return
 	}
-	if len(opts.Targets) > 0 {
-		r.wanted = e.static().reach(opts.Targets)
+	if len(r.opts.Targets) > 0 {
+		r.wanted = r.forms.static(r.input.Stack.Module).reach(r.opts.Targets)
 	}
-	p := &planter{run: r, walk: graph.New[task](ctx, r.planParallel(), nil), do: r.planInstance}
-	p.plant()
-	p.walk.Wait()
+	r.tree.walk(ctx, walkOptions{Parallel: r.input.planParallel(), Wanted: r.wanted, Targets: r.opts.targets, Report: r.found.report},
+		func(ctx context.Context, in *instance) graph.Outcome { return r.planInstance(ctx, r.found.of(in)) })
 	if ctx.Err() != nil {
-		r.report(diag.Plain("The run was stopped", "Nothing was changed."))
+		r.found.report(diag.Plain("The run was stopped", "Nothing was changed."))
 	}
-	r.report(r.movedAndStill()...)
-	if !r.diags.HasErrors() {
-		r.report(r.absent()...)
+	r.found.report(r.movedAndStill()...)
+	if !r.found.hasErrors() {
+		r.found.report(r.absent()...)
 	}
-	if !r.diags.HasErrors() {
+	if !r.found.hasErrors() {
 		r.leaveOutRest(ctx, r.gone())
-		if opts.mode() == plan.ModeApply {
-			r.planDeletions(ctx, r.gone())
-		}
-		r.assert()
 	}
-	return r, nil
+	r.conclude(ctx)
 }
 
-func (r *run) planInstance(ctx context.Context, in *instance) graph.Outcome {
+// conclude plans what follows from the instances: the deletions, and the checks of the stack.
+func (r *Planner) conclude(ctx context.Context) {
+	if r.found.hasErrors() {
+		return
+	}
+	if r.opts.mode() == plan.ModeApply {
+		r.planDeletions(ctx, r.gone())
+	}
+	r.assert()
+}
+
+func (r *Planner) planInstance(ctx context.Context, in *Finding) graph.Outcome {
 	if r.opts.excludes(in.addr) || r.leaveOut(in.addr) {
 		return graph.Skipped
 	}
@@ -88,7 +84,7 @@ func (r *run) planInstance(ctx context.Context, in *instance) graph.Outcome {
 		diags = r.asInState(ctx, in)
 	case kinds.IsManaged(in.addr.Kind):
 		if diags = r.unrecoverable(in); !diags.HasErrors() {
-			diags = r.planManaged(ctx, in, nil)
+			diags = r.One(ctx, in, nil)
 		}
 	default:
 		diags = r.observe(ctx, in, nil)
@@ -97,7 +93,7 @@ func (r *run) planInstance(ctx context.Context, in *instance) graph.Outcome {
 		in.config = cty.NilVal
 	}
 	if diags.HasErrors() {
-		r.report(diags...)
+		r.found.report(diags...)
 		return graph.Failed
 	}
 	in.warnings = diags
@@ -105,30 +101,30 @@ func (r *run) planInstance(ctx context.Context, in *instance) graph.Outcome {
 }
 
 // findings are the errors of a run and its warnings, these in the order of the configuration.
-func (r *run) findings() hcl.Diagnostics {
-	list := slices.Clone(r.diags)
-	r.inOrder(r.root, func(in *instance) { list = append(list, in.warnings...) })
+func (r *Planner) findings() hcl.Diagnostics {
+	list := slices.Clone(r.found.diags)
+	r.inOrder(func(in *Finding) { list = append(list, in.warnings...) })
 	return list
 }
 
 // gone tells which recorded instances no block stands for any more.
-func (r *run) gone() func(addr.Instance) bool {
+func (r *Planner) gone() func(addr.Instance) bool {
 	return func(i addr.Instance) bool {
-		return r.opts.targets(i) && !r.opts.excludes(i) && r.instance(i) == nil && !r.unsure(i)
+		return r.opts.targets(i) && !r.opts.excludes(i) && r.finding(i) == nil && !r.unsure(i)
 	}
 }
 
 // unsure tells whether the instances of a block may be others than those that were found: they are made of something that
 // was left out.
-func (r *run) unsure(i addr.Instance) bool {
-	if r.declared(i.Node) == nil {
+func (r *Planner) unsure(i addr.Instance) bool {
+	if r.input.declared(i.Node) == nil {
 		return false
 	}
-	if len(r.opts.Excludes)+len(r.leftOut) == 0 {
+	if len(r.opts.Excludes)+len(r.found.leftOut) == 0 {
 		return false
 	}
 	needed := r.mayNeed(i)
-	for name := range r.leftOut {
+	for name := range r.found.leftOut {
 		if out, err := addr.Parse(name); err == nil && needed[blockName(out)] {
 			return true
 		}
@@ -155,9 +151,9 @@ func mayBeAmong(needed map[string]bool, p addr.Place, i addr.Instance) bool {
 
 // destroyed tells which recorded instances a destroy is about: all, or the targets and what depends on them, without the excluded
 // ones and what they depend on. It notes why.
-func (r *run) destroyed() func(addr.Instance) bool {
+func (r *Planner) destroyed() func(addr.Instance) bool {
 	dependants, needed := map[string][]string{}, map[string][]string{}
-	for address, rec := range r.snapshot.Records {
+	for address, rec := range r.records.Snapshot().Records {
 		needed[address] = rec.DependsOn
 		for _, d := range rec.DependsOn {
 			dependants[d] = append(dependants[d], address)
@@ -168,7 +164,7 @@ func (r *run) destroyed() func(addr.Instance) bool {
 	if len(r.opts.Excludes) > 0 {
 		all = "everything but what is left out is to be destroyed"
 	}
-	for _, address := range slices.Sorted(maps.Keys(r.snapshot.Records)) {
+	for _, address := range slices.Sorted(maps.Keys(r.records.Snapshot().Records)) {
 		i, err := addr.Parse(address)
 		switch {
 		case err != nil:
@@ -206,7 +202,7 @@ func spread(set map[string]string, next map[string][]string, say func(from strin
 }
 
 // finish puts the plan together in the order of the configuration, so that the order of the walk does not show.
-func (r *run) finish() (*plan.Plan, hcl.Diagnostics) {
+func (r *Planner) finish() (*plan.Plan, hcl.Diagnostics) {
 	p := r.assemble()
 	diags := r.findings()
 	if diags.HasErrors() {
@@ -216,16 +212,16 @@ func (r *run) finish() (*plan.Plan, hcl.Diagnostics) {
 }
 
 // assemble makes the plan of what is known.
-func (r *run) assemble() *plan.Plan {
+func (r *Planner) assemble() *plan.Plan {
 	p := &plan.Plan{
-		Format: plan.Format, Davit: r.Version, Created: time.Now().UTC().Truncate(time.Second), Mode: r.opts.mode(),
-		State: stateRef(r.snapshot), Config: r.Stack.Digest, Files: r.Stack.Sums,
+		Format: plan.Format, Davit: r.input.Version, Created: time.Now().UTC().Truncate(time.Second), Mode: r.opts.mode(),
+		State: stateRef(r.records.Snapshot()), Config: r.input.Stack.Digest, Files: r.input.Stack.Sums,
 		Observations: []plan.Observation{}, Changes: []plan.Change{},
-		Targets: texts(r.opts.Targets), Excludes: texts(r.opts.Excludes), Replace: texts(r.opts.Replace), Moves: r.moves,
-		Damaged: slices.Sorted(maps.Keys(r.leftOut)),
+		Targets: texts(r.opts.Targets), Excludes: texts(r.opts.Excludes), Replace: texts(r.opts.Replace), Moves: r.moved.list,
+		Damaged: slices.Sorted(maps.Keys(r.found.leftOut)),
 	}
 	plugins := map[string]bool{}
-	r.inOrder(r.root, func(in *instance) {
+	r.inOrder(func(in *Finding) {
 		switch {
 		case in.change != nil && in.change.Action != plan.Delete:
 			p.Changes = append(p.Changes, *in.change)
@@ -243,16 +239,16 @@ func (r *run) assemble() *plan.Plan {
 		plugins[d.Plugin] = true
 	}
 	for _, name := range slices.Sorted(maps.Keys(plugins)) {
-		p.Plugins = append(p.Plugins, r.plugin(name))
+		p.Plugins = append(p.Plugins, r.input.plugin(name))
 	}
-	if r.opts.mode() == plan.ModeApply && !r.diags.HasErrors() {
+	if r.opts.mode() == plan.ModeApply && !r.found.diags.HasErrors() {
 		if !r.partial() {
 			p.Outputs = r.outputs()
 		}
 		p.Images = r.imageChanges(p)
 	}
-	p.Checks = append(p.Checks, r.checks...)
-	p.Variables, p.Secrets = r.variables()
+	p.Checks = append(p.Checks, r.found.checks...)
+	p.Variables, p.Secrets = r.input.variables()
 	if r.opts.Rollback != nil {
 		p.Rollback = r.opts.Rollback.Address
 	}
@@ -274,22 +270,9 @@ func (r *run) assemble() *plan.Plan {
 	return p
 }
 
-// inOrder calls fn for the instances of a module instance and of those that it calls, in the order of the configuration.
-func (r *run) inOrder(s *eval.Scope, fn func(*instance)) {
-	for _, n := range s.Module.Order {
-		if node := r.node(n.In(s.Path)); node != nil {
-			for _, in := range node.sorted() {
-				fn(in)
-			}
-		}
-	}
-	for _, name := range s.Module.CallOrder {
-		children := s.Children(name)
-		slices.SortFunc(children, func(a, b *eval.Scope) int { return addr.CompareKeys(a.Each.Key, b.Each.Key) })
-		for _, child := range children {
-			r.inOrder(child, fn)
-		}
-	}
+// inOrder calls fn for what is known of each instance, in the order of the configuration.
+func (r *Planner) inOrder(fn func(*Finding)) {
+	r.tree.inOrder(r.tree.root, func(in *instance) { fn(r.found.of(in)) })
 }
 
 func warning(d *hcl.Diagnostic) plan.Diagnostic {
@@ -300,33 +283,19 @@ func warning(d *hcl.Diagnostic) plan.Diagnostic {
 	return w
 }
 
-// sorted returns the instances in the order of their keys.
-func (n *node) sorted() []*instance {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.only != nil && n.ordered == nil {
-		n.ordered = []*instance{n.only}
-	}
-	if len(n.ordered) < len(n.several) {
-		n.ordered = slices.Collect(maps.Values(n.several))
-		slices.SortFunc(n.ordered, func(a, b *instance) int { return addr.CompareKeys(a.addr.Key, b.addr.Key) })
-	}
-	return n.ordered
-}
-
 // outputs evaluates the stack's outputs. Their errors are reported.
-func (r *run) outputs() []plan.Output {
+func (r *Planner) outputs() []plan.Output {
 	var list []plan.Output
-	for _, name := range slices.Sorted(maps.Keys(r.Stack.Outputs)) {
-		o := r.Stack.Outputs[name]
-		out := plan.Output{Name: name, Sensitive: o.Sensitive, Before: r.snapshot.Outputs[name]}
-		v, diags := r.root.Output(name)
+	for _, name := range slices.Sorted(maps.Keys(r.input.Stack.Outputs)) {
+		o := r.input.Stack.Outputs[name]
+		out := plan.Output{Name: name, Sensitive: o.Sensitive, Before: r.records.Snapshot().Outputs[name]}
+		v, diags := r.tree.root.Output(name)
 		if diags.HasErrors() {
-			r.report(diags...)
+			r.found.report(diags...)
 			continue
 		}
 		if deep.Marked(v) && !o.Sensitive {
-			r.report(diag.Errorf(o.Expr.Range(), "A sensitive output", "Output %q shows a sensitive value. Set sensitive = true, or leave the value out.", name))
+			r.found.report(diag.Errorf(o.Expr.Range(), "A sensitive output", "Output %q shows a sensitive value. Set sensitive = true, or leave the value out.", name))
 			continue
 		}
 		plain, _ := v.UnmarkDeep()
@@ -337,7 +306,7 @@ func (r *run) outputs() []plan.Output {
 		default:
 			b, err := ctyjson.Marshal(plain, plain.Type())
 			if err != nil {
-				r.report(diag.Errorf(o.Expr.Range(), "An output that cannot be stored", "Output %q: %s", name, err))
+				r.found.report(diag.Errorf(o.Expr.Range(), "An output that cannot be stored", "Output %q: %s", name, err))
 				continue
 			}
 			out.Value = b
@@ -355,14 +324,4 @@ func outputsOf(list []plan.Output) map[string]json.RawMessage {
 		}
 	}
 	return out
-}
-
-// errorf is a diagnostic of an instance's block.
-func (in *instance) errorf(summary, format string, args ...any) *hcl.Diagnostic {
-	d := diag.Plain(in.addr.String()+": "+summary, fmt.Sprintf(format, args...))
-	if in.node != nil && in.node.block != nil {
-		d.Subject = in.node.block.Range.Ptr()
-	}
-	d.Extra = diag.Info{Address: in.addr.String()}
-	return d
 }

@@ -26,9 +26,25 @@ const (
 	waiting
 )
 
+// walkOptions says how a tree is walked.
+type walkOptions struct {
+	Parallel int
+	Wanted   map[string]bool          // static names of what is needed; nil: everything
+	Targets  func(addr.Instance) bool // tells whether an instance is wanted for its own sake
+	Report   func(...*hcl.Diagnostic) // what goes wrong while blocks are expanded
+}
+
+// walk expands the tree, and calls do for every instance that is wanted, as soon as the instances that it depends on are done.
+func (t *Tree) walk(ctx context.Context, o walkOptions, do func(context.Context, *instance) graph.Outcome) {
+	p := &planter{Tree: t, walkOptions: o, walk: graph.New[task](ctx, o.Parallel, nil), do: do}
+	p.plant()
+	p.walk.Wait()
+}
+
 // planter adds the tasks of a walk.
 type planter struct {
-	*run
+	*Tree
+	walkOptions
 	walk *graph.Walk[task]
 	do   func(context.Context, *instance) graph.Outcome
 }
@@ -44,7 +60,7 @@ func (p *planter) plant() {
 // neither for_each nor count is its only instance.
 func (p *planter) nodesOf(s *eval.Scope) {
 	for _, name := range s.Module.Order {
-		if !p.wants(s, name.String()) {
+		if !wants(p.Wanted, s, name.String()) {
 			continue
 		}
 		if n := p.newNode(s, s.Module.Blocks[name]); !n.expanded {
@@ -63,21 +79,21 @@ func (p *planter) nodesOf(s *eval.Scope) {
 // askFor asks for those of a list that are wanted for their own sake.
 func (p *planter) askFor(list []*instance) {
 	for _, in := range list {
-		if p.opts.targets(in.addr) {
+		if p.Targets(in.addr) {
 			p.ask([]addr.Instance{in.addr})
 		}
 	}
 }
 
 // expandStatic makes the instances of calls that have neither for_each nor count: they are known without a look at anything.
-func (p *planter) expandStatic(s *eval.Scope) {
+func (t *Tree) expandStatic(s *eval.Scope) {
 	for _, name := range s.Module.CallOrder {
 		call := s.Module.Calls[name]
 		if call.Module == nil || call.ForEach != nil || call.Count != nil {
 			continue
 		}
 		for _, child := range s.Expanded(call, []eval.Each{{}}) {
-			p.expandStatic(child)
+			t.expandStatic(child)
 		}
 	}
 }
@@ -102,7 +118,7 @@ func (p *planter) scope(s *eval.Scope) []*instance {
 			ready = append(ready, p.scope(s.Child(name, addr.Key{}))...)
 			continue
 		}
-		if p.wants(s, callName(name)) {
+		if wants(p.Wanted, s, callName(name)) {
 			p.call(s, call, 0)
 		}
 	}
@@ -142,7 +158,7 @@ func (p *planter) call(s *eval.Scope, call *config.Call, attempt int) {
 	}
 	p.expansion(callTask(s, call, expanding), nil, needs, func() graph.Outcome {
 		each, diags := s.Expand("module."+call.Name, call.ForEach, call.Count)
-		p.report(diags...)
+		p.Report(diags...)
 		if diags.HasErrors() {
 			return graph.Failed
 		}
@@ -182,7 +198,7 @@ func (p *planter) block(n *node, attempt int) *instance {
 	if !n.expanded && !p.waits(needs) {
 		in := n.only
 		deps, diags := p.instanceDependencies(n, eval.Each{})
-		p.report(diags...)
+		p.Report(diags...)
 		if diags.HasErrors() {
 			return nil
 		}
@@ -222,7 +238,7 @@ func (p *planter) expansion(t task, needs, of []eval.Need, expand func() graph.O
 	// Which instances for_each needs can be told when those blocks are expanded.
 	p.add(task{Instance: t.Instance, step: preparing}, deps, func() graph.Outcome {
 		instances, diags := p.dependencies(&node{addr: t.Node}, of, eval.Each{})
-		p.report(diags...)
+		p.Report(diags...)
 		if diags.HasErrors() {
 			return graph.Failed
 		}
@@ -289,7 +305,7 @@ func (n *node) expansions() ([]eval.Each, hcl.Diagnostics) {
 // expand makes the instances of a block and adds a task for each that is wanted.
 func (p *planter) expand(n *node) graph.Outcome {
 	each, diags := n.expansions()
-	p.report(diags...)
+	p.Report(diags...)
 	if diags.HasErrors() {
 		return graph.Failed
 	}
@@ -305,12 +321,12 @@ func (p *planter) expand(n *node) graph.Outcome {
 	for i, e := range each {
 		deps, more := p.instanceDependencies(n, e)
 		if more.HasErrors() {
-			p.report(more...)
+			p.Report(more...)
 			outcome = graph.Failed
 			continue
 		}
 		list[i].deps = deps
-		if p.opts.targets(list[i].addr) {
+		if p.Targets(list[i].addr) {
 			p.ask([]addr.Instance{list[i].addr})
 		}
 	}
@@ -331,7 +347,7 @@ func (p *planter) ask(list []addr.Instance) {
 		if asked {
 			continue
 		}
-		if len(p.opts.Targets) > 0 {
+		if p.Wanted != nil {
 			p.ask(in.deps)
 		}
 		p.walk.Add(task{Instance: a}, tasksOf(in.deps), func(ctx context.Context) graph.Outcome { return p.do(ctx, in) })

@@ -84,8 +84,8 @@ func recovery(s *state.Snapshot) state.Batch {
 }
 
 // beingDeleted tells whether a deletion of an instance was cut off: nobody knows whether it is there.
-func (r *run) beingDeleted(address string) bool {
-	for _, op := range r.snapshot.Operations {
+func beingDeleted(s *state.Snapshot, address string) bool {
+	for _, op := range s.Operations {
 		if op.Address == address && plan.Action(op.Action) == plan.Delete {
 			return true
 		}
@@ -95,12 +95,12 @@ func (r *run) beingDeleted(address string) bool {
 
 // unrecoverable refuses to plan an instance that an operation was cut off on, if its type says that it cannot look for the result: a
 // person has to. Deleting again is harmless.
-func (r *run) unrecoverable(in *instance) hcl.Diagnostics {
+func (r *Planner) unrecoverable(in *Finding) hcl.Diagnostics {
 	if !in.node.typ.CannotRecover || r.opts.mode() != plan.ModeApply || matches(r.opts.Replace, in.addr) {
 		return nil
 	}
 	address := in.addr.String()
-	for _, op := range r.snapshot.Operations {
+	for _, op := range r.records.Snapshot().Operations {
 		if op.Address != address || plan.Action(op.Action) == plan.Delete || deletesOther(&op) {
 			continue
 		}
@@ -164,7 +164,7 @@ func (a *applying) whileHeld(ctx context.Context) (work context.Context, stop fu
 		case <-a.lease.Lost():
 			cancelSoft()
 			cancelWork()
-			a.report(diag.Plain("The lock on the state was lost",
+			a.found.report(diag.Plain("The lock on the state was lost",
 				"Somebody ended it with davit force-unlock, or this process was suspended, or could not reach the state, for so long that it expired. "+
 					"This process has stopped; another one may have taken over. "+
 					"What it was working on is found again by the next run: run davit plan to see where things are."))

@@ -9,7 +9,6 @@ import (
 	"github.com/hashicorp/hcl/v2"
 	"github.com/zclconf/go-cty/cty"
 
-	"github.com/davit-sh/davit/core/engine/secret"
 	"github.com/davit-sh/davit/core/engine/types"
 	"github.com/davit-sh/davit/core/plan"
 	pluginv1 "github.com/davit-sh/davit/schemas/plugin/v1"
@@ -18,25 +17,25 @@ import (
 
 // planRefresh compares the world with what was last applied, whatever the block says now: what a plugin would
 // change then is what somebody else has changed, or what an operation that was cut off has not done.
-func (r *run) planRefresh(ctx context.Context, in *instance) hcl.Diagnostics {
+func (r *Planner) planRefresh(ctx context.Context, in *Finding) hcl.Diagnostics {
 	prior, rec, err := r.prior(in)
 	if err != nil {
-		return hcl.Diagnostics{r.failure(in, "refreshing", err)}
+		return hcl.Diagnostics{r.svc.failure(in.instance, "refreshing", err)}
 	}
 	if rec == nil {
 		in.seen = in.node.typ.See(in.config, in.node.typ.UnknownOutputs())
 		return nil // nothing was applied that could have drifted
 	}
 	if in.config, err = r.asApplied(in, rec); err != nil {
-		return hcl.Diagnostics{r.failure(in, "refreshing", err)}
+		return hcl.Diagnostics{r.svc.failure(in.instance, "refreshing", err)}
 	}
-	res, outputs, diags := r.call(ctx, in, &pluginv1.PlanRequest{Prior: prior}, in.config)
+	res, outputs, diags := r.svc.plan(ctx, in.instance, &pluginv1.PlanRequest{Prior: prior}, in.config)
 	if diags.HasErrors() {
 		return diags
 	}
 	c, err := r.newChange(in, res)
 	if err != nil {
-		return append(diags, r.failure(in, "refreshing", err))
+		return append(diags, r.svc.failure(in.instance, "refreshing", err))
 	}
 	switch {
 	case c.Action == plan.None:
@@ -50,23 +49,23 @@ func (r *run) planRefresh(ctx context.Context, in *instance) hcl.Diagnostics {
 	}
 	if !c.AsIs { // the plugin has told what it would make, not what it has seen
 		if outputs, err = types.RecordedOutputs(rec, in.node.typ); err != nil {
-			return append(diags, r.failure(in, "refreshing", err))
+			return append(diags, r.svc.failure(in.instance, "refreshing", err))
 		}
 	}
 	c.Items = drifted(c.Items)
 	r.compare(c, in, nil)
 	c.Before = types.PlanValue(rec.Outputs)
 	if c.After, err = plan.NewValue(outputs); err != nil {
-		return append(diags, r.failure(in, "refreshing", err))
+		return append(diags, r.svc.failure(in.instance, "refreshing", err))
 	}
 	return append(diags, r.planned(in, c, outputs)...)
 }
 
 // asApplied are the arguments that an instance was applied with last, or that an operation that did not end was to give it.
 // What is sensitive is not in state and is taken from the block as it is now.
-func (r *run) asApplied(in *instance, rec *state.Record) (cty.Value, error) {
+func (r *Planner) asApplied(in *Finding, rec *state.Record) (cty.Value, error) {
 	applied := rec.Config
-	for _, op := range r.snapshot.Operations {
+	for _, op := range r.records.Snapshot().Operations {
 		if op.Address == rec.Address && len(op.Config) > 0 && !makesFirst(&op) {
 			applied = op.Config
 		}
@@ -80,13 +79,13 @@ func (r *run) asApplied(in *instance, rec *state.Record) (cty.Value, error) {
 
 // refreshed brings the record of an instance up to date that its plugin has found as it was to be applied. Of one that
 // differs nothing is known but that, so nothing is written: an operation that did not end stays open, for the next apply.
-func (a *applying) refreshed(in *instance, c *plan.Change, outputs cty.Value) error {
-	rec, ok := a.record(c.Address)
-	if !ok || !c.AsIs || !outputs.IsWhollyKnown() || a.makingFirst(c.Address) != nil {
+func (a *applying) refreshed(in *Finding, c *plan.Change, outputs cty.Value) error {
+	rec, ok := a.records.Record(c.Address)
+	if !ok || !c.AsIs || !outputs.IsWhollyKnown() || makingFirst(a.records.Snapshot(), c.Address) != nil {
 		return nil
 	}
 	var err error
-	if in.config, err = a.asApplied(in, rec); err != nil {
+	if in.config, err = a.planner.asApplied(in, rec); err != nil {
 		return err
 	}
 	if rec.Status == state.StatusPartial {
@@ -99,7 +98,7 @@ func (a *applying) refreshed(in *instance, c *plan.Change, outputs cty.Value) er
 	if now.Outputs, err = json.Marshal(c.After); err != nil || bytes.Equal(types.CompactJSON(now.Outputs), types.CompactJSON(rec.Outputs)) {
 		return errors.Join(err, a.keep(in, c, rec))
 	}
-	now.Fingerprints = secret.Fingerprints(a.Fingerprint).Arguments(in.config)
+	now.Fingerprints = a.input.Fingerprints.Arguments(in.config)
 	return a.commit(state.Batch{Put: []state.Record{now}})
 }
 

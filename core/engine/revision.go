@@ -21,7 +21,7 @@ const (
 )
 
 // newRevision is the entry of an instance's history for what was just applied.
-func (a *applying) newRevision(c *plan.Change, in *instance, rec *state.Record, operation string) state.Revision {
+func (a *applying) newRevision(c *plan.Change, in *Finding, rec *state.Record, operation string) state.Revision {
 	rev := state.Revision{
 		Operation: operation, Action: string(c.Action), Plan: a.plan.Digest, Who: a.opts.Who, At: time.Now().UTC(),
 		Reasons: c.Reasons, Record: *rec, From: addresses(in.deps),
@@ -33,7 +33,7 @@ func (a *applying) newRevision(c *plan.Change, in *instance, rec *state.Record, 
 		rev.Arguments, _ = json.Marshal(shortFields(fields))
 	}
 	if c.Hold != nil { // it is made from what that revision was made from
-		if held, err := a.revision(context.Background(), c.Address, c.Hold.Revision); err == nil {
+		if held, err := a.input.revision(context.Background(), c.Address, c.Hold.Revision); err == nil {
 			rev.From, rev.Inputs = held.From, held.Inputs
 			return rev
 		}
@@ -58,9 +58,10 @@ func shortFields(list []plan.Field) []plan.Field {
 }
 
 // inputs are the observations that an instance was made from, without their long lists.
-func (a *applying) inputs(in *instance) []plan.Observation {
+func (a *applying) inputs(in *Finding) []plan.Observation {
 	var list []plan.Observation
-	a.upstream(in, func(up *instance) {
+	a.tree.upstream(in.instance, func(i *instance) {
+		up := a.found.of(i)
 		if up.observation == nil || up.observation.Outputs.Value == nil {
 			return
 		}
@@ -98,7 +99,7 @@ func short(v plan.Value, kind string) plan.Value {
 // holdFirst is the record of an instance that a rollback is about to hold: it is held before the work begins, so that a
 // run that is cut off in it is gone on with towards that revision, and not away from it.
 func (a *applying) holdFirst(c *plan.Change) []state.Record {
-	rec, ok := a.record(c.Address)
+	rec, ok := a.records.Record(c.Address)
 	hold := a.hold(c)
 	if !ok || hold == nil || rec.Hold == hold {
 		return nil
@@ -113,7 +114,7 @@ func (a *applying) hold(c *plan.Change) *state.Hold {
 	if c.Hold == nil {
 		return nil
 	}
-	if rec, ok := a.record(c.Address); ok && rec.Hold != nil && !c.Holds() {
+	if rec, ok := a.records.Record(c.Address); ok && rec.Hold != nil && !c.Holds() {
 		return rec.Hold
 	}
 	since := c.Hold.Since

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -12,11 +11,9 @@ import (
 	"time"
 
 	"github.com/hashicorp/hcl/v2"
-	ctyjson "github.com/zclconf/go-cty/cty/json"
 
 	"github.com/davit-sh/davit/core/config"
 	"github.com/davit-sh/davit/core/diag"
-	"github.com/davit-sh/davit/core/engine/secret"
 	"github.com/davit-sh/davit/core/engine/types"
 	"github.com/davit-sh/davit/core/kinds"
 	"github.com/davit-sh/davit/core/plan"
@@ -33,16 +30,16 @@ func (e *StaleError) Error() string {
 
 // fits refuses a plan that was made for another state, stack or davit, and a reviewed one that was made with other variables.
 // What cannot be told is a warning.
-func (e *Engine) fits(ctx context.Context, p *plan.Plan, s *state.Snapshot, reviewed bool) hcl.Diagnostics {
-	err := e.fitsState(ctx, p, s)
+func (i *Input) fits(ctx context.Context, p *plan.Plan, s *state.Snapshot, reviewed bool) hcl.Diagnostics {
+	err := i.fitsState(ctx, p, s)
 	if err == nil {
-		err = FitsFiles(p, e.Stack)
+		err = FitsFiles(p, i.Stack)
 	}
-	if err == nil && p.Davit != e.Version {
-		err = &StaleError{What: fmt.Sprintf("it was made by davit %s, and this is davit %s", p.Davit, e.Version)}
+	if err == nil && p.Davit != i.Version {
+		err = &StaleError{What: fmt.Sprintf("it was made by davit %s, and this is davit %s", p.Davit, i.Version)}
 	}
 	if err == nil {
-		err = e.fitsPlugins(p)
+		err = i.fitsPlugins(p)
 	}
 	if err != nil {
 		return hcl.Diagnostics{diag.Plain("The plan cannot be applied", err.Error())}
@@ -50,7 +47,7 @@ func (e *Engine) fits(ctx context.Context, p *plan.Plan, s *state.Snapshot, revi
 	if !reviewed {
 		return nil // it was made a moment ago, with the same ones
 	}
-	return e.fitsVariables(p)
+	return i.fitsVariables(p)
 }
 
 // FitsFiles refuses a plan that was made of other files: the error is a *StaleError.
@@ -117,7 +114,7 @@ func fitsRecords(p *plan.Plan, s *state.Snapshot) error {
 	return nil
 }
 
-func (e *Engine) fitsState(ctx context.Context, p *plan.Plan, s *state.Snapshot) error {
+func (i *Input) fitsState(ctx context.Context, p *plan.Plan, s *state.Snapshot) error {
 	switch {
 	case p.State.Lineage != s.Lineage && p.State.Serial > 0:
 		return &StaleError{What: "it was made against another state"}
@@ -126,8 +123,8 @@ func (e *Engine) fitsState(ctx context.Context, p *plan.Plan, s *state.Snapshot)
 	}
 	what := fmt.Sprintf("the state has moved on from serial %d to %d since it was made", p.State.Serial, s.Serial)
 	list := movedRecords(p, s)
-	for i := range min(few, len(list)) {
-		list[i] += e.lastOf(ctx, list[i], p.State.Updated)
+	for n := range min(few, len(list)) {
+		list[n] += i.lastOf(ctx, list[n], p.State.Updated)
 	}
 	if len(list) == 0 {
 		list = begunSince(p, s)
@@ -181,26 +178,21 @@ func movedRecords(p *plan.Plan, s *state.Snapshot) []string {
 }
 
 // lastOf says what was done to an instance last, by whom and when, if that was later than a time.
-func (e *Engine) lastOf(ctx context.Context, address string, after time.Time) string {
-	if e.History == nil {
+func (i *Input) lastOf(ctx context.Context, address string, after time.Time) string {
+	if i.History == nil {
 		return ""
 	}
-	list, err := e.History(ctx, address)
+	list, err := i.History(ctx, address)
 	if err != nil || len(list) == 0 || !list[0].At.After(after) {
 		return ""
 	}
 	return fmt.Sprintf(" (%s by %s at %s)", past(plan.Action(list[0].Action)), list[0].Who, list[0].At.UTC().Format(time.RFC3339))
 }
 
-// plugin is a plugin as a plan names it.
-func (e *Engine) plugin(name string) plan.Plugin {
-	return plan.Plugin{Name: name, Version: e.Types.Version(name), Checksum: e.Checksums[name]}
-}
-
 // fitsPlugins refuses a plan that other plugins were asked for.
-func (e *Engine) fitsPlugins(p *plan.Plan) error {
+func (i *Input) fitsPlugins(p *plan.Plan) error {
 	for _, was := range p.Plugins {
-		is := e.plugin(was.Name)
+		is := i.plugin(was.Name)
 		switch {
 		case is.Version != was.Version:
 			return &StaleError{What: fmt.Sprintf("plugin %s was %s and is %s now", was.Name, cmp.Or(was.Version, "of no version"), cmp.Or(is.Version, "of no version"))}
@@ -211,28 +203,10 @@ func (e *Engine) fitsPlugins(p *plan.Plan) error {
 	return nil
 }
 
-// variables are the values of variables as a plan has them, and fingerprints of those that are sensitive.
-func (e *Engine) variables() (values map[string]json.RawMessage, secrets map[string]string) {
-	values, secrets = map[string]json.RawMessage{}, map[string]string{}
-	for name, v := range e.Variables {
-		switch {
-		case !v.IsWhollyKnown():
-		case v.ContainsMarked():
-			plain, _ := v.UnmarkDeep()
-			secrets[name] = secret.Fingerprints(e.Fingerprint).Value("var."+name, plain)
-		default:
-			if b, err := ctyjson.Marshal(v, v.Type()); err == nil {
-				values[name] = b
-			}
-		}
-	}
-	return values, secrets
-}
-
 // fitsVariables refuses a plan that was made with other values of variables.
-func (e *Engine) fitsVariables(p *plan.Plan) hcl.Diagnostics {
+func (i *Input) fitsVariables(p *plan.Plan) hcl.Diagnostics {
 	var diags hcl.Diagnostics
-	values, secrets := e.variables()
+	values, secrets := i.variables()
 	for _, name := range slices.Sorted(maps.Keys(values)) {
 		if was, there := p.Variables[name]; there && !bytes.Equal(types.CompactJSON(was), types.CompactJSON(values[name])) {
 			err := &StaleError{What: fmt.Sprintf("it was made with variable %q = %s, and it is %s now", name, was, values[name])}

@@ -18,12 +18,13 @@ type static struct {
 	names  []string
 	deps   map[string][]string
 	ranges map[string]hcl.Range
-	engine *Engine
+	forms  *forms
 }
 
-func (e *Engine) static() *static {
-	g := &static{deps: map[string][]string{}, ranges: map[string]hcl.Range{}, engine: e}
-	g.module(e.Stack.Module, "", nil)
+// static returns what refers to what in a stack.
+func (f *forms) static(m *config.Module) *static {
+	g := &static{deps: map[string][]string{}, ranges: map[string]hcl.Range{}, forms: f}
+	g.module(m, "", nil)
 	return g
 }
 
@@ -59,7 +60,7 @@ func (g *static) module(m *config.Module, path string, call *config.Call) {
 	var whole []string
 	for _, n := range slices.Concat(m.Order, m.Notifications) {
 		b := m.Blocks[n]
-		f := g.engine.form(b)
+		f := g.forms.form(b)
 		var deps []string
 		for _, refs := range [][]eval.Ref{f.own, f.expansion, f.triggers} {
 			deps = append(deps, g.targets(m, path, refs)...)
@@ -189,10 +190,25 @@ func (g *static) reach(places []addr.Place) map[string]bool {
 	return reached
 }
 
-// wants tells whether something of a module instance is needed at all.
-func (r *run) wants(s *eval.Scope, name string) bool {
-	return r.wanted == nil || r.wanted[staticName(staticPath(s), name)]
+// wants tells whether something of a module instance is among the static names that are wanted; nil stands for all.
+func wants(wanted map[string]bool, s *eval.Scope, name string) bool {
+	return wanted == nil || wanted[staticName(staticPath(s), name)]
 }
 
 // readable is a static name as people write it.
 func readable(name string) string { return strings.TrimSuffix(name, "."+everything) }
+
+// blockName is the name of an instance's block without keys, its modules' included.
+func blockName(i addr.Instance) string {
+	return staticName(staticModule(i.Module), i.In("").String())
+}
+
+// staticModule is a module instance's name without keys.
+func staticModule(m addr.Module) string {
+	path := ""
+	steps, _ := m.Steps()
+	for _, s := range steps {
+		path = staticName(path, callName(s.Name))
+	}
+	return path
+}
