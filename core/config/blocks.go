@@ -143,12 +143,19 @@ var variableSchema = &hcl.BodySchema{
 	Blocks:     []hcl.BlockHeaderSchema{{Type: "validation"}},
 }
 
+// reservedVariables are the names of what a module block means itself, now or later.
+var reservedVariables = []string{"source", "version", "providers", "count", "for_each", "lifecycle", "depends_on", "locals"}
+
 var conditionSchema = &hcl.BodySchema{Attributes: []hcl.AttributeSchema{{Name: "condition", Required: true}, {Name: "error_message", Required: true}}}
 
 func (m *Module) addVariable(block *hclsyntax.Block) hcl.Diagnostics {
 	name := block.Labels[0]
 	if old := m.Variables[name]; old != nil {
 		return duplicate("variable "+name, block.DefRange(), old.Range)
+	}
+	if slices.Contains(reservedVariables, name) {
+		return hcl.Diagnostics{diag.Errorf(block.LabelRanges[0], "A name that no variable can have",
+			"A module could never be given a value for %q, because the module block has a meaning of its own for that name. Use another name.", name)}
 	}
 	content, diags := block.Body.Content(variableSchema)
 	v := &Variable{Name: name, Nullable: true, Range: block.DefRange()}

@@ -20,6 +20,7 @@ import (
 	"github.com/davit-sh/davit/core/addr"
 	"github.com/davit-sh/davit/core/diag"
 	"github.com/davit-sh/davit/core/kinds"
+	"github.com/davit-sh/davit/core/limit"
 )
 
 // Kinds are the kinds of block that plugins provide types for: the names in the table of kinds.
@@ -284,6 +285,7 @@ func (l *loader) module(at Location, files map[string][]byte) (*Module, hcl.Diag
 			l.stack.Broken = true
 			continue
 		}
+		limit.Guard(f.Body.(*hclsyntax.Body))
 		diags = append(diags, m.addFile(l.stack, f.Body, at.Name == "")...)
 	}
 	return m, diags

@@ -18,10 +18,14 @@ func TestMistakes(t *testing.T) {
 		"locals { a = 1 }\nlocals { a = 2 }":   `davit.hcl:2,10-11: Declared twice; local.a was declared before, at davit.hcl:1`,
 		"variable \"a\" {}\nvariable \"a\" {}": `Declared twice`,
 		"output \"a\" {}":                      `Missing required argument`,
-		"source \"git\" \"x\" {\n for_each = {}\n count = 1\n}":                      `for_each and count`,
-		"davit {\n required_plugins { x = 3 }\n}":                                    `Not a plugin requirement`,
-		"source \"git\" \"x\" {\n lifecycle { prevent = true }\n}":                   `Unsupported argument`,
-		"source \"git\" \"x\" {":                                                     `Unclosed configuration block`,
+		"source \"git\" \"x\" {\n for_each = {}\n count = 1\n}":                                                  `for_each and count`,
+		"davit {\n required_plugins { x = 3 }\n}":                                                                `Not a plugin requirement`,
+		"source \"git\" \"x\" {\n lifecycle { prevent = true }\n}":                                               `Unsupported argument`,
+		"variable \"count\" {}":                                                                                  `A name that no variable can have`,
+		"moved {\n from = build.oci.a\n to = build.oci.b\n}\nmoved {\n from = build.oci.a\n to = build.oci.c\n}": `davit.hcl:5,1-6: Moved twice; build.oci.a is moved to build.oci.b at davit.hcl:1 already`,
+		"moved {\n from = build.oci.a\n to = build.oci.c\n}\nmoved {\n from = build.oci.b\n to = build.oci.c\n}": `Moved to one place twice`,
+		"import {\n to = build.oci.a\n id = \"x\"\n}\nimport {\n to = build.oci.a\n id = \"y\"\n}":               `Two imports into one instance; Another object is imported into build.oci.a at davit.hcl:1.`,
+		"source \"git\" \"x\" {": `Unclosed configuration block`,
 		"locals { x = " + strings.Repeat("(", 300) + strings.Repeat(")", 300) + " }": `nested more than 200 deep`,
 	} {
 		_, diags := config.Parse("/stack", map[string][]byte{"davit.hcl": []byte(text)})

@@ -70,6 +70,14 @@ func (m *Module) addMoved(block *hclsyntax.Block) hcl.Diagnostics {
 	if moved.From.IsModule() != moved.To.IsModule() || moved.From.Kind != moved.To.Kind || moved.From.Type != moved.To.Type {
 		return append(diags, diag.Errorf(block.DefRange(), "A move to something else", "%s cannot become %s: only the name, the key and the module may change.", moved.From, moved.To))
 	}
+	for _, old := range m.Moved {
+		if old.From == moved.From {
+			return append(diags, diag.Errorf(block.DefRange(), "Moved twice", "%s is moved to %s at %s already, and cannot be at two places. Remove one of the moved blocks.", moved.From, old.To, Where(old.Range)))
+		}
+		if old.To == moved.To {
+			return append(diags, diag.Errorf(block.DefRange(), "Moved to one place twice", "%s becomes %s at %s already. Remove one of the moved blocks.", old.From, old.To, Where(old.Range)))
+		}
+	}
 	m.Moved = append(m.Moved, moved)
 	return diags
 }
@@ -123,6 +131,11 @@ func (m *Module) addImport(block *hclsyntax.Block) hcl.Diagnostics {
 		return append(diags, diag.Errorf(block.DefRange(), "Not an instance", "to of an import names one instance, such as application.kubernetes.api."))
 	}
 	i.ID = c.Attributes["id"].Expr
+	for _, old := range m.Imports {
+		if i.Key == nil && old.Key == nil && old.To == i.To {
+			return append(diags, diag.Errorf(block.DefRange(), "Two imports into one instance", "Another object is imported into %s at %s. Remove one of the import blocks.", i.To, Where(old.Range)))
+		}
+	}
 	m.Imports = append(m.Imports, i)
 	return diags
 }

@@ -28,6 +28,10 @@ func (s *Scope) addBlock(b blockValues, r Ref, attributes []string, each Each) {
 		v = &nodeValue{}
 		b[r.Node] = v
 	}
+	if s.shared.typeOf != nil {
+		v.single = s.typed(r)
+		return
+	}
 	node := r.Node.In(s.Path)
 	value := func(k addr.Key) cty.Value { return s.instanceValue(addr.Instance{Node: node, Key: k}, attributes) }
 	keys, expanded := s.shared.instances.Keys(node)
@@ -148,6 +152,9 @@ type calledValue struct {
 // addCall evaluates what a reference means of a called module.
 func (s *Scope) addCall(values map[string]*calledValue, r Ref, each Each) hcl.Diagnostics {
 	c := s.called(r.Call)
+	if call := s.Module.Calls[r.Call]; s.shared.typeOf != nil && (call == nil || call.ForEach != nil || call.Count != nil) {
+		c = nil
+	}
 	if c == nil {
 		values[r.Call] = &calledValue{nodeValue: nodeValue{single: cty.DynamicVal}}
 		return nil

@@ -28,10 +28,7 @@ type Result struct {
 
 // CheckCondition evaluates a condition.
 func CheckCondition(c config.Condition, ctx *hcl.EvalContext) Result {
-	v, diags := c.Condition.Value(ctx)
-	for _, d := range diags {
-		d.EvalContext = nil
-	}
+	v, diags := evaluate(c.Condition, ctx)
 	if diags.HasErrors() {
 		return Result{Diagnostics: diags}
 	}
@@ -39,7 +36,7 @@ func CheckCondition(c config.Condition, ctx *hcl.EvalContext) Result {
 	b, err := convert.Convert(v, cty.Bool)
 	switch {
 	case err != nil || (b.IsKnown() && b.IsNull()):
-		return Result{Diagnostics: hcl.Diagnostics{diag.Errorf(c.Condition.Range(), "A rule that says nothing", "The condition must be true or false.")}}
+		return Result{Diagnostics: hcl.Diagnostics{diag.Errorf(c.Condition.Range(), "Not a condition", "The condition must be true or false, not %s.", what(v))}}
 	case !b.IsKnown():
 		return Result{Status: Unknown}
 	case b.True():
@@ -48,9 +45,20 @@ func CheckCondition(c config.Condition, ctx *hcl.EvalContext) Result {
 	return Result{Status: Failed, Message: message(c, ctx)}
 }
 
+// what names a value that is no condition.
+func what(v cty.Value) string {
+	if v.IsKnown() && v.IsNull() {
+		return "null"
+	}
+	if v.Type() == cty.String {
+		return "a string"
+	}
+	return "a value of type " + v.Type().FriendlyName()
+}
+
 // message is what a condition that failed says. A message that would show something sensitive is left out.
 func message(c config.Condition, ctx *hcl.EvalContext) string {
-	m, diags := c.Message.Value(ctx)
+	m, diags := evaluate(c.Message, ctx)
 	if m.IsMarked() {
 		return "The condition at " + config.Where(c.Range) + " does not hold. Its error_message is made of a sensitive value, and so it is not shown."
 	}

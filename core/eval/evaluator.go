@@ -56,7 +56,7 @@ func (e *Evaluator) Value(x hcl.Expression) (cty.Value, hcl.Diagnostics) {
 	if e.wrong {
 		return cty.DynamicVal, diags
 	}
-	v, more := x.Value(ctx)
+	v, more := evaluate(x, ctx)
 	return v, append(diags, more...)
 }
 

@@ -73,6 +73,9 @@ func (w *needWalker) walk(s *Scope, refs []Ref, own bool, each Each) {
 				continue
 			}
 			w.walk(s.Parent, s.namedRefs(valueKey{'v', r.Var}), false, s.Each)
+			if v := s.Module.Variables[r.Var]; v != nil {
+				w.walk(s, validationReferences(v), false, Each{})
+			}
 		case r.Call != "":
 			w.call(s, *r, own, each)
 		}
@@ -237,7 +240,7 @@ func (s *Scope) Key(r Ref, each Each) (addr.Key, bool) {
 	if diags.HasErrors() {
 		return addr.Key{}, false
 	}
-	v, diags := r.Key.Value(ctx)
+	v, diags := evaluate(r.Key, ctx)
 	if diags.HasErrors() {
 		return addr.Key{}, false
 	}

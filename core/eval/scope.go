@@ -5,6 +5,7 @@ package eval
 
 import (
 	"maps"
+	"slices"
 	"sync"
 
 	"github.com/hashicorp/hcl/v2"
@@ -15,6 +16,7 @@ import (
 	"github.com/davit-sh/davit/core/config"
 	"github.com/davit-sh/davit/core/diag"
 	"github.com/davit-sh/davit/core/functions"
+	"github.com/davit-sh/davit/core/limit"
 )
 
 // Instances is where a scope finds the values of blocks.
@@ -50,6 +52,8 @@ type shared struct {
 	instances Instances
 	root      string
 	expand    func(*Scope, *config.Call)
+	stop      <-chan struct{}
+	typeOf    func(addr.Node) cty.Type // of a TypeCheck only: instances is nil then
 	mu        sync.Mutex
 	functions map[string]map[string]function.Function // by directory
 }
@@ -171,7 +175,7 @@ func (s *Scope) functions() map[string]function.Function {
 		if s.Module.Root != "" {
 			also = s.Module.Root
 		}
-		f = functions.All(functions.Folders{Module: s.Module.Dir, Also: []string{also}, Stack: s.shared.root})
+		f = functions.All(functions.Folders{Module: s.Module.Dir, Also: []string{also}, Stack: s.shared.root, Limit: s.shared.limit})
 		s.shared.functions[s.Module.Dir] = f
 	}
 	return f
@@ -251,8 +255,21 @@ func (s *Scope) Context(refs []Ref, each Each) (*hcl.EvalContext, hcl.Diagnostic
 		vars["module"] = callsObject(calls)
 	}
 	blocks.objects(vars)
-	return &hcl.EvalContext{Variables: vars, Functions: s.functions()}, diags
+	return s.newContext(vars), diags
 }
+
+// newContext makes a context with variables, whose evaluations are bounded together.
+func (s *Scope) newContext(vars map[string]cty.Value) *hcl.EvalContext {
+	ctx := &hcl.EvalContext{Variables: vars, Functions: s.functions()}
+	s.shared.limit().Bind(ctx)
+	return ctx
+}
+
+// StopOn ends evaluations of the stack, those that run as well, when a channel is closed. It must be called before the first evaluation.
+func (s *Scope) StopOn(stop <-chan struct{}) { s.shared.stop = stop }
+
+// limit makes the limit of one evaluation.
+func (sh *shared) limit() *limit.Limit { return limit.New(sh.stop) }
 
 // made is the map itself, or a new one: most expressions refer to few kinds of things.
 func made[M ~map[string]V, V any](m M) M {
@@ -279,16 +296,32 @@ func (s *Scope) named(key valueKey) (cty.Value, hcl.Diagnostics) {
 	}
 	switch key.kind {
 	case 'v':
-		f.value, f.diags = s.variable(key.name)
+		return s.variableOnce(key)
 	case 'o':
 		f.value, f.diags = s.output(key.name)
 	default:
 		f.value, f.diags = s.local(key.name)
 	}
-	s.mu.Lock()
-	s.values[key] = f
-	s.mu.Unlock()
+	s.keep(key, f)
 	return f.value, f.diags
+}
+
+// variableOnce evaluates a variable of a module and then validates it. The value is kept before it is validated: validations may
+// refer to the variable itself, and to others whose validations refer to it.
+func (s *Scope) variableOnce(key valueKey) (cty.Value, hcl.Diagnostics) {
+	value, at, diags := s.variable(key.name)
+	s.keep(key, found{value, diags})
+	if s.Module.Variables[key.name] != nil && !diags.HasErrors() {
+		diags = append(slices.Clip(diags), s.validateVariable(key.name, at)...)
+		s.keep(key, found{value, diags})
+	}
+	return value, diags
+}
+
+func (s *Scope) keep(key valueKey, f found) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.values[key] = f
 }
 
 func (s *Scope) local(name string) (cty.Value, hcl.Diagnostics) {
@@ -335,10 +368,7 @@ func (s *Scope) Value(expr hcl.Expression, each Each) (cty.Value, hcl.Diagnostic
 	if diags.HasErrors() {
 		return cty.DynamicVal, diags
 	}
-	v, more := expr.Value(ctx)
-	for _, d := range more {
-		d.EvalContext = nil // its values may be sensitive
-	}
+	v, more := evaluate(expr, ctx)
 	return v, append(diags, more...)
 }
 

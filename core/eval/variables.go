@@ -130,16 +130,74 @@ func expression(v *config.Variable, g Given, want cty.Type) (cty.Value, hcl.Diag
 		"Variable %q wants %s, and %s gives something that cannot be read as one%s. Write it as in a file, with texts in quotes.", v.Name, want.FriendlyNameForConstraint(), g.From, why)}
 }
 
-// validate checks the validation blocks.
+// validate checks the validation blocks of the root module's variables.
 func validate(stack *config.Module, values map[string]cty.Value) hcl.Diagnostics {
 	scope := NewScope(stack, values, nil)
 	var diags hcl.Diagnostics
 	for _, name := range slices.Sorted(maps.Keys(stack.Variables)) {
-		v := stack.Variables[name]
-		ctx, _ := scope.Context(nil, Each{})
-		diags = append(diags, checkVariable(v, ctx, v.Range)...)
+		diags = append(diags, scope.validateVariable(name, stack.Variables[name].Range)...)
 	}
 	return diags
+}
+
+// validateVariable checks the validation blocks of a variable, whose value must be there. at is where the value comes from.
+func (s *Scope) validateVariable(name string, at hcl.Range) hcl.Diagnostics {
+	v := s.Module.Variables[name]
+	refs := validationReferences(v)
+	if d := s.needsNothing(v, refs); d != nil {
+		return hcl.Diagnostics{d}
+	}
+	if len(refs) == 0 && len(v.Validations) == 0 {
+		return nil
+	}
+	ctx, diags := s.Context(refs, Each{})
+	if diags.HasErrors() {
+		return diags
+	}
+	for _, rule := range v.Validations {
+		r := CheckCondition(rule, ctx)
+		diags = append(diags, r.Diagnostics...)
+		if r.Status == Failed {
+			diags = append(diags, diag.Errorf(at, "Variable "+v.Name+" is not acceptable", "%s", r.Message))
+		}
+	}
+	return diags
+}
+
+// needsNothing refuses validations that need blocks: values of variables must be known before any block is looked at.
+func (s *Scope) needsNothing(v *config.Variable, refs []Ref) *hcl.Diagnostic {
+	seen := map[string]bool{}
+	var find func([]Ref) string
+	find = func(refs []Ref) string {
+		for _, r := range refs {
+			switch {
+			case r.Node.Kind != "":
+				return r.Node.String()
+			case r.Call != "":
+				return "module." + r.Call
+			case r.Local != "" && !seen[r.Local]:
+				seen[r.Local] = true
+				if what := find(s.namedRefs(valueKey{'l', r.Local})); what != "" {
+					return what
+				}
+			}
+		}
+		return ""
+	}
+	if what := find(refs); what != "" {
+		return diag.Errorf(v.Validations[0].Range, "A validation needs a block",
+			"The validations of variable %q need %s. Validations can use variables, and locals made of variables: they are checked before any block is looked at. Use a precondition instead.", v.Name, what)
+	}
+	return nil
+}
+
+// validationReferences returns the references of a variable's validations.
+func validationReferences(v *config.Variable) (refs []Ref) {
+	for _, rule := range v.Validations {
+		refs = append(refs, References(rule.Condition)...)
+		refs = append(refs, References(rule.Message)...)
+	}
+	return refs
 }
 
 // ReadVarFile reads NAME = VALUE lines of a file.
@@ -156,30 +214,17 @@ func ReadVarFile(name string, src []byte) ([]Given, hcl.Diagnostics) {
 	return list, diags
 }
 
-// checkVariable checks the validation blocks of a variable; at is where its value comes from.
-func checkVariable(v *config.Variable, ctx *hcl.EvalContext, at hcl.Range) hcl.Diagnostics {
-	var diags hcl.Diagnostics
-	for _, rule := range v.Validations {
-		r := CheckCondition(rule, ctx)
-		diags = append(diags, r.Diagnostics...)
-		if r.Status == Failed {
-			diags = append(diags, diag.Errorf(at, "Variable "+v.Name+" is not acceptable", "%s", r.Message))
-		}
-	}
-	return diags
-}
-
-// variable evaluates a variable of a called module: the call's argument, or the default.
-func (s *Scope) variable(name string) (cty.Value, hcl.Diagnostics) {
+// variable evaluates a variable of a called module: the call's argument, or the default. It returns where the value comes from.
+func (s *Scope) variable(name string) (cty.Value, hcl.Range, hcl.Diagnostics) {
 	v := s.Module.Variables[name]
 	if v == nil {
-		return cty.DynamicVal, nil // reported by the check of the stack
+		return cty.DynamicVal, hcl.Range{}, nil // reported by the check of the stack
 	}
 	g, at := Given{}, v.Range
 	if a := s.Call.Arguments[name]; a != nil {
 		value, diags := s.Parent.Value(a.Expr, s.Each)
 		if diags.HasErrors() {
-			return cty.DynamicVal, diags
+			return cty.DynamicVal, at, diags
 		}
 		if !value.IsKnown() || !value.IsNull() || v.Default == nil || v.Nullable {
 			g.Expr = hcl.StaticExpr(value, a.Expr.Range())
@@ -188,14 +233,16 @@ func (s *Scope) variable(name string) (cty.Value, hcl.Diagnostics) {
 	}
 	value, diags := variable(v, g)
 	if diags.HasErrors() {
-		for _, d := range diags {
-			d.Subject = at.Ptr()
+		moved := make(hcl.Diagnostics, len(diags))
+		for i, d := range diags {
+			m := *d
+			m.Subject = at.Ptr()
+			moved[i] = &m
 		}
-		return cty.DynamicVal, diags
+		return cty.DynamicVal, at, moved
 	}
 	if v.Sensitive {
 		value = value.Mark(Sensitive)
 	}
-	ctx := &hcl.EvalContext{Functions: s.functions(), Variables: map[string]cty.Value{"var": cty.ObjectVal(map[string]cty.Value{name: value}), "path": s.path}}
-	return value, append(diags, checkVariable(v, ctx, at)...)
+	return value, at, diags
 }

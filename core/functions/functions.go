@@ -15,6 +15,8 @@ import (
 	"github.com/zclconf/go-cty/cty"
 	"github.com/zclconf/go-cty/cty/function"
 	"github.com/zclconf/go-cty/cty/function/stdlib"
+
+	"github.com/davit-sh/davit/core/limit"
 )
 
 // Folders are the folders that functions know.
@@ -22,6 +24,8 @@ type Folders struct {
 	Module string   // the module's own folder; relative paths of files start here
 	Also   []string // further folders whose files may be read
 	Stack  string   // abspath starts here; "" stands for Module
+	// Limit makes the limit of one evaluation of a template. nil stands for limit.New(nil).
+	Limit func() *limit.Limit
 }
 
 // All returns the functions by name.
@@ -29,12 +33,15 @@ func All(in Folders) map[string]function.Function {
 	if in.Stack == "" {
 		in.Stack = in.Module
 	}
+	if in.Limit == nil {
+		in.Limit = func() *limit.Limit { return limit.New(nil) }
+	}
 	readable := append(folders{in.Module}, in.Also...)
 	all := pure()
 	files := files(readable)
 	maps.Copy(all, files)
 	all["abspath"] = absPath(in.Stack)
-	templates := templateLibrary{plain: maps.Clone(all), files: files}
+	templates := templateLibrary{plain: maps.Clone(all), files: files, limit: in.Limit}
 	all["templatefile"] = templates.file(readable)
 	all["templatestring"] = templates.text()
 	return all

@@ -10,12 +10,15 @@ import (
 	"github.com/zclconf/go-cty/cty"
 	"github.com/zclconf/go-cty/cty/convert"
 	"github.com/zclconf/go-cty/cty/function"
+
+	"github.com/davit-sh/davit/core/limit"
 )
 
 // templateLibrary makes the functions that evaluate templates. A template calls neither of them, so that templates end.
 type templateLibrary struct {
 	plain map[string]function.Function // every function but those of templates
 	files map[string]function.Function // those of plain that read files
+	limit func() *limit.Limit
 }
 
 // file makes templatefile.
@@ -30,7 +33,7 @@ func (l templateLibrary) file(in folders) function.Function {
 		if err != nil {
 			return cty.NilVal, err
 		}
-		return render(src, name, args[1], inner)
+		return render(src, name, args[1], inner, l.limit())
 	}
 	return function.New(&function.Spec{
 		Description: "Evaluates a file of the stack's folder as a template with these variables.",
@@ -75,7 +78,7 @@ func (l templateLibrary) text() function.Function {
 			case v.Type() != cty.String || v.IsNull():
 				return cty.NilVal, function.NewArgErrorf(0, "must be a text")
 			}
-			v, err := render([]byte(v.AsString()), "the template", args[1], inner)
+			v, err := render([]byte(v.AsString()), "the template", args[1], inner, l.limit())
 			if err == nil {
 				v, err = convert.Convert(v, cty.String)
 			}
@@ -117,7 +120,7 @@ func refused(why refusal) function.Function {
 }
 
 // render evaluates a template. name says where it is from, in messages.
-func render(src []byte, name string, variables cty.Value, functions map[string]function.Function) (cty.Value, error) {
+func render(src []byte, name string, variables cty.Value, functions map[string]function.Function, bound *limit.Limit) (cty.Value, error) {
 	expr, diags := hclsyntax.ParseTemplate(src, name, hcl.InitialPos)
 	if diags.HasErrors() {
 		return cty.NilVal, function.NewArgErrorf(0, "%s", diags[0].Error())
@@ -136,7 +139,13 @@ func render(src []byte, name string, variables cty.Value, functions map[string]f
 			return cty.NilVal, function.NewArgErrorf(1, "the variables have no %q, which %s uses", t.RootName(), t.SourceRange())
 		}
 	}
-	v, diags := expr.Value(&hcl.EvalContext{Variables: vars, Functions: functions})
+	limit.Guard(expr)
+	ctx := &hcl.EvalContext{Variables: vars, Functions: functions}
+	bound.Bind(ctx)
+	v, diags := expr.Value(ctx)
+	if d := bound.Exceeded(); d != nil {
+		return cty.NilVal, function.NewArgErrorf(0, "%s: %s", d.Subject, d.Summary)
+	}
 	if diags.HasErrors() {
 		return cty.NilVal, function.NewArgErrorf(1, "%s: %s", diags[0].Subject, reason(diags[0]))
 	}
