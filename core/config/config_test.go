@@ -23,10 +23,9 @@ func TestMistakes(t *testing.T) {
 		"source \"git\" \"x\" {\n lifecycle { prevent = true }\n}":                                               `Unsupported argument`,
 		"variable \"count\" {}":                                                                                  `A name that no variable can have`,
 		"moved {\n from = build.oci.a\n to = build.oci.b\n}\nmoved {\n from = build.oci.a\n to = build.oci.c\n}": `davit.hcl:5,1-6: Moved twice; build.oci.a is moved to build.oci.b at davit.hcl:1 already`,
-		"moved {\n from = build.oci.a\n to = build.oci.c\n}\nmoved {\n from = build.oci.b\n to = build.oci.c\n}": `Moved to one place twice`,
 		"import {\n to = build.oci.a\n id = \"x\"\n}\nimport {\n to = build.oci.a\n id = \"y\"\n}":               `Two imports into one instance; Another object is imported into build.oci.a at davit.hcl:1.`,
-		"source \"git\" \"x\" {": `Unclosed configuration block`,
-		"locals { x = " + strings.Repeat("(", 300) + strings.Repeat(")", 300) + " }": `nested more than 200 deep`,
+		"source \"git\" \"x\" {":                                                                                 `Unclosed configuration block`,
+		"locals { x = " + strings.Repeat("(", 300) + strings.Repeat(")", 300) + " }":                             `nested more than 200 deep`,
 	} {
 		_, diags := config.Parse("/stack", map[string][]byte{"davit.hcl": []byte(text)})
 		if !diags.HasErrors() || !strings.Contains(fmt.Sprint(diags.Errs()), want) {

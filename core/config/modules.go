@@ -74,9 +74,6 @@ func (m *Module) addMoved(block *hclsyntax.Block) hcl.Diagnostics {
 		if old.From == moved.From {
 			return append(diags, diag.Errorf(block.DefRange(), "Moved twice", "%s is moved to %s at %s already, and cannot be at two places. Remove one of the moved blocks.", moved.From, old.To, Where(old.Range)))
 		}
-		if old.To == moved.To {
-			return append(diags, diag.Errorf(block.DefRange(), "Moved to one place twice", "%s becomes %s at %s already. Remove one of the moved blocks.", old.From, old.To, Where(old.Range)))
-		}
 	}
 	m.Moved = append(m.Moved, moved)
 	return diags
