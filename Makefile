@@ -6,7 +6,7 @@ TOOLS := $(GO) tool -modfile=.ci/tools/go.mod
 VERSION ?= 0.1.0-dev
 KILLS ?= 300
 
-.PHONY: help build quickstart demo test test-short acceptance kill bench generate lint fmt clean setup
+.PHONY: help build quickstart demo test test-short acceptance attack kill bench generate lint fmt clean setup
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,6 +31,10 @@ test-short: ## everything but the acceptance tests
 
 acceptance: ## the tests on real servers
 	cd acceptance && $(GO) test -count=1 -timeout 80m -p 1 ./...
+
+attack: build ## try what strangers could write against bin/davit, and print what held
+	@log=$$(mktemp); DAVIT_ATTACK_BINARY=$(CURDIR)/$(BIN) $(GO) test -count=1 -v -run '^TestAttack' ./cmd/davit >$$log 2>&1; ended=$$?; \
+	[ $$ended = 0 ] || cat $$log; grep '^attack:' $$log; rm $$log; exit $$ended
 
 kill: ## kill applies 300 times in each way, here and with state on real servers (KILLS=300; DAVIT_KILL_SEED=... repeats a run)
 	DAVIT_KILLS=$(KILLS) $(GO) test -count=1 -timeout 80m -v -run TestKilledApply ./cmd/davit

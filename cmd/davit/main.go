@@ -2,6 +2,8 @@
 package main
 
 import (
+	"io"
+	"log"
 	"os"
 	"os/signal"
 	"syscall"
@@ -28,6 +30,7 @@ var builtins = map[string]func(version string) *sdk.Plugin{
 }
 
 func main() {
+	log.SetOutput(io.Discard)      // libraries log values that they cannot read, secrets among them
 	signal.Ignore(syscall.SIGXFSZ) // a file that may not grow (ulimit -f) is an error then, like a full disk
 	stop := profile()
 	code := run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)

@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
+	"github.com/davit-sh/davit/plugins/kubernetes/render/load"
 	"github.com/davit-sh/davit/sdk"
 )
 
@@ -65,9 +66,13 @@ func Render(ctx context.Context, tree fs.FS, o Options) (*Set, error) {
 	if err != nil {
 		return nil, err
 	}
-	objects, err := load(tree, dir, o)
+	loaded, err := load.Folder(tree, load.Options{Dir: dir, Recursive: o.Recursive, Namespace: o.Namespace, Values: o.Values})
 	if err != nil {
 		return nil, err
+	}
+	objects := make([]Object, 0, len(loaded.Objects)+1)
+	for _, x := range loaded.Objects {
+		objects = append(objects, Object{Unstructured: &unstructured.Unstructured{Object: x.Object}, File: x.File})
 	}
 	if len(objects) == 0 && !o.AllowEmpty {
 		return nil, &sdk.Error{
@@ -112,6 +117,9 @@ func Name(u *unstructured.Unstructured) string {
 	}
 	return u.GetName()
 }
+
+// Decode reads one object's JSON, nil when it is none. Numbers become int64 or float64.
+func Decode(text []byte) map[string]any { return load.Decode(text) }
 
 // IsSecret tells whether the object is a v1 Secret.
 func IsSecret(u *unstructured.Unstructured) bool {
@@ -173,21 +181,4 @@ func shown(dir string) string {
 		return "the source's root folder"
 	}
 	return dir
-}
-
-// load reads the objects by what the folder is.
-func load(tree fs.FS, dir string, o Options) ([]Object, error) {
-	switch {
-	case kustomizationIn(tree, dir) != "":
-		return loadKustomization(tree, dir)
-	case exists(tree, path.Join(dir, "Chart.yaml")):
-		return loadChart(tree, dir, o)
-	default:
-		return loadFiles(tree, dir, o.Recursive)
-	}
-}
-
-func exists(tree fs.FS, name string) bool {
-	info, err := fs.Stat(tree, name)
-	return err == nil && !info.IsDir()
 }

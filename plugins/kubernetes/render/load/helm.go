@@ -1,6 +1,7 @@
-package render
+package load
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"path"
@@ -8,21 +9,22 @@ import (
 	"strings"
 
 	"helm.sh/helm/v3/pkg/chart"
-	"helm.sh/helm/v3/pkg/chart/loader"
+	helmloader "helm.sh/helm/v3/pkg/chart/loader"
 	"helm.sh/helm/v3/pkg/chartutil"
 	"helm.sh/helm/v3/pkg/engine"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/davit-sh/davit/sdk"
 )
 
-// loadChart renders a Helm chart as "helm template" does: no cluster is asked. Tests are
+// chart renders a Helm chart as "helm template" does: no cluster is asked. Tests are
 // left out; charts with other hooks are refused, for nothing would run them in their order.
-func loadChart(tree fs.FS, dir string, o Options) ([]Object, error) {
-	c, err := readChart(tree, dir)
+func (l *loader) chart(dir string) ([]Object, error) {
+	c, err := l.readChart(dir)
 	if err != nil {
 		return nil, chartError(dir, err)
 	}
-	rendered, err := renderChart(c, o)
+	rendered, err := renderChart(c, l.options)
 	if err != nil {
 		return nil, chartError(dir, err)
 	}
@@ -49,13 +51,14 @@ func loadChart(tree fs.FS, dir string, o Options) ([]Object, error) {
 			return nil, err
 		}
 		for _, x := range found {
-			hook := x.GetAnnotations()["helm.sh/hook"]
+			u := unstructured.Unstructured{Object: x.Object}
+			hook := u.GetAnnotations()["helm.sh/hook"]
 			switch {
 			case strings.HasPrefix(hook, "test"):
 				continue
 			case hook != "":
 				return nil, chartError(dir, fmt.Errorf("%s in %s is a %s hook, which davit does not run: remove the annotation, or switch it off in the chart's values",
-					Short(x.Unstructured), file, hook))
+					short(x.Object), file, hook))
 			}
 			x.File = file
 			objects = append(objects, x)
@@ -64,23 +67,29 @@ func loadChart(tree fs.FS, dir string, o Options) ([]Object, error) {
 	return objects, nil
 }
 
-func readChart(tree fs.FS, dir string) (*chart.Chart, error) {
-	var files []*loader.BufferedFile
-	err := fs.WalkDir(tree, dir, func(name string, d fs.DirEntry, err error) error {
+func (l *loader) readChart(dir string) (*chart.Chart, error) {
+	var files []*helmloader.BufferedFile
+	err := fs.WalkDir(l.tree, dir, func(name string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err
 		}
-		data, err := readFile(tree, name)
+		data, err := l.read(name)
 		if err != nil {
 			return err
 		}
-		files = append(files, &loader.BufferedFile{Name: relative(dir, name), Data: data})
+		files = append(files, &helmloader.BufferedFile{Name: relative(dir, name), Data: data})
 		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
-	return loader.LoadFiles(files)
+	a := archives{left: maxTotal, entries: maxReads}
+	for _, f := range files {
+		if err := a.check(path.Join(dir, f.Name), f.Name, f.Data, 0); err != nil {
+			return nil, err
+		}
+	}
+	return helmloader.LoadFiles(files)
 }
 
 func relative(dir, name string) string {
@@ -96,6 +105,9 @@ func renderChart(c *chart.Chart, o Options) (map[string]string, error) {
 			return nil, fmt.Errorf("its dependency %q is not in charts/: run helm dependency build and commit the result", dependency.Name)
 		}
 	}
+	if err := checkSchemas(c, 0); err != nil {
+		return nil, err
+	}
 	values := o.Values
 	if values == nil {
 		values = map[string]any{}
@@ -109,10 +121,26 @@ func renderChart(c *chart.Chart, o Options) (map[string]string, error) {
 		return nil, err
 	}
 	// No client: the template function "lookup" finds nothing, and none resolves host names.
-	return engine.Engine{}.Render(c, all)
+	rendered, err := engine.Engine{}.Render(c, all)
+	if err != nil {
+		return nil, err
+	}
+	total := 0
+	for name, text := range rendered {
+		if total += len(text); total > maxTotal || len(text) > maxFile {
+			return nil, tooMuch(name, "renders to more text than an application may have (%d MiB)", maxTotal>>20)
+		}
+	}
+	return rendered, nil
 }
 
 func chartError(dir string, err error) error {
+	if finding, ok := errors.AsType[*sdk.Error](err); ok {
+		return finding
+	}
+	if findings, ok := errors.AsType[sdk.Errors](err); ok {
+		return findings
+	}
 	return &sdk.Error{Summary: fmt.Sprintf("the Helm chart in %s cannot be rendered", shown(dir)),
-		Detail: strings.Join(strings.Fields(err.Error()), " "), Code: "kubernetes.helm", Path: sdk.At("path")}
+		Detail: bounded(err.Error()), Code: "kubernetes.helm", Path: sdk.At("path")}
 }

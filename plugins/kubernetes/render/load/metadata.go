@@ -1,4 +1,4 @@
-package render
+package load
 
 import (
 	"bytes"
@@ -31,7 +31,7 @@ func checkMetadata(name string, d document, objects []Object) sdk.Errors {
 				at = fmt.Sprintf("metadata.%s[%q]", field, key)
 			}
 			errs = append(errs, &sdk.Error{
-				Summary: fmt.Sprintf("%s:%d: %s of %s %s", name, metadataLine(d, i, len(objects), field, key), at, Short(o.Unstructured), problem),
+				Summary: fmt.Sprintf("%s:%d: %s of %s %s", name, metadataLine(d, i, len(objects), field, key), at, short(o.Object), problem),
 				Code:    "kubernetes.metadata", Path: sdk.At("path"),
 				Hint: "Labels and annotations are strings: put numbers, true, false and dates in quotes, and remove keys without a value.",
 			})

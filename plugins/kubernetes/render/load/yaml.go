@@ -1,4 +1,4 @@
-package render
+package load
 
 import (
 	"bytes"
@@ -18,14 +18,11 @@ import (
 	"github.com/davit-sh/davit/sdk"
 )
 
-// maxFile is the largest manifest that is read. etcd takes objects of 1.5 MB; this leaves room for many in a file.
-const maxFile = 16 << 20
-
-// loadFiles reads all manifests of a folder.
-func loadFiles(tree fs.FS, dir string, recursive bool) ([]Object, error) {
+// manifests reads all manifests of a folder.
+func (l *loader) manifests(dir string, recursive bool) ([]Object, error) {
 	var objects []Object
 	var errs sdk.Errors
-	err := fs.WalkDir(tree, dir, func(name string, d fs.DirEntry, err error) error {
+	err := fs.WalkDir(l.tree, dir, func(name string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return fmt.Errorf("cannot read %s: %w", name, err)
 		}
@@ -35,7 +32,7 @@ func loadFiles(tree fs.FS, dir string, recursive bool) ([]Object, error) {
 		case d.IsDir() || !isManifest(d.Name()):
 			return nil
 		}
-		found, err := loadFile(tree, name)
+		found, err := l.manifest(name)
 		if problems, ok := errors.AsType[sdk.Errors](err); ok {
 			errs = append(errs, problems...)
 			return nil
@@ -60,28 +57,12 @@ func isManifest(name string) bool {
 	return false
 }
 
-func loadFile(tree fs.FS, name string) ([]Object, error) {
-	data, err := readFile(tree, name)
+func (l *loader) manifest(name string) ([]Object, error) {
+	data, err := l.read(name)
 	if err != nil {
 		return nil, err
 	}
 	return parse(name, data)
-}
-
-func readFile(tree fs.FS, name string) ([]byte, error) {
-	info, err := fs.Stat(tree, name)
-	if err != nil {
-		return nil, fmt.Errorf("cannot read %s in the source: %w", name, err)
-	}
-	if info.Size() > maxFile {
-		return nil, sdk.Errors{{Summary: fmt.Sprintf("%s has %d bytes; a manifest may have %d", name, info.Size(), maxFile),
-			Code: "kubernetes.yaml", Path: sdk.At("path")}}
-	}
-	data, err := fs.ReadFile(tree, name)
-	if err != nil {
-		return nil, fmt.Errorf("cannot read %s in the source: %w", name, err)
-	}
-	return data, nil
 }
 
 // document is one document of a file, and the line it starts on.
@@ -109,6 +90,11 @@ func split(data []byte) []document {
 
 // parse reads all objects of a file. Its errors are sdk.Errors.
 func parse(name string, data []byte) ([]Object, error) {
+	if path.Ext(name) != ".json" {
+		if err := checkBounds(name, data); err != nil {
+			return nil, err
+		}
+	}
 	var objects []Object
 	var errs sdk.Errors
 	for _, d := range split(bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))) {
@@ -182,6 +168,9 @@ func decode(name string, d document) (map[string]any, *sdk.Error) {
 	if !ok {
 		return nil, &sdk.Error{Summary: fmt.Sprintf("%s:%d is not a Kubernetes object: it is %s", name, firstLine(d), shape(value)),
 			Code: "kubernetes.yaml", Path: sdk.At("path"), Hint: objectHint}
+	}
+	if depthOf(object, maxDepth) > maxDepth {
+		return nil, &sdk.Error{Summary: fmt.Sprintf("%s:%d nests maps and lists more than %d deep", name, firstLine(d), maxDepth), Code: "kubernetes.bound", Path: sdk.At("path")}
 	}
 	numbers(object)
 	return object, nil
@@ -269,7 +258,7 @@ func tabLine(d document) int {
 var quoted = regexp.MustCompile("`[^`]*`|anchor '[^']*'")
 
 func withoutValues(message string) string {
-	return strings.TrimSpace(quoted.ReplaceAllString(strings.Join(strings.Fields(message), " "), "a value"))
+	return strings.TrimSpace(quoted.ReplaceAllString(bounded(message), "a value"))
 }
 
 // toObjects flattens lists and checks that what remains are objects.
@@ -294,7 +283,7 @@ func toObjects(where string, value map[string]any) ([]Object, *sdk.Error) {
 		return nil, &sdk.Error{Summary: fmt.Sprintf("%s is not a Kubernetes object that can be applied: it has no %s", where, missing),
 			Code: "kubernetes.yaml", Path: sdk.At("path"), Hint: objectHint}
 	}
-	return []Object{{Unstructured: u, File: where}}, nil
+	return []Object{{Object: value, File: where}}, nil
 }
 
 func missingIn(u *unstructured.Unstructured) string {

@@ -1,0 +1,1 @@
+// This file lets the tests of the package declare functions of Kustomize, which have their bodies elsewhere.
