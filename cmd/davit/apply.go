@@ -20,7 +20,7 @@ import (
 type applyFlags struct {
 	stackFlags
 	planFlags
-	yes, asJSON bool
+	yes, asJSON, verbose bool
 }
 
 // addRun adds the flags of every verb that carries a plan out.
@@ -28,6 +28,7 @@ func (f *applyFlags) addRun(cmd *cobra.Command) {
 	f.stackFlags.add(cmd)
 	f.addLock(cmd)
 	cmd.Flags().BoolVar(&f.yes, "auto-approve", false, "do not ask")
+	cmd.Flags().BoolVar(&f.verbose, "verbose", false, "show unchanged instances and items in the plan, and each item while it is applied")
 	cmd.Flags().BoolVar(&f.asJSON, "json", false, "print events as lines of JSON; needs -auto-approve or a plan file")
 }
 
@@ -130,13 +131,14 @@ func (a *app) apply(f *applyFlags, mode plan.Mode, reviewed *plan.Plan, adjust f
 		opts.Mode = reviewed.Mode
 	}
 	var emit event.Sink
+	var status *view.Status
 	if f.asJSON {
 		emit = view.JSONEvents(a.out)
 		a.collect = &hcl.Diagnostics{}
 		defer func() { emitDiagnostics(emit, *a.collect) }()
 		emit(event.Event{Time: time.Now().UTC(), Type: event.Version, Davit: version, Format: event.Format})
 	} else {
-		emit = a.progress(false)
+		emit, status = a.progress(false, f.verbose)
 	}
 	s, err := a.open(a.soft, &f.stackFlags, emit)
 	if err != nil {
@@ -159,11 +161,14 @@ func (a *app) apply(f *applyFlags, mode plan.Mode, reviewed *plan.Plan, adjust f
 	}
 	p := reviewed
 	if p == nil {
-		if p, err = s.plan(a.soft, opts); err != nil {
+		status.Start()
+		p, err = s.plan(a.soft, opts)
+		status.Stop()
+		if err != nil {
 			return errors.Join(err, a.tellFailure(s, lease))
 		}
 		if !f.asJSON {
-			if err := a.printPlan(p, formFlags{}); err != nil {
+			if err := a.printPlan(p, formFlags{verbose: f.verbose}); err != nil {
 				return err
 			}
 		}
@@ -180,7 +185,7 @@ func (a *app) apply(f *applyFlags, mode plan.Mode, reviewed *plan.Plan, adjust f
 		}
 	}
 	if f.asJSON {
-		emit(planned(p))
+		emit(planEvent(p))
 	}
 	result, diags := s.engine.Apply(a.hard, p, engine.ApplyOptions{Store: s.store, Lease: lease, Reviewed: reviewed != nil, Stop: a.soft, Who: whoami()})
 	if result != nil && !f.asJSON && (reviewed != nil || !p.Empty()) {
@@ -214,8 +219,8 @@ func (a *app) tellFailure(s *session, lease state.Lease) error {
 	return a.show(s.stack, s.engine.TellFailure(a.hard, snapshot, lease, whoami(), s.trouble))
 }
 
-// planned is the event that tells what a plan would do.
-func planned(p *plan.Plan) event.Event {
+// planEvent counts the changes of a plan.
+func planEvent(p *plan.Plan) event.Event {
 	_ = p.Seal() // what cannot be sealed is not applied, and says so
 	e := event.Event{Time: time.Now().UTC(), Type: event.Plan, Changes: map[string]int{}, Digest: p.Digest}
 	for i := range p.Changes {

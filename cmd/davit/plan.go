@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/term"
 
 	"github.com/davit-sh/davit/core/engine"
 	"github.com/davit-sh/davit/core/event"
@@ -37,12 +39,16 @@ func (a *app) planCmd() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		s, err := a.open(a.soft, &f, a.progress(form.asJSON || form.asMarkdown))
+		emit, status := a.progress(form.asJSON || form.asMarkdown, false)
+		status.Start()
+		defer status.Stop()
+		s, err := a.open(a.soft, &f, emit)
 		if err != nil {
 			return err
 		}
 		defer s.close()
 		p, err := s.plan(a.soft, opts)
+		status.Stop()
 		if err != nil {
 			return err
 		}
@@ -54,6 +60,9 @@ func (a *app) planCmd() *cobra.Command {
 		made = p
 		if err := a.printPlan(p, form); err != nil {
 			return err
+		}
+		if !form.asJSON && !form.asMarkdown {
+			a.sayNext(p, out)
 		}
 		if detailed && (!p.Empty() || p.Summary.Drift > 0) {
 			a.code = exitChanges
@@ -82,6 +91,17 @@ func (a *app) planCmd() *cobra.Command {
 	cmd.Flags().BoolVar(&detailed, "detailed-exitcode", false, "exit with 2 when there are changes, of outputs as well, or, with -refresh-only, when something differs")
 	cmd.Flags().BoolVar(&destroy, "destroy", false, "plan the deletion of everything")
 	return cmd
+}
+
+// sayNext says where the plan is saved, and how to apply it.
+func (a *app) sayNext(p *plan.Plan, file string) {
+	verb := map[plan.Mode]string{plan.ModeApply: "apply", plan.ModeDestroy: "destroy", plan.ModeRefresh: "refresh"}[p.Mode]
+	switch {
+	case file != "":
+		fmt.Fprintf(a.out, "\nThe plan is saved in %[1]s. To apply exactly this plan: davit apply %[1]s\n", file)
+	case !p.Empty():
+		fmt.Fprintf(a.out, "\nNext: davit %s. The plan was not saved: the command plans again, and asks. To save it: davit plan -out=FILE\n", verb)
+	}
 }
 
 // formFlags say in which form a plan is printed.
@@ -153,10 +173,22 @@ func (a *app) printPlan(p *plan.Plan, f formFlags) error {
 	return view.Text(a.out, p, view.Options{Color: a.color(a.out), Verbose: f.verbose, Compact: a.compactWarnings})
 }
 
-// progress prints what goes on to standard error, unless standard error should stay quiet.
-func (a *app) progress(quiet bool) event.Sink {
+// progress prints events to standard error, unless it shall stay quiet. status is the line that a terminal shows while a plan
+// is made (nil: none).
+func (a *app) progress(quiet, verbose bool) (emit event.Sink, status *view.Status) {
 	if quiet {
-		return nil
+		return nil, nil
 	}
-	return view.Progress(a.err, view.Options{Color: a.color(a.err)})
+	f, isFile := a.err.(*os.File)
+	terminal := isFile && isTerminal(f)
+	emit = view.Progress(a.err, view.Options{Color: a.color(a.err), Verbose: verbose, Fold: !terminal})
+	if !terminal || os.Getenv("TERM") == "dumb" {
+		return emit, nil
+	}
+	columns, _, err := term.GetSize(int(f.Fd())) //nolint:gosec // a file descriptor is a small number
+	if err != nil {
+		columns = 80
+	}
+	status = view.NewStatus(a.err, columns, emit)
+	return status.Sink, status
 }

@@ -137,3 +137,17 @@ func onTerminal(t *testing.T, cmd *exec.Cmd, keys string) (string, int) {
 	}
 	return shown.String(), cmd.ProcessState.ExitCode()
 }
+
+// On a terminal, planning shows a status line while it looks at the world; the plan then says how to go on.
+func TestPlanningIsSeenOnATerminal(t *testing.T) {
+	t.Parallel()
+	dir := newQuestionStack(t)
+	slow := strings.Replace(questionStack, `content = "a"`, "content = \"a\"\n  fault   = \"plan-slow\"", 1)
+	if err := os.WriteFile(filepath.Join(dir, "davit.hcl"), []byte(slow), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	got, code := onTerminal(t, davitIn(t, dir, "plan"), "")
+	if code != exitOK || !strings.Contains(got, "\rPlanning: ") || !strings.Contains(got, "Next: davit apply.") {
+		t.Errorf("exit code %d:\n%q", code, got)
+	}
+}

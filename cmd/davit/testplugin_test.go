@@ -109,6 +109,8 @@ func (file) Plan(ctx context.Context, r sdk.PlanRequest[fileConfig, fileOutputs]
 	case "plan-crash":
 		fmt.Fprintln(os.Stderr, "fatal: the plugin gives up")
 		os.Exit(7)
+	case "plan-slow":
+		time.Sleep(time.Second)
 	case "plan-print":
 		fmt.Println("this line must not break the protocol")
 	}

@@ -18,17 +18,75 @@ import (
 )
 
 // Progress returns a sink that prints each event as a line when it happens. Lines of operations that run at the same time are
-// not mixed.
+// not mixed. With Options.Fold the items of an operation are counted, and listed only when it fails.
 func Progress(w io.Writer, o Options) event.Sink {
-	var mu sync.Mutex
-	p := palette{o.Color}
-	return func(e event.Event) {
-		if line := progressLine(p, e, o.Verbose); line != "" {
-			mu.Lock()
-			defer mu.Unlock()
-			fmt.Fprintln(w, line)
+	p := &progress{w: w, palette: palette{o.Color}, o: o, items: map[string]*itemLog{}}
+	return p.print
+}
+
+// progress is the state of a sink that prints lines.
+type progress struct {
+	palette
+	o     Options
+	mu    sync.Mutex // of what follows
+	w     io.Writer
+	items map[string]*itemLog // by address; of running operations, with Options.Fold
+}
+
+// itemLog is the last line of each item of an operation, in the order in which they began.
+type itemLog struct {
+	keys []string
+	last map[string]string
+}
+
+func (p *progress) print(e event.Event) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	line := progressLine(p.palette, e, p.o.Verbose)
+	if p.o.Fold && !p.o.Verbose {
+		switch e.Type {
+		case event.Item:
+			p.fold(e, line)
+			return
+		case event.OperationDone, event.OperationFailed:
+			line = p.unfold(e, line)
 		}
 	}
+	if line != "" {
+		fmt.Fprintln(p.w, line)
+	}
+}
+
+func (p *progress) fold(e event.Event, line string) {
+	log := p.items[e.Address]
+	if log == nil {
+		log = &itemLog{last: map[string]string{}}
+		p.items[e.Address] = log
+	}
+	if _, known := log.last[e.Item]; !known {
+		log.keys = append(log.keys, e.Item)
+	}
+	log.last[e.Item] = line
+}
+
+// unfold returns the last line of an operation with the number of its items. The items of a failed one are listed before it.
+func (p *progress) unfold(e event.Event, line string) string {
+	log := p.items[e.Address]
+	if log == nil {
+		return line
+	}
+	delete(p.items, e.Address)
+	if e.Type == event.OperationDone {
+		return line + " (" + text.Count(len(log.keys), "item") + ")"
+	}
+	var lines []string
+	for _, key := range log.keys[:min(few, len(log.keys))] {
+		lines = append(lines, log.last[key])
+	}
+	if n := len(log.keys) - few; n > 0 {
+		lines = append(lines, p.bold(text.Clean(e.Address))+": and "+text.Count(n, "more item"))
+	}
+	return strings.Join(append(lines, line), "\n")
 }
 
 // working are the words for a running action.

@@ -21,6 +21,7 @@ type Options struct {
 	Color   bool
 	Verbose bool // unchanged instances as well
 	Compact bool // warnings without their details
+	Fold    bool // progress: count the items of an operation instead of printing each
 }
 
 // palette colours what has a meaning, or nothing.
