@@ -3,6 +3,7 @@ package view
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 )
@@ -114,7 +115,7 @@ func compose(head string, parts []part, footer string, limit int) string {
 		order[i] = i
 	}
 	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(parts[a].rank, parts[b].rank) })
-	room := limit - len(head) - len(footer) - len(fmt.Sprintf(cutNote, 1<<40))
+	room := limit - len(head) - len(footer) - len(fmt.Sprintf(cutNote, math.MaxInt32))
 	c := &composing{parts: parts, texts: make([]string, len(parts)), left: make([]int, len(parts)), room: room}
 	above := 0 // the number of lists that a reviewer must see
 	for above < len(order) && parts[order[above]].rank <= listRank {

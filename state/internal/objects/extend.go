@@ -3,6 +3,7 @@ package objects
 import (
 	"context"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 )
@@ -23,7 +24,7 @@ func (s *Store) extendState(ctx context.Context, token uint64, d *draft, limit i
 		return nil
 	}
 	segments := d.state.Segments
-	first := older(segments, len(blob), 1<<62)
+	first := older(segments, len(blob), math.MaxInt)
 	merged := map[string][]byte{}
 	for _, seg := range segments[first:] {
 		entries, err := s.remembered(ctx, seg, d.lost)
