@@ -28,8 +28,15 @@ func TestTheTutorialWorks(t *testing.T) {
 		}
 	}))
 	defer releases.Close()
-	f := follower{dir: t.TempDir(), bin: t.TempDir()}
+	home := t.TempDir()
+	f := follower{dir: filepath.Join(home, "work"), bin: t.TempDir()}
+	if err := os.Mkdir(f.dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
 	if f.root, err = filepath.Abs(".."); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(f.root, filepath.Join(home, "davit")); err != nil {
 		t.Fatal(err)
 	}
 	if out, err := exec.Command("go", "build", "-o", filepath.Join(f.bin, "davit"), "../cmd/davit").CombinedOutput(); err != nil {
@@ -77,8 +84,7 @@ func (f *follower) follow(t *testing.T, block string) {
 			continue
 		}
 		if line == "go mod tidy" {
-			// It finds a released davit; here there is this one, and what it needs is on this machine.
-			line = "go mod edit -replace github.com/davit-sh/davit=" + f.root
+			continue // It looks for the tests of all modules in the network. With -replace the module builds without it.
 		}
 		out := f.run(t, line)
 		rest := squeezed(out)
@@ -110,7 +116,7 @@ func (f *follower) run(t *testing.T, line string) string {
 	}
 	cmd := exec.Command(path, args[1:]...)
 	cmd.Dir = f.dir
-	cmd.Env = append(os.Environ(), "GOFLAGS=-mod=mod", "GOPROXY=off", "GOSUMDB=off", "GOWORK=off", "DAVIT_CACHE_DIR="+filepath.Join(f.bin, "cache"))
+	cmd.Env = append(os.Environ(), "GOFLAGS=-mod=readonly", "GOPROXY=off", "GOSUMDB=off", "GOWORK=off", "DAVIT_CACHE_DIR="+filepath.Join(f.bin, "cache"))
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		t.Fatalf("%s: %v\n%s", line, err, out)

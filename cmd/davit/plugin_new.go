@@ -23,7 +23,7 @@ func (a *app) pluginNewCmd() *cobra.Command {
 	cmd.Flags().StringVar(&o.Kind, "kind", "", "`kind` of its type: "+strings.Join(scaffold.Kinds(), ", "))
 	cmd.Flags().StringVar(&o.Dir, "dir", "", "`folder` to write; by default one of the module's name")
 	cmd.Flags().StringVar(&o.Module, "module", "", "`path` of the Go module; by default davit-NAME")
-	cmd.Flags().StringVar(&o.Replace, "replace", "", "build with the davit in this `folder`, not with a released one")
+	cmd.Flags().StringVar(&o.Replace, "replace", "", "build with the source of davit in this `folder`, not with a released davit; a development build needs it")
 	return cmd
 }
 
@@ -36,6 +36,9 @@ func (a *app) newPlugin(o scaffold.Options) error {
 	}
 	if o.Dir == "" {
 		o.Dir = filepath.Base(filepath.FromSlash(o.Module))
+	}
+	if o.Replace == "" && strings.HasSuffix(version, "-dev") {
+		return fmt.Errorf("this davit (%s) is a development build, and there is no Go module of that version: add -replace=FOLDER, the folder of the source that it was built from", version)
 	}
 	if o.Replace != "" {
 		abs, err := filepath.Abs(o.Replace)

@@ -25,7 +25,7 @@ type Options struct {
 	Kind    string
 	Module  string // path of the Go module; empty: davit-NAME
 	Version string // of davit, as a Go module: "v0.1.0"
-	Replace string // a copy of davit on this machine to build with; empty: none
+	Replace string // absolute path of a copy of davit's source to build with; empty: none
 }
 
 var reName = regexp.MustCompile(`^[a-z][a-z0-9_-]*$`)
@@ -58,6 +58,11 @@ func Write(o Options) ([]string, error) {
 	if o.Module == "" {
 		o.Module = "davit-" + o.Name
 	}
+	if o.Replace != "" {
+		if err := CheckSource(o.Replace); err != nil {
+			return nil, err
+		}
+	}
 	var written []string
 	for _, from := range []string{"files/all", "files/" + o.Kind} {
 		err := fs.WalkDir(files, from, func(name string, d fs.DirEntry, err error) error {
@@ -81,18 +86,20 @@ func Write(o Options) ([]string, error) {
 			return nil, err
 		}
 	}
+	if o.Replace != "" {
+		if err := Complete(o.Dir, o.Replace); err != nil {
+			return nil, err
+		}
+		written = append(written, "go.sum")
+	}
 	slices.Sort(written)
 	return written, nil
 }
 
 // fill puts the names into a text.
 func (o Options) fill(text string) string {
-	replace := ""
-	if o.Replace != "" {
-		replace = "\nreplace github.com/davit-sh/davit => " + o.Replace + "\n"
-	}
 	return strings.NewReplacer(
 		"{{name}}", o.Name, "{{type}}", strings.ReplaceAll(o.Name, "-", "_"), "{{kind}}", o.Kind, "{{module}}", o.Module,
-		"{{binary}}", path.Base(o.Module), "{{version}}", o.Version, "{{replace}}", replace,
+		"{{binary}}", path.Base(o.Module), "{{version}}", o.Version,
 	).Replace(text)
 }

@@ -31,7 +31,7 @@ func run(t *testing.T, dir string, args ...string) {
 	t.Helper()
 	cmd := exec.Command("go", args...)
 	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "GOFLAGS=-mod=mod", "GOPROXY=off", "GOSUMDB=off", "GOWORK=off")
+	cmd.Env = append(os.Environ(), "GOFLAGS=-mod=readonly", "GOPROXY=off", "GOSUMDB=off", "GOWORK=off")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("go %s: %v\n%s", strings.Join(args, " "), err, out)
 	}
@@ -121,6 +121,8 @@ func TestWhatIsNotWritten(t *testing.T) {
 		`there is no kind "all"`:     {Dir: t.TempDir(), Name: "x", Kind: "all"},
 		"is not empty":               {Dir: full, Name: "x", Kind: "source"},
 		"application, build, image,": {Dir: t.TempDir(), Name: "x"},
+		"/nowhere does not exist":    {Dir: t.TempDir(), Name: "x", Kind: "source", Replace: "/nowhere"},
+		"has no go.mod":              {Dir: t.TempDir(), Name: "x", Kind: "source", Replace: full},
 	} {
 		if _, err := scaffold.Write(o); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%+v: %v, want %q", o, err, want)

@@ -21,6 +21,7 @@ import (
 
 	"github.com/davit-sh/davit/core/pluginhost"
 	"github.com/davit-sh/davit/core/plugintest"
+	"github.com/davit-sh/davit/core/scaffold"
 	pluginv1 "github.com/davit-sh/davit/schemas/plugin/v1"
 )
 
@@ -134,8 +135,10 @@ func TestGoModules(t *testing.T) {
 				t.Fatal(err)
 			}
 			// Only what is on this machine: all that an example needs, the main module needs as well.
-			env := []string{"GOFLAGS=-mod=mod", "GOPROXY=off", "GOSUMDB=off", "GOWORK=off"}
-			command(t, dir, env, "go", "mod", "edit", "-replace", "github.com/davit-sh/davit="+root)
+			env := []string{"GOFLAGS=-mod=readonly", "GOPROXY=off", "GOSUMDB=off", "GOWORK=off"}
+			if err := scaffold.Complete(dir, root); err != nil {
+				t.Fatal(err)
+			}
 			plugin := filepath.Join(dir, "davit-"+example)
 			command(t, dir, env, "go", "build", "-o", plugin, ".")
 			command(t, dir, env, "go", "vet", ".")
