@@ -41,4 +41,27 @@ func TestQuickstart(t *testing.T) {
 	if err != nil || !strings.Contains(string(manifest), address+"/hello:1.0.2@sha256:") {
 		t.Errorf("the manifest has not the new image (%v):\n%s", err, manifest)
 	}
+	if strings.Contains(string(out), "No such file") {
+		t.Errorf("the quickstart looks for a file that is not there:\n%s", out)
+	}
+	goOn(t, string(out))
+}
+
+// goOn types what the quickstart says at its end, in a shell that knows nothing of it.
+func goOn(t *testing.T, out string) {
+	t.Helper()
+	_, after, _ := strings.Cut(out, "To go on there:\n\n")
+	lines, _, found := strings.Cut(after, "\n\n")
+	if !found || !strings.Contains(lines, "davit plan") {
+		t.Fatalf("the quickstart does not say how to go on:\n%s", out)
+	}
+	// The registry is given a moment, as a person would.
+	script := strings.Replace(lines, " &\n", " &\ntrap 'kill $!; wait' EXIT\nsleep 2\n", 1)
+	cmd := exec.Command("bash", "-euc", script)
+	cmd.Dir = t.TempDir()
+	cmd.Env = []string{"HOME=" + t.TempDir(), "PATH=" + os.Getenv("PATH")}
+	said, err := cmd.CombinedOutput()
+	if err != nil || !strings.Contains(string(said), "No changes.") {
+		t.Errorf("%v\n%s", err, said)
+	}
 }
