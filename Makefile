@@ -5,8 +5,10 @@ BIN := bin/davit
 TOOLS := $(GO) tool -modfile=.ci/tools/go.mod
 VERSION ?= 0.1.0-dev
 KILLS ?= 300
+SYSTEMS := linux/amd64 linux/arm64 linux/arm/7 darwin/arm64
+EMULATED := ./state/... ./sdk/wire/... ./core/view/... ./core/engine/...
 
-.PHONY: help build quickstart demo test test-short acceptance attack kill bench generate lint fmt clean setup
+.PHONY: help build quickstart demo test test-short test-fresh systems emulated acceptance attack kill bench generate lint fmt clean setup
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,13 +23,24 @@ demo: build ## the whole story on real servers: push, plan, apply, drift, a bad 
 	cd acceptance && DAVIT_DEMO=1 $(GO) test -count=1 -timeout 80m -v -run TestSmartbiz .
 
 test: ## everything: unit, command line and acceptance tests, and then the numbers that they have counted
-	@command -v npm >/dev/null || acceptance/setup.sh
+	@command -v npm >/dev/null && command -v qemu-arm-static >/dev/null || acceptance/setup.sh
 	@numbers=$$(mktemp); export DAVIT_NUMBERS=$$numbers; \
-	$(GO) test ./... && (cd acceptance && $(GO) test -count=1 -timeout 80m -p 1 ./...); ended=$$?; \
+	$(GO) test ./... && $(MAKE) --no-print-directory systems emulated && (cd acceptance && $(GO) test -count=1 -timeout 80m -p 1 ./...); ended=$$?; \
 	echo; echo "Numbers:"; sort $$numbers; rm $$numbers; exit $$ended
 
 test-short: ## everything but the acceptance tests
 	$(GO) test ./...
+	@$(MAKE) --no-print-directory systems
+
+test-fresh: ## what CI runs, on a clone and with empty caches (DAVIT_LAB_CACHE=... keeps the test servers that are built already)
+	.ci/fresh .ci/run
+
+systems: ## check the types of all packages for each supported system
+	cd .ci/tools && $(GO) run ./crosscheck -C ../.. $(SYSTEMS)
+
+emulated: ## unit tests on emulated 32-bit and 64-bit ARM processors (needs qemu-user-static)
+	CGO_ENABLED=0 GOARCH=arm GOARM=7 $(GO) test -short -timeout 30m -exec qemu-arm-static $(EMULATED)
+	CGO_ENABLED=0 GOARCH=arm64 $(GO) test -short -timeout 30m -exec qemu-aarch64-static $(EMULATED)
 
 acceptance: ## the tests on real servers
 	cd acceptance && $(GO) test -count=1 -timeout 80m -p 1 ./...

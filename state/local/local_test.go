@@ -143,10 +143,8 @@ func TestBadFiles(t *testing.T) {
 // A full disk is an error that says so, and what was there before stays.
 func TestFullDisk(t *testing.T) {
 	dir := t.TempDir()
-	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=256k"); err != nil {
+	if !mountSmallDisk(t, dir, "size=256k") {
 		limitFileSize(t, 256<<10)
-	} else {
-		defer syscall.Unmount(dir, 0) //nolint:errcheck // the test is over
 	}
 	path := filepath.Join(dir, "state.db")
 	l, err := store(t, path).Lock(t.Context(), state.Holder{})
@@ -175,10 +173,8 @@ func TestFullDisk(t *testing.T) {
 // part was lost is an error, not the end of the process.
 func TestFullDiskAtTheBeginning(t *testing.T) {
 	dir := t.TempDir()
-	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=16k"); err != nil {
+	if !mountSmallDisk(t, dir, "size=16k") {
 		limitFileSize(t, 8<<10)
-	} else {
-		defer syscall.Unmount(dir, 0) //nolint:errcheck // the test is over
 	}
 	path := filepath.Join(dir, "state.db")
 	if _, err := store(t, path).Lock(t.Context(), state.Holder{}); !errors.Is(err, syscall.ENOSPC) && !errors.Is(err, syscall.EFBIG) {

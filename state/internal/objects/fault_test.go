@@ -354,7 +354,7 @@ func large(address string, seed int) state.Record {
 	config := `{"type":["object",{"namespace":"string","path":"string","images":["map","string"],"values":["map","string"]}],"value":{"namespace":"shop","path":"apps/%[1]d/deploy","images":{"acme/api":"registry.example.com/acme/api:1.0.%[1]d@sha256:%[2]064x"},"values":{%[3]s}}}`
 	var values []string
 	for i := range 30 {
-		values = append(values, fmt.Sprintf(`"setting%d":"value %x of some length"`, i, (seed+1)*(i+7)*2654435761))
+		values = append(values, fmt.Sprintf(`"setting%d":"value %x of some length"`, i, uint64(seed+1)*uint64(i+7)*2654435761))
 	}
 	r.Config = fmt.Appendf(nil, config, seed, seed*7919, strings.Join(values, ","))
 	r.Outputs = r.Config
