@@ -25,18 +25,18 @@ demo: build ## the whole story on real servers: push, plan, apply, drift, a bad 
 test: ## everything: unit, command line and acceptance tests, and then the numbers that they have counted
 	@command -v npm >/dev/null && command -v qemu-arm-static >/dev/null || acceptance/setup.sh
 	@numbers=$$(mktemp); export DAVIT_NUMBERS=$$numbers; \
-	$(GO) test ./... && $(MAKE) --no-print-directory systems emulated && (cd acceptance && $(GO) test -count=1 -timeout 80m -p 1 ./...); ended=$$?; \
+	$(GO) test -timeout 30m ./... && $(MAKE) --no-print-directory systems emulated && (cd acceptance && $(GO) test -count=1 -timeout 80m -p 1 ./...); ended=$$?; \
 	echo; echo "Numbers:"; sort $$numbers; rm $$numbers; exit $$ended
 
 test-short: ## everything but the acceptance tests
-	$(GO) test ./...
+	$(GO) test -timeout 30m ./...
 	@$(MAKE) --no-print-directory systems
 
 test-fresh: ## what CI runs, on a clone and with empty caches (DAVIT_LAB_CACHE=... keeps the test servers that are built already)
 	.ci/fresh .ci/run
 
 systems: ## check the types of all packages for each supported system
-	cd .ci/tools && $(GO) run ./crosscheck -C ../.. $(SYSTEMS)
+	$(GO) run ./internal/crosscheck $(SYSTEMS)
 
 emulated: ## unit tests on emulated 32-bit and 64-bit ARM processors (needs qemu-user-static)
 	CGO_ENABLED=0 GOARCH=arm GOARM=7 $(GO) test -short -timeout 30m -exec qemu-arm-static $(EMULATED)
