@@ -11,6 +11,7 @@ import (
 
 	"github.com/davit-sh/davit/core/addr"
 	"github.com/davit-sh/davit/core/engine"
+	"github.com/davit-sh/davit/core/engine/record"
 	"github.com/davit-sh/davit/core/event"
 	"github.com/davit-sh/davit/core/plan"
 	"github.com/davit-sh/davit/core/view"
@@ -176,7 +177,7 @@ func (a *app) apply(f *applyFlags, mode plan.Mode, reviewed *plan.Plan, adjust f
 			if p.Mode == plan.ModeApply {
 				a.showOutputs(s)
 			}
-			return a.show(s.stack, engine.Damage(p))
+			return a.show(s.stack, record.Damage(p))
 		}
 		if !f.yes && !p.Empty() {
 			if err := a.confirm(question(p)); err != nil {

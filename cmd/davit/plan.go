@@ -10,6 +10,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/davit-sh/davit/core/engine"
+	"github.com/davit-sh/davit/core/engine/record"
 	"github.com/davit-sh/davit/core/event"
 	"github.com/davit-sh/davit/core/plan"
 	"github.com/davit-sh/davit/core/view"
@@ -81,7 +82,7 @@ func (a *app) planCmd() *cobra.Command {
 			return a.printFindings(found)
 		}
 		a.collect = nil // what is damaged is not said instead of the plan, but besides
-		return a.show(nil, engine.Damage(made))
+		return a.show(nil, record.Damage(made))
 	}
 	f.add(cmd)
 	pf.add(a, cmd)

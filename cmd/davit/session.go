@@ -17,6 +17,7 @@ import (
 	"github.com/davit-sh/davit/core/addr"
 	"github.com/davit-sh/davit/core/config"
 	"github.com/davit-sh/davit/core/engine"
+	"github.com/davit-sh/davit/core/engine/record"
 	"github.com/davit-sh/davit/core/engine/types"
 	"github.com/davit-sh/davit/core/eval"
 	"github.com/davit-sh/davit/core/event"
@@ -158,7 +159,7 @@ func (a *app) open(ctx context.Context, f *stackFlags, emit event.Sink) (*sessio
 		return nil, a.show(stack, hcl.Diagnostics{d})
 	}
 	if f.reviewed != nil {
-		if err := engine.FitsFiles(f.reviewed, stack); err != nil {
+		if err := record.FitsFiles(f.reviewed, stack); err != nil {
 			return nil, err
 		}
 	}

@@ -16,7 +16,7 @@ import (
 	"github.com/davit-sh/davit/core/addr"
 	"github.com/davit-sh/davit/core/config"
 	"github.com/davit-sh/davit/core/diag"
-	"github.com/davit-sh/davit/core/engine"
+	"github.com/davit-sh/davit/core/engine/record"
 	"github.com/davit-sh/davit/core/plan"
 	"github.com/davit-sh/davit/core/view"
 	"github.com/davit-sh/davit/state"
@@ -80,7 +80,7 @@ func (a *app) stateShowCmd() *cobra.Command {
 func recordOf(s *state.Snapshot, address string) (state.Record, error) {
 	r, ok := s.Records[address]
 	if slices.Contains(s.Damaged, address) {
-		d := engine.Damage(&plan.Plan{Damaged: []string{address}})[0]
+		d := record.Damage(&plan.Plan{Damaged: []string{address}})[0]
 		return r, fmt.Errorf("%s. %s", d.Summary, diag.InfoOf(d).Hint)
 	}
 	if !ok {
@@ -117,7 +117,7 @@ func (a *app) stateWriter(cmd *cobra.Command, write func(args []string, s *state
 			if err != nil {
 				return err
 			}
-			if s, err = engine.Recover(a.hard, lease, s); err != nil {
+			if s, err = record.Recover(a.hard, lease, s); err != nil {
 				return err
 			}
 			return write(args, &stateWriting{app: a, store: store, lease: lease, Snapshot: s})

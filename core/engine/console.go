@@ -9,48 +9,52 @@ import (
 
 	"github.com/davit-sh/davit/core/addr"
 	"github.com/davit-sh/davit/core/config"
+	"github.com/davit-sh/davit/core/engine/check"
+	"github.com/davit-sh/davit/core/engine/input"
+	"github.com/davit-sh/davit/core/engine/record"
 	"github.com/davit-sh/davit/core/engine/types"
+	"github.com/davit-sh/davit/core/engine/world"
 	"github.com/davit-sh/davit/core/eval"
 	"github.com/davit-sh/davit/state"
 )
 
 // Console evaluates expressions in the names of a stack.
 type Console struct {
-	input *Input
-	forms *forms
-	tree  *Tree
+	input *input.Input
+	forms *world.Forms
+	tree  *world.Tree
 }
 
 // Console makes a console with the values that state has of blocks, or, when fresh, with those of a new plan.
 // What was never applied is unknown.
 func (e *Engine) Console(ctx context.Context, snapshot *state.Snapshot, fresh bool) (*Console, hcl.Diagnostics) {
 	if fresh {
-		r, diags := e.look(ctx, snapshot, Options{})
+		r, diags := e.look(ctx, snapshot, input.Options{})
 		if diags.HasErrors() {
 			return nil, diags
 		}
-		if diags := r.findings(); diags.HasErrors() {
+		if diags := r.Findings(); diags.HasErrors() {
 			return nil, diags
 		}
-		return &Console{r.input, r.forms, r.tree}, nil
+		return &Console{r.Input, r.Forms, r.Tree}, nil
 	}
 	if diags := e.Check(); diags.HasErrors() {
 		return nil, diags
 	}
 	c := &Console{input: e.input(), forms: e.forms()}
-	c.tree = newTree(c.input, c.forms)
-	records := recovered(snapshot).Records
-	c.tree.expandStatic(c.tree.root)
-	c.recall(c.tree.root, records)
-	c.tree.root.OnDemand(func(s *eval.Scope, call *config.Call) { c.expandOnDemand(s, call, records) })
+	c.tree = world.NewTree(c.input, c.forms)
+	records := record.Recovered(snapshot).Records
+	c.tree.ExpandStatic(c.tree.Root)
+	c.recall(c.tree.Root, records)
+	c.tree.Root.OnDemand(func(s *eval.Scope, call *config.Call) { c.expandOnDemand(s, call, records) })
 	return c, nil
 }
 
 // expandOnDemand makes the instances of a call when something refers to it.
 func (c *Console) expandOnDemand(s *eval.Scope, call *config.Call, records map[string]state.Record) {
-	each, _ := s.Expand(callName(call.Name), call.ForEach, call.Count) // what cannot be told has no instances here
+	each, _ := s.Expand(world.CallName(call.Name), call.ForEach, call.Count) // what cannot be told has no instances here
 	for _, child := range s.Expanded(call, each) {
-		c.tree.expandStatic(child)
+		c.tree.ExpandStatic(child)
 		c.recall(child, records)
 	}
 }
@@ -58,24 +62,24 @@ func (c *Console) expandOnDemand(s *eval.Scope, call *config.Call, records map[s
 // recall gives the blocks of a module instance the values that state has of them.
 func (c *Console) recall(s *eval.Scope, records map[string]state.Record) {
 	for _, n := range s.Module.Order {
-		node := c.tree.newNode(s, s.Module.Blocks[n])
-		if node.typ == nil {
+		node := c.tree.NewNode(s, s.Module.Blocks[n])
+		if node.Type == nil {
 			continue
 		}
 		for address, rec := range records {
 			a, err := addr.Parse(address)
-			if err != nil || a.Node != node.addr {
+			if err != nil || a.Node != node.Addr {
 				continue
 			}
-			in := &instance{addr: a, node: node}
+			in := &world.Instance{Addr: a, Node: node}
 			if outputs, err := types.Decode(rec.Outputs); err == nil && outputs != cty.NilVal {
 				config, err := types.Decode(rec.Config)
 				if err != nil {
 					config = cty.NilVal
 				}
-				in.seen = node.typ.See(config, types.Fit(outputs, node.typ.OutputType))
+				in.Seen = node.Type.See(config, types.Fit(outputs, node.Type.OutputType))
 			}
-			node.add(in)
+			node.Add(in)
 		}
 	}
 	for _, name := range s.Module.CallOrder {
@@ -93,12 +97,10 @@ func (c *Console) Eval(text string) (cty.Value, hcl.Diagnostics) {
 	if diags.HasErrors() {
 		return cty.NilVal, diags
 	}
-	check := newChecker(c.input, c.forms, c.tree.root)
-	check.refs(c.input.Stack.Module, eval.References(expr), sees{who: "the console"})
-	if check.diags.HasErrors() {
-		return cty.NilVal, check.diags
+	if diags := check.Expression(c.input, c.forms, c.tree.Root, expr); diags.HasErrors() {
+		return cty.NilVal, diags
 	}
-	return c.tree.root.Value(expr, eval.Each{})
+	return c.tree.Root.Value(expr, eval.Each{})
 }
 
 // Unfinished tells whether an expression has brackets that are still open, so that another line is to come.

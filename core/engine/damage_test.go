@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/davit-sh/davit/core/engine"
+	"github.com/davit-sh/davit/core/engine/record"
 	"github.com/davit-sh/davit/core/plan"
 	"github.com/davit-sh/davit/state"
 )
@@ -66,7 +67,7 @@ func TestDamagedRecords(t *testing.T) {
 			if want := slices.Sorted(slices.Values(c.want)); strings.Join(got, "\n") != strings.Join(want, "\n") {
 				t.Errorf("%s: the plan is\n%s", name, actions(p))
 			}
-			if len(p.Damaged) != c.left || len(engine.Damage(p)) != c.left {
+			if len(p.Damaged) != c.left || len(record.Damage(p)) != c.left {
 				t.Errorf("%s: left out are %v", name, p.Damaged)
 			}
 		}
@@ -98,7 +99,7 @@ func TestOperationsOfMissingRecords(t *testing.T) {
 	s := f.damaged("application.a.up")
 	s.Damaged = []string{"table records"}
 	s.Operations = map[string]state.Operation{"1": {ID: "1", Address: "application.a.up", Kind: "application", Type: "a", Plugin: "test", Action: "update"}}
-	now, err := engine.Recover(t.Context(), lease, s)
+	now, err := record.Recover(t.Context(), lease, s)
 	if err != nil {
 		t.Fatal(err)
 	}

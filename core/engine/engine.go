@@ -1,5 +1,5 @@
-// Package engine is where configuration, graph, state and plugins meet: it makes plans and
-// carries them out. Deciding is done here and in the plugins; printing is not.
+// Package engine makes plans and carries them out: it is the front door of the rooms below it. Engine plans and applies one stack, Warm
+// plans it again and again, and Console evaluates expressions in its names. Deciding is done here and in the plugins; printing is not.
 package engine
 
 import (
@@ -10,13 +10,34 @@ import (
 	"github.com/zclconf/go-cty/cty"
 
 	"github.com/davit-sh/davit/core/config"
+	"github.com/davit-sh/davit/core/engine/carry"
+	"github.com/davit-sh/davit/core/engine/check"
+	"github.com/davit-sh/davit/core/engine/input"
+	"github.com/davit-sh/davit/core/engine/look"
+	"github.com/davit-sh/davit/core/engine/service"
+	"github.com/davit-sh/davit/core/engine/tell"
 	"github.com/davit-sh/davit/core/engine/types"
+	"github.com/davit-sh/davit/core/engine/world"
 	"github.com/davit-sh/davit/core/event"
 	"github.com/davit-sh/davit/core/plan"
 	"github.com/davit-sh/davit/state"
 )
 
-// Engine plans and applies one stack.
+// What callers of Plan and Apply need of the rooms.
+type (
+	// Options says what a plan is to be about.
+	Options = input.Options
+	// Rollback says which instance is brought back to which revision.
+	Rollback = input.Rollback
+	// ApplyOptions says how a plan is carried out.
+	ApplyOptions = carry.Options
+	// Plugins is where the engine finds the plugins, by name.
+	Plugins = service.Plugins
+	// Client is a running plugin.
+	Client = service.Client
+)
+
+// Engine plans and applies one stack. Its fields do not change after the first call of a method, but for those that Warm is given.
 type Engine struct {
 	Stack     *config.Stack
 	Variables map[string]cty.Value // by name; sensitive ones are marked
@@ -36,30 +57,30 @@ type Engine struct {
 	Parallel int
 
 	once  sync.Once
-	known *forms
+	known *world.Forms
 }
 
 // input returns what a run of the engine is made from.
-func (e *Engine) input() *Input {
-	return &Input{
+func (e *Engine) input() *input.Input {
+	return &input.Input{
 		Stack: e.Stack, Variables: e.Variables, Types: e.Types, Version: e.Version, Checksums: e.Checksums, History: e.History,
 		Fingerprints: e.Fingerprint, Parallel: e.Parallel,
 	}
 }
 
 // forms returns what is known of the blocks without any value. It is kept from run to run.
-func (e *Engine) forms() *forms {
-	e.once.Do(func() { e.known = newForms(e.Types) })
+func (e *Engine) forms() *world.Forms {
+	e.once.Do(func() { e.known = world.NewForms(e.Types) })
 	return e.known
 }
 
-func (e *Engine) services() *Services { return newServices(e.Plugins, e.Emit, e.Variables) }
+func (e *Engine) services() *service.Services { return service.New(e.Plugins, e.Emit, e.Variables) }
 
 // Outline draws the stack up from its text.
-func (e *Engine) Outline() Outline { return outline(e.forms(), e.Stack.Module) }
+func (e *Engine) Outline() check.Outline { return check.NewOutline(e.forms(), e.Stack.Module) }
 
 // Check finds what is wrong with the stack as it is written, all of it in one go.
-func (e *Engine) Check() hcl.Diagnostics { return newChecker(e.input(), e.forms(), nil).stack() }
+func (e *Engine) Check() hcl.Diagnostics { return check.Stack(e.input(), e.forms()) }
 
 // Validate checks the whole stack without looking at the world.
 func (e *Engine) Validate(ctx context.Context) hcl.Diagnostics {
@@ -67,7 +88,7 @@ func (e *Engine) Validate(ctx context.Context) hcl.Diagnostics {
 	if diags.HasErrors() {
 		return diags
 	}
-	return append(diags, validateConfigs(ctx, newTree(e.input(), e.forms()), e.services())...)
+	return append(diags, check.Configs(ctx, world.NewTree(e.input(), e.forms()), e.services())...)
 }
 
 // Plan observes the world and says what an apply would do. On errors there is no plan, and all errors that could be found are returned.
@@ -77,17 +98,17 @@ func (e *Engine) Plan(ctx context.Context, snapshot *state.Snapshot, opts Option
 	if diags.HasErrors() {
 		return nil, diags
 	}
-	return r.finish()
+	return r.Plan()
 }
 
 // look does all of a plan but to write it down.
-func (e *Engine) look(ctx context.Context, snapshot *state.Snapshot, opts Options) (*Planner, hcl.Diagnostics) {
-	if opts.mode() != plan.ModeDestroy {
+func (e *Engine) look(ctx context.Context, snapshot *state.Snapshot, opts Options) (*look.Planner, hcl.Diagnostics) {
+	if opts.PlanMode() != plan.ModeDestroy {
 		if diags := e.Check(); diags.HasErrors() {
 			return nil, diags
 		}
 	}
-	r, diags := newPlanOf(e.input(), e.forms(), e.services(), snapshot, opts)
+	r, diags := look.New(e.input(), e.forms(), e.services(), snapshot, opts)
 	if diags.HasErrors() {
 		return nil, diags
 	}
@@ -97,16 +118,13 @@ func (e *Engine) look(ctx context.Context, snapshot *state.Snapshot, opts Option
 
 // TellFailure tells notifications that planning failed, under the lease of the run that planned. The findings that it returns are warnings.
 func (e *Engine) TellFailure(ctx context.Context, snapshot *state.Snapshot, lease state.Lease, who string, why hcl.Diagnostics) hcl.Diagnostics {
-	if !notifies(e.Stack, snapshot) {
-		return nil
-	}
-	return newTelling(e.input(), e.forms(), e.services(), snapshot, state.Group(lease), who).tellFailure(ctx, why)
+	return tell.Failure(ctx, e.input(), e.forms(), e.services(), snapshot, lease, who, why)
 }
 
 // Apply carries a plan out, in the order that the plan has written down. It returns what was done, what failed and what was not started.
 // All that was done is in state, whatever happens.
 func (e *Engine) Apply(ctx context.Context, p *plan.Plan, opts ApplyOptions) (*event.Result, hcl.Diagnostics) {
 	in, f, svc := e.input(), e.forms(), e.services()
-	opts.Outbox = &outbox{input: in, forms: f, svc: svc, who: opts.Who, plan: p}
-	return apply(ctx, in, f, svc, p, opts)
+	opts.Outbox = tell.NewOutbox(in, f, svc, p, opts.Who)
+	return carry.Apply(ctx, in, f, svc, p, opts)
 }

@@ -10,7 +10,11 @@ import (
 	"github.com/zclconf/go-cty/cty"
 
 	"github.com/davit-sh/davit/core/addr"
+	"github.com/davit-sh/davit/core/engine/input"
+	"github.com/davit-sh/davit/core/engine/look"
+	"github.com/davit-sh/davit/core/engine/record"
 	"github.com/davit-sh/davit/core/engine/types"
+	"github.com/davit-sh/davit/core/engine/world"
 	"github.com/davit-sh/davit/core/graph"
 	"github.com/davit-sh/davit/core/plan"
 	"github.com/davit-sh/davit/state"
@@ -20,11 +24,11 @@ import (
 // has changed and at what depends on a value that is another one now. It is not for concurrent use.
 type Warm struct {
 	engine   *Engine
-	opts     Options
+	opts     input.Options
 	snapshot *state.Snapshot // as it was given
 
-	planner *Planner // nil: the next plan is a cold one
-	index   *index   // of its tree
+	planner *look.Planner // nil: the next plan is a cold one
+	index   *world.Index  // of its tree
 }
 
 // Changed says what is not as it was at the last plan.
@@ -38,7 +42,7 @@ type Changed struct {
 }
 
 // NewWarm returns an engine that has seen nothing yet.
-func NewWarm(e *Engine, opts Options) *Warm {
+func NewWarm(e *Engine, opts input.Options) *Warm {
 	return &Warm{engine: e, opts: opts, snapshot: &state.Snapshot{}}
 }
 
@@ -49,7 +53,7 @@ func (w *Warm) Plan(ctx context.Context, c Changed) (p *plan.Plan, looked int, d
 	if c.Snapshot != nil {
 		w.snapshot = c.Snapshot
 	}
-	if w.planner != nil && len(w.snapshot.Damaged) == 0 && len(w.planner.records.Snapshot().Damaged) == 0 {
+	if w.planner != nil && len(w.snapshot.Damaged) == 0 && len(w.planner.Records.Snapshot().Damaged) == 0 {
 		if p, looked, diags, ok := w.again(ctx, c, before); ok {
 			return p, looked, diags
 		}
@@ -67,39 +71,39 @@ func (w *Warm) cold(ctx context.Context) (*plan.Plan, int, hcl.Diagnostics) {
 	if diags.HasErrors() {
 		return nil, 0, diags
 	}
-	p := r.assemble()
-	if diags = r.findings(); diags.HasErrors() {
+	p := r.Assemble()
+	if diags = r.Findings(); diags.HasErrors() {
 		return nil, 0, diags
 	}
-	w.planner, w.index = r, newIndex(r.tree)
+	w.planner, w.index = r, world.NewIndex(r.Tree)
 	return p, len(p.Changes) + len(p.Observations), diags
 }
 
 // again plans what has changed. It gives up, with ok false, when the instances themselves may be others now.
 func (w *Warm) again(ctx context.Context, c Changed, before *state.Snapshot) (p *plan.Plan, looked int, diags hcl.Diagnostics, ok bool) {
 	r := w.planner
-	dirty := map[*instance]bool{}
+	dirty := map[*world.Instance]bool{}
 	if c.Snapshot != nil && !w.adopt(c.Snapshot, before, dirty) {
 		return nil, 0, nil, false
 	}
 	if c.Variables != nil && !w.setVariables(c.Variables, dirty) {
 		return nil, 0, nil, false
 	}
-	r.tree.root.Forget()
+	r.Tree.Root.Forget()
 	for _, a := range c.Instances {
-		if in := r.tree.instance(a); in != nil {
+		if in := r.Tree.Instance(a); in != nil {
 			dirty[in] = true
 		}
 	}
-	r.found.reset()
+	r.Found.Reset()
 	looked, ok = w.walk(ctx, dirty)
 	if !ok || ctx.Err() != nil {
 		w.planner = nil
 		return nil, 0, nil, false
 	}
-	r.conclude(ctx)
-	p = r.assemble()
-	if diags = r.findings(); diags.HasErrors() {
+	r.Conclude(ctx)
+	p = r.Assemble()
+	if diags = r.Findings(); diags.HasErrors() {
 		w.planner = nil
 		return nil, looked, diags, true
 	}
@@ -107,12 +111,12 @@ func (w *Warm) again(ctx context.Context, c Changed, before *state.Snapshot) (p 
 }
 
 // adopt takes another snapshot. What it has another record of is dirty.
-func (w *Warm) adopt(now, before *state.Snapshot, dirty map[*instance]bool) bool {
+func (w *Warm) adopt(now, before *state.Snapshot, dirty map[*world.Instance]bool) bool {
 	r := w.planner
 	if before == nil {
 		before = &state.Snapshot{}
 	}
-	if len(r.moved.list) > 0 || len(now.Operations) > 0 || len(before.Operations) > 0 {
+	if len(r.Moved.List) > 0 || len(now.Operations) > 0 || len(before.Operations) > 0 {
 		return false
 	}
 	for address, rec := range now.Records {
@@ -125,33 +129,33 @@ func (w *Warm) adopt(now, before *state.Snapshot, dirty map[*instance]bool) bool
 			w.mark(address, dirty)
 		}
 	}
-	r.records = newLoaded(now)
+	r.Records = record.NewLoaded(now)
 	return true
 }
 
-func (w *Warm) mark(address string, dirty map[*instance]bool) {
+func (w *Warm) mark(address string, dirty map[*world.Instance]bool) {
 	if a, err := addr.Parse(address); err == nil {
-		if in := w.planner.tree.instance(a); in != nil {
+		if in := w.planner.Tree.Instance(a); in != nil {
 			dirty[in] = true
 		}
 	}
 }
 
 // setVariables takes other values of variables. What uses one that has changed is dirty.
-func (w *Warm) setVariables(now map[string]cty.Value, dirty map[*instance]bool) bool {
+func (w *Warm) setVariables(now map[string]cty.Value, dirty map[*world.Instance]bool) bool {
 	r := w.planner
 	before := w.engine.Variables
 	w.engine.Variables = now
-	r.setInput(w.engine.input())
+	r.SetInput(w.engine.input())
 	for name, v := range now {
 		if old, there := before[name]; there && old.RawEquals(v) {
 			continue
 		}
-		for _, n := range w.index.users[name] {
-			if !r.tree.sameInstances(n) {
+		for _, n := range w.index.Users[name] {
+			if !r.Tree.SameInstances(n) {
 				return false
 			}
-			for in := range n.all() {
+			for in := range n.All() {
 				dirty[in] = true
 			}
 		}
@@ -161,14 +165,14 @@ func (w *Warm) setVariables(now map[string]cty.Value, dirty map[*instance]bool) 
 
 // walk plans what is dirty, and then what depends on a value that has changed. It returns how many instances were
 // looked at, and false when a for_each is made of a value that has changed.
-func (w *Warm) walk(ctx context.Context, dirty map[*instance]bool) (int, bool) {
+func (w *Warm) walk(ctx context.Context, dirty map[*world.Instance]bool) (int, bool) {
 	r := w.planner
-	affected := map[*instance]bool{}
-	var visit func(in *instance)
-	visit = func(in *instance) {
+	affected := map[*world.Instance]bool{}
+	var visit func(in *world.Instance)
+	visit = func(in *world.Instance) {
 		if !affected[in] {
 			affected[in] = true
-			for _, d := range w.index.dependants[in.addr] {
+			for _, d := range w.index.Dependants[in.Addr] {
 				visit(d)
 			}
 		}
@@ -180,30 +184,30 @@ func (w *Warm) walk(ctx context.Context, dirty map[*instance]bool) (int, bool) {
 	var other atomic.Bool
 	var mu sync.Mutex
 	changed := map[addr.Instance]bool{}
-	needed := func(in *instance) bool {
+	needed := func(in *world.Instance) bool {
 		mu.Lock()
 		defer mu.Unlock()
-		return dirty[in] || slices.ContainsFunc(in.deps, func(d addr.Instance) bool { return changed[d] })
+		return dirty[in] || slices.ContainsFunc(in.Deps, func(d addr.Instance) bool { return changed[d] })
 	}
-	walk := graph.New[addr.Instance](ctx, r.input.planParallel(), nil)
+	walk := graph.New[addr.Instance](ctx, r.Input.Looks(), nil)
 	for in := range affected {
-		deps := slices.DeleteFunc(slices.Clone(in.deps), func(d addr.Instance) bool {
-			up := r.tree.instance(d)
+		deps := slices.DeleteFunc(slices.Clone(in.Deps), func(d addr.Instance) bool {
+			up := r.Tree.Instance(d)
 			return up == nil || !affected[up]
 		})
-		walk.Add(in.addr, deps, func(ctx context.Context) graph.Outcome {
+		walk.Add(in.Addr, deps, func(ctx context.Context) graph.Outcome {
 			if !needed(in) {
 				return graph.Done
 			}
 			looked.Add(1)
-			found := r.found.of(in)
-			was, change := in.seen, found.change
-			outcome := r.planInstance(ctx, found)
-			if outcome == graph.Done && !isSettled(was, in.seen, change, found.change) {
+			found := r.Found.About(in)
+			was, change := in.Seen, found.Change
+			outcome := r.PlanInstance(ctx, found)
+			if outcome == graph.Done && !isSettled(was, in.Seen, change, found.Change) {
 				mu.Lock()
-				changed[in.addr] = true
+				changed[in.Addr] = true
 				mu.Unlock()
-				other.CompareAndSwap(false, w.index.expanding[in.addr])
+				other.CompareAndSwap(false, w.index.Expanding[in.Addr])
 			}
 			return outcome
 		})

@@ -5,13 +5,13 @@ import (
 
 	"github.com/emicklei/dot"
 
-	"github.com/davit-sh/davit/core/engine"
+	"github.com/davit-sh/davit/core/engine/check"
 	"github.com/davit-sh/davit/core/plan"
 	"github.com/davit-sh/davit/internal/text"
 )
 
 // Graph writes the graph of references between blocks, in the format "dot" or "mermaid".
-func Graph(w io.Writer, o engine.Outline, format string) error {
+func Graph(w io.Writer, o check.Outline, format string) error {
 	g := newGraph(format)
 	for _, b := range o.Blocks {
 		g.Node(b)

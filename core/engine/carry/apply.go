@@ -1,0 +1,251 @@
+package carry
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/zclconf/go-cty/cty"
+
+	"github.com/davit-sh/davit/core/addr"
+	"github.com/davit-sh/davit/core/diag"
+	"github.com/davit-sh/davit/core/engine/input"
+	"github.com/davit-sh/davit/core/engine/look"
+	"github.com/davit-sh/davit/core/engine/record"
+	"github.com/davit-sh/davit/core/engine/service"
+	"github.com/davit-sh/davit/core/engine/world"
+	"github.com/davit-sh/davit/core/event"
+	"github.com/davit-sh/davit/core/graph"
+	"github.com/davit-sh/davit/core/kinds"
+	"github.com/davit-sh/davit/core/plan"
+	"github.com/davit-sh/davit/state"
+)
+
+// Options says how a plan is carried out.
+type Options struct {
+	Store state.Store
+	Lease state.Lease
+	// Reviewed says that time has passed since the plan was made: each instance is planned
+	// again, and what differs from the review is not applied.
+	Reviewed bool
+	Who      string // applies, for the history
+	// Stop ends the run softly: nothing new is started, running work finishes.
+	Stop context.Context
+	// Outbox tells notifications what is going to be done, and what was done. Nil: nobody wants to be told anything.
+	Outbox Outbox
+}
+
+// Outbox tells notifications of an apply.
+type Outbox interface {
+	// Begin tells what is going to be done. The snapshot is the state as it is then.
+	Begin(ctx context.Context, lease state.Lease, snapshot *state.Snapshot)
+	// End tells what was done, with the values that the tree has then, and waits until it is told. What it returns are warnings.
+	End(ctx context.Context, t *world.Tree, result *event.Result, failed bool) hcl.Diagnostics
+}
+
+// applying is a run that carries out a plan.
+type applying struct {
+	input   *input.Input
+	tree    *world.Tree
+	found   *look.Findings
+	svc     *service.Services
+	records *record.Overlay
+	planner *look.Planner // plans again what was unknown, or what was reviewed
+	plan    *plan.Plan
+	opts    Options
+	lease   state.Lease
+
+	calls sync.Map // eval.Pending -> *sync.Once: expanded
+	ends  map[*look.Finding]bool
+	soft  context.Context // ends when nothing new is to be started
+	halt  func()          // ends soft
+	work  chan struct{}   // one for each operation that a plugin is working on
+	cut   *record.Unfinished
+
+	resultMu sync.Mutex
+	result   event.Result
+	undone   map[string]string // address -> "failed" or "was not started"; observations as well
+}
+
+// Apply carries a plan out, in the order that the plan has written down. It returns what was done, what failed
+// and what was not started. All that was done is in state, whatever happens.
+func Apply(ctx context.Context, in *input.Input, f *world.Forms, svc *service.Services, p *plan.Plan, opts Options) (*event.Result, hcl.Diagnostics) {
+	snapshot, err := opts.Store.Load(ctx)
+	if err != nil {
+		return nil, hcl.Diagnostics{diag.Plain("The state cannot be read", err.Error())}
+	}
+	fits := record.Fits(ctx, in, p, snapshot, opts.Reviewed)
+	if fits.HasErrors() {
+		return nil, fits
+	}
+	if err := p.Seal(); err != nil {
+		return nil, hcl.Diagnostics{diag.Plain("The plan cannot be applied", err.Error())}
+	}
+	lease := state.Group(opts.Lease)
+	if snapshot, err = record.Settle(ctx, lease, snapshot, p.Moves); err != nil {
+		return nil, hcl.Diagnostics{diag.Plain("The state cannot be written", err.Error())}
+	}
+	records := record.NewOverlay(snapshot)
+	planner := look.NewPlanner(in, f, svc, records, input.Options{Mode: p.Mode, Rollback: rollbackOf(p)})
+	a := &applying{
+		input: in, tree: planner.Tree, found: planner.Found, svc: svc, records: records, planner: planner,
+		plan: p, opts: opts, lease: lease, cut: record.NewUnfinished(snapshot), undone: map[string]string{},
+	}
+	a.result = event.Result{Done: []event.Outcome{}, Failed: []event.Outcome{}, NotStarted: []event.Outcome{}}
+	if diags := a.prepare(); diags.HasErrors() {
+		return nil, diags
+	}
+	a.found.Report(fits...)
+	a.soft, a.halt, a.work = opts.Stop, func() {}, make(chan struct{}, in.Operations())
+	if a.soft == nil {
+		a.soft = ctx
+	}
+	if opts.Outbox != nil {
+		opts.Outbox.Begin(ctx, lease, snapshot)
+	}
+	work, done := a.whileHeld(ctx)
+	a.deleteLeftovers(work)
+	a.walk(work)
+	a.finish()
+	a.tellDamage()
+	done()
+	a.svc.Emit(event.Event{Type: event.Summary, Result: &a.result})
+	if opts.Outbox != nil {
+		a.found.Report(opts.Outbox.End(ctx, a.tree, &a.result, a.found.HasErrors())...)
+	}
+	return &a.result, a.found.Diagnostics()
+}
+
+// ahead is how many times more steps than operations run at once: the others are about to begin, or write their results.
+const ahead = 4
+
+// walk runs what the plan says, each thing after what it depends on.
+func (a *applying) walk(ctx context.Context) {
+	changes := map[string]*plan.Change{}
+	for i := range a.plan.Changes {
+		changes[a.plan.Changes[i].Address] = &a.plan.Changes[i]
+	}
+	observations := map[string]*plan.Observation{}
+	for i := range a.plan.Observations {
+		observations[a.plan.Observations[i].Address] = &a.plan.Observations[i]
+	}
+	w := graph.New(a.soft, a.input.Operations()*ahead, func(address string) {
+		if c := changes[address]; c != nil {
+			a.notStarted(c, c.DependsOn)
+		} else if o := observations[address]; o != nil {
+			a.noteUndone(address, "was not started", o.DependsOn)
+		}
+	})
+	for i := range a.plan.Observations {
+		o := &a.plan.Observations[i]
+		w.Add(o.Address, o.DependsOn, func(context.Context) graph.Outcome { return a.step(ctx, o.Address, nil, o) })
+	}
+	for i := range a.plan.Changes {
+		c := &a.plan.Changes[i]
+		w.Add(c.Address, c.DependsOn, func(context.Context) graph.Outcome {
+			if gone(c, a) {
+				return a.changeInstance(ctx, c, nil)
+			}
+			return a.step(ctx, c.Address, c, nil)
+		})
+	}
+	if a.plan.Mode == plan.ModeRefresh { // what was never applied is not in it, and holds nobody up
+		for _, address := range a.plan.NotInIt() {
+			w.Add(address, nil, func(context.Context) graph.Outcome { return graph.Done })
+		}
+	}
+	w.Wait()
+}
+
+// step brings one instance of the plan to its end.
+func (a *applying) step(ctx context.Context, address string, c *plan.Change, o *plan.Observation) graph.Outcome {
+	at, _ := addr.Parse(address)
+	in := a.planner.Finding(at)
+	if kinds.IsManaged(at.Kind) {
+		defer func() { in.Config = cty.NilVal }()
+	}
+	each, diags := a.eachOf(in)
+	if !diags.HasErrors() {
+		in.Each = each
+		switch {
+		case a.planner.LeftAlone(in):
+			diags = append(diags, a.planner.AsInState(ctx, in)...)
+		case o != nil:
+			diags = append(diags, a.planner.Observe(ctx, in, o)...)
+		case c.Action == plan.None && !c.Holds() && !c.Deferred && !a.hadLeftover(address) && (a.plan.Mode == plan.ModeRefresh || (c.After.IsKnown() && len(c.After.Sensitive) == 0)):
+			diags = append(diags, a.unchanged(in, c)...)
+		default:
+			return a.changeInstance(ctx, c, in)
+		}
+	}
+	a.found.Report(diags...)
+	if diags.HasErrors() {
+		a.noteUndone(address, "failed", nil)
+		return graph.Failed
+	}
+	return graph.Done
+}
+
+// noteUndone notes that an instance was not brought to its end, and tells which of those that it depends on was not either.
+func (a *applying) noteUndone(address, how string, dependsOn []string) string {
+	a.resultMu.Lock()
+	defer a.resultMu.Unlock()
+	a.undone[address] = how
+	for _, d := range dependsOn {
+		if was := a.undone[d]; was != "" {
+			return "it waits for " + d + ", which " + was
+		}
+	}
+	return "the run was stopped"
+}
+
+// notStarted keeps account of a change that was not begun. What changes nothing is not spoken of.
+func (a *applying) notStarted(c *plan.Change, dependsOn []string) {
+	reason := a.noteUndone(c.Address, "was not started", dependsOn)
+	if c.Action != plan.None {
+		a.end(&a.result.NotStarted, event.OperationSkipped, event.Outcome{Address: c.Address, Action: string(c.Action), Reason: reason})
+	}
+}
+
+// changeInstance carries out one change and keeps account of it. in is nil for a deletion.
+func (a *applying) changeInstance(ctx context.Context, c *plan.Change, in *look.Finding) graph.Outcome {
+	started := time.Now()
+	out := event.Outcome{Address: c.Address, Action: string(c.Action)}
+	action, diags := a.carryOut(ctx, c, in)
+	out.ElapsedMS = time.Since(started).Milliseconds()
+	if slices.ContainsFunc(diags, func(d *hcl.Diagnostic) bool { return diag.InfoOf(d).Code == codeNotStarted }) {
+		a.notStarted(c, nil)
+		return graph.Failed
+	}
+	a.found.Report(diags...)
+	if diags.HasErrors() {
+		first := firstError(diags)
+		out.Error, out.Hint = first.Summary, diag.InfoOf(first).Hint
+		a.noteUndone(c.Address, "failed", nil)
+		a.end(&a.result.Failed, event.OperationFailed, out)
+		return graph.Failed
+	}
+	switch out.Action = string(action); {
+	case action != plan.None:
+		a.end(&a.result.Done, event.OperationDone, out)
+	case c.Action != plan.None:
+		out.Reason = "it turned out to be as it should"
+		a.end(&a.result.Unchanged, event.Planned, out)
+	}
+	return graph.Done
+}
+
+// firstError is the first error of a list that has one.
+func firstError(diags hcl.Diagnostics) *hcl.Diagnostic {
+	return diags[slices.IndexFunc(diags, func(d *hcl.Diagnostic) bool { return d.Severity == hcl.DiagError })]
+}
+
+func (a *applying) end(list *[]event.Outcome, t event.Type, out event.Outcome) {
+	a.resultMu.Lock()
+	*list = append(*list, out)
+	a.resultMu.Unlock()
+	a.svc.Emit(event.Event{Type: t, Address: out.Address, Action: out.Action, Message: cmp.Or(out.Error, out.Reason), ElapsedMS: out.ElapsedMS})
+}

@@ -1,0 +1,148 @@
+package carry
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/hashicorp/hcl/v2"
+
+	"github.com/davit-sh/davit/core/addr"
+	"github.com/davit-sh/davit/core/diag"
+	"github.com/davit-sh/davit/core/engine/look"
+	"github.com/davit-sh/davit/core/engine/record"
+	"github.com/davit-sh/davit/core/engine/types"
+	"github.com/davit-sh/davit/core/engine/world"
+	"github.com/davit-sh/davit/core/event"
+	"github.com/davit-sh/davit/core/plan"
+	"github.com/davit-sh/davit/state"
+)
+
+// hadLeftover tells whether something is deleted that may be called as an instance is: what it was planned as is looked at again then.
+func (a *applying) hadLeftover(address string) bool {
+	return slices.ContainsFunc(a.plan.Leftovers, func(l plan.Leftover) bool { return l.Address == address })
+}
+
+// deleteLeftovers deletes what the plan has found left of replacements that were cut off.
+func (a *applying) deleteLeftovers(ctx context.Context) {
+	for _, l := range a.plan.Leftovers {
+		op, open := a.records.Snapshot().Operations[l.Operation]
+		if !open {
+			continue
+		}
+		out := event.Outcome{Address: l.Address, Action: record.ActionDeleteOld}
+		if l.New {
+			out.Action = record.ActionDeleteNew
+		}
+		if a.soft.Err() != nil {
+			out.Reason = "the run was stopped"
+			a.end(&a.result.NotStarted, event.OperationSkipped, out)
+			continue
+		}
+		started := time.Now()
+		diags := a.deleteLeftover(ctx, &op)
+		a.found.Report(diags...)
+		out.ElapsedMS = time.Since(started).Milliseconds()
+		if diags.HasErrors() {
+			first := firstError(diags)
+			out.Error, out.Hint = first.Summary, diag.InfoOf(first).Hint
+			a.end(&a.result.Failed, event.OperationFailed, out)
+			continue
+		}
+		a.end(&a.result.Done, event.OperationDone, out)
+	}
+}
+
+// deleteLeftover deletes the old one, or the new one that was being made.
+func (a *applying) deleteLeftover(ctx context.Context, op *state.Operation) hcl.Diagnostics {
+	at, err := addr.Parse(op.Address)
+	in := &look.Finding{Instance: &world.Instance{Addr: at}}
+	if err != nil {
+		return hcl.Diagnostics{a.svc.Failure(in.Instance, "deleting what is left of its replacement", err)}
+	}
+	if diags := a.planner.NodeOfRecord(in); diags.HasErrors() {
+		return diags
+	}
+	if record.MakesFirst(op) {
+		return a.deleteNew(ctx, op, in)
+	}
+	var old state.Record
+	if err := json.Unmarshal(op.Planned, &old); err != nil {
+		return hcl.Diagnostics{a.svc.Failure(in.Instance, "deleting what it was before", err)}
+	}
+	return a.deleteOld(ctx, op, in, &old)
+}
+
+// deleteNew deletes what an operation that was cut off had begun to make in the place of the old one, which stays.
+func (a *applying) deleteNew(ctx context.Context, op *state.Operation, in *look.Finding) hcl.Diagnostics {
+	rec := state.Record{
+		Address: op.Address, Kind: op.Kind, Type: op.Type, Plugin: op.Plugin, Status: state.StatusPartial, Config: op.Config,
+		DependsOn: op.DependsOn, Updated: op.Begun,
+	}
+	if op.Checkpoint != nil {
+		rec.Outputs, rec.Private = op.Checkpoint.Outputs, op.Checkpoint.Private
+	}
+	later := state.Operation{
+		ID: uuid.NewString(), Address: op.Address, Kind: op.Kind, Type: op.Type, Plugin: op.Plugin, Action: record.ActionDeleteNew,
+		Begun: time.Now().UTC(), PlanHash: a.plan.Digest,
+	}
+	var err error
+	if later.Planned, err = json.Marshal(rec); err == nil {
+		err = a.commit(state.Batch{End: []string{op.ID}, Begin: []state.Operation{later}})
+	}
+	if err != nil {
+		return hcl.Diagnostics{a.svc.Failure(in.Instance, "deleting what was begun in its place", err)}
+	}
+	return a.deleteOld(ctx, &later, in, &rec)
+}
+
+// resumes tells whether a replacement goes on with the new one that an earlier run had begun to make. One that was to be another is
+// deleted.
+func (a *applying) resumes(ctx context.Context, in *look.Finding) (bool, hcl.Diagnostics) {
+	op := a.cut.Find(in.Addr.String())
+	if op == nil || !record.MakesFirst(op) {
+		return false, nil
+	}
+	now, err := types.Encode(in.Node.Type.PluginConfig(in.Config))
+	if err != nil {
+		return false, hcl.Diagnostics{a.svc.Failure(in.Instance, "replacing", err)}
+	}
+	if bytes.Equal(types.CompactJSON(now), types.CompactJSON(op.Config)) {
+		return true, nil
+	}
+	return false, a.deleteNew(ctx, op, in)
+}
+
+// makeFirst makes the new one of an instance, and deletes the old one then. It does nothing and says so if both cannot be there at once:
+// what it is called does not change.
+func (a *applying) makeFirst(ctx context.Context, c *plan.Change, in *look.Finding, old *state.Record) (bool, hcl.Diagnostics) {
+	resumes, diags := a.resumes(ctx, in)
+	if diags.HasErrors() {
+		return true, diags
+	}
+	a.records.Remove(c.Address)
+	more := a.planner.One(ctx, in, nil)
+	if more.HasErrors() && resumes {
+		return true, append(diags, more...)
+	}
+	if more.HasErrors() || !resumes && in.Change.Action != plan.Create {
+		a.records.Uncover(c.Address)
+		return false, diags
+	}
+	later, err := a.oldOne(c, old)
+	if err != nil {
+		return true, append(diags, a.svc.Failure(in.Instance, "replacing", err))
+	}
+	if next := anew(in, c); next.AsIs { // the earlier try has made it
+		diags = append(diags, a.adopt(next, in, later)...)
+	} else {
+		diags = append(diags, a.operate(ctx, next, in, later)...)
+	}
+	if diags.HasErrors() {
+		return true, diags
+	}
+	return true, append(diags, a.deleteOld(ctx, &later, in, old)...)
+}

@@ -1,0 +1,89 @@
+package look
+
+import (
+	"github.com/hashicorp/hcl/v2"
+	"github.com/zclconf/go-cty/cty"
+
+	"github.com/davit-sh/davit/core/config"
+	"github.com/davit-sh/davit/core/diag"
+	"github.com/davit-sh/davit/core/eval"
+	"github.com/davit-sh/davit/core/plan"
+)
+
+// Preconditions checks what is to hold before anything is done about an instance.
+func (r *Planner) Preconditions(in *Finding, when string) hcl.Diagnostics {
+	return r.conditions(in, in.Node.Block.Lifecycle.Pre, when, cty.NilVal)
+}
+
+// Postconditions checks what is to hold for an instance that is done: self is what others see of it.
+func (r *Planner) Postconditions(in *Finding, when string) hcl.Diagnostics {
+	rules := in.Node.Block.Lifecycle.Post
+	if len(rules) == 0 {
+		return nil
+	}
+	return r.conditions(in, rules, when, in.Value())
+}
+
+// conditions checks conditions of an instance. Those that cannot be told yet are noted in the plan and checked again at apply.
+func (r *Planner) conditions(in *Finding, rules []config.Condition, when string, self cty.Value) hcl.Diagnostics {
+	var diags hcl.Diagnostics
+	for _, rule := range rules {
+		res := in.Node.Scope.Check(rule, in.Each, self)
+		diags = append(diags, res.Diagnostics...)
+		switch res.Status {
+		case eval.Failed:
+			d := diag.Errorf(rule.Condition.Range(), in.Addr.String()+": a condition does not hold", "%s", r.svc.Secrets.Mask(res.Message))
+			d.Extra = diag.Info{Address: in.Addr.String(), Code: "condition", Hint: "This is checked " + when + "."}
+			diags = append(diags, d)
+		case eval.Unknown:
+			in.checks = append(in.checks, plan.Check{Address: in.Addr.String(), Status: string(eval.Unknown), Message: "the condition at " + config.Where(rule.Range) + " is checked at apply"})
+		case eval.Passed:
+		}
+	}
+	return diags
+}
+
+// assert checks the check blocks. What does not hold is a warning.
+func (r *Planner) assert() {
+	var visit func(s *eval.Scope)
+	visit = func(s *eval.Scope) {
+		for _, c := range s.Module.Checks {
+			r.assertOne(s, c)
+		}
+		for _, name := range s.Module.CallOrder {
+			for _, child := range s.Children(name) {
+				visit(child)
+			}
+		}
+	}
+	if !r.partial() {
+		visit(r.Tree.Root)
+	}
+}
+
+func (r *Planner) assertOne(s *eval.Scope, c *config.Check) {
+	address := "check." + c.Name
+	if s.Path != "" {
+		address = string(s.Path) + "." + address
+	}
+	out := plan.Check{Address: address, Status: string(eval.Passed)}
+	for _, rule := range c.Asserts {
+		res := s.Check(rule, eval.Each{}, cty.NilVal)
+		switch {
+		case res.Diagnostics.HasErrors():
+			r.Found.Report(diag.AsWarnings(res.Diagnostics)...)
+			out.Status = string(eval.Failed)
+			out.Message = res.Diagnostics[0].Summary
+		case res.Status == eval.Failed:
+			out.Status, out.Message = string(eval.Failed), r.svc.Secrets.Mask(res.Message)
+			w := diag.Errorf(rule.Condition.Range(), address+": the check does not hold", "%s", out.Message)
+			w.Severity, w.Extra = hcl.DiagWarning, diag.Info{Address: address, Code: "check"}
+			r.Found.Report(w)
+		case res.Status == eval.Unknown && out.Status == string(eval.Passed):
+			out.Status = string(eval.Unknown)
+		}
+	}
+	r.Found.mu.Lock()
+	defer r.Found.mu.Unlock()
+	r.Found.checks = append(r.Found.checks, out)
+}

@@ -1,0 +1,78 @@
+package look
+
+import (
+	"sync"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/zclconf/go-cty/cty"
+
+	"github.com/davit-sh/davit/core/engine/secret"
+	"github.com/davit-sh/davit/core/engine/world"
+	"github.com/davit-sh/davit/core/plan"
+)
+
+// Findings are what a run has found out so far: about each instance, and besides. They may be used concurrently; a Finding is written by
+// the task of its instance, and read by tasks that depend on it.
+type Findings struct {
+	secrets *secret.Secrets
+
+	byInstance sync.Map // *instance -> *Finding
+
+	mu      sync.Mutex
+	diags   hcl.Diagnostics
+	checks  []plan.Check
+	leftOut map[string]bool // damaged ones that the plan would be about, as they are called in state
+	deleted []*Finding      // of which the deletion is planned
+}
+
+// Finding is what a run has found out about one instance.
+type Finding struct {
+	*world.Instance
+
+	Config      cty.Value       // evaluated; marked where sensitive; of managed ones only as long as they are worked on
+	ignored     map[string]bool // paths of sensitive arguments whose changes are ignored
+	Change      *plan.Change
+	Observation *plan.Observation
+	checks      []plan.Check
+	warnings    hcl.Diagnostics
+}
+
+// About returns the finding of an instance. It is empty until the instance is worked on.
+func (f *Findings) About(i *world.Instance) *Finding {
+	if found, ok := f.byInstance.Load(i); ok {
+		return found.(*Finding)
+	}
+	found, _ := f.byInstance.LoadOrStore(i, &Finding{Instance: i})
+	return found.(*Finding)
+}
+
+// Report keeps diagnostics. A function's error may repeat its argument: what is sensitive in it is masked. The diagnostics themselves are
+// left as they are, since other instances may have the same ones.
+func (f *Findings) Report(diags ...*hcl.Diagnostic) {
+	masked := make(hcl.Diagnostics, len(diags))
+	for i, d := range diags {
+		own := *d
+		own.Summary, own.Detail = f.secrets.Mask(d.Summary), f.secrets.Mask(d.Detail)
+		masked[i] = &own
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.diags = append(f.diags, masked...)
+}
+
+// Diagnostics returns what was reported so far.
+func (f *Findings) Diagnostics() hcl.Diagnostics {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.diags
+}
+
+// HasErrors tells whether an error was reported.
+func (f *Findings) HasErrors() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.diags.HasErrors()
+}
+
+// Reset forgets what was reported, but not what is known of instances.
+func (f *Findings) Reset() { f.diags, f.checks, f.deleted = nil, nil, nil }

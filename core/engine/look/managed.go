@@ -1,0 +1,196 @@
+package look
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/zclconf/go-cty/cty"
+
+	"github.com/davit-sh/davit/core/addr"
+	"github.com/davit-sh/davit/core/deep"
+	"github.com/davit-sh/davit/core/engine/types"
+	"github.com/davit-sh/davit/core/engine/world"
+	"github.com/davit-sh/davit/core/event"
+	"github.com/davit-sh/davit/core/plan"
+	pluginv1 "github.com/davit-sh/davit/schemas/plugin/v1"
+	"github.com/davit-sh/davit/state"
+)
+
+// planManaged has a plugin read the real object, compare, and say what it would do. reviewed
+// is the change of a saved plan, or one that had unknown values, that is planned again now.
+func (r *Planner) One(ctx context.Context, in *Finding, reviewed *plan.Change) hcl.Diagnostics {
+	diags := r.Configure(ctx, in)
+	if diags.HasErrors() {
+		return diags
+	}
+	diags = append(diags, r.Preconditions(in, "before it is planned")...)
+	if d := r.notAlone(in); d != nil {
+		diags = append(diags, d)
+	}
+	if diags.HasErrors() {
+		return diags
+	}
+	if r.opts.PlanMode() == plan.ModeRefresh {
+		return append(diags, r.planRefresh(ctx, in)...)
+	}
+	if r.opts.NoRefresh && r.asRecorded(in) {
+		return diags
+	}
+	prior, rec, err := r.Prior(in)
+	if err != nil {
+		return append(diags, r.svc.Failure(in.Instance, "planning", err))
+	}
+	id, more := r.importID(in)
+	diags = append(diags, more...)
+	if rec == nil && id != "" && !diags.HasErrors() {
+		prior, more = r.importRecord(ctx, in, id)
+		diags = append(diags, more...)
+	}
+	if diags.HasErrors() {
+		return diags
+	}
+	req := &pluginv1.PlanRequest{Prior: prior}
+	if reviewed != nil {
+		req.PlannedPrivate = reviewed.Private
+	}
+	res, outputs, more := r.svc.Plan(ctx, in.Instance, req, in.Config)
+	diags = append(diags, more...)
+	if diags.HasErrors() {
+		return diags
+	}
+	c, err := r.newChange(in, res)
+	if err != nil {
+		return append(diags, r.svc.Failure(in.Instance, "planning", err))
+	}
+	r.compare(c, in, rec)
+	if rec == nil && id != "" {
+		c.Import = id
+		if c.Action == plan.None {
+			c.Action = plan.Adopt
+		}
+	}
+	if r.replaced(in, rec, reviewed, c) {
+		outputs = in.Node.Type.UnknownOutputs()
+	}
+	if c.After, err = in.Node.Type.StoredOutputs.Value(outputs); err != nil {
+		return append(diags, r.svc.Failure(in.Instance, "planning", err))
+	}
+	if rec == nil && c.Action == plan.None && c.After.IsKnown() {
+		c.Action, c.AsIs, c.Reasons = plan.Adopt, true, []string{"it is there already, as it should be"}
+	}
+	plain := deep.Unmarked(in.Config)
+	known := deep.Known(plain)
+	c.Deferred = !known && !c.After.IsKnown() && len(c.Items) == 0 && c.Action != plan.Build
+	if !known {
+		c.WaitsFor = r.waitsFor(in)
+	}
+	if c.Action != plan.None || c.Deferred {
+		c.Arguments, c.Fingerprints = r.Arguments(in, c.Address), r.Input.Fingerprints.Arguments(in.Config)
+	}
+	if in.Node.Block.Lifecycle.PreventDestroy && (c.Action == plan.Replace || c.Action == plan.Delete) {
+		return append(diags, in.Errorf("it must not be destroyed", "The plan would %s it, and its lifecycle block says prevent_destroy. Undo what makes it so, or remove prevent_destroy.", c.Action))
+	}
+	if rec != nil && c.Action != plan.None {
+		c.Before = types.PlanValue(rec.Outputs)
+	}
+	r.explain(c, rec)
+	return append(diags, r.planned(in, c, outputs)...)
+}
+
+// planned keeps a change and what others see of the instance.
+func (r *Planner) planned(in *Finding, c *plan.Change, outputs cty.Value) hcl.Diagnostics {
+	in.Change = c
+	in.Seen = in.Node.Type.See(in.Config, outputs)
+	diags := r.Postconditions(in, "after it")
+	r.svc.Emit(event.Event{Type: event.Planned, Address: c.Address, Action: string(c.Action), Message: strings.Join(c.Reasons, "; ")})
+	return diags
+}
+
+// compare adds what state knows of an instance to its change.
+func (r *Planner) compare(c *plan.Change, in *Finding, rec *state.Record) {
+	if rec == nil {
+		return
+	}
+	if rec.Hold != nil {
+		c.Hold = &plan.Hold{Revision: rec.Hold.Revision, Who: rec.Hold.Who, Reason: rec.Hold.Reason, Since: rec.Hold.Since}
+	}
+	if b := r.opts.Rollback; b != nil && b.Address == c.Address && !b.Holds(rec) {
+		c.Hold = &plan.Hold{Revision: b.Revision, Who: b.Who, Reason: b.Reason}
+	}
+	c.MovedFrom = r.Moved.Origin[c.Address]
+	if changed := r.Input.Fingerprints.Changed(in.Config, in.ignored, rec); c.Action == plan.None && len(changed) > 0 {
+		c.Action = plan.Update
+		c.Reasons = append(c.Reasons, "sensitive "+strings.Join(changed, ", ")+" changed")
+	}
+}
+
+// notEnded is the reason of what is done about an instance whose record is partial.
+const NotEnded = "an earlier operation on it did not end"
+
+// explain gives a change a reason if its plugin gave none.
+func (r *Planner) explain(c *plan.Change, rec *state.Record) {
+	if len(c.Reasons) > 0 || c.Action == plan.None {
+		return
+	}
+	switch {
+	case c.Import != "":
+		c.Reasons = []string{fmt.Sprintf("it is there already, as %q", c.Import)}
+	case c.Deferred:
+		c.Reasons = []string{"some of its arguments are known after apply only"}
+	case rec == nil:
+		c.Reasons = []string{"it is new"}
+	case rec.Status == state.StatusPartial:
+		c.Reasons = []string{NotEnded}
+	default:
+		c.Reasons = []string{"it differs from its configuration"}
+	}
+}
+
+func (r *Planner) newChange(in *Finding, res *pluginv1.PlanResult) (*plan.Change, error) {
+	action, ok := types.Actions[res.GetAction()]
+	if !ok {
+		return nil, fmt.Errorf("plugin %q answered with the action %d, which there is not: this is a defect of the plugin", in.Node.Type.Plugin, res.GetAction())
+	}
+	items, err := r.svc.Secrets.Items(res.GetItems())
+	if err != nil {
+		return nil, fmt.Errorf("plugin %q: %w", in.Node.Type.Plugin, err)
+	}
+	c := &plan.Change{
+		Address: in.Addr.String(), Kind: in.Addr.Kind, Type: in.Addr.Type, Plugin: in.Node.Type.Plugin,
+		Action: action, Reasons: r.svc.Secrets.MaskAll(res.GetReasons()), Items: items, Private: res.GetPrivate(),
+		DependsOn: world.Addresses(in.Deps),
+	}
+	for _, i := range res.GetImages() {
+		c.Images = append(c.Images, plan.ImageUse{Name: i.GetName(), Before: i.GetBefore(), After: i.GetAfter(), Unknown: i.GetUnknown()})
+	}
+	return c, nil
+}
+
+// waitsFor finds the managed instances that the unknown values come from: the nearest ones that change.
+func (r *Planner) waitsFor(in *Finding) []string {
+	found := map[string]bool{}
+	seen := map[addr.Instance]bool{}
+	var visit func(deps []addr.Instance)
+	visit = func(deps []addr.Instance) {
+		for _, d := range deps {
+			up := r.Finding(d)
+			if up == nil || seen[d] || up.Seen == nil {
+				continue
+			}
+			seen[d] = true
+			switch {
+			case up.Seen.Known():
+			case up.Change != nil:
+				found[d.String()] = true
+			default:
+				visit(up.Deps)
+			}
+		}
+	}
+	visit(in.Deps)
+	return slices.Sorted(maps.Keys(found))
+}

@@ -1,0 +1,88 @@
+package look
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/hashicorp/hcl/v2"
+
+	"github.com/davit-sh/davit/core/addr"
+	"github.com/davit-sh/davit/core/diag"
+	"github.com/davit-sh/davit/core/engine/world"
+	"github.com/davit-sh/davit/core/eval"
+)
+
+// partial tells whether a plan is about a part of the stack only.
+func (r *Planner) partial() bool {
+	return len(r.opts.Targets)+len(r.opts.Excludes)+len(r.Found.leftOut) > 0
+}
+
+// checkOptions finds places that mean nothing in the stack and in state.
+func (r *Planner) checkOptions() hcl.Diagnostics {
+	var diags hcl.Diagnostics
+	r.opts.EachPlace(func(said string, p addr.Place) {
+		if !r.Input.Declares(p) && !r.hasRecord(p) {
+			diags = append(diags, diag.Plain("Nothing of that name", fmt.Sprintf("%s: neither the stack nor state has it.%s", said, r.Input.SuggestPlace(p))))
+		}
+	})
+	return diags
+}
+
+// absent finds places with keys that neither the stack nor state has, once everything that is wanted is expanded.
+func (r *Planner) absent() hcl.Diagnostics {
+	var diags hcl.Diagnostics
+	r.opts.EachPlace(func(said string, p addr.Place) {
+		if why := r.lacks(p); why != "" && !r.hasRecord(p) {
+			diags = append(diags, diag.Plain("Nothing of that name", said+": "+why))
+		}
+	})
+	return diags
+}
+
+// lacks says which instance a place names that its block, or the call of a module, does not have. It returns "" if there is none, and
+// if that cannot be told.
+func (r *Planner) lacks(p addr.Place) string {
+	steps, _ := p.Module.Steps()
+	scope := r.Tree.Root
+	for i, s := range steps {
+		children := scope.Children(s.Name)
+		if children == nil || (i == len(steps)-1 && p.IsModule() && s.Key.IsNone()) {
+			return ""
+		}
+		next := slices.IndexFunc(children, func(c *eval.Scope) bool { return c.Each.Key == s.Key })
+		if next < 0 {
+			keys := make([]addr.Key, len(children))
+			for i, c := range children {
+				keys[i] = c.Each.Key
+			}
+			return noInstance(string(scope.Path.Child(s.Name, addr.Key{})), s.Key, keys)
+		}
+		scope = children[next]
+	}
+	if p.IsModule() || p.AllKeys || r.Tree.Node(p.Node) == nil {
+		return ""
+	}
+	keys, expanded := r.Tree.Keys(p.Node)
+	if slices.Contains(keys, p.Key) || (!expanded && p.Key.IsNone()) || (expanded && len(keys) == 0 && len(r.opts.Excludes)+len(r.Found.leftOut) > 0) {
+		return ""
+	}
+	return noInstance(p.Node.String(), p.Key, keys)
+}
+
+func noInstance(of string, key addr.Key, keys []addr.Key) string {
+	if key.IsNone() {
+		return of + " has several instances: say which one is meant."
+	}
+	return fmt.Sprintf("%s has no instance %s, and neither has state.%s", of, key, world.NearestKey(key, keys))
+}
+
+// hasRecord tells whether state has something at a place.
+func (r *Planner) hasRecord(p addr.Place) bool {
+	for _, address := range slices.AppendSeq(slices.Clone(r.Records.Snapshot().Damaged), maps.Keys(r.Records.Snapshot().Records)) {
+		if i, err := addr.Parse(address); err == nil && p.Matches(i) {
+			return true
+		}
+	}
+	return false
+}

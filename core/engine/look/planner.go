@@ -1,0 +1,71 @@
+package look
+
+import (
+	"fmt"
+	"sync"
+
+	"github.com/davit-sh/davit/core/addr"
+	"github.com/davit-sh/davit/core/engine/input"
+	"github.com/davit-sh/davit/core/engine/record"
+	"github.com/davit-sh/davit/core/engine/service"
+	"github.com/davit-sh/davit/core/engine/types"
+	"github.com/davit-sh/davit/core/engine/world"
+	pluginv1 "github.com/davit-sh/davit/schemas/plugin/v1"
+	"github.com/davit-sh/davit/state"
+)
+
+// Planner plans instances: it observes, asks the plugins, and compares with the records. It is made for one run, of a plan or of an apply.
+type Planner struct {
+	Input   *input.Input
+	opts    input.Options
+	Forms   *world.Forms
+	Tree    *world.Tree
+	Found   *Findings
+	svc     *service.Services
+	Records record.Records
+	Moved   record.Moved
+
+	wanted       map[string]bool   // static names of what is needed; nil: everything
+	whyDestroyed map[string]string // by address
+
+	imports sync.Map // importKey -> the instances that an import block is into; found when they are asked for
+}
+
+// NewPlanner returns a planner that knows nothing but its input.
+func NewPlanner(in *input.Input, f *world.Forms, svc *service.Services, recs record.Records, opts input.Options) *Planner {
+	return &Planner{Input: in, opts: opts, Forms: f, Tree: world.NewTree(in, f), Found: &Findings{secrets: svc.Secrets}, svc: svc, Records: recs}
+}
+
+// SetInput takes another input, which differs from the old one in the values of variables.
+func (r *Planner) SetInput(in *input.Input) {
+	r.Input = in
+	for _, v := range in.Variables {
+		r.svc.Secrets.AddFrom(v)
+	}
+	r.Tree.SetInput(in)
+}
+
+// Finding returns what is known of an instance, nil if there is no such instance.
+func (r *Planner) Finding(a addr.Instance) *Finding {
+	if in := r.Tree.Instance(a); in != nil {
+		return r.Found.About(in)
+	}
+	return nil
+}
+
+// Prior returns what state has of an instance, as its plugin wants it. It returns nil if state has nothing. Of what is sensitive it has
+// what is known to be the same still.
+func (r *Planner) Prior(in *Finding) (*pluginv1.Record, *state.Record, error) {
+	rec, ok := r.Records.Record(in.Addr.String())
+	if !ok {
+		return nil, nil, nil
+	}
+	out, err := types.Prior(rec, in.Node.Type)
+	if err == nil {
+		err = r.Input.Fingerprints.Refill(out, rec, in.Config, in.ignored, in.Node.Type)
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("the record of %s in state cannot be read: %w", in.Addr, err)
+	}
+	return out, rec, nil
+}

@@ -1,0 +1,34 @@
+package look
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/hashicorp/hcl/v2"
+
+	"github.com/davit-sh/davit/core/diag"
+	"github.com/davit-sh/davit/core/engine/input"
+	"github.com/davit-sh/davit/core/engine/record"
+	"github.com/davit-sh/davit/core/plan"
+)
+
+// unrecoverable refuses to plan an instance that an operation was cut off on, if its type says that it cannot look for the result: a
+// person has to. Deleting again is harmless.
+func (r *Planner) unrecoverable(in *Finding) hcl.Diagnostics {
+	if !in.Node.Type.CannotRecover || r.opts.PlanMode() != plan.ModeApply || input.Matches(r.opts.Replace, in.Addr) {
+		return nil
+	}
+	address := in.Addr.String()
+	for _, op := range r.Records.Snapshot().Operations {
+		if op.Address != address || plan.Action(op.Action) == plan.Delete || record.DeletesOther(&op) {
+			continue
+		}
+		d := in.Errorf("nobody knows what became of an operation", "An earlier run was to %s it and was cut off (operation %s, begun at %s), and %s %q cannot look for the result.",
+			op.Action, op.ID, op.Begun.Format(time.RFC3339), op.Kind, op.Type)
+		d.Extra = diag.Info{Address: address, Code: "operation.unknown", Hint: fmt.Sprintf(
+			"Look for yourself. Then davit apply -replace='%s' deletes what is there and makes it anew, or davit state rm '%s' forgets it, so that the next apply makes it, or takes it over with an import block. "+
+				"-exclude='%s' does the rest meanwhile.", address, address, address)}
+		return hcl.Diagnostics{d}
+	}
+	return nil
+}

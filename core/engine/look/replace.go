@@ -1,0 +1,88 @@
+package look
+
+import (
+	"bytes"
+	"slices"
+
+	"github.com/zclconf/go-cty/cty"
+
+	"github.com/davit-sh/davit/core/engine/input"
+	"github.com/davit-sh/davit/core/engine/types"
+	"github.com/davit-sh/davit/core/eval"
+	"github.com/davit-sh/davit/core/plan"
+	"github.com/davit-sh/davit/state"
+)
+
+// replaced tells whether an instance is made anew because the person or the configuration says so, and notes it in the change.
+func (r *Planner) replaced(in *Finding, rec *state.Record, reviewed, c *plan.Change) bool {
+	if reviewed != nil {
+		c.TwoSteps, c.CreateFirst = reviewed.TwoSteps, reviewed.CreateFirst
+		if c.TwoSteps {
+			c.Action, c.Reasons = plan.Replace, reviewed.Reasons
+		}
+		return c.TwoSteps
+	}
+	if rec == nil || c.Action == plan.Replace {
+		return false
+	}
+	why := ""
+	if input.Matches(r.opts.Replace, in.Addr) {
+		why = "-replace asks for it"
+	} else if r.goesOn(in, rec) {
+		why = NotEnded
+	} else if c.Action != plan.Create { // what is gone is made anew anyway
+		why = r.triggered(in)
+	}
+	if why == "" {
+		return false
+	}
+	c.Action, c.TwoSteps, c.CreateFirst = plan.Replace, true, in.Node.Block.Lifecycle.CreateBeforeDestroy
+	c.Reasons = append([]string{why}, c.Reasons...)
+	return true
+}
+
+// triggered says which change of something else makes an instance anew, or nothing.
+func (r *Planner) triggered(in *Finding) string {
+	for _, x := range in.Node.Block.Lifecycle.ReplaceTriggeredBy {
+		for _, ref := range eval.References(x) {
+			needs, _ := in.Node.Scope.Needs([]eval.Ref{ref})
+			list, _ := r.Tree.Dependencies(in.Node, needs, in.Each)
+			for _, a := range list {
+				if up := r.Finding(a); up != nil && r.differs(up, ref) {
+					return "replace_triggered_by: " + a.String() + " changes"
+				}
+			}
+		}
+	}
+	return ""
+}
+
+// differs tells whether what a reference names of an instance is not what state has.
+func (r *Planner) differs(up *Finding, ref eval.Ref) bool {
+	if ref.Node.Kind == "" || len(ref.Rest) == 0 {
+		if up.Change != nil {
+			return up.Change.Action != plan.None
+		}
+		return up.Observation != nil && (up.Observation.Before == nil || !sameValue(up.Observation.Before, &up.Observation.Outputs))
+	}
+	rec, ok := r.Records.Snapshot().Records[up.Addr.String()]
+	if !ok {
+		return true
+	}
+	outputs, err1 := types.Decode(rec.Outputs)
+	config, err2 := types.Decode(rec.Config)
+	if err1 != nil || err2 != nil || outputs == cty.NilVal {
+		return true
+	}
+	was, d1 := ref.Rest.TraverseRel(up.Node.Type.Object(up.Addr.String(), up.Node.Type.See(config, outputs)))
+	now, d2 := ref.Rest.TraverseRel(up.Value())
+	if d1.HasErrors() || d2.HasErrors() {
+		return true
+	}
+	now, _ = now.UnmarkDeep()
+	return !now.IsWhollyKnown() || !now.RawEquals(was)
+}
+
+func sameValue(a, b *plan.Value) bool {
+	return bytes.Equal(a.Value, b.Value) && slices.Equal(a.Unknown, b.Unknown)
+}

@@ -1,0 +1,34 @@
+package record
+
+import (
+	"github.com/davit-sh/davit/core/plan"
+	"github.com/davit-sh/davit/state"
+)
+
+// actionDeleteOld is the action of an operation that deletes what an instance was before it was made anew. It is begun with the
+// record of the new one, and has the old record in Planned: so that nothing is forgotten in between.
+const ActionDeleteOld = "delete_old"
+
+// actionDeleteNew is the same of what was begun in the place of an instance that stays as it was.
+const ActionDeleteNew = "delete_new"
+
+// DeletesOther tells whether an operation deletes something else than what its address stands for.
+func DeletesOther(op *state.Operation) bool {
+	return op.Action == ActionDeleteOld || op.Action == ActionDeleteNew
+}
+
+// MakesFirst tells whether an operation makes the new one of an instance whose old one is there still. It has the old record in
+// Planned, and the record in state is the old one's until it ends.
+func MakesFirst(op *state.Operation) bool {
+	return plan.Action(op.Action) == plan.Replace && len(op.Planned) > 0
+}
+
+// MakingFirst is the operation that was cut off while it made the new one of an instance, nil if there is none.
+func MakingFirst(s *state.Snapshot, address string) *state.Operation {
+	for _, op := range s.Operations {
+		if op.Address == address && MakesFirst(&op) {
+			return &op
+		}
+	}
+	return nil
+}

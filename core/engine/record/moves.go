@@ -1,0 +1,137 @@
+package record
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/hashicorp/hcl/v2"
+
+	"github.com/davit-sh/davit/core/addr"
+	"github.com/davit-sh/davit/core/config"
+	"github.com/davit-sh/davit/core/diag"
+	"github.com/davit-sh/davit/core/engine/input"
+	"github.com/davit-sh/davit/core/plan"
+	"github.com/davit-sh/davit/state"
+)
+
+// mover follows moved blocks.
+type mover struct {
+	input *input.Input
+	state *state.Snapshot
+	in    map[addr.Module][]movement // what is said in a module instance and in those around it
+}
+
+// movement is a moved block of a module instance, its places seen from the root.
+type movement struct {
+	from, to addr.Place
+	block    *config.Moved
+}
+
+// movements are what is said about what is in a module instance: what is said outside first.
+func (m *mover) movements(at addr.Module) []movement {
+	list, known := m.in[at]
+	if known {
+		return list
+	}
+	m.input.Around(at, func(outer addr.Module, declares *config.Module) {
+		for _, b := range declares.Moved {
+			list = append(list, movement{from: input.Within(outer, b.From), to: input.Within(outer, b.To), block: b})
+		}
+	})
+	m.in[at] = list
+	return list
+}
+
+// follow takes an instance where moved blocks say, one after the other. Each move may bring it into another module, in
+// which other blocks speak of it.
+func (m *mover) follow(i addr.Instance) (addr.Instance, *hcl.Diagnostic) {
+	been := map[addr.Place]bool{}
+	for {
+		to, by := m.next(i)
+		if by == nil {
+			return i, nil
+		}
+		if been[by.from] {
+			return i, diag.Errorf(by.block.Range, "Moves in a circle", "The moved blocks lead %s round and round. Remove one of them, so that the others end at what is declared.", i)
+		}
+		been[by.from] = true
+		i = to
+	}
+}
+
+func (m *mover) next(i addr.Instance) (addr.Instance, *movement) {
+	list := m.movements(i.Module)
+	for n := range list {
+		if to, ok := addr.Move(list[n].from, list[n].to, i); ok && to != i {
+			return to, &list[n]
+		}
+	}
+	return i, nil
+}
+
+// Moved is what moved blocks make of a state.
+type Moved struct {
+	Snapshot *state.Snapshot // with the new addresses
+	List     []plan.Move
+	Origin   map[string]string // the address in state, by the new one
+	Damaged  map[string]string // of instances whose records cannot be read: address -> what it is in state
+}
+
+// Move gives records the addresses that moved blocks say. The given snapshot stays as it is.
+func Move(in *input.Input, s *state.Snapshot) (Moved, hcl.Diagnostics) {
+	m := &mover{input: in, state: s, in: map[addr.Module][]movement{}}
+	out := Moved{Snapshot: s}
+	var diags hcl.Diagnostics
+	if out.Damaged, diags = m.damaged(); diags.HasErrors() || !input.AnyModule(in.Stack.Module, func(m *config.Module) bool { return len(m.Moved) > 0 }) {
+		return out, diags
+	}
+	now, origin := map[string]string{}, map[string]string{} // by the address in state, and by the new one
+	for _, address := range slices.Sorted(maps.Keys(s.Records)) {
+		i, err := addr.Parse(address)
+		if err != nil {
+			continue
+		}
+		target, circle := m.follow(i)
+		if circle != nil {
+			return out, hcl.Diagnostics{circle}
+		}
+		to := target.String()
+		if to == address {
+			continue
+		}
+		if other := origin[to]; other != "" {
+			diags = append(diags, diag.Plain("Two moves to one place",
+				fmt.Sprintf("The moved blocks say that both %s and %s are %s now. Remove one of the blocks.", other, address, to)))
+			continue
+		}
+		now[address], origin[to] = to, address
+	}
+	for _, from := range slices.Sorted(maps.Keys(now)) {
+		to := now[from]
+		if out.Damaged[to] != "" {
+			diags = append(diags, diag.Plain("A move to a place that is damaged",
+				fmt.Sprintf("%s is to become %s, whose record in state cannot be read. %s", from, to, repairs(out.Damaged[to]))))
+		}
+		if _, taken := s.Records[to]; taken && now[to] == "" {
+			diags = append(diags, diag.Plain("A move to a place that is taken",
+				fmt.Sprintf("State has records of both %s and %s. Remove the moved block, or one of the two with davit state rm.", from, to)))
+			continue
+		}
+		out.List = append(out.List, plan.Move{From: from, To: to})
+	}
+	if len(out.List) > 0 && !diags.HasErrors() {
+		out.Origin = origin
+		_, out.Snapshot = state.Rename(s, stateMoves(out.List))
+	}
+	return out, diags
+}
+
+// stateMoves are the moves of a plan in the form of state.
+func stateMoves(moves []plan.Move) []state.Move {
+	list := make([]state.Move, len(moves))
+	for i, m := range moves {
+		list[i] = state.Move(m)
+	}
+	return list
+}
