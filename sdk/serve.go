@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"os"
 
 	"github.com/hashicorp/go-hclog"
@@ -17,7 +18,8 @@ import (
 )
 
 // Serve serves the plugin until davit ends it. It is all that a plugin's main has to do. A plugin that is started with -debug,
-// perhaps by a debugger, prints how davit connects to it and serves until it is interrupted.
+// perhaps by a debugger, prints how davit connects to it and serves until it is interrupted. Otherwise the logger of the package log is silent: use Log, or write
+// to the standard error.
 func Serve(p *Plugin) {
 	if len(os.Args) == 2 && (os.Args[1] == "-debug" || os.Args[1] == "--debug") {
 		if err := serveDebug(p); err != nil {
@@ -30,6 +32,8 @@ func Serve(p *Plugin) {
 		fmt.Fprintf(os.Stderr, "This is the davit plugin %s %s. davit starts it by itself; name it in required_plugins.\n", p.name, p.version)
 		os.Exit(1)
 	}
+	// Libraries write values to the standard logger, and davit shows what a plugin writes to its standard error.
+	log.SetOutput(io.Discard)
 	trim.Soon()
 	goplugin.Serve(p.serveConfig())
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/davit-sh/davit/core/config"
 	"github.com/davit-sh/davit/core/diag"
 	"github.com/davit-sh/davit/core/event"
+	"github.com/davit-sh/davit/sdk/redact"
 )
 
 // show prints diagnostics with the lines that they speak of: warnings first, errors last, the same one from many
@@ -30,14 +31,17 @@ func (a *app) showSource(name, text string, diags hcl.Diagnostics) error {
 func (a *app) write(files map[string]*hcl.File, diags hcl.Diagnostics) error {
 	if a.collect != nil { // they are printed otherwise
 		*a.collect = append(*a.collect, diags...)
-		a.files = files
+		a.files = withoutCredentials(files)
 		if diags.HasErrors() {
 			return errShown
 		}
 		return nil
 	}
 	folded := diag.Fold(diags)
-	w := hcl.NewDiagnosticTextWriter(a.err, files, 0, a.color(a.err))
+	if len(folded) == 0 {
+		return nil
+	}
+	w := hcl.NewDiagnosticTextWriter(a.err, withoutCredentials(files), 0, a.color(a.err))
 	warnings := 0
 	for _, d := range folded {
 		if d.Severity == hcl.DiagWarning {
@@ -71,6 +75,17 @@ func (a *app) write(files map[string]*hcl.File, diags hcl.Diagnostics) error {
 		fmt.Fprintf(a.err, "%d errors.\n", errs)
 	}
 	return errShown
+}
+
+// withoutCredentials are files as they are shown: a URL in them may hold a password that nobody should have written there.
+func withoutCredentials(files map[string]*hcl.File) map[string]*hcl.File {
+	out := make(map[string]*hcl.File, len(files))
+	for name, f := range files {
+		shown := *f
+		shown.Bytes = redact.Source(f.Bytes)
+		out[name] = &shown
+	}
+	return out
 }
 
 // emitDiagnostics tells diagnostics as events.

@@ -44,6 +44,9 @@ func (a *app) init(cmd *cobra.Command, upgrade, migrate, reconfigure bool) error
 	if d := checkVersion(stack); d != nil {
 		return a.show(stack, append(diags, d))
 	}
+	if more := checkPlugins(stack); more.HasErrors() {
+		return a.show(stack, append(diags, more...))
+	}
 	types, err := builtinTypes()
 	if err != nil {
 		return err

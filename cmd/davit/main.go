@@ -32,6 +32,7 @@ var builtins = map[string]func(version string) *sdk.Plugin{
 func main() {
 	log.SetOutput(io.Discard)      // libraries log values that they cannot read, secrets among them
 	signal.Ignore(syscall.SIGXFSZ) // a file that may not grow (ulimit -f) is an error then, like a full disk
+	log.SetOutput(io.Discard)      // libraries write values to it, sensitive ones among them
 	stop := profile()
 	code := run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
 	stop()

@@ -83,7 +83,7 @@ func (f *fetcher) observe(p modules.Package, wanted string, pin *modules.Locked)
 	if diags.HasErrors() {
 		return cty.NilVal, plainly(diags)
 	}
-	host, err := newHost(stack, lockFile{}, false)
+	host, err := newHost(stack, lockFile{}, f.gitHost(stack), false)
 	if err != nil {
 		return cty.NilVal, err
 	}
@@ -98,6 +98,26 @@ func (f *fetcher) observe(p modules.Package, wanted string, pin *modules.Locked)
 		return cty.NilVal, plainly(diags)
 	}
 	return made.Observations[0].Outputs.Cty()
+}
+
+// gitHost is the only Git host of the stack that calls the module, and of the module that is fetched.
+func (f *fetcher) gitHost(module *config.Stack) []string {
+	caller, diags := config.Load(f.dir)
+	if caller == nil || diags.HasErrors() {
+		return nil
+	}
+	values := map[string]cty.Value{}
+	for name, v := range caller.Variables {
+		values[name] = cty.DynamicVal
+		if v.Default != nil {
+			values[name] = early(v.Default, nil)
+		}
+	}
+	of, own := gitHostOf(caller, values), gitHostOf(module, nil)
+	if len(of) != 1 || len(own) != 1 || of[0] != own[0] {
+		return nil
+	}
+	return own
 }
 
 // sourceBlock is the source that fetches a package.

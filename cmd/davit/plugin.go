@@ -2,9 +2,13 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"os"
 
+	"github.com/go-logr/logr"
+	"github.com/sirupsen/logrus"
 	"github.com/spf13/cobra"
+	"k8s.io/klog/v2"
 
 	"github.com/davit-sh/davit/core/diag"
 	"github.com/davit-sh/davit/core/pluginhost"
@@ -21,6 +25,7 @@ func (a *app) pluginCmd() *cobra.Command {
 			if plugin == nil {
 				return fmt.Errorf("there is no built-in plugin %q.%s", args[0], diag.DidYouMean(args[0], sortedKeys(builtins)))
 			}
+			silenceLibraries()
 			sdk.Serve(plugin(version))
 			return nil
 		},
@@ -34,4 +39,10 @@ func (a *app) pluginCmd() *cobra.Command {
 	})
 	cmd.AddCommand(a.pluginTestCmd(), a.pluginRunCmd(), a.pluginNewCmd(), a.pluginPushCmd(), a.pluginMirrorCmd())
 	return cmd
+}
+
+// silenceLibraries keeps what Kubernetes' and BuildKit's libraries log out of the plugins' output: it may hold values.
+func silenceLibraries() {
+	klog.SetLogger(logr.Discard())
+	logrus.SetOutput(io.Discard)
 }

@@ -158,6 +158,9 @@ func (a *app) open(ctx context.Context, f *stackFlags, emit event.Sink) (*sessio
 	if d := checkVersion(stack); d != nil {
 		return nil, a.show(stack, hcl.Diagnostics{d})
 	}
+	if diags := checkPlugins(stack); diags.HasErrors() {
+		return nil, a.show(stack, diags)
+	}
 	if f.reviewed != nil {
 		if err := record.FitsFiles(f.reviewed, stack); err != nil {
 			return nil, err
@@ -173,7 +176,7 @@ func (a *app) open(ctx context.Context, f *stackFlags, emit event.Sink) (*sessio
 	if diags.HasErrors() {
 		return nil, a.show(stack, append(diags, checkAsWell(stack)...))
 	}
-	if s.host, err = newHost(stack, locked, f.guard); err != nil {
+	if s.host, err = newHost(stack, locked, gitHostOf(stack, values), f.guard); err != nil {
 		return nil, err
 	}
 	a.tellReattached(stack.Settings.Plugins)
@@ -225,8 +228,8 @@ func (c clients) Client(ctx context.Context, name string) (engine.Client, error)
 }
 
 // newHost makes the host of the stack's plugins. With guard, the plugins' own children end with a
-// davit that is killed: only who applies starts some.
-func newHost(stack *config.Stack, locked lockFile, guard bool) (*pluginhost.Host, error) {
+// davit that is killed: only who applies starts some. gitHost is what gitHostOf says.
+func newHost(stack *config.Stack, locked lockFile, gitHost []string, guard bool) (*pluginhost.Host, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
@@ -237,8 +240,11 @@ func newHost(stack *config.Stack, locked lockFile, guard bool) (*pluginhost.Host
 	}
 	plugins := map[string]pluginhost.Executable{}
 	for name := range builtins {
-		plugins[name] = pluginhost.Executable{Path: self, Args: []string{"plugin", "serve", name}}
+		plugins[name] = pluginhost.Executable{Path: self, Args: []string{"plugin", "serve", name}, Env: environmentOf(name, stack)}
 	}
+	git := plugins["git"]
+	git.Set = gitHost
+	plugins["git"] = git
 	reattach, err := pluginhost.ParseReattach(os.Getenv(pluginhost.ReattachVariable))
 	if err != nil {
 		return nil, err

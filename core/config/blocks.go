@@ -282,7 +282,7 @@ var (
 	}
 	pluginType = cty.ObjectWithOptionalAttrs(map[string]cty.Type{
 		"source": cty.String, "version": cty.String, "env": cty.List(cty.String), "public_key": cty.String,
-	}, []string{"version", "env", "public_key"})
+	}, []string{"source", "version", "env", "public_key"})
 )
 
 func (s *Stack) addSettings(block *hclsyntax.Block) hcl.Diagnostics {
@@ -310,11 +310,8 @@ func (s *Stack) addSettings(block *hclsyntax.Block) hcl.Diagnostics {
 }
 
 func (s *Stack) addPlugin(a *hcl.Attribute) hcl.Diagnostics {
-	if old := s.Settings.Plugins[a.Name]; old != nil {
-		return duplicate("plugin "+a.Name, a.NameRange, old.Range)
-	}
 	var p struct {
-		Source    string   `cty:"source"`
+		Source    *string  `cty:"source"`
 		Version   *string  `cty:"version"`
 		Env       []string `cty:"env"`
 		PublicKey *string  `cty:"public_key"`
@@ -327,15 +324,45 @@ func (s *Stack) addPlugin(a *hcl.Attribute) hcl.Diagnostics {
 		return append(diags, diag.Errorf(a.Expr.Range(), "Not a plugin requirement",
 			"%s must be an object such as { source = \"./plugins/%s\" }: %s.", a.Name, a.Name, err))
 	}
-	r := &RequiredPlugin{Name: a.Name, Source: p.Source, Env: p.Env, Range: a.Range}
-	if p.Version != nil {
-		r.Version = *p.Version
+	text := func(s *string) string {
+		if s == nil {
+			return ""
+		}
+		return *s
 	}
-	if p.PublicKey != nil {
-		r.PublicKey = *p.PublicKey
+	r := &RequiredPlugin{Name: a.Name, Source: text(p.Source), Version: text(p.Version), Env: p.Env, PublicKey: text(p.PublicKey), Range: a.Range}
+	for _, name := range r.Env {
+		if !isVariableName(name) {
+			diags = append(diags, diag.Errorf(a.Expr.Range(), "Not an environment variable",
+				"env of the plugin %s holds %q, which is no name of an environment variable. Names are given one by one.", a.Name, name))
+		}
 	}
-	s.Settings.Plugins[a.Name] = r
+	into := s.Settings.Plugins
+	if r.Source == "" {
+		into = s.Settings.BuiltIn
+	}
+	if r.Source == "" && (r.Version != "" || r.PublicKey != "" || len(r.Env) == 0) {
+		diags = append(diags, diag.Errorf(a.Expr.Range(), "Not a plugin requirement",
+			"%s has no source. A plugin from outside needs one, such as { source = \"./plugins/%s\" }; a built-in plugin can have env only.", a.Name, a.Name))
+	}
+	for _, old := range []*RequiredPlugin{s.Settings.Plugins[a.Name], s.Settings.BuiltIn[a.Name]} {
+		if old != nil {
+			return append(diags, duplicate("plugin "+a.Name, a.NameRange, old.Range)...)
+		}
+	}
+	into[a.Name] = r
 	return diags
+}
+
+// isVariableName tells whether a name can be that of an environment variable.
+func isVariableName(name string) bool {
+	for i, c := range []byte(name) {
+		letter := c == '_' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
+		if !letter && (i == 0 || c < '0' || c > '9') {
+			return false
+		}
+	}
+	return name != ""
 }
 
 // Where writes a range for people: file:line.

@@ -66,17 +66,18 @@ type Module struct {
 type Settings struct {
 	RequiredVersion string
 	VersionRange    hcl.Range
-	Plugins         map[string]*RequiredPlugin
-	State           *StateBlock // nil: the local default
+	Plugins         map[string]*RequiredPlugin // those from outside
+	BuiltIn         map[string]*RequiredPlugin // entries without a source: what a built-in plugin may see of the environment
+	State           *StateBlock                // nil: the local default
 }
 
 // RequiredPlugin is an entry of required_plugins.
 type RequiredPlugin struct {
 	Name      string
-	Source    string // a path of an executable, or oci://REPOSITORY[:TAG][@DIGEST]
-	Version   string // constraint
-	Env       []string
-	PublicKey string // that the plugin is signed with: a path, or the key in PEM form
+	Source    string   // a path of an executable, or oci://REPOSITORY[:TAG][@DIGEST]
+	Version   string   // constraint
+	Env       []string // environment variables that it may see besides the usual ones
+	PublicKey string   // that the plugin is signed with: a path, or the key in PEM form
 	Range     hcl.Range
 }
 
@@ -237,7 +238,7 @@ func Parse(dir string, files map[string][]byte) (*Stack, hcl.Diagnostics) {
 }
 
 func parse(dir string, files map[string][]byte, modules Resolver) (*Stack, hcl.Diagnostics) {
-	s := &Stack{Files: map[string]*hcl.File{}, Sums: map[string]string{}, Settings: Settings{Plugins: map[string]*RequiredPlugin{}}}
+	s := &Stack{Files: map[string]*hcl.File{}, Sums: map[string]string{}, Settings: Settings{Plugins: map[string]*RequiredPlugin{}, BuiltIn: map[string]*RequiredPlugin{}}}
 	l := &loader{stack: s, modules: modules, hash: sha256.New(), loaded: map[string]*Module{}}
 	var diags hcl.Diagnostics
 	root := Location{Dir: dir}

@@ -11,6 +11,7 @@ import (
 	"github.com/zclconf/go-cty/cty"
 	"github.com/zclconf/go-cty/cty/convert"
 
+	"github.com/davit-sh/davit/core/deep"
 	"github.com/davit-sh/davit/core/limit"
 )
 
@@ -22,42 +23,49 @@ func evaluate(x hcl.Expression, ctx *hcl.EvalContext) (cty.Value, hcl.Diagnostic
 		return cty.DynamicVal, hcl.Diagnostics{d}
 	}
 	for _, d := range diags {
-		tidy(d, ctx)
+		tidy(d, x, ctx)
 	}
 	return v, diags
 }
 
 // tidy completes a diagnostic with the elements that for expressions were at, and takes out what may be sensitive: the values of its
-// context, and what a function says of a sensitive argument. root is the context of the whole expression.
-func tidy(d *hcl.Diagnostic, root *hcl.EvalContext) {
+// context, and what a function says of its arguments when the expression x has sensitive values. root is the context of x.
+func tidy(d *hcl.Diagnostic, x hcl.Expression, root *hcl.EvalContext) {
+	secret := usesSensitive(x, root)
 	if call, ok := hcl.DiagnosticExtra[hclsyntax.FunctionCallDiagExtra](d); ok {
-		if call.FunctionCallError() != nil && isSensitiveIn(d.Expression, d.EvalContext) {
-			d.Detail = "The function " + call.CalledFunctionName() + " fails with this argument. The reason is not shown, because the argument is sensitive."
+		if call.FunctionCallError() != nil && secret {
+			d.Detail = "The function " + call.CalledFunctionName() + " fails with its arguments. The reason is not shown, because values of this expression are sensitive."
 		}
 		d.Extra = nil
 	}
-	if where := elements(d.EvalContext, root); where != "" {
+	if where := elements(d.EvalContext, root); where != "" && !secret {
 		d.Detail = strings.TrimSpace(d.Detail + " This is where " + where + ".")
 	}
-	d.EvalContext = nil
+	d.EvalContext, d.Expression = nil, nil
 }
 
-// isSensitiveIn tells whether an expression, or an argument of the function call that it is, has a sensitive value.
-func isSensitiveIn(x hcl.Expression, ctx *hcl.EvalContext) bool {
-	if x == nil || ctx == nil {
-		return false
-	}
-	parts := []hcl.Expression{x}
-	if call, ok := x.(*hclsyntax.FunctionCallExpr); ok {
-		parts = parts[:0]
-		for _, a := range call.Args {
-			parts = append(parts, a)
+// usesSensitive tells whether an expression uses a sensitive value, or makes one. The elements of a sensitive collection are not marked
+// themselves where a for expression looks at them, so the expression as a whole counts.
+func usesSensitive(x hcl.Expression, ctx *hcl.EvalContext) bool {
+	for _, t := range x.Variables() {
+		v, diags := t.TraverseAbs(ctx)
+		if diags.HasErrors() {
+			v, diags = t[:1].TraverseAbs(ctx) // all of what it begins with counts then
+		}
+		if !diags.HasErrors() && deep.Marked(v) {
+			return true
 		}
 	}
-	return slices.ContainsFunc(parts, func(p hcl.Expression) bool {
-		v, _ := p.Value(ctx)
-		return v.ContainsMarked()
-	})
+	found := false
+	if node, ok := x.(hclsyntax.Node); ok {
+		_ = hclsyntax.VisitAll(node, func(n hclsyntax.Node) hcl.Diagnostics {
+			if call, is := n.(*hclsyntax.FunctionCallExpr); is && call.Name == "sensitive" {
+				found = true
+			}
+			return nil
+		})
+	}
+	return found
 }
 
 // longestElement is how many bytes of a for expression's variable are shown.

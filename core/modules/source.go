@@ -12,6 +12,8 @@ import (
 	"strings"
 
 	"github.com/hashicorp/go-version"
+
+	"github.com/davit-sh/davit/sdk/redact"
 )
 
 // Package is what is fetched in one piece: a repository at a commit, or an artifact.
@@ -46,7 +48,7 @@ func Parse(source string) (Package, string, error) {
 	case strings.HasPrefix(source, ociPrefix):
 		return parseOCI(source)
 	}
-	return Package{}, "", errors.New(`a module's source is a path that begins with ./ or ../, or "git::https://git.example.com/acme/modules.git//folder?ref=v1.0.0", or "oci://registry.example.com/acme/module:1.0.0"` + near(source))
+	return Package{}, "", errors.New(`a module's source is a path that begins with ./ or ../, or "git::https://git.example.com/acme/modules.git//folder?ref=v1.0.0", or "oci://registry.example.com/acme/module:1.0.0"` + redact.Text(near(source)))
 }
 
 // near guesses what was meant.
@@ -81,8 +83,8 @@ func parseGit(source string) (Package, string, error) {
 	if where == "" {
 		return Package{}, "", errors.New("it names no repository")
 	}
-	if u, err := url.Parse(p.Where); err == nil && scheme != "" && scheme != "ssh://" && u.User != nil {
-		return Package{}, "", errors.New("the URL holds a user or a password; use the environment variable DAVIT_GIT_TOKEN")
+	if what := redact.SecretIn(p.Where); what != "" {
+		return Package{}, "", fmt.Errorf("the URL holds %s; use the environment variable DAVIT_GIT_TOKEN", what)
 	}
 	p.Source = gitPrefix + p.Where
 	if query != "" {

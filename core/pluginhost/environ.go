@@ -1,38 +1,57 @@
 package pluginhost
 
 import (
+	"net/url"
 	"slices"
 	"strings"
+
+	"github.com/davit-sh/davit/state/key"
 )
 
-// Environment variables that every plugin may see: who and where the user is, where tools keep their settings, and
-// how to reach the network.
-var (
-	passNames = []string{
-		"HOME", "PATH", "USER", "LOGNAME", "TMPDIR", "LANG", "TZ", "GOMEMLIMIT", "GOMAXPROCS",
-		"KUBECONFIG", "DOCKER_CONFIG", "DOCKER_HOST", "DOCKER_CONTEXT", "BUILDKIT_HOST", "REGISTRY_AUTH_FILE", "SSH_AUTH_SOCK",
-		"GIT_SSL_CAINFO", "SSL_CERT_FILE", "SSL_CERT_DIR",
-		"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy",
-	}
-	passPrefixes = []string{"XDG_", "LC_", "BUILDX_", "KUBERNETES_SERVICE_", "DAVIT_"}
-	// Values of a stack's variables may be secret, and reach a plugin only where a configuration says so. The
-	// handshake sets its own variable itself. Who knows where a plugin under a debugger serves could speak to it.
-	keepPrefixes = []string{"DAVIT_VAR_", "DAVIT_PLUGIN", ReattachVariable}
-)
+// neutral are the environment variables that every plugin sees: who and where the user is, where tools keep their settings,
+// how large a process may be, which certificates to trust. A name that ends in * stands for all names that begin so.
+var neutral = []string{
+	"HOME", "PATH", "USER", "LOGNAME", "TMPDIR", "LANG", "LC_*", "TZ", "XDG_*", "GOMEMLIMIT", "GOMAXPROCS", "SSL_CERT_FILE", "SSL_CERT_DIR",
+}
 
-// environ returns those of all (as os.Environ gives them) that a plugin may see; extra are the names
-// that the stack allows it besides.
-func environ(all, extra []string) []string {
+// proxies are passed to every plugin if they hold no password.
+var proxies = []string{"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"}
+
+// withheld are variables that no plugin sees, whatever a stack says: the key of the fingerprints in state, and where plugins
+// under a debugger serve, for whoever knows that could speak to them.
+var withheld = []string{key.Env, ReattachVariable}
+
+// Withheld tells whether a variable is davit's own, so that no plugin may see it.
+func Withheld(name string) bool { return slices.Contains(withheld, name) }
+
+// environ returns those of all (as os.Environ gives them) that a plugin may see. allowed are the names that it may see
+// besides the neutral ones, in the form of those.
+func environ(all, allowed []string) []string {
 	var out []string
 	for _, e := range all {
-		if name, _, ok := strings.Cut(e, "="); ok && name != ReattachVariable && (passes(name) || slices.Contains(extra, name)) {
+		name, value, ok := strings.Cut(e, "=")
+		switch {
+		case !ok || Withheld(name):
+		case named(name, neutral), named(name, allowed), slices.Contains(proxies, name) && !hasPassword(value):
 			out = append(out, e)
 		}
 	}
 	return out
 }
 
-func passes(name string) bool {
-	starts := func(p string) bool { return strings.HasPrefix(name, p) }
-	return slices.Contains(passNames, name) || slices.ContainsFunc(passPrefixes, starts) && !slices.ContainsFunc(keepPrefixes, starts)
+// named tells whether a name is in a list of names and beginnings.
+func named(name string, list []string) bool {
+	return slices.ContainsFunc(list, func(n string) bool {
+		prefix, open := strings.CutSuffix(n, "*")
+		return n == name || open && strings.HasPrefix(name, prefix)
+	})
+}
+
+// hasPassword tells whether the address of a proxy holds credentials.
+func hasPassword(address string) bool {
+	if !strings.Contains(address, "://") {
+		address = "http://" + address
+	}
+	u, err := url.Parse(address)
+	return err != nil || u.User != nil
 }

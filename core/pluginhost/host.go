@@ -4,7 +4,7 @@
 // gRPC on a Unix socket that only its owner can reach, after the handshake of
 // hashicorp/go-plugin. What the host promises:
 //
-//   - A plugin sees the few environment variables that it needs, not the secrets of a CI job.
+//   - A plugin sees a few neutral environment variables and those that it is named for, not the secrets of a CI job.
 //   - It has no terminal, and a process group of its own. When it ends, for whatever reason, the
 //     rest of its group is killed; when davit ends, for whatever reason, so do its plugins.
 //   - What is started is what was verified.
@@ -52,7 +52,8 @@ type Executable struct {
 	Path   string
 	Args   []string
 	SHA256 string   // hex; empty: not verified (the running binary itself)
-	Env    []string // names of further environment variables that it may see
+	Env    []string // environment variables that it may see besides the neutral ones; NAME*: all that begin so
+	Set    []string // further variables, as NAME=value
 	Mend   string   // what to do when it is not what SHA256 says; empty: what to do about a file that a person has built
 }
 

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -87,7 +88,7 @@ func (h *Host) newPlugin(c *Client, prog *program, exe Executable) *goplugin.Cli
 			cmd := exec.Command(prog.exec)
 			cmd.Args = append([]string{prog.path}, exe.Args...)
 			// What go-plugin tells comes last, so that it counts.
-			cmd.Env = append(environ(os.Environ(), exe.Env), spec.Env...)
+			cmd.Env = slices.Concat(environ(os.Environ(), exe.Env), exe.Set, spec.Env)
 			if err := prog.unchanged(); err != nil {
 				return nil, err
 			}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -17,41 +16,50 @@ import (
 	"github.com/skeema/knownhosts"
 
 	"github.com/davit-sh/davit/sdk"
+	"github.com/davit-sh/davit/sdk/redact"
 )
-
-// tokenVariable is where a token for HTTP is looked for when the configuration has none.
-const tokenVariable = "DAVIT_GIT_TOKEN" //nolint:gosec // a name, not a token
 
 // access is how a remote is reached.
 type access struct {
-	auth transport.AuthMethod
+	auth transport.AuthMethod // nil: none yet
+	http credentials          // of an HTTP host
 	ca   []byte
+}
+
+// more finds credentials that are looked for only when a host refuses to answer without. It returns false if there are none.
+func (a *access) more(ctx context.Context, err error) bool {
+	refused := errors.Is(err, transport.ErrAuthenticationRequired) || errors.Is(err, transport.ErrAuthorizationFailed)
+	if !refused || a.http.host == "" {
+		return false
+	}
+	found := a.http.later(ctx)
+	if found == nil {
+		return false
+	}
+	a.auth, a.http.auth = found, found
+	return true
 }
 
 func accessTo(c Config, e *transport.Endpoint) (access, error) {
 	switch e.Protocol {
 	case "http", "https":
-		return httpAccess(c)
+		return httpAccess(c, e)
 	case "ssh":
 		auth, err := sshAccess(c, e)
 		return access{auth: auth}, err
 	}
-	return access{}, &sdk.Error{Summary: fmt.Sprintf("the protocol %q of %s is not supported", e.Protocol, redact(c.URL)), Path: sdk.At("url"),
+	return access{}, &sdk.Error{Summary: fmt.Sprintf("the protocol %q of %s is not supported", e.Protocol, redact.URL(c.URL)), Path: sdk.At("url"),
 		Code: "git.url", Hint: "Use https://, ssh:// or a path."}
 }
 
-func httpAccess(c Config) (access, error) {
+func httpAccess(c Config, e *transport.Endpoint) (access, error) {
 	var a access
-	token := c.Token
-	if token == "" {
-		token = os.Getenv(tokenVariable)
+	var err error
+	if a.http, err = credentialsFor(c, e); err != nil {
+		return a, err
 	}
-	if token != "" {
-		user := c.Username
-		if user == "" {
-			user = "davit"
-		}
-		a.auth = &githttp.BasicAuth{Username: user, Password: token}
+	if a.http.auth != nil {
+		a.auth = a.http.auth
 	}
 	file := c.CAFile
 	if file == "" {
@@ -60,7 +68,6 @@ func httpAccess(c Config) (access, error) {
 	if file == "" {
 		return a, nil
 	}
-	var err error
 	if a.ca, err = os.ReadFile(file); err != nil {
 		return a, &sdk.Error{Summary: "the file with certificates cannot be read", Path: sdk.At("ca_file"), Code: "git.ca_file", Err: err}
 	}
@@ -139,20 +146,6 @@ func exists(path string) bool {
 	return err == nil
 }
 
-// redact takes user and password out of a URL.
-func redact(raw string) string {
-	u, err := url.Parse(raw)
-	if err != nil || u.User == nil {
-		return raw
-	}
-	if u.Scheme == "ssh" {
-		u.User = url.User(u.User.Username())
-	} else {
-		u.User = nil
-	}
-	return u.String()
-}
-
 // passing tells whether an error may pass by itself.
 func passing(err error) bool {
 	var network net.Error
@@ -172,8 +165,9 @@ func passing(err error) bool {
 }
 
 // diagnose turns an error of a remote into one that says what to do.
-func diagnose(err error, doing, url string) error {
-	out := &sdk.Error{Summary: fmt.Sprintf("%s %s failed", doing, url), Path: sdk.At("url"), Code: "git.failed", Detail: redactAll(err.Error()), Err: err}
+func (r *repository) diagnose(err error, doing string) error {
+	url := r.url
+	out := &sdk.Error{Summary: fmt.Sprintf("%s %s failed", doing, url), Path: sdk.At("url"), Code: "git.failed", Detail: redact.Text(err.Error())}
 	var op *net.OpError
 	var dns *net.DNSError
 	switch {
@@ -181,10 +175,13 @@ func diagnose(err error, doing, url string) error {
 		return err
 	case errors.Is(err, transport.ErrAuthenticationRequired), errors.Is(err, transport.ErrAuthorizationFailed), strings.Contains(err.Error(), "unable to authenticate"):
 		out.Summary, out.Code = fmt.Sprintf("%s refused the credentials", url), "git.unauthorized"
-		out.Hint = "For HTTP set token, or " + tokenVariable + " in the environment; for SSH set ssh_key to a key that may read the repository."
+		out.Hint = "Set ssh_key to a key that may read the repository."
+		if r.access.http.host != "" {
+			out.Hint = r.access.http.hint()
+		}
 	case errors.Is(err, transport.ErrRepositoryNotFound):
 		out.Summary, out.Code = fmt.Sprintf("there is no repository at %s, or it is hidden from these credentials", url), "git.not_found"
-		out.Hint = "Check the URL, and that the token or key may read the repository."
+		out.Hint = strings.TrimSpace("Check the URL, and that the token or key may read the repository. " + r.access.http.kept)
 	case errors.Is(err, transport.ErrEmptyRemoteRepository):
 		out.Summary, out.Code, out.Hint = url+" is empty", "git.empty", "Push a first commit."
 	case knownhosts.IsHostKeyChanged(err):
@@ -199,16 +196,4 @@ func diagnose(err error, doing, url string) error {
 		out.Summary, out.Code, out.Hint = fmt.Sprintf("%s cannot be reached", url), "git.unreachable", "Check that the host is up and that nothing is in between."
 	}
 	return out
-}
-
-// redactAll takes credentials out of URLs inside of a text.
-func redactAll(text string) string {
-	words := strings.Fields(text)
-	for i, w := range words {
-		trimmed := strings.Trim(w, `"':,`)
-		if strings.Contains(trimmed, "://") && strings.Contains(trimmed, "@") {
-			words[i] = strings.Replace(w, trimmed, redact(trimmed), 1)
-		}
-	}
-	return strings.Join(words, " ")
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/go-git/go-git/v5/plumbing/object"
 
 	"github.com/davit-sh/davit/sdk"
+	"github.com/davit-sh/davit/sdk/redact"
 )
 
 // Config is the configuration of source "git".
@@ -31,7 +32,7 @@ type Config struct {
 	Paths      []string     `davit:"paths,optional" doc:"Folders whose own trees and commit counts are wanted in trees and commit_counts."`
 	Submodules string       `davit:"submodules,optional" doc:"\"ignore\" leaves submodules out; without it a repository with submodules is an error."`
 	Username   string       `davit:"username,optional" doc:"User for HTTP; any will do for most hosts' tokens."`
-	Token      string       `davit:"token,optional,sensitive" doc:"Token for HTTP. Without it: the environment variable DAVIT_GIT_TOKEN."`
+	Token      string       `davit:"token,optional,sensitive" doc:"Token for HTTP. Without it: DAVIT_GIT_TOKEN of the environment if DAVIT_GIT_HOST names the host, or if the stack has no other Git host; then .netrc; then the credential helpers of the user's Git configuration. It is never sent over plain HTTP to another machine."`
 	SSHKey     string       `davit:"ssh_key,optional" doc:"File with the private key for SSH. Without it: the SSH agent, then ~/.ssh/id_ed25519 and id_rsa."`
 	KnownHosts string       `davit:"known_hosts,optional" doc:"File with the host keys to trust for SSH. Without it: ~/.ssh/known_hosts."`
 	CAFile     string       `davit:"ca_file,optional" doc:"File with certificates to trust besides the system's. Without it: the environment variable GIT_SSL_CAINFO."`
@@ -85,8 +86,8 @@ func (s *source) Validate(_ context.Context, c Config) error {
 	if c.Submodules != "" && c.Submodules != "ignore" {
 		add("submodules", "%q is not known; there is: \"ignore\"", c.Submodules)
 	}
-	if strings.Contains(c.URL, "@") && strings.HasPrefix(c.URL, "http") {
-		add("url", "the URL holds a user or a password; use username and token")
+	if what := redact.SecretIn(c.URL); what != "" {
+		add("url", "the URL holds %s; use username and token", what)
 	}
 	if len(errs) > 0 {
 		return errs
@@ -103,7 +104,7 @@ func (s *source) Observe(ctx context.Context, c Config) (Outputs, error) {
 	defer cancel()
 	o, err := s.observe(ctx, c)
 	if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		return o, &sdk.Error{Summary: fmt.Sprintf("%s did not answer within %s", redact(c.URL), c.Timeout.Duration()), Code: "git.timeout",
+		return o, &sdk.Error{Summary: fmt.Sprintf("%s did not answer within %s", redact.URL(c.URL), c.Timeout.Duration()), Code: "git.timeout",
 			Hint: "Check that the host is reachable, or raise timeout.", Err: err}
 	}
 	return o, err

@@ -329,6 +329,7 @@ func TestCredentials(t *testing.T) {
 		t.Errorf("%+v", o)
 	}
 	t.Setenv(tokenVariable, token)
+	t.Setenv(hostVariable, hostOfURL(t, s.URL))
 	must(t, Config{URL: s.url(r)}, nil)
 	t.Setenv(tokenVariable, "wrong-"+token[:3])
 	_, err := observe(t, Config{URL: s.url(r)}, nil)

@@ -19,6 +19,7 @@ import (
 	"github.com/go-git/go-git/v5/plumbing/transport"
 
 	"github.com/davit-sh/davit/sdk"
+	"github.com/davit-sh/davit/sdk/redact"
 )
 
 // repository is a repository that is read: one on this machine as it is, a remote through its mirror.
@@ -35,11 +36,11 @@ type repository struct {
 func openRepository(ctx context.Context, c Config, host sdk.Host) (*repository, error) {
 	endpoint, err := transport.NewEndpoint(c.URL)
 	if err != nil {
-		return nil, &sdk.Error{Summary: fmt.Sprintf("%q is not the address of a repository", redact(c.URL)), Path: sdk.At("url"), Code: "git.url"}
+		return nil, &sdk.Error{Summary: fmt.Sprintf("%q is not the address of a repository", redact.URL(c.URL)), Path: sdk.At("url"), Code: "git.url"}
 	}
 	sum := sha256.Sum256([]byte(c.URL))
 	key := hex.EncodeToString(sum[:16])
-	r := &repository{url: redact(c.URL), countsFile: filepath.Join(host.CacheDir, "git", "counts", key+".json")}
+	r := &repository{url: redact.URL(c.URL), countsFile: filepath.Join(host.CacheDir, "git", "counts", key+".json")}
 	if endpoint.Protocol == "file" {
 		return r, r.openLocal(endpoint.Path, host)
 	}
@@ -138,11 +139,11 @@ func (r *repository) refs(ctx context.Context) (map[string]plumbing.Hash, string
 	if r.remote == nil {
 		return r.localRefs()
 	}
-	list, err := retry(ctx, func() ([]*plumbing.Reference, error) {
+	list, err := ask(ctx, r, func() ([]*plumbing.Reference, error) {
 		return r.remote.ListContext(ctx, &gogit.ListOptions{Auth: r.access.auth, CABundle: r.access.ca, PeelingOption: gogit.AppendPeeled})
 	})
 	if err != nil {
-		return nil, "", diagnose(err, "looking at", r.url)
+		return nil, "", r.diagnose(err, "looking at")
 	}
 	refs := map[string]plumbing.Hash{}
 	head := ""
@@ -195,7 +196,7 @@ func (r *repository) localRefs() (map[string]plumbing.Hash, string, error) {
 func (r *repository) fetch(ctx context.Context, extra plumbing.Hash) error {
 	specs := []config.RefSpec{"+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"}
 	fetch := func(specs []config.RefSpec) error {
-		_, err := retry(ctx, func() (struct{}, error) {
+		_, err := ask(ctx, r, func() (struct{}, error) {
 			err := r.remote.FetchContext(ctx, &gogit.FetchOptions{RefSpecs: specs, Auth: r.access.auth, CABundle: r.access.ca, Tags: gogit.NoTags, Force: true, Prune: true})
 			if errors.Is(err, gogit.NoErrAlreadyUpToDate) {
 				err = nil
@@ -205,7 +206,7 @@ func (r *repository) fetch(ctx context.Context, extra plumbing.Hash) error {
 		return err
 	}
 	if err := fetch(specs); err != nil {
-		return diagnose(err, "fetching", r.url)
+		return r.diagnose(err, "fetching")
 	}
 	if r.has(extra) {
 		return nil
@@ -215,14 +216,14 @@ func (r *repository) fetch(ctx context.Context, extra plumbing.Hash) error {
 		return err
 	}
 	if err := fetch(specs); err != nil {
-		return diagnose(err, "fetching", r.url)
+		return r.diagnose(err, "fetching")
 	}
 	if r.has(extra) {
 		return nil
 	}
 	spec := config.RefSpec(fmt.Sprintf("%s:refs/davit/%s", extra, extra))
 	if err := fetch([]config.RefSpec{spec}); err != nil {
-		return &sdk.Error{Summary: fmt.Sprintf("commit %s is not in %s", extra, r.url), Code: "git.no_commit", Err: err,
+		return &sdk.Error{Summary: fmt.Sprintf("commit %s is not in %s", extra, r.url), Code: "git.no_commit", Detail: redact.Text(err.Error()),
 			Hint: "It may have been removed by a forced push. Plan again."}
 	}
 	return nil
@@ -231,6 +232,15 @@ func (r *repository) fetch(ctx context.Context, extra plumbing.Hash) error {
 func (r *repository) has(commit plumbing.Hash) bool {
 	_, err := r.git.CommitObject(commit)
 	return err == nil
+}
+
+// ask talks to the remote: it tries again what may pass, and once more with the credentials that are looked for when the host wants some.
+func ask[T any](ctx context.Context, r *repository, f func() (T, error)) (T, error) {
+	v, err := retry(ctx, f)
+	if err != nil && r.access.more(ctx, err) {
+		v, err = retry(ctx, f)
+	}
+	return v, err
 }
 
 // tries is how often something that may pass is tried.
