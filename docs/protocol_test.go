@@ -25,6 +25,7 @@ import (
 	pluginv1 "github.com/davit-sh/davit/schemas/plugin/v1"
 	"github.com/davit-sh/davit/sdk"
 	"github.com/davit-sh/davit/sdk/handshake"
+	"github.com/davit-sh/davit/sdk/protocol"
 	"github.com/davit-sh/davit/sdk/wire"
 )
 
@@ -53,7 +54,7 @@ func byTheBook(line string) {
 		name, _, _ := strings.Cut(e, "=")
 		names = append(names, name)
 	}
-	pluginv1.RegisterPluginServer(s, described{sdk.New("book", "1.0.0").Server(), strings.Join(names, " ")})
+	pluginv1.RegisterPluginServer(s, described{protocol.Server(sdk.New("book", "1.0.0")), strings.Join(names, " ")})
 	shutdown := func(_ any, _ context.Context, decode func(any) error, _ grpc.UnaryServerInterceptor) (any, error) {
 		go s.Stop()
 		return &emptypb.Empty{}, decode(&emptypb.Empty{})
@@ -369,7 +370,7 @@ func TestReattachExample(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := grpc.NewServer()
-	pluginv1.RegisterPluginServer(s, sdk.New("feed", "1.0.0").Server())
+	sdk.New("feed", "1.0.0").Register(s)
 	go func() { _ = s.Serve(l) }()
 	defer s.Stop()
 	example = strings.Replace(example, "/tmp/plugin123", l.Addr().String(), 1)

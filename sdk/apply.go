@@ -82,7 +82,7 @@ func (a *applying) run(ctx context.Context, told *calls) *pluginv1.ApplyResult {
 		res.Outputs, res.Private = a.saved.GetOutputs(), a.saved.GetPrivate()
 		a.mu.Unlock()
 	}
-	res.Diagnostics = diagnostics(found, a.config)
+	res.Diagnostics = diagnostics(found)
 	return res
 }
 

@@ -36,8 +36,10 @@ func TestCausesAndClaims(t *testing.T) {
 		change func(*sdk.PlanResult[claimerOutputs])
 		want   string
 	}{
-		"unknown cause":        {func(r *sdk.PlanResult[claimerOutputs]) { r.Causes = []sdk.Cause{"weather"} }, `the cause "weather", which does not exist`},
-		"unknown cause, item":  {func(r *sdk.PlanResult[claimerOutputs]) { r.Items = []sdk.Item{{Key: "a", Causes: []sdk.Cause{"weather"}}} }, `the cause "weather", which does not exist`},
+		"unknown cause": {func(r *sdk.PlanResult[claimerOutputs]) { r.Causes = []sdk.Cause{"weather"} }, `the cause "weather", which does not exist`},
+		"unknown cause, item": {func(r *sdk.PlanResult[claimerOutputs]) {
+			r.Items = []sdk.Item{{Key: "a", Causes: []sdk.Cause{"weather"}}}
+		}, `the cause "weather", which does not exist`},
 		"empty claim":          {func(r *sdk.PlanResult[claimerOutputs]) { r.Claims = []sdk.Claim{""} }, `the claim "", which is not a key`},
 		"claim twice":          {func(r *sdk.PlanResult[claimerOutputs]) { r.Claims = []sdk.Claim{"a", "a"} }, `the claim "a" twice`},
 		"claim that is binary": {func(r *sdk.PlanResult[claimerOutputs]) { r.Claims = []sdk.Claim{"a\xff"} }, `which is not a key`},
@@ -68,8 +70,8 @@ type claimer struct {
 }
 
 type (
-	claimerConfig struct{}
-	claimerOutputs    struct{ sdk.ApplicationOutputs }
+	claimerConfig  struct{}
+	claimerOutputs struct{ sdk.ApplicationOutputs }
 )
 
 func (c *claimer) Plan(context.Context, sdk.PlanRequest[claimerConfig, claimerOutputs]) (sdk.PlanResult[claimerOutputs], error) {
@@ -89,7 +91,7 @@ func (c *claimer) Destroy(_ context.Context, r sdk.DestroyRequest[claimerConfig,
 // where is a source whose revision is the folder of the stack that asks.
 type where struct{}
 
-func (where) Observe(ctx context.Context, _ claimerConfig) (sdk.SourceOutputs, error) {
+func (where) Observe(ctx context.Context, _ sdk.ObserveRequest[claimerConfig, sdk.SourceOutputs]) (sdk.SourceOutputs, error) {
 	h := sdk.HostOf(ctx)
 	return sdk.SourceOutputs{Revision: strings.Join([]string{h.Stack, h.StackName, h.StackDir, h.Lineage}, " ")}, nil
 }

@@ -183,7 +183,7 @@ func (c list) decode(d *decoder, r msgpack.Raw, into reflect.Value) {
 	for i := range n {
 		var e msgpack.Raw
 		e, rest = d.next(rest, c.elem)
-		d.in(step{kind: atIndex, index: i})
+		d.in(Step{kind: atIndex, index: i})
 		c.elem.decode(d, e, into.Index(i))
 		d.out()
 	}
@@ -232,7 +232,7 @@ func (c mapping) decode(d *decoder, r msgpack.Raw, into reflect.Value) {
 		}
 		name := normal(k.Text())
 		e, rest = d.next(rest, c.elem)
-		d.in(step{kind: atKey, name: name})
+		d.in(Step{kind: atKey, name: name})
 		c.elem.decode(d, e, spot.elem)
 		d.out()
 		spot.key.SetString(name)

@@ -259,13 +259,13 @@ func TestDecodeErrors(t *testing.T) {
 		attr  string
 		value cty.Value
 		want  string
-		path  []any
+		path  Path
 	}{
 		"fraction":     {"int", cty.NumberFloatVal(1.5), "1.5 is not a whole number, or too large", At("int")},
 		"huge":         {"int", cty.MustParseNumberVal("1e10000"), "e+10000 is not a whole number", At("int")},
 		"huge float":   {"float", cty.MustParseNumberVal("-1e10000"), "too large a number", At("float")},
 		"duration":     {"duration", cty.StringVal("5 minutes"), `"5 minutes" is not a length of time such as "30s"`, At("duration")},
-		"in a block":   {"rule", rule(cty.NumberFloatVal(.5)), "0.5 is not a whole number", At("rule", 0, "count")},
+		"in a block":   {"rule", rule(cty.NumberFloatVal(.5)), "0.5 is not a whole number", At("rule").Index(0).Attribute("count")},
 		"keeps secret": {"key", cty.StringVal("hunter2"), "this value is not of the form that it should have", At("key")},
 	}
 	for name, c := range cases {
@@ -274,7 +274,7 @@ func TestDecodeErrors(t *testing.T) {
 			if len(d.errs) != 1 || !strings.Contains(d.errs[0].Error(), c.want) || len(d.errs[0].Error()) > 200 {
 				t.Fatalf("got %v, want %q", d.errs, c.want)
 			}
-			if diff := cmp.Diff(c.path, d.errs[0].Path); diff != "" {
+			if diff := cmp.Diff(c.path.String(), d.errs[0].Path.String()); diff != "" {
 				t.Errorf("path:\n%s", diff)
 			}
 		})

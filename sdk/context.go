@@ -2,6 +2,7 @@ package sdk
 
 import (
 	"context"
+	"errors"
 	"sync"
 )
 
@@ -12,8 +13,6 @@ type calls struct {
 	item       func(key, status, message string)
 	addItem    func(Item)
 	checkpoint func(outputs any, private []byte) error
-	prior      any // *O or nil
-	pinned     any // *O or nil
 	host       Host
 }
 
@@ -68,37 +67,26 @@ func AddItem(ctx context.Context, item Item) {
 	}
 }
 
-// Save keeps a part of an operation's result: it is in state when Save returns. What
-// was saved is what state has if the operation fails or is killed.
+// Save keeps a part of an operation's result: it is in state when Save returns. State has what
+// was saved last if the operation fails or is killed. Save is an error in any call but Apply, with outputs of another type
+// than the operation's, and after the operation has ended.
 func Save[O any](ctx context.Context, r Result[O]) error {
 	if c := callsOf(ctx); c.checkpoint != nil {
 		return c.checkpoint(r.Outputs, r.Private)
 	}
-	return nil
+	return errNoOperation
 }
 
-// Prior returns the outputs that state has of the observed instance, nil at first.
-func Prior[O any](ctx context.Context) *O {
-	p, _ := callsOf(ctx).prior.(*O)
-	return p
-}
+var errNoOperation = errors.New("Save was called outside of an Apply: there is no operation whose result could be kept")
 
-// Pinned returns the outputs that Observe must reproduce (same revision, files on this
-// machine), nil when it is free to look.
-func Pinned[O any](ctx context.Context) *O {
-	p, _ := callsOf(ctx).pinned.(*O)
-	return p
-}
-
-// TestCall is what a test gives to a method, and where it finds what the method told.
+// TestCall is the other side of a method's calls in a test: it has the Host that HostOf returns, and collects what the
+// method says. A test reads the collected fields after the method has returned.
 type TestCall struct {
-	Host   Host
-	Prior  any // *O
-	Pinned any // *O
-	Items  []Item
-	Logs   []string
-	Saved  []any // the outputs given to Save
-	mu     sync.Mutex
+	Host  Host
+	Items []Item   // given to AddItem
+	Logs  []string // "stream: line" of Log, "key status message" of ItemStatus
+	Saved []any    // the outputs given to Save
+	mu    sync.Mutex
 }
 
 // Context returns a context for calling a type's methods directly in a test.
@@ -109,8 +97,8 @@ func (t *TestCall) Context(ctx context.Context) context.Context {
 		f()
 	}
 	return context.WithValue(ctx, callsKey{}, &calls{
-		host: t.Host, prior: t.Prior, pinned: t.Pinned,
-		log: func(stream, line string) { locked(func() { t.Logs = append(t.Logs, stream+": "+line) }) },
+		host: t.Host,
+		log:  func(stream, line string) { locked(func() { t.Logs = append(t.Logs, stream+": "+line) }) },
 		item: func(key, status, message string) {
 			locked(func() { t.Logs = append(t.Logs, key+" "+status+" "+message) })
 		},

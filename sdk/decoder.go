@@ -6,7 +6,6 @@ import (
 	"math/big"
 	"reflect"
 	"slices"
-	"strings"
 	"sync"
 
 	"github.com/zclconf/go-cty/cty"
@@ -18,7 +17,7 @@ import (
 
 // notes are what a value says that Go cannot hold.
 type notes struct {
-	unknown    []path // plain fields whose value is not known
+	unknown    []Path // plain fields whose value is not known
 	errs       Errors // values that Go cannot hold
 	broken     Errors // values that break a rule of their field
 	deprecated Errors // warnings about fields that are set
@@ -35,7 +34,7 @@ func (n *notes) err() error {
 type decoder struct {
 	notes
 	unfit error         // the value is not of the type
-	at    path          // where the value is that is being decoded
+	at    Path          // where the value is that is being decoded
 	raws  []msgpack.Raw // the attributes of the objects that are being decoded
 }
 
@@ -56,62 +55,12 @@ func decode(c codec, r msgpack.Raw, into reflect.Value) (notes, error) {
 	return said, err
 }
 
-// path leads to a value inside of another.
-type path []step
-
-// step is an attribute of an object, a key of a map or an index of a list.
-type step struct {
-	kind  stepKind
-	name  string
-	index int
-}
-
-type stepKind uint8
-
-const (
-	atAttribute stepKind = iota
-	atKey
-	atIndex
-)
-
-// String writes a path as a configuration does: rule[1].labels["app"].
-func (p path) String() string {
-	var b strings.Builder
-	for i, s := range p {
-		switch s.kind {
-		case atAttribute:
-			if i > 0 {
-				b.WriteByte('.')
-			}
-			b.WriteString(s.name)
-		case atKey:
-			fmt.Fprintf(&b, "[%q]", s.name)
-		case atIndex:
-			fmt.Fprintf(&b, "[%d]", s.index)
-		}
-	}
-	return b.String()
-}
-
-// steps is the path in the form of an Error.
-func (p path) steps() []any {
-	var steps []any
-	for _, s := range p {
-		if s.kind == atIndex {
-			steps = append(steps, s.index)
-		} else {
-			steps = append(steps, s.name)
-		}
-	}
-	return steps
-}
-
-func (d *decoder) in(s step) { d.at = append(d.at, s) }
+func (d *decoder) in(s Step) { d.at = append(d.at, s) }
 
 func (d *decoder) out() { d.at = d.at[:len(d.at)-1] }
 
 func (d *decoder) fail(format string, args ...any) {
-	d.errs = append(d.errs, Errorf(d.at.steps(), format, args...))
+	d.errs = append(d.errs, Errorf(slices.Clone(d.at), format, args...))
 }
 
 // misfit notes that the value is not of the type: no davit sends such a thing.

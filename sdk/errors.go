@@ -11,7 +11,7 @@ type Error struct {
 	Detail  string // more, if there is more
 	Hint    string // what to do next
 	Code    string // stable, for machines: "registry.unauthorized"
-	Path    []any  // into the configuration: strings (attributes, keys) and ints (indexes)
+	Path    Path   // of the argument that it is about; empty for the block
 	Warning bool
 	Err     error // the cause, for errors.Is; its text is shown only if Detail is empty
 }
@@ -30,8 +30,13 @@ func (e *Error) Error() string {
 	return e.Summary
 }
 
-// HintText returns the hint, for who prints errors.
-func (e *Error) HintText() string { return e.Hint }
+// HintText returns the hint; "" for a nil Error or one without a hint.
+func (e *Error) HintText() string {
+	if e == nil {
+		return ""
+	}
+	return e.Hint
+}
 
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error {
@@ -42,15 +47,23 @@ func (e *Error) Unwrap() error {
 }
 
 // Errorf makes an Error at a path of the configuration.
-func Errorf(path []any, format string, args ...any) *Error {
+func Errorf(path Path, format string, args ...any) *Error {
 	return &Error{Summary: fmt.Sprintf(format, args...), Path: path}
 }
 
-// At makes a path: At("images", "acme/api").
-func At(steps ...any) []any { return steps }
-
 // Errors are several findings at once.
 type Errors []*Error
+
+// Unwrap returns the findings that are not nil, so that errors.As and errors.Is look into each of them.
+func (e Errors) Unwrap() []error {
+	var list []error
+	for _, x := range e {
+		if x != nil {
+			list = append(list, x)
+		}
+	}
+	return list
+}
 
 // Error joins the findings.
 func (e Errors) Error() string {

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"strings"
 
-	"github.com/zclconf/go-cty/cty"
-
 	pluginv1 "github.com/davit-sh/davit/schemas/plugin/v1"
 )
 
@@ -117,13 +115,13 @@ func (e Errors) failed() bool {
 	return false
 }
 
-// diagnostics are findings in the protocol's form. config is what their paths lead into, nil if that is not known.
-func diagnostics(list Errors, config *object) []*pluginv1.Diagnostic {
+// diagnostics returns findings in the protocol's form.
+func diagnostics(list Errors) []*pluginv1.Diagnostic {
 	var out []*pluginv1.Diagnostic
 	for _, e := range list {
 		d := &pluginv1.Diagnostic{
 			Severity: pluginv1.Diagnostic_SEVERITY_ERROR, Summary: utf8(e.Summary), Detail: utf8(e.Detail), Code: utf8(e.Code), Hint: utf8(e.Hint),
-			Path: protoPath(e.Path, config),
+			Path: protoPath(e.Path),
 		}
 		if e.Warning {
 			d.Severity = pluginv1.Diagnostic_SEVERITY_WARNING
@@ -133,41 +131,18 @@ func diagnostics(list Errors, config *object) []*pluginv1.Diagnostic {
 	return out
 }
 
-// protoPath tells attributes from keys by the type that the path leads through.
-func protoPath(path []any, config *object) []*pluginv1.PathStep {
-	t := cty.NilType
-	if config != nil {
-		t = config.t
-	}
-	var steps []*pluginv1.PathStep
-	for i, step := range path {
-		switch step := step.(type) {
-		case int:
-			steps = append(steps, &pluginv1.PathStep{Step: &pluginv1.PathStep_Index{Index: int64(step)}})
-		case string:
-			if i == 0 || t != cty.NilType && t.IsObjectType() {
-				steps = append(steps, &pluginv1.PathStep{Step: &pluginv1.PathStep_Attribute{Attribute: utf8(step)}})
-			} else {
-				steps = append(steps, &pluginv1.PathStep{Step: &pluginv1.PathStep_Key{Key: utf8(step)}})
-			}
-		default:
-			return steps // no step that there is; what came before is still right
+func protoPath(path Path) []*pluginv1.PathStep {
+	steps := make([]*pluginv1.PathStep, len(path))
+	for i, s := range path {
+		steps[i] = &pluginv1.PathStep{}
+		switch s.kind {
+		case atAttribute:
+			steps[i].Step = &pluginv1.PathStep_Attribute{Attribute: utf8(s.name)}
+		case atKey:
+			steps[i].Step = &pluginv1.PathStep_Key{Key: utf8(s.name)}
+		case atIndex:
+			steps[i].Step = &pluginv1.PathStep_Index{Index: int64(s.index)}
 		}
-		t = below(t, step)
 	}
 	return steps
-}
-
-// below is the type of what a step leads to, NilType if there is no such thing.
-func below(t cty.Type, step any) cty.Type {
-	name, _ := step.(string)
-	switch {
-	case t == cty.NilType:
-		return t
-	case t.IsObjectType() && t.HasAttribute(name):
-		return t.AttributeType(name)
-	case t.IsListType() || t.IsMapType():
-		return t.ElementType()
-	}
-	return cty.NilType
 }

@@ -23,19 +23,19 @@ type tagsConfig struct {
 // tags is an image with two tags.
 type tags struct{}
 
-func (tags) Observe(ctx context.Context, c tagsConfig) (sdk.ImageOutputs, error) {
+func (tags) Observe(ctx context.Context, r sdk.ObserveRequest[tagsConfig, sdk.ImageOutputs]) (sdk.ImageOutputs, error) {
 	sdk.AddItem(ctx, sdk.Item{Key: "1.0", Note: "new"})
-	return sdk.ImageOutputs{Repository: c.Repository, Tags: []string{"1.0", "1.1"}}, nil
+	return sdk.ImageOutputs{Repository: r.Config.Repository, Tags: []string{"1.0", "1.1"}}, nil
 }
 
-func (tags) Resolve(_ context.Context, c tagsConfig, tag string) (sdk.Resolved, error) {
-	switch tag {
+func (tags) Resolve(_ context.Context, r sdk.ResolveRequest[tagsConfig]) (sdk.Resolved, error) {
+	switch r.Tag {
 	case "1.0":
-		return sdk.Resolved{Digest: "sha256:" + c.Repository, Platforms: []string{"linux/amd64"}, Created: time.Unix(1_700_000_000, 0)}, nil
+		return sdk.Resolved{Digest: "sha256:" + r.Config.Repository, Platforms: []string{"linux/amd64"}, Created: time.Unix(1_700_000_000, 0)}, nil
 	case "boom":
 		panic("boom")
 	}
-	return sdk.Resolved{}, &sdk.Error{Summary: "there is no tag " + tag, Code: "registry.no-tag", Path: sdk.At("repository")}
+	return sdk.Resolved{}, &sdk.Error{Summary: "there is no tag " + r.Tag, Code: "registry.no-tag", Path: sdk.At("repository")}
 }
 
 func (tags) Validate(_ context.Context, c tagsConfig) error {
@@ -48,7 +48,8 @@ func (tags) Validate(_ context.Context, c tagsConfig) error {
 // first is a policy that takes the first tag.
 type first struct{}
 
-func (first) Decide(_ context.Context, _ none, c sdk.Candidates) (sdk.Decision, error) {
+func (first) Decide(_ context.Context, r sdk.DecideRequest[none]) (sdk.Decision, error) {
+	c := r.Candidates
 	if len(c.Tags) == 0 {
 		return sdk.Decision{}, errors.New("no tags")
 	}
@@ -160,5 +161,38 @@ func TestNotThere(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("codes (- want, + got):\n%s", diff)
+	}
+}
+
+// seen is a source that notes its request.
+type seen struct {
+	got *sdk.ObserveRequest[tagsConfig, sdk.SourceOutputs]
+}
+
+func (s seen) Observe(_ context.Context, r sdk.ObserveRequest[tagsConfig, sdk.SourceOutputs]) (sdk.SourceOutputs, error) {
+	*s.got = r
+	return sdk.SourceOutputs{Revision: r.Config.Repository}, nil
+}
+
+// A source gets the outputs in state and the pinned ones in the type of its own outputs, and nil where there are none.
+func TestObserveRequest(t *testing.T) {
+	var got sdk.ObserveRequest[tagsConfig, sdk.SourceOutputs]
+	client := serve(t, sdk.New("test", "1", sdk.Source("seen", seen{&got})))
+	request := func(repository string) *pluginv1.PlanRequest {
+		return &pluginv1.PlanRequest{Address: "source.seen.x", Kind: "source", Type: "seen", Config: encode(t, client, "source", "seen", `{"repository": "`+repository+`"}`)}
+	}
+	outputs := func(revision string) *pluginv1.Value {
+		res, _ := ask(t, client, request(revision))
+		return res.GetOutputs()
+	}
+	prior, pinned := outputs("before"), outputs("reviewed")
+	if got.Prior != nil || got.Pinned != nil {
+		t.Errorf("without prior and pinned outputs: %+v, %+v", got.Prior, got.Pinned)
+	}
+	r := request("now")
+	r.Prior, r.Pinned = &pluginv1.Record{Outputs: prior}, pinned
+	ask(t, client, r)
+	if got.Address != "source.seen.x" || got.Config.Repository != "now" || got.Prior == nil || got.Prior.Revision != "before" || got.Pinned == nil || got.Pinned.Revision != "reviewed" {
+		t.Errorf("%+v, prior %+v, pinned %+v", got, got.Prior, got.Pinned)
 	}
 }

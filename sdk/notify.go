@@ -88,7 +88,7 @@ func (s *server) Notify(ctx context.Context, r *pluginv1.NotifyRequest) (*plugin
 		}
 		return t.notify(with(ctx, told), config, readEvent(r.GetEvent()))
 	})
-	return &pluginv1.NotifyResponse{Diagnostics: diagnostics(found, t.config)}, nil
+	return &pluginv1.NotifyResponse{Diagnostics: diagnostics(found)}, nil
 }
 
 func readEvent(e *pluginv1.Event) Event {

@@ -40,7 +40,9 @@ type bellConfig struct {
 	Name string `davit:"name"`
 }
 
-func (bell) Observe(context.Context, bellConfig) (o sdk.SourceOutputs, err error) { return o, nil }
+func (bell) Observe(context.Context, sdk.ObserveRequest[bellConfig, sdk.SourceOutputs]) (o sdk.SourceOutputs, err error) {
+	return o, nil
+}
 
 func (bell) Watch(ctx context.Context, c bellConfig, changed func(string)) error {
 	if c.Name == "broken" {

@@ -85,13 +85,9 @@ func (p *planning) answer(ctx context.Context) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.over = true
-	var config *object
-	if p.typ != nil {
-		config = p.typ.config
-	}
-	res.Diagnostics = diagnostics(found, config)
+	res.Diagnostics = diagnostics(found)
 	if err := tooLarge(res); err != nil {
-		res = &pluginv1.PlanResult{Diagnostics: diagnostics(findings(err), nil)}
+		res = &pluginv1.PlanResult{Diagnostics: diagnostics(findings(err))}
 	}
 	p.send(&pluginv1.PlanResponse{Id: p.req.GetId(), Body: &pluginv1.PlanResponse_Result{Result: res}})
 }
@@ -113,7 +109,7 @@ func (p *planning) plan(ctx context.Context) (*pluginv1.PlanResult, error) {
 	if len(unknown) > 0 {
 		return t.deferred(c, unknown)
 	}
-	told, err := p.tell(c)
+	told, err := p.tell()
 	if err != nil {
 		return nil, err
 	}
@@ -138,7 +134,7 @@ func (p *planning) plan(ctx context.Context) (*pluginv1.PlanResult, error) {
 }
 
 // read decodes the request, and tells what is not known, and warnings.
-func (p *planning) read() (*planCall, []path, Errors, error) {
+func (p *planning) read() (*planCall, []Path, Errors, error) {
 	r := p.req
 	config, d, err := p.typ.config.readConfig(r.GetConfig())
 	if r.GetDestroy() && len(d.broken) > 0 && err != nil {
@@ -158,6 +154,11 @@ func (p *planning) read() (*planCall, []path, Errors, error) {
 	if c.prior, err = p.typ.readRecord(r.GetPrior()); err != nil {
 		return nil, nil, nil, err
 	}
+	if r.GetPinned() != nil {
+		if c.pinned, _, err = p.typ.outputs.read(r.GetPinned()); err != nil {
+			return nil, nil, nil, fmt.Errorf("the pinned outputs: %w", err)
+		}
+	}
 	// A deletion goes by what was made.
 	if c.prior != nil && (r.GetConfig() == nil || c.destroy && len(unknown) > 0) {
 		c.config, unknown = c.prior.config, nil
@@ -166,7 +167,7 @@ func (p *planning) read() (*planCall, []path, Errors, error) {
 }
 
 // tell makes what the method finds in its context.
-func (p *planning) tell(c *planCall) (*calls, error) {
+func (p *planning) tell() (*calls, error) {
 	told, err := p.stacks.calls(p.req.GetStack())
 	if err != nil {
 		return nil, errors.New(status.Convert(err).Message())
@@ -176,16 +177,6 @@ func (p *planning) tell(c *planCall) (*calls, error) {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		p.items = append(p.items, i)
-	}
-	if c.prior != nil {
-		told.prior = p.typ.pointer(c.prior.outputs)
-	}
-	if p.req.GetPinned() != nil {
-		pinned, _, err := p.typ.outputs.read(p.req.GetPinned())
-		if err != nil {
-			return nil, fmt.Errorf("the pinned outputs: %w", err)
-		}
-		told.pinned = p.typ.pointer(pinned)
 	}
 	return told, nil
 }
@@ -201,7 +192,7 @@ func (p *planning) log(stream, text string) {
 }
 
 // deferred answers for a plugin whose plain fields are not all known yet.
-func (t *typeInfo) deferred(c *planCall, unknown []path) (*pluginv1.PlanResult, error) {
+func (t *typeInfo) deferred(c *planCall, unknown []Path) (*pluginv1.PlanResult, error) {
 	action := ActionNone
 	switch {
 	case t.apply != nil && c.prior == nil:
@@ -217,7 +208,7 @@ func (t *typeInfo) deferred(c *planCall, unknown []path) (*pluginv1.PlanResult, 
 }
 
 // notKnown says what is not known yet: "tag is not known yet".
-func notKnown(unknown []path) string {
+func notKnown(unknown []Path) string {
 	names := make([]string, len(unknown))
 	for i, p := range unknown {
 		names[i] = p.String()

@@ -305,10 +305,9 @@ func TestPlanDeferred(t *testing.T) {
 
 func TestPlanRequest(t *testing.T) {
 	var got sdk.PlanRequest[appConfig, appOutputs]
-	var prior, pinned *appOutputs
 	var host sdk.Host
 	client := served(t, app{plan: func(ctx context.Context, r sdk.PlanRequest[appConfig, appOutputs]) (sdk.PlanResult[appOutputs], error) {
-		got, prior, pinned, host = r, sdk.Prior[appOutputs](ctx), sdk.Pinned[appOutputs](ctx), sdk.HostOf(ctx)
+		got, host = r, sdk.HostOf(ctx)
 		return sdk.PlanResult[appOutputs]{Action: sdk.ActionDelete}, nil
 	}})
 	if _, err := client.Configure(t.Context(), &pluginv1.ConfigureRequest{HostVersion: "1.2", CacheDir: "/cache", StackDir: "/stack"}); err != nil {
@@ -321,16 +320,16 @@ func TestPlanRequest(t *testing.T) {
 	config := encode(t, client, "application", "app", `{"name": "web"}`)
 	record := &pluginv1.Record{Config: encode(t, client, "application", "app", `{"name": "old"}`), Outputs: saved("made"), Private: []byte("p")}
 
-	ask(t, client, &pluginv1.PlanRequest{Config: config, Prior: record, Pinned: saved("pin"), PlannedPrivate: []byte("q")})
+	ask(t, client, &pluginv1.PlanRequest{Config: config, Prior: record, PlannedPrivate: []byte("q")})
 	if got.Config.Name != "web" || got.Prior.Config.Name != "old" || got.Prior.Outputs.Name != "made" || string(got.Prior.Private) != "p" || string(got.Private) != "q" || got.Destroy {
 		t.Errorf("the method got %+v with prior %+v", got, got.Prior)
 	}
-	if prior.Name != "made" || pinned.Name != "pin" || host != (sdk.Host{Version: "1.2", CacheDir: "/cache", StackDir: "/stack"}) {
-		t.Errorf("its context had %+v, %+v, %+v", prior, pinned, host)
+	if host != (sdk.Host{Version: "1.2", CacheDir: "/cache", StackDir: "/stack"}) {
+		t.Errorf("its context had %+v", host)
 	}
 	ask(t, client, &pluginv1.PlanRequest{Config: config})
-	if got.Prior != nil || prior != nil || pinned != nil {
-		t.Errorf("there is a prior of nothing: %+v, %+v, %+v", got.Prior, prior, pinned)
+	if got.Prior != nil {
+		t.Errorf("there is a prior of nothing: %+v", got.Prior)
 	}
 	for name, c := range map[string]*pluginv1.Value{"gone": nil, "not known": encode(t, client, "application", "app", `{"name": "<unknown>"}`)} {
 		got = sdk.PlanRequest[appConfig, appOutputs]{}

@@ -36,7 +36,7 @@ func TestMain(m *testing.M) {
 // noisy prints wherever it can.
 type noisy struct{}
 
-func (noisy) Observe(_ context.Context, _ none) (o sdk.SourceOutputs, err error) {
+func (noisy) Observe(context.Context, sdk.ObserveRequest[none, sdk.SourceOutputs]) (o sdk.SourceOutputs, err error) {
 	for range 2000 { // more than a pipe holds
 		fmt.Println("1|1|unix|/tmp/not-a-plugin|grpc| this looks like a handshake")
 	}
@@ -53,7 +53,8 @@ type largeConfig struct {
 	MB      int    `davit:"mb"`
 }
 
-func (large) Observe(_ context.Context, c largeConfig) (o sdk.SourceOutputs, err error) {
+func (large) Observe(_ context.Context, r sdk.ObserveRequest[largeConfig, sdk.SourceOutputs]) (o sdk.SourceOutputs, err error) {
+	c := r.Config
 	o.Revision, o.Time = strings.Repeat("x", c.MB<<20), fmt.Sprint(len(c.Ballast))
 	return o, nil
 }

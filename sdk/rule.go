@@ -75,13 +75,13 @@ func elementOf(t cty.Type) cty.Type {
 }
 
 // check tells what is wrong with a value. What is not known, or null, is not wrong.
-func (r *rule) check(v msgpack.Raw, at path) Errors {
+func (r *rule) check(v msgpack.Raw, at Path) Errors {
 	if kind := v.Kind(); kind == msgpack.Nil || kind == msgpack.Extension {
 		return nil
 	}
 	var found Errors
-	fail := func(at path, format string, args ...any) {
-		found = append(found, Errorf(at.steps(), format, args...))
+	fail := func(at Path, format string, args ...any) {
+		found = append(found, Errorf(slices.Clone(at), format, args...))
 	}
 	what, n := r.measure(v)
 	if r.min != nil && n < *r.min {
@@ -90,7 +90,7 @@ func (r *rule) check(v msgpack.Raw, at path) Errors {
 	if r.max != nil && n > *r.max {
 		fail(at, "%s, and at most %s %s allowed", what, number(*r.max), r.are(*r.max))
 	}
-	r.each(v, at, func(s string, at path) {
+	r.each(v, at, func(s string, at Path) {
 		switch {
 		case len(r.enum) > 0 && !slices.Contains(r.enum, s):
 			fail(at, "there is no %q here: choose %s", s, oneOf(r.enum))
@@ -119,7 +119,7 @@ func (r *rule) measure(v msgpack.Raw) (what string, n float64) {
 }
 
 // each calls f for each text that is known.
-func (r *rule) each(v msgpack.Raw, at path, f func(string, path)) {
+func (r *rule) each(v msgpack.Raw, at Path, f func(string, Path)) {
 	if r.enum == nil && r.pattern == nil {
 		return
 	}
@@ -129,11 +129,11 @@ func (r *rule) each(v msgpack.Raw, at path, f func(string, path)) {
 	}
 	n, rest := v.Elements()
 	for i := range n {
-		s := step{kind: atIndex, index: i}
+		s := Step{kind: atIndex, index: i}
 		var e msgpack.Raw
 		if r.of.IsMapType() {
 			e, rest = rest.Cut()
-			s = step{kind: atKey, name: normal(e.Text())}
+			s = Step{kind: atKey, name: normal(e.Text())}
 		}
 		if e, rest = rest.Cut(); e.Kind() == msgpack.Text {
 			f(normal(e.Text()), append(slices.Clone(at), s))

@@ -8,6 +8,7 @@ import (
 
 	pluginv1 "github.com/davit-sh/davit/schemas/plugin/v1"
 	"github.com/davit-sh/davit/sdk"
+	"github.com/davit-sh/davit/sdk/protocol"
 )
 
 type ruledBlock struct {
@@ -30,7 +31,7 @@ type ruled struct {
 
 func TestRulesAreInTheSchema(t *testing.T) {
 	got := map[string]*pluginv1.Attribute{}
-	for _, a := range sdk.New("x", "1", sdk.Source("x", source[ruled, sdk.SourceOutputs]{})).Describe().GetTypes()[0].GetConfig().GetAttributes() {
+	for _, a := range protocol.Describe(sdk.New("x", "1", sdk.Source("x", source[ruled, sdk.SourceOutputs]{}))).GetTypes()[0].GetConfig().GetAttributes() {
 		got[a.GetName()] = a
 	}
 	if a := got["name"]; a.GetPattern() != "^[a-z]+$" || a.GetMin() != 2 || a.GetMax() != 5 {

@@ -62,7 +62,7 @@ func (o *object) decode(d *decoder, r msgpack.Raw, into reflect.Value) {
 		if f.preset != "" && x.Kind() == msgpack.Nil {
 			x = f.preset
 		}
-		d.in(step{name: f.name})
+		d.in(Step{name: f.name})
 		f.decode(d, x, into.FieldByIndex(f.index))
 		d.out()
 	}
@@ -113,13 +113,13 @@ func (f *field) judge(d *decoder, r msgpack.Raw) {
 	if f.rule != nil {
 		broken := f.rule.check(r, d.at)
 		if f.sensitive && len(broken) > 0 { // the messages have the value in them
-			broken = Errors{Errorf(d.at.steps(), "this value is not what it should be%s", f.rule.hidden())}
+			broken = Errors{Errorf(slices.Clone(d.at), "this value is not what it should be%s", f.rule.hidden())}
 		}
 		d.broken = append(d.broken, broken...)
 	}
 	if f.deprecated != "" && r.Kind() != msgpack.Nil && r != f.preset {
 		d.deprecated = append(d.deprecated, &Error{
-			Summary: f.name + " is deprecated", Detail: f.deprecated, Code: "deprecated", Path: d.at.steps(), Warning: true,
+			Summary: f.name + " is deprecated", Detail: f.deprecated, Code: "deprecated", Path: slices.Clone(d.at), Warning: true,
 		})
 	}
 }

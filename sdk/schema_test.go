@@ -13,20 +13,25 @@ import (
 
 	pluginv1 "github.com/davit-sh/davit/schemas/plugin/v1"
 	"github.com/davit-sh/davit/sdk"
+	"github.com/davit-sh/davit/sdk/protocol"
 )
 
 // A type that is never asked: only its structs matter.
 type source[C, O any] struct{}
 
-func (source[C, O]) Observe(context.Context, C) (o O, err error) { return o, nil }
+func (source[C, O]) Observe(context.Context, sdk.ObserveRequest[C, O]) (o O, err error) {
+	return o, nil
+}
 
 type image[C, O any] struct{ source[C, O] }
 
-func (image[C, O]) Resolve(context.Context, C, string) (r sdk.Resolved, err error) { return r, nil }
+func (image[C, O]) Resolve(context.Context, sdk.ResolveRequest[C]) (r sdk.Resolved, err error) {
+	return r, nil
+}
 
 type policy[C any] struct{}
 
-func (policy[C]) Decide(context.Context, C, sdk.Candidates) (d sdk.Decision, err error) {
+func (policy[C]) Decide(context.Context, sdk.DecideRequest[C]) (d sdk.Decision, err error) {
 	return d, nil
 }
 
@@ -87,14 +92,14 @@ func TestDescribe(t *testing.T) {
 	if err := protojson.Unmarshal([]byte(text), want); err != nil {
 		t.Fatal(err)
 	}
-	got := p.Describe()
+	got := protocol.Describe(p)
 	if !proto.Equal(want, got) {
 		t.Errorf("the description differs (- want, + got):\n%s", cmp.Diff(protojson.Format(want), protojson.Format(got)))
 	}
 }
 
 func TestDescribePolicy(t *testing.T) {
-	d := sdk.New("example", "1", sdk.Policy("newest", policy[none]{})).Describe().GetTypes()[0]
+	d := protocol.Describe(sdk.New("example", "1", sdk.Policy("newest", policy[none]{}))).GetTypes()[0]
 	got := map[string]string{}
 	for _, a := range d.GetOutputs().GetAttributes() {
 		got[a.GetName()] = string(a.GetType())

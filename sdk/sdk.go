@@ -47,8 +47,6 @@ import (
 	"regexp"
 	"time"
 
-	"google.golang.org/protobuf/proto"
-
 	pluginv1 "github.com/davit-sh/davit/schemas/plugin/v1"
 )
 
@@ -87,16 +85,20 @@ func New(name, version string, types ...Type) *Plugin {
 
 var rePluginName = regexp.MustCompile(`^[a-z][a-z0-9_-]*$`)
 
-// Describe returns what the plugin tells of itself. The caller may change it.
-func (p *Plugin) Describe() *pluginv1.DescribeResponse {
-	return proto.CloneOf(p.description)
-}
-
 // Observer reads something without side effects. It is the whole of a source.
 type Observer[C, O any] interface {
-	// Observe reads the world as config says. Concurrent calls are normal.
-	// Pinned, Prior, Log and AddItem take the context.
-	Observe(ctx context.Context, config C) (O, error)
+	// Observe reads the world as the configuration says. Concurrent calls are normal. Log and AddItem take the context.
+	Observe(ctx context.Context, r ObserveRequest[C, O]) (O, error)
+}
+
+// ObserveRequest asks what there is to see for one instance.
+type ObserveRequest[C, O any] struct {
+	Address string
+	Config  C
+	Prior   *O // the outputs that state has of the instance; nil when it has none
+	// Pinned are the outputs that Observe must reproduce: the same revision, and its files on this machine. Nil when
+	// Observe is free to look.
+	Pinned *O
 }
 
 // ImageObserver lists the tags of a repository and looks at one of them.
@@ -104,7 +106,14 @@ type Observer[C, O any] interface {
 type ImageObserver[C, O any] interface {
 	Observer[C, O]
 	// Resolve looks at one tag. A tag that is not there is an error.
-	Resolve(ctx context.Context, config C, tag string) (Resolved, error)
+	Resolve(ctx context.Context, r ResolveRequest[C]) (Resolved, error)
+}
+
+// ResolveRequest asks what there is to know of one tag.
+type ResolveRequest[C any] struct {
+	Address string
+	Config  C
+	Tag     string
 }
 
 // Resolved is what there is to know of one tag.
@@ -114,9 +123,16 @@ type Resolved struct {
 	Created   time.Time // zero when not known
 }
 
-// Decider is a policy: a pure function of its configuration and the candidates.
+// Decider is a policy: a pure function of its request.
 type Decider[C any] interface {
-	Decide(ctx context.Context, config C, candidates Candidates) (Decision, error)
+	Decide(ctx context.Context, r DecideRequest[C]) (Decision, error)
+}
+
+// DecideRequest asks which of the candidates are acceptable, and in which order.
+type DecideRequest[C any] struct {
+	Address    string
+	Config     C
+	Candidates Candidates
 }
 
 // Candidates is what a policy chooses from.

@@ -58,7 +58,7 @@ type grpcPlugin struct {
 
 // GRPCServer implements go-plugin's GRPCPlugin.
 func (g *grpcPlugin) GRPCServer(_ *goplugin.GRPCBroker, s *grpc.Server) error {
-	pluginv1.RegisterPluginServer(s, &server{plugin: g.plugin, running: map[*operation]struct{}{}, stderr: g.stderr})
+	pluginv1.RegisterPluginServer(s, g.plugin.server(g.stderr))
 	return nil
 }
 

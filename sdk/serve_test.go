@@ -23,7 +23,7 @@ func serve(t testing.TB, p *sdk.Plugin) pluginv1.PluginClient {
 	t.Helper()
 	listener := bufconn.Listen(1 << 20)
 	server := grpc.NewServer()
-	pluginv1.RegisterPluginServer(server, p.Server())
+	p.Register(server)
 	go func() { _ = server.Serve(listener) }()
 	t.Cleanup(server.Stop)
 	conn, err := grpc.NewClient("passthrough:plugin", grpc.WithTransportCredentials(insecure.NewCredentials()),

@@ -7,8 +7,10 @@ import (
 	"runtime/debug"
 	"sync"
 
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 
 	pluginv1 "github.com/davit-sh/davit/schemas/plugin/v1"
 )
@@ -32,13 +34,20 @@ type operation struct {
 	cancel    context.CancelFunc
 }
 
-// Server returns the plugin as a gRPC service.
-func (p *Plugin) Server() pluginv1.PluginServer {
-	return &server{plugin: p, running: map[*operation]struct{}{}}
+// Register adds the service of the plugin to a gRPC server. Serve does this for a process of its own; Register is for
+// tests and for programs that have the plugin inside.
+func (p *Plugin) Register(r grpc.ServiceRegistrar) {
+	pluginv1.RegisterPluginServer(r, p.server(nil))
 }
 
+// server returns the plugin as a service. stderr is nil or the standard error that the process had before go-plugin took it.
+func (p *Plugin) server(stderr *os.File) *server {
+	return &server{plugin: p, stderr: stderr, running: map[*operation]struct{}{}}
+}
+
+// Describe returns a copy: an in-process caller may change it.
 func (s *server) Describe(context.Context, *pluginv1.DescribeRequest) (*pluginv1.DescribeResponse, error) {
-	return s.plugin.Describe(), nil
+	return proto.CloneOf(s.plugin.description), nil
 }
 
 func (s *server) typeOf(kind, name string) (*typeInfo, error) {
@@ -70,7 +79,7 @@ func (s *server) Validate(ctx context.Context, r *pluginv1.ValidateRequest) (*pl
 		}
 		return found
 	})
-	return &pluginv1.ValidateResponse{Diagnostics: diagnostics(found, t.config)}, nil
+	return &pluginv1.ValidateResponse{Diagnostics: diagnostics(found)}, nil
 }
 
 func (s *server) Resolve(ctx context.Context, r *pluginv1.ResolveRequest) (*pluginv1.ResolveResponse, error) {
@@ -91,14 +100,14 @@ func (s *server) Resolve(ctx context.Context, r *pluginv1.ResolveRequest) (*plug
 		if len(d.unknown) > 0 {
 			return fmt.Errorf("a tag cannot be looked at: %s", notKnown(d.unknown))
 		}
-		res, err := t.resolve(with(ctx, told), config, r.GetTag())
+		res, err := t.resolve(with(ctx, told), r.GetAddress(), config, r.GetTag())
 		out.Digest, out.Platforms = utf8(res.Digest), clean(res.Platforms)
 		if !res.Created.IsZero() {
 			out.CreatedUnix = res.Created.Unix()
 		}
 		return err
 	})
-	out.Diagnostics = diagnostics(found, t.config)
+	out.Diagnostics = diagnostics(found)
 	return out, nil
 }
 
@@ -135,7 +144,7 @@ func (s *server) Import(ctx context.Context, r *pluginv1.ImportRequest) (*plugin
 		out.Record = record
 		return nil
 	})
-	out.Diagnostics = diagnostics(found, t.config)
+	out.Diagnostics = diagnostics(found)
 	return out, nil
 }
 

@@ -35,12 +35,11 @@ type typeInfo struct {
 	config, outputs *object
 	validate        func(ctx context.Context, config reflect.Value) error
 	plan            func(ctx context.Context, c *planCall) error
-	resolve         func(ctx context.Context, config reflect.Value, tag string) (Resolved, error)
+	resolve         func(ctx context.Context, address string, config reflect.Value, tag string) (Resolved, error)
 	apply           func(ctx context.Context, c *applyCall) error
 	imported        func(ctx context.Context, address, id string, config reflect.Value) (outputs reflect.Value, private []byte, err error)
 	notify          func(ctx context.Context, config reflect.Value, e Event) error
 	watch           func(ctx context.Context, config reflect.Value, changed func(reason string)) error
-	pointer         func(outputs reflect.Value) any // *O, for Prior and Pinned
 }
 
 func (t *typeInfo) Kind() string { return t.kind }
@@ -60,6 +59,7 @@ type planCall struct {
 	address    string
 	config     reflect.Value
 	prior      *record
+	pinned     reflect.Value // the zero Value: nothing is pinned
 	destroy    bool
 	private    []byte
 	candidates Candidates
@@ -120,10 +120,6 @@ func compile[C, O any](kind, name string, impl any, options []Option) *typeInfo 
 			return w.Watch(ctx, typed[C](c), changed)
 		}
 	}
-	t.pointer = func(v reflect.Value) any {
-		o := typed[O](v)
-		return &o
-	}
 	return t
 }
 
@@ -175,7 +171,14 @@ func (t *typeInfo) keepsPromise() error {
 
 func observer[C, O any](t *typeInfo, s Observer[C, O]) {
 	t.plan = func(ctx context.Context, c *planCall) error {
-		out, err := s.Observe(ctx, typed[C](c.config))
+		r := ObserveRequest[C, O]{Address: c.address, Config: typed[C](c.config)}
+		if c.prior != nil {
+			r.Prior = outputsOf[O](c.prior.outputs)
+		}
+		if c.pinned.IsValid() {
+			r.Pinned = outputsOf[O](c.pinned)
+		}
+		out, err := s.Observe(ctx, r)
 		c.result.Action, c.outputs = ActionNone, reflect.ValueOf(&out).Elem()
 		return err
 	}
@@ -192,8 +195,8 @@ func Source[C, O any](name string, s Observer[C, O], options ...Option) Type {
 func Image[C, O any](name string, i ImageObserver[C, O], options ...Option) Type {
 	t := compile[C, O]("image", name, i, options)
 	observer(t, Observer[C, O](i))
-	t.resolve = func(ctx context.Context, c reflect.Value, tag string) (Resolved, error) {
-		return i.Resolve(ctx, typed[C](c), tag)
+	t.resolve = func(ctx context.Context, address string, c reflect.Value, tag string) (Resolved, error) {
+		return i.Resolve(ctx, ResolveRequest[C]{Address: address, Config: typed[C](c), Tag: tag})
 	}
 	return t
 }
@@ -216,7 +219,7 @@ type rejection struct {
 func Policy[C any](name string, p Decider[C], options ...Option) Type {
 	t := compile[C, policyOutputs]("policy", name, p, options)
 	t.plan = func(ctx context.Context, c *planCall) error {
-		d, err := p.Decide(ctx, typed[C](c.config), c.candidates)
+		d, err := p.Decide(ctx, DecideRequest[C]{Address: c.address, Config: typed[C](c.config), Candidates: c.candidates})
 		c.result.Action, c.answer = ActionNone, &d
 		return err
 	}
@@ -278,6 +281,12 @@ func typed[T any](v reflect.Value) T {
 	}
 	p, _ := reflect.TypeAssert[*T](v.Addr())
 	return *p
+}
+
+// outputsOf returns a pointer to a copy of the T that a codec has made.
+func outputsOf[T any](v reflect.Value) *T {
+	x := typed[T](v)
+	return &x
 }
 
 func typedRecord[C, O any](r *record) *Record[C, O] {

@@ -1,5 +1,7 @@
 package sdk
 
+import "fmt"
+
 // Value is a T that may be unknown while planning, or null. The zero Value is null.
 type Value[T any] struct {
 	v      T
@@ -38,6 +40,18 @@ func (v Value[T]) IsUnknown() bool { return v.state == valueUnknown || v.state =
 
 // IsNull tells whether there is no value.
 func (v Value[T]) IsNull() bool { return v.state == valueNull }
+
+// String returns the value as fmt prints it, "null" if there is no value, and for an unknown one its known start and
+// "(known after apply)".
+func (v Value[T]) String() string {
+	switch {
+	case v.IsNull():
+		return "null"
+	case v.IsUnknown():
+		return v.prefix + "(known after apply)"
+	}
+	return fmt.Sprint(v.v)
+}
 
 // Prefix returns what is known of the start of an unknown string.
 func (v Value[T]) Prefix() string { return v.prefix }

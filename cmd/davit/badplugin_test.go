@@ -23,6 +23,7 @@ import (
 	pluginv1 "github.com/davit-sh/davit/schemas/plugin/v1"
 	"github.com/davit-sh/davit/sdk"
 	"github.com/davit-sh/davit/sdk/handshake"
+	"github.com/davit-sh/davit/sdk/protocol"
 )
 
 // serveBadPlugin is a plugin that is bad in the way that $DAVIT_BAD says. Its one type is application "bad".
@@ -38,7 +39,7 @@ func serveBadPlugin() {
 	case "prints garbage":
 		fmt.Println("Loading modules... done.")
 	}
-	s := &badServer{PluginServer: sdk.New("bad", "1.0.0", sdk.Application("bad", bad{})).Server(), mode: mode}
+	s := &badServer{PluginServer: protocol.Server(sdk.New("bad", "1.0.0", sdk.Application("bad", bad{}))), mode: mode}
 	goplugin.Serve(&goplugin.ServeConfig{
 		HandshakeConfig: handshake.Config, Plugins: goplugin.PluginSet{handshake.Name: badPlugin{plugin: s}}, GRPCServer: goplugin.DefaultGRPCServer,
 	})

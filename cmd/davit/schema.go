@@ -16,6 +16,7 @@ import (
 	"github.com/davit-sh/davit/core/kinds"
 	"github.com/davit-sh/davit/core/pluginhost"
 	pluginv1 "github.com/davit-sh/davit/schemas/plugin/v1"
+	"github.com/davit-sh/davit/sdk/protocol"
 )
 
 // schemaFlags are the flags of schema.
@@ -77,7 +78,7 @@ func (a *app) schema(cmd *cobra.Command, f *schemaFlags, args []string) error {
 // describeOne asks a plugin, built in or at a path, what it is.
 func (a *app) describeOne(cmd *cobra.Command, arg string) (*pluginv1.DescribeResponse, error) {
 	if plugin := builtins[arg]; plugin != nil {
-		return plugin(version).Describe(), nil
+		return protocol.Describe(plugin(version)), nil
 	}
 	if _, err := os.Stat(arg); err != nil {
 		return nil, fmt.Errorf("%q is neither a built-in plugin (%s) nor a file", arg, strings.Join(sortedKeys(builtins), ", "))

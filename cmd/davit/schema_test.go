@@ -6,6 +6,8 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"github.com/davit-sh/davit/sdk/protocol"
 )
 
 var update = flag.Bool("update", false, "write docs/reference again")
@@ -14,7 +16,7 @@ var update = flag.Bool("update", false, "write docs/reference again")
 func TestReferencePagesAreUpToDate(t *testing.T) {
 	for name, plugin := range builtins {
 		var b bytes.Buffer
-		writeReference(&b, plugin("").Describe())
+		writeReference(&b, protocol.Describe(plugin("")))
 		path := filepath.Join("..", "..", "docs", "reference", name+".md")
 		if *update {
 			if err := os.WriteFile(path, b.Bytes(), 0o600); err != nil {

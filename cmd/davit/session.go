@@ -23,6 +23,7 @@ import (
 	"github.com/davit-sh/davit/core/event"
 	"github.com/davit-sh/davit/core/plan"
 	"github.com/davit-sh/davit/core/pluginhost"
+	"github.com/davit-sh/davit/sdk/protocol"
 	"github.com/davit-sh/davit/sdk/trim"
 	"github.com/davit-sh/davit/state"
 	"github.com/davit-sh/davit/state/key"
@@ -212,7 +213,7 @@ func checkAsWell(stack *config.Stack) hcl.Diagnostics {
 func builtinTypes() (*types.Catalogue, error) {
 	catalogue := types.NewCatalogue()
 	for _, name := range sortedKeys(builtins) {
-		if err := catalogue.Add(name, builtins[name](version).Describe()); err != nil {
+		if err := catalogue.Add(name, protocol.Describe(builtins[name](version))); err != nil {
 			return nil, err
 		}
 	}

@@ -69,7 +69,8 @@ type textOutputs struct {
 // textSource is a source whose content is its argument.
 type textSource struct{}
 
-func (textSource) Observe(_ context.Context, c textConfig) (textOutputs, error) {
+func (textSource) Observe(_ context.Context, r sdk.ObserveRequest[textConfig, textOutputs]) (textOutputs, error) {
+	c := r.Config
 	sum := sha256.Sum256([]byte(c.Text))
 	o := textOutputs{Text: c.Text}
 	o.Revision = hex.EncodeToString(sum[:4])

@@ -29,6 +29,7 @@ import (
 	"github.com/davit-sh/davit/core/plan"
 	pluginv1 "github.com/davit-sh/davit/schemas/plugin/v1"
 	"github.com/davit-sh/davit/sdk"
+	"github.com/davit-sh/davit/sdk/protocol"
 	"github.com/davit-sh/davit/state"
 	"github.com/davit-sh/davit/state/memory"
 )
@@ -94,10 +95,10 @@ func sum(s string) string {
 
 type source struct{ *world }
 
-func (s source) Observe(_ context.Context, c srcConfig) (srcOutputs, error) {
+func (s source) Observe(_ context.Context, r sdk.ObserveRequest[srcConfig, srcOutputs]) (srcOutputs, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	o := srcOutputs{Text: c.Text}
+	o := srcOutputs{Text: r.Config.Text}
 	o.Revision, o.Time = s.revision, "2026-01-01T00:00:00Z"
 	o.Tree = sdk.Tree{Digest: sum(s.revision), Path: "/nowhere"}
 	return o, nil
@@ -105,18 +106,19 @@ func (s source) Observe(_ context.Context, c srcConfig) (srcOutputs, error) {
 
 type image struct{ *world }
 
-func (i image) Observe(_ context.Context, c imgConfig) (imgOutputs, error) {
+func (i image) Observe(_ context.Context, r sdk.ObserveRequest[imgConfig, imgOutputs]) (imgOutputs, error) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	var o imgOutputs
-	o.Repository = c.Repository
+	o.Repository = r.Config.Repository
 	for t := range i.tags {
 		o.Tags = append(o.Tags, t)
 	}
 	return o, nil
 }
 
-func (i image) Resolve(_ context.Context, _ imgConfig, tag string) (sdk.Resolved, error) {
+func (i image) Resolve(_ context.Context, r sdk.ResolveRequest[imgConfig]) (sdk.Resolved, error) {
+	tag := r.Tag
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	if i.tags[tag] == "" {
@@ -128,7 +130,8 @@ func (i image) Resolve(_ context.Context, _ imgConfig, tag string) (sdk.Resolved
 // policy ranks tags by length, then by themselves; those that begin with x are refused.
 type policy struct{}
 
-func (policy) Decide(_ context.Context, _ polConfig, c sdk.Candidates) (sdk.Decision, error) {
+func (policy) Decide(_ context.Context, r sdk.DecideRequest[polConfig]) (sdk.Decision, error) {
+	c := r.Candidates
 	var d sdk.Decision
 	for _, t := range c.Tags {
 		if strings.HasPrefix(t, "x") {
@@ -314,7 +317,7 @@ func newFixture(t testing.TB) *fixture {
 	p := sdk.New("test", "1.0.0", sdk.Source("s", source{w}), sdk.Image("i", image{w}), sdk.Policy("p", policy{}), sdk.Build("b", build{w}), sdk.Application("a", app{w}), sdk.Application("blind", app{w}, sdk.CannotRecover()), sdk.Notification("n", chat{w}))
 	l := bufconn.Listen(1 << 20)
 	s := grpc.NewServer()
-	pluginv1.RegisterPluginServer(s, p.Server())
+	p.Register(s)
 	go func() { _ = s.Serve(l) }()
 	t.Cleanup(s.Stop)
 	conn, err := grpc.NewClient("passthrough:///test", grpc.WithTransportCredentials(insecure.NewCredentials()),
@@ -440,7 +443,7 @@ func (f *fixture) engine(text string) (*engine.Engine, hcl.Diagnostics) {
 		return nil, diags
 	}
 	types := types.NewCatalogue()
-	if err := types.Add("test", f.plugin.Describe()); err != nil {
+	if err := types.Add("test", protocol.Describe(f.plugin)); err != nil {
 		f.t.Fatal(err)
 	}
 	return &engine.Engine{Stack: stack, Variables: values, Types: types, Plugins: f, Version: "1.0.0", History: f.store.History, Fingerprint: f.fingerprint, Parallel: f.parallel, Emit: func(e event.Event) {

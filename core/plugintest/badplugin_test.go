@@ -18,6 +18,7 @@ import (
 
 	pluginv1 "github.com/davit-sh/davit/schemas/plugin/v1"
 	"github.com/davit-sh/davit/sdk/handshake"
+	"github.com/davit-sh/davit/sdk/protocol"
 )
 
 func sortDescending(list []string) {
@@ -39,7 +40,7 @@ type spoiled struct {
 
 // servePlugin serves the good plugin, spoiled as mode says.
 func servePlugin(mode, kinds string) {
-	s := &spoiled{PluginServer: goodPlugin(kinds).Server(), mode: mode, stdout: os.NewFile(1, "stdout"), stderr: os.NewFile(2, "stderr")}
+	s := &spoiled{PluginServer: protocol.Server(goodPlugin(kinds)), mode: mode, stdout: os.NewFile(1, "stdout"), stderr: os.NewFile(2, "stderr")}
 	switch mode {
 	case "exits":
 		fmt.Fprintln(os.Stderr, "no licence found")

@@ -101,7 +101,7 @@ func (thing) Validate(_ context.Context, c thingConfig) error {
 		found = append(found, sdk.Errorf(sdk.At("path"), "the path must be relative"))
 	}
 	if c.Note != nil && c.Note.Text == "no notes" {
-		found = append(found, sdk.Errorf(sdk.At("note", "text"), "no notes"))
+		found = append(found, sdk.Errorf(sdk.At("note").Attribute("text"), "no notes"))
 	}
 	if len(found) == 0 {
 		return nil
@@ -207,7 +207,8 @@ type seenConfig struct {
 
 type seen struct{}
 
-func (seen) Observe(_ context.Context, c seenConfig) (o sdk.SourceOutputs, err error) {
+func (seen) Observe(_ context.Context, r sdk.ObserveRequest[seenConfig, sdk.SourceOutputs]) (o sdk.SourceOutputs, err error) {
+	c := r.Config
 	if c.Text == "" {
 		return o, sdk.Errorf(sdk.At("text"), "there is no text")
 	}
@@ -221,11 +222,12 @@ type taggedConfig struct {
 
 type tagged struct{}
 
-func (tagged) Observe(_ context.Context, c taggedConfig) (sdk.ImageOutputs, error) {
-	return sdk.ImageOutputs{Repository: c.Repository, Tags: []string{"1.0.0"}}, nil
+func (tagged) Observe(_ context.Context, r sdk.ObserveRequest[taggedConfig, sdk.ImageOutputs]) (sdk.ImageOutputs, error) {
+	return sdk.ImageOutputs{Repository: r.Config.Repository, Tags: []string{"1.0.0"}}, nil
 }
 
-func (tagged) Resolve(_ context.Context, _ taggedConfig, tag string) (sdk.Resolved, error) {
+func (tagged) Resolve(_ context.Context, r sdk.ResolveRequest[taggedConfig]) (sdk.Resolved, error) {
+	tag := r.Tag
 	if tag != "1.0.0" {
 		return sdk.Resolved{}, errors.New("there is no tag " + tag)
 	}
@@ -245,9 +247,9 @@ func (choice) Validate(_ context.Context, c choiceConfig) error {
 	return nil
 }
 
-func (choice) Decide(_ context.Context, c choiceConfig, from sdk.Candidates) (d sdk.Decision, err error) {
-	for _, tag := range from.Tags {
-		if strings.HasPrefix(tag, c.Prefix) {
+func (choice) Decide(_ context.Context, r sdk.DecideRequest[choiceConfig]) (d sdk.Decision, err error) {
+	for _, tag := range r.Candidates.Tags {
+		if strings.HasPrefix(tag, r.Config.Prefix) {
 			d.Ranked = append(d.Ranked, tag)
 		} else {
 			d.Rejected = append(d.Rejected, sdk.Rejection{Tag: tag, Reason: "it begins otherwise"})

@@ -100,11 +100,11 @@ func baseDigest(ctx context.Context, name, pinned string, c Config) (string, err
 	}
 	ref, err := registry.Parse(name, c.Insecure)
 	if err != nil {
-		return "", build.At(err, "dockerfile")
+		return "", build.At(err, sdk.At("dockerfile"))
 	}
 	digest, err := registry.Digest(ctx, ref)
 	if err != nil {
-		return "", fmt.Errorf("the base image %s: %w", name, build.At(err, "dockerfile"))
+		return "", fmt.Errorf("the base image %s: %w", name, build.At(err, sdk.At("dockerfile")))
 	}
 	return digest, nil
 }

@@ -288,7 +288,7 @@ func TestWithoutABuilderTheErrorSaysWhatToSet(t *testing.T) {
 		t.Errorf("no docker: %v", e)
 	}
 	w.config.Builder, w.config.Secrets = "", map[string]string{"x": "none.txt"}
-	if e := apply(); e.Code != "buildx.secret" || !slices.Equal(e.Path, []any{"secrets", "x"}) {
+	if e := apply(); e.Code != "buildx.secret" || !slices.Equal(e.Path, sdk.At("secrets").Key("x")) {
 		t.Errorf("no secret: %v", e)
 	}
 	w.config.Secrets = map[string]string{"x": "env:DAVIT_NOT_SET"}

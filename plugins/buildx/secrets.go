@@ -28,7 +28,7 @@ func (c Config) readSecrets(ctx context.Context) ([]secret, error) {
 	for _, id := range slices.Sorted(maps.Keys(c.Secrets)) {
 		s := secret{id: id}
 		fail := func(what, hint string, err error) error {
-			return &sdk.Error{Summary: fmt.Sprintf("the secret %s cannot be read: %s", id, what), Hint: hint, Code: "buildx.secret", Path: sdk.At("secrets", id), Err: err}
+			return &sdk.Error{Summary: fmt.Sprintf("the secret %s cannot be read: %s", id, what), Hint: hint, Code: "buildx.secret", Path: sdk.At("secrets").Key(id), Err: err}
 		}
 		name, isEnv := strings.CutPrefix(c.Secrets[id], "env:")
 		if isEnv {

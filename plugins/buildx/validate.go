@@ -21,7 +21,7 @@ import (
 // checks are findings so far.
 type checks struct{ all sdk.Errors }
 
-func (k *checks) add(err error, path ...any) {
+func (k *checks) add(err error, path sdk.Path) {
 	if err == nil {
 		return
 	}
@@ -39,22 +39,22 @@ func (k *checks) add(err error, path ...any) {
 func (builder) Validate(_ context.Context, c Config) error {
 	var k checks
 	_, err := registry.Repository(c.Repository, c.Insecure)
-	k.add(err, "repository")
+	k.add(err, sdk.At("repository"))
 	if registry.IsKeyTag(c.Tag) {
-		k.add(errors.New("tags like this one are davit's own"), "tag")
+		k.add(errors.New("tags like this one are davit's own"), sdk.At("tag"))
 	} else {
-		k.add(registry.CheckTag(c.Tag), "tag")
+		k.add(registry.CheckTag(c.Tag), sdk.At("tag"))
 	}
 	for i, p := range c.Triggers {
 		if p == "" || !doublestar.ValidatePattern(p) {
-			k.add(fmt.Errorf("%q is not a pattern of file names", p), "triggers", i)
+			k.add(fmt.Errorf("%q is not a pattern of file names", p), sdk.At("triggers").Index(i))
 		}
 	}
 	if c.Dockerfile != "" && !fs.ValidPath(path.Clean(c.Dockerfile)) {
-		k.add(errors.New("the Dockerfile is named relative to the context, and is inside of it"), "dockerfile")
+		k.add(errors.New("the Dockerfile is named relative to the context, and is inside of it"), sdk.At("dockerfile"))
 	}
 	if c.Timeout.Duration() <= 0 {
-		k.add(errors.New("a timeout is more than nothing"), "timeout")
+		k.add(errors.New("a timeout is more than nothing"), sdk.At("timeout"))
 	}
 	k.platforms(c)
 	k.arguments(c)
@@ -73,11 +73,11 @@ func (k *checks) platforms(c Config) {
 	for i, p := range c.Platforms {
 		parsed, err := platforms.Parse(p)
 		if err != nil || parsed.OS == "" || parsed.Architecture == "" || !strings.Contains(p, "/") {
-			k.add(fmt.Errorf(`%q is not a platform such as "linux/arm64" or "linux/arm/v7"`, p), "platforms", i)
+			k.add(fmt.Errorf(`%q is not a platform such as "linux/arm64" or "linux/arm/v7"`, p), sdk.At("platforms").Index(i))
 			continue
 		}
 		if n := normalPlatform(p); seen[n] {
-			k.add(fmt.Errorf("the platform %q is listed twice", n), "platforms", i)
+			k.add(fmt.Errorf("the platform %q is listed twice", n), sdk.At("platforms").Index(i))
 		} else {
 			seen[n] = true
 		}
@@ -102,37 +102,37 @@ func (k *checks) arguments(c Config) {
 		}
 		switch {
 		case !reName.MatchString(name):
-			k.add(fmt.Errorf("%q is not the name of a build argument", name), attribute)
+			k.add(fmt.Errorf("%q is not the name of a build argument", name), sdk.At(attribute))
 		case sensitive && plain:
-			k.add(fmt.Errorf("the build argument %s is also in args", name), attribute)
+			k.add(fmt.Errorf("the build argument %s is also in args", name), sdk.At(attribute))
 		case sensitive && c.Builder != "" && reCommand.MatchString(name):
-			k.add(fmt.Errorf("with builder, the sensitive build argument %s would be taken for a setting of docker's own: give it another name", name), attribute)
+			k.add(fmt.Errorf("with builder, the sensitive build argument %s would be taken for a setting of docker's own: give it another name", name), sdk.At(attribute))
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.Labels)) {
 		if name == "" || strings.HasPrefix(name, ownLabels) || strings.ContainsAny(name, "=\n") {
-			k.add(fmt.Errorf("%q is not a label to be set here: %s* are davit's own", name, ownLabels), "labels")
+			k.add(fmt.Errorf("%q is not a label to be set here: %s* are davit's own", name, ownLabels), sdk.At("labels"))
 		}
 	}
 	for _, id := range slices.Sorted(maps.Keys(c.Secrets)) {
 		if id == "" || c.Secrets[id] == "" || c.Secrets[id] == "env:" {
-			k.add(&sdk.Error{Summary: "a secret has an id and a file, or env: and the name of an environment variable"}, "secrets", id)
+			k.add(&sdk.Error{Summary: "a secret has an id and a file, or env: and the name of an environment variable"}, sdk.At("secrets").Key(id))
 		}
 	}
 }
 
 func (k *checks) builder(c Config) {
 	if c.BuildKit != "" && c.Builder != "" {
-		k.add(errors.New("give either buildkit or builder: they are two ways to the same thing"), "builder")
+		k.add(errors.New("give either buildkit or builder: they are two ways to the same thing"), sdk.At("builder"))
 	}
 	if strings.HasPrefix(c.Builder, "-") {
-		k.add(fmt.Errorf("%q is not the name of a builder", c.Builder), "builder")
+		k.add(fmt.Errorf("%q is not the name of a builder", c.Builder), sdk.At("builder"))
 	}
 	scheme := ""
 	if c.BuildKit != "" {
 		u, err := url.Parse(c.BuildKit)
 		if err != nil || (u.Scheme != "unix" || u.Path == "") && (u.Scheme != "tcp" || u.Port() == "") {
-			k.add(errors.New("an address of a BuildKit daemon is unix:///path/of/socket or tcp://host:port"), "buildkit")
+			k.add(errors.New("an address of a BuildKit daemon is unix:///path/of/socket or tcp://host:port"), sdk.At("buildkit"))
 			return
 		}
 		scheme = u.Scheme
@@ -140,17 +140,17 @@ func (k *checks) builder(c Config) {
 	switch {
 	case c.TLS == nil:
 	case c.Builder != "" || scheme == "unix":
-		k.add(errors.New("certificates are for a daemon at tcp:// only"), "tls")
+		k.add(errors.New("certificates are for a daemon at tcp:// only"), sdk.At("tls"))
 	case (c.TLS.Cert == "") != (c.TLS.Key == ""):
-		k.add(errors.New("cert and key go together"), "tls")
+		k.add(errors.New("cert and key go together"), sdk.At("tls"))
 	}
 }
 
 func (k *checks) cache(c Config) {
 	if _, err := registry.Parse(c.Cache.Ref, c.Insecure); err != nil {
-		k.add(err, "cache", "ref")
+		k.add(err, sdk.At("cache").Attribute("ref"))
 	}
 	if c.Cache.Mode != "min" && c.Cache.Mode != "max" {
-		k.add(fmt.Errorf(`%q is not "min" or "max"`, c.Cache.Mode), "cache", "mode")
+		k.add(fmt.Errorf(`%q is not "min" or "max"`, c.Cache.Mode), sdk.At("cache").Attribute("mode"))
 	}
 }

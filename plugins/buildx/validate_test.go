@@ -2,7 +2,6 @@ package buildx
 
 import (
 	"errors"
-	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -44,39 +43,39 @@ func TestConfigurationsThatAreNot(t *testing.T) {
 		path   string
 		want   string
 	}{
-		"an empty tag":          {func(c *Config) { c.Tag = "" }, "[tag]", "is not a tag"},
-		"a key tag":             {func(c *Config) { c.Tag = "davit-" + strings.Repeat("a", 40) }, "[tag]", "davit's own"},
-		"a repository's tag":    {func(c *Config) { c.Repository += ":1" }, "[repository]", "has a tag"},
-		"no platform":           {func(c *Config) { c.Platforms = []string{"linux/arm64", "lunix/a/b/c/d"} }, "[platforms 1]", "is not a platform"},
-		"half a platform":       {func(c *Config) { c.Platforms = []string{"arm64"} }, "[platforms 0]", "is not a platform"},
-		"a platform twice":      {func(c *Config) { c.Platforms = []string{"linux/arm/v7", "linux/arm"} }, "[platforms 1]", "listed twice"},
-		"an empty trigger":      {func(c *Config) { c.Triggers = []string{"a", ""} }, "[triggers 1]", "not a pattern"},
-		"a broken trigger":      {func(c *Config) { c.Triggers = []string{"[a"} }, "[triggers 0]", "not a pattern"},
-		"a Dockerfile outside":  {func(c *Config) { c.Dockerfile = "../Dockerfile" }, "[dockerfile]", "inside"},
-		"an absolute one":       {func(c *Config) { c.Dockerfile = "/etc/passwd" }, "[dockerfile]", "inside"},
-		"both ways":             {func(c *Config) { c.BuildKit, c.Builder = "tcp://a:1", "b" }, "[builder]", "two ways"},
-		"a builder's option":    {func(c *Config) { c.Builder = "--debug" }, "[builder]", "not the name"},
-		"no address":            {func(c *Config) { c.BuildKit = "buildkit:1234" }, "[buildkit]", "tcp://host:port"},
-		"no port":               {func(c *Config) { c.BuildKit = "tcp://buildkit" }, "[buildkit]", "tcp://host:port"},
-		"another scheme":        {func(c *Config) { c.BuildKit = "ssh://host" }, "[buildkit]", "unix:///"},
-		"TLS over a socket":     {func(c *Config) { c.BuildKit, c.TLS = "unix:///x", &TLS{} }, "[tls]", "tcp:// only"},
-		"TLS for a builder":     {func(c *Config) { c.Builder, c.TLS = "b", &TLS{} }, "[tls]", "tcp:// only"},
-		"half a certificate":    {func(c *Config) { c.TLS = &TLS{Cert: "c"} }, "[tls]", "go together"},
-		"no cache":              {func(c *Config) { c.Cache = &Cache{Ref: "UPPER", Mode: "max"} }, "[cache ref]", "not a reference"},
-		"a cache's mode":        {func(c *Config) { c.Cache = &Cache{Ref: "a/b", Mode: "all"} }, "[cache mode]", `"min" or "max"`},
-		"an argument's name":    {func(c *Config) { c.Args = map[string]string{"A=B": ""} }, "[args]", "not the name"},
-		"an argument twice":     {func(c *Config) { c.Args, c.SensitiveArgs = map[string]string{"A": "1"}, map[string]string{"A": "2"} }, "[sensitive_args]", "also in args"},
-		"docker's own setting":  {func(c *Config) { c.Builder, c.SensitiveArgs = "b", map[string]string{"DOCKER_HOST": "x"} }, "[sensitive_args]", "docker's own"},
-		"docker's proxy":        {func(c *Config) { c.Builder, c.SensitiveArgs = "b", map[string]string{"https_proxy": "x"} }, "[sensitive_args]", "docker's own"},
-		"davit's label":         {func(c *Config) { c.Labels = map[string]string{"sh.davit.build.key": "x"} }, "[labels]", "davit's own"},
-		"a secret from nowhere": {func(c *Config) { c.Secrets = map[string]string{"a": "env:"} }, "[secrets a]", "environment variable"},
-		"no time":               {func(c *Config) { c.Timeout = 0 }, "[timeout]", "more than nothing"},
+		"an empty tag":          {func(c *Config) { c.Tag = "" }, "tag", "is not a tag"},
+		"a key tag":             {func(c *Config) { c.Tag = "davit-" + strings.Repeat("a", 40) }, "tag", "davit's own"},
+		"a repository's tag":    {func(c *Config) { c.Repository += ":1" }, "repository", "has a tag"},
+		"no platform":           {func(c *Config) { c.Platforms = []string{"linux/arm64", "lunix/a/b/c/d"} }, "platforms[1]", "is not a platform"},
+		"half a platform":       {func(c *Config) { c.Platforms = []string{"arm64"} }, "platforms[0]", "is not a platform"},
+		"a platform twice":      {func(c *Config) { c.Platforms = []string{"linux/arm/v7", "linux/arm"} }, "platforms[1]", "listed twice"},
+		"an empty trigger":      {func(c *Config) { c.Triggers = []string{"a", ""} }, "triggers[1]", "not a pattern"},
+		"a broken trigger":      {func(c *Config) { c.Triggers = []string{"[a"} }, "triggers[0]", "not a pattern"},
+		"a Dockerfile outside":  {func(c *Config) { c.Dockerfile = "../Dockerfile" }, "dockerfile", "inside"},
+		"an absolute one":       {func(c *Config) { c.Dockerfile = "/etc/passwd" }, "dockerfile", "inside"},
+		"both ways":             {func(c *Config) { c.BuildKit, c.Builder = "tcp://a:1", "b" }, "builder", "two ways"},
+		"a builder's option":    {func(c *Config) { c.Builder = "--debug" }, "builder", "not the name"},
+		"no address":            {func(c *Config) { c.BuildKit = "buildkit:1234" }, "buildkit", "tcp://host:port"},
+		"no port":               {func(c *Config) { c.BuildKit = "tcp://buildkit" }, "buildkit", "tcp://host:port"},
+		"another scheme":        {func(c *Config) { c.BuildKit = "ssh://host" }, "buildkit", "unix:///"},
+		"TLS over a socket":     {func(c *Config) { c.BuildKit, c.TLS = "unix:///x", &TLS{} }, "tls", "tcp:// only"},
+		"TLS for a builder":     {func(c *Config) { c.Builder, c.TLS = "b", &TLS{} }, "tls", "tcp:// only"},
+		"half a certificate":    {func(c *Config) { c.TLS = &TLS{Cert: "c"} }, "tls", "go together"},
+		"no cache":              {func(c *Config) { c.Cache = &Cache{Ref: "UPPER", Mode: "max"} }, "cache.ref", "not a reference"},
+		"a cache's mode":        {func(c *Config) { c.Cache = &Cache{Ref: "a/b", Mode: "all"} }, "cache.mode", `"min" or "max"`},
+		"an argument's name":    {func(c *Config) { c.Args = map[string]string{"A=B": ""} }, "args", "not the name"},
+		"an argument twice":     {func(c *Config) { c.Args, c.SensitiveArgs = map[string]string{"A": "1"}, map[string]string{"A": "2"} }, "sensitive_args", "also in args"},
+		"docker's own setting":  {func(c *Config) { c.Builder, c.SensitiveArgs = "b", map[string]string{"DOCKER_HOST": "x"} }, "sensitive_args", "docker's own"},
+		"docker's proxy":        {func(c *Config) { c.Builder, c.SensitiveArgs = "b", map[string]string{"https_proxy": "x"} }, "sensitive_args", "docker's own"},
+		"davit's label":         {func(c *Config) { c.Labels = map[string]string{"sh.davit.build.key": "x"} }, "labels", "davit's own"},
+		"a secret from nowhere": {func(c *Config) { c.Secrets = map[string]string{"a": "env:"} }, `secrets["a"]`, "environment variable"},
+		"no time":               {func(c *Config) { c.Timeout = 0 }, "timeout", "more than nothing"},
 	}
 	for what, tt := range tests {
 		c := valid()
 		tt.change(&c)
 		var all sdk.Errors
-		if err := (builder{}).Validate(t.Context(), c); !errors.As(err, &all) || len(all) != 1 || fmt.Sprint(all[0].Path) != tt.path || !strings.Contains(all[0].Error(), tt.want) {
+		if err := (builder{}).Validate(t.Context(), c); !errors.As(err, &all) || len(all) != 1 || all[0].Path.String() != tt.path || !strings.Contains(all[0].Error(), tt.want) {
 			t.Errorf("%s: %v, want one at %s with %q", what, err, tt.path, tt.want)
 		}
 	}

@@ -95,14 +95,17 @@ func (s *source) Validate(_ context.Context, c Config) error {
 	return nil
 }
 
-// Observe implements sdk.Observer.
-func (s *source) Observe(ctx context.Context, c Config) (Outputs, error) {
+type request = sdk.ObserveRequest[Config, Outputs]
+
+// Observe reads the commit that the configuration names, and its files.
+func (s *source) Observe(ctx context.Context, r request) (Outputs, error) {
+	c := r.Config
 	if err := s.Validate(ctx, c); err != nil {
 		return Outputs{}, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.Timeout.Duration())
 	defer cancel()
-	o, err := s.observe(ctx, c)
+	o, err := s.observe(ctx, r)
 	if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		return o, &sdk.Error{Summary: fmt.Sprintf("%s did not answer within %s", redact.URL(c.URL), c.Timeout.Duration()), Code: "git.timeout",
 			Hint: "Check that the host is reachable, or raise timeout.", Err: err}
@@ -110,15 +113,15 @@ func (s *source) Observe(ctx context.Context, c Config) (Outputs, error) {
 	return o, err
 }
 
-func (s *source) observe(ctx context.Context, c Config) (Outputs, error) {
+func (s *source) observe(ctx context.Context, r request) (Outputs, error) {
 	host := sdk.HostOf(ctx)
-	repo, err := openRepository(ctx, c, host)
+	repo, err := openRepository(ctx, r.Config, host)
 	if err != nil {
 		return Outputs{}, err
 	}
 	defer repo.close()
 	for try := 0; ; try++ {
-		o, err := s.read(ctx, c, repo, host)
+		o, err := s.read(ctx, r, repo, host)
 		if err == nil || try > 0 || !repo.damaged(err) {
 			return o, err
 		}
@@ -129,8 +132,9 @@ func (s *source) observe(ctx context.Context, c Config) (Outputs, error) {
 	}
 }
 
-func (s *source) read(ctx context.Context, c Config, repo *repository, host sdk.Host) (Outputs, error) {
-	at, err := repo.resolve(ctx, c, sdk.Pinned[Outputs](ctx))
+func (s *source) read(ctx context.Context, r request, repo *repository, host sdk.Host) (Outputs, error) {
+	c := r.Config
+	at, err := repo.resolve(ctx, c, r.Pinned)
 	if err != nil {
 		return Outputs{}, err
 	}
@@ -166,7 +170,7 @@ func (s *source) read(ctx context.Context, c Config, repo *repository, host sdk.
 			return o, err
 		}
 	}
-	return o, addCommits(ctx, h, commit, clean(c.Path))
+	return o, addCommits(ctx, r, h, commit)
 }
 
 // clean is a path as Git has it; the whole repository is the empty one.
@@ -186,13 +190,13 @@ func subject(c *object.Commit) string {
 // mostCommits is how many commits since the last apply are listed one by one.
 const mostCommits = 50
 
-// addCommits tells the commits since the last apply.
-func addCommits(ctx context.Context, h *history, commit *object.Commit, path string) error {
-	prior := sdk.Prior[Outputs](ctx)
-	if prior == nil || prior.Commit == "" || prior.Commit == commit.Hash.String() || sdk.Pinned[Outputs](ctx) != nil {
+// addCommits adds the commits after the one of the last apply to the plan.
+func addCommits(ctx context.Context, r request, h *history, commit *object.Commit) error {
+	prior := r.Prior
+	if prior == nil || prior.Commit == "" || prior.Commit == commit.Hash.String() || r.Pinned != nil {
 		return nil
 	}
-	commits, err := h.since(commit, plumbing.NewHash(prior.Commit), path)
+	commits, err := h.since(commit, plumbing.NewHash(prior.Commit), clean(r.Config.Path))
 	if err != nil {
 		return err
 	}

@@ -106,7 +106,11 @@ func serveHTTP(t testing.TB, r *repo, token string) *server {
 
 func (s *server) url(r *repo) string { return s.URL + "/" + filepath.Base(r.dir) }
 
-type call = sdk.TestCall
+// call is what a request has besides the configuration, and what is said during it.
+type call struct {
+	sdk.TestCall
+	prior, pinned *Outputs
+}
 
 // observe asks the source, with a cache of its own unless the call has one.
 func observe(t testing.TB, c Config, with *call) (Outputs, error) {
@@ -120,7 +124,7 @@ func observe(t testing.TB, c Config, with *call) (Outputs, error) {
 	if c.Timeout == 0 {
 		c.Timeout = sdk.Duration(30 * time.Second)
 	}
-	return (&source{}).Observe(with.Context(t.Context()), c)
+	return (&source{}).Observe(with.Context(t.Context()), request{Config: c, Prior: with.prior, Pinned: with.pinned})
 }
 
 func must(t testing.TB, c Config, with *call) Outputs {
@@ -230,17 +234,17 @@ func TestPinnedAndPrior(t *testing.T) {
 	before := must(t, c, nil)
 	r.commit("Second", "a", "2")
 	r.commit("Third", "docs/x", "2")
-	o := must(t, c, &call{Pinned: &before})
+	o := must(t, c, &call{pinned: &before})
 	if o.Commit != before.Commit || o.Tree.Digest != before.Tree.Digest {
 		t.Errorf("pinned to %s, got %s", before.Commit, o.Commit)
 	}
-	with := &call{Prior: &before}
+	with := &call{prior: &before}
 	must(t, c, with)
 	if len(with.Items) != 2 || with.Items[0].Note != "Third" || with.Items[1].Note != "Second" || with.Items[0].Kind != "commit" {
 		t.Errorf("%+v", with.Items)
 	}
 	c.Path = "docs"
-	with = &call{Prior: &before}
+	with = &call{prior: &before}
 	if o := must(t, c, with); o.Subject != "Third" || len(with.Items) != 1 {
 		t.Errorf("%s, %+v", o.Subject, with.Items)
 	}
@@ -467,11 +471,11 @@ func TestConcurrentUse(t *testing.T) {
 	r := newRepo(t)
 	r.commit("First", "a", "1")
 	s := serveHTTP(t, r, "")
-	with := &call{Host: sdk.Host{CacheDir: t.TempDir()}}
+	with := &call{TestCall: sdk.TestCall{Host: sdk.Host{CacheDir: t.TempDir()}}}
 	errs := make(chan error, 8)
 	for range 8 {
 		go func() {
-			_, err := (&source{}).Observe(with.Context(context.Background()), Config{URL: s.url(r), Timeout: sdk.Duration(30 * time.Second)})
+			_, err := (&source{}).Observe(with.Context(context.Background()), request{Config: Config{URL: s.url(r), Timeout: sdk.Duration(30 * time.Second)}})
 			errs <- err
 		}()
 	}

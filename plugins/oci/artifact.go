@@ -48,7 +48,7 @@ type artifact struct{}
 func (artifact) Validate(_ context.Context, c ArtifactConfig) error {
 	var f findings
 	_, err := registry.Repository(c.Repository, c.Insecure)
-	f.add(err, "repository")
+	f.add(err, sdk.At("repository"))
 	set := 0
 	for _, v := range []string{c.Tag, c.Semver, c.Digest} {
 		if v != "" {
@@ -56,26 +56,27 @@ func (artifact) Validate(_ context.Context, c ArtifactConfig) error {
 		}
 	}
 	if set > 1 {
-		f.add(errors.New("only one of tag, semver and digest can be given"), "tag")
+		f.add(errors.New("only one of tag, semver and digest can be given"), sdk.At("tag"))
 	}
 	if c.Tag != "" {
-		f.add(registry.CheckTag(c.Tag), "tag")
+		f.add(registry.CheckTag(c.Tag), sdk.At("tag"))
 	}
 	if c.Semver != "" {
 		if _, err := semver.NewConstraint(c.Semver); err != nil {
-			f.add(fmt.Errorf("%q is no range of versions: %w", c.Semver, err), "semver")
+			f.add(fmt.Errorf("%q is no range of versions: %w", c.Semver, err), sdk.At("semver"))
 		}
 	}
 	if c.Digest != "" {
 		if _, err := v1.NewHash(c.Digest); err != nil {
-			f.add(fmt.Errorf("%q is no digest: it looks like sha256:4b825d..., with 64 hexadecimal digits", c.Digest), "digest")
+			f.add(fmt.Errorf("%q is no digest: it looks like sha256:4b825d..., with 64 hexadecimal digits", c.Digest), sdk.At("digest"))
 		}
 	}
 	return f.err()
 }
 
-// Observe implements sdk.Observer.
-func (a artifact) Observe(ctx context.Context, c ArtifactConfig) (ArtifactOutputs, error) {
+// Observe reads the artifact that the configuration names.
+func (a artifact) Observe(ctx context.Context, r sdk.ObserveRequest[ArtifactConfig, ArtifactOutputs]) (ArtifactOutputs, error) {
+	c := r.Config
 	var out ArtifactOutputs
 	if err := a.Validate(ctx, c); err != nil {
 		return out, err
@@ -84,9 +85,9 @@ func (a artifact) Observe(ctx context.Context, c ArtifactConfig) (ArtifactOutput
 	defer cancel()
 	repo, err := registry.Repository(c.Repository, c.Insecure)
 	if err != nil {
-		return out, build.At(err, "repository")
+		return out, build.At(err, sdk.At("repository"))
 	}
-	at, err := follow(ctx, repo, c)
+	at, err := follow(ctx, repo, r)
 	if err != nil {
 		return out, err
 	}
@@ -108,9 +109,10 @@ func (p position) what() string {
 	return p.tag
 }
 
-func follow(ctx context.Context, repo name.Repository, c ArtifactConfig) (position, error) {
-	if pinned := sdk.Pinned[ArtifactOutputs](ctx); pinned != nil {
-		return position{pinned.Tag, pinned.Digest}, nil
+func follow(ctx context.Context, repo name.Repository, r sdk.ObserveRequest[ArtifactConfig, ArtifactOutputs]) (position, error) {
+	c := r.Config
+	if r.Pinned != nil {
+		return position{r.Pinned.Tag, r.Pinned.Digest}, nil
 	}
 	switch {
 	case c.Digest != "":

@@ -41,11 +41,11 @@ func openBase(ctx context.Context, c Config, digest string) (baseImages, error) 
 	}
 	ref, err := c.baseReference()
 	if err != nil {
-		return baseImages{}, build.At(err, "base")
+		return baseImages{}, build.At(err, sdk.At("base"))
 	}
 	desc, err := registry.Get(ctx, ref.Context(), digest)
 	if err != nil {
-		return baseImages{}, build.At(err, "base")
+		return baseImages{}, build.At(err, sdk.At("base"))
 	}
 	return baseImages{desc: desc, what: c.Base}, nil
 }

@@ -366,14 +366,14 @@ func TestSourcesThatCannotBePacked(t *testing.T) {
 	tests := map[string]struct {
 		change func(*Config)
 		says   string
-		path   []any
+		path   sdk.Path
 	}{
 		"no such context":     {func(c *Config) { c.Context = "nowhere" }, "not a folder of the source", sdk.At("context")},
 		"triggers of nothing": {func(c *Config) { c.Triggers = []string{"*.go"} }, "no file matches the triggers", sdk.At("triggers")},
-		"a layer of nothing":  {func(c *Config) { c.Layers = []Layer{{From: "*.go", To: "/"}} }, `no file matches "*.go"`, sdk.At("layer", 0, "from")},
+		"a layer of nothing":  {func(c *Config) { c.Layers = []Layer{{From: "*.go", To: "/"}} }, `no file matches "*.go"`, sdk.At("layer").Index(0).Attribute("from")},
 		"a strip that is not there": {func(c *Config) { c.Layers = []Layer{{From: "main", To: "/", Strip: "dist"}} },
-			`main is not below "dist"`, sdk.At("layer", 0, "strip")},
-		"a whiteout": {func(c *Config) { c.Layers = []Layer{{From: "etc/*", To: "/"}} }, "deletes a file of the base", sdk.At("layer", 0, "from")},
+			`main is not below "dist"`, sdk.At("layer").Index(0).Attribute("strip")},
+		"a whiteout": {func(c *Config) { c.Layers = []Layer{{From: "etc/*", To: "/"}} }, "deletes a file of the base", sdk.At("layer").Index(0).Attribute("from")},
 	}
 	for what, tt := range tests {
 		t.Run(what, func(t *testing.T) {

@@ -98,11 +98,11 @@ func (in *inputs) selectFiles(c Config) error {
 		}
 		if len(matched) == 0 {
 			return &sdk.Error{Summary: fmt.Sprintf("no file matches %q: the layer would be empty", l.From),
-				Path: sdk.At("layer", i, "from"), Hint: "patterns are relative to the context"}
+				Path: sdk.At("layer").Index(i).Attribute("from"), Hint: "patterns are relative to the context"}
 		}
 		made, err := newLayer(l, matched)
 		if err != nil {
-			return build.At(err, "layer", i)
+			return build.At(err, sdk.At("layer").Index(i))
 		}
 		in.layers = append(in.layers, made)
 		in.files = append(in.files, matched...)
@@ -152,14 +152,14 @@ func baseDigest(ctx context.Context, c Config, pinned string) (string, error) {
 	}
 	ref, err := c.baseReference()
 	if err != nil {
-		return "", build.At(err, "base")
+		return "", build.At(err, sdk.At("base"))
 	}
 	if pinned != "" {
 		return pinned, nil
 	}
 	digest, err := registry.Digest(ctx, ref)
 	if err != nil {
-		return "", build.At(err, "base")
+		return "", build.At(err, sdk.At("base"))
 	}
 	return digest, nil
 }

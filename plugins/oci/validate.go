@@ -26,26 +26,26 @@ func (builder) Validate(_ context.Context, c Config) error {
 	var f findings
 	add := f.add
 	_, err := registry.Repository(c.Repository, c.Insecure)
-	add(err, "repository")
-	add(checkTag(c.Tag), "tag")
-	add(checkInside(c.Context), "context")
+	add(err, sdk.At("repository"))
+	add(checkTag(c.Tag), sdk.At("tag"))
+	add(checkInside(c.Context), sdk.At("context"))
 	if c.Base != "" {
 		_, err := registry.Parse(c.Base, false)
-		add(err, "base")
+		add(err, sdk.At("base"))
 	}
 	if c.To != "" && len(c.Layers) > 0 {
-		add(errors.New(`"to" is for a build without layer blocks: each block has its own`), "to")
+		add(errors.New(`"to" is for a build without layer blocks: each block has its own`), sdk.At("to"))
 	}
-	add(checkTarget(c.To), "to")
+	add(checkTarget(c.To), sdk.At("to"))
 	for i, p := range c.Triggers {
-		add(checkPattern(p), "triggers", i)
+		add(checkPattern(p), sdk.At("triggers").Index(i))
 	}
 	for i, p := range c.Platforms {
-		add(checkPlatform(p, c.Platforms[:i]), "platforms", i)
+		add(checkPlatform(p, c.Platforms[:i]), sdk.At("platforms").Index(i))
 	}
 	for i, l := range c.Layers {
-		checkLayer(l, c.platforms(), func(err error, attribute ...any) {
-			add(err, append([]any{"layer", i}, attribute...)...)
+		checkLayer(l, c.platforms(), func(err error, path sdk.Path) {
+			add(err, sdk.At("layer").Index(i).Join(path))
 		})
 	}
 	checkSettings(c, add)
@@ -56,7 +56,7 @@ func (builder) Validate(_ context.Context, c Config) error {
 type findings struct{ all sdk.Errors }
 
 // add adds a finding about an attribute; nil is none.
-func (f *findings) add(err error, path ...any) {
+func (f *findings) add(err error, path sdk.Path) {
 	if err == nil {
 		return
 	}
@@ -77,39 +77,39 @@ func (f *findings) err() error {
 	return f.all
 }
 
-func checkLayer(l Layer, platforms []string, add func(err error, path ...any)) {
-	add(checkPattern(l.From), "from")
+func checkLayer(l Layer, platforms []string, add func(err error, path sdk.Path)) {
+	add(checkPattern(l.From), sdk.At("from"))
 	if l.To == "" {
-		add(errors.New(`say where the files go, from the root: "/app"`), "to")
+		add(errors.New(`say where the files go, from the root: "/app"`), sdk.At("to"))
 	}
-	add(checkTarget(l.To), "to")
-	add(checkInside(l.Strip), "strip")
+	add(checkTarget(l.To), sdk.At("to"))
+	add(checkInside(l.Strip), sdk.At("strip"))
 	if l.Mode != "" {
 		if n, err := strconv.ParseUint(l.Mode, 8, 32); err != nil || n > 0o7777 {
-			add(fmt.Errorf("%q is not an octal mode such as 0644", l.Mode), "mode")
+			add(fmt.Errorf("%q is not an octal mode such as 0644", l.Mode), sdk.At("mode"))
 		}
 	}
 	for i, p := range l.Platforms {
 		if !slices.Contains(platforms, p) {
-			add(fmt.Errorf("the build has no platform %q: it has %s", p, strings.Join(platforms, ", ")), "platforms", i)
+			add(fmt.Errorf("the build has no platform %q: it has %s", p, strings.Join(platforms, ", ")), sdk.At("platforms").Index(i))
 		}
 	}
 }
 
-func checkSettings(c Config, add func(err error, path ...any)) {
+func checkSettings(c Config, add func(err error, path sdk.Path)) {
 	for i, p := range c.Ports {
 		number, _, _ := strings.Cut(p, "/")
 		if n, _ := strconv.Atoi(number); !rePort.MatchString(p) || n < 1 || n > 65535 {
-			add(fmt.Errorf(`%q is not a port such as "8080" or "53/udp"`, p), "ports", i)
+			add(fmt.Errorf(`%q is not a port such as "8080" or "53/udp"`, p), sdk.At("ports").Index(i))
 		}
 	}
 	for k := range c.Env {
 		if !reEnv.MatchString(k) {
-			add(fmt.Errorf("%q is not the name of an environment variable", k), "env", k)
+			add(fmt.Errorf("%q is not the name of an environment variable", k), sdk.At("env").Key(k))
 		}
 	}
 	if c.Workdir != "" && !path.IsAbs(c.Workdir) {
-		add(errors.New("the working directory starts with /"), "workdir")
+		add(errors.New("the working directory starts with /"), sdk.At("workdir"))
 	}
 }
 

@@ -24,20 +24,20 @@ tag
 context
 base
 to
-triggers 1
-triggers 2
-triggers 3
-platforms 1
-platforms 2
-layer 0 to
-layer 0 strip
-layer 0 mode
-layer 0 platforms 0
-ports 1
-ports 2
-ports 3
-ports 4
-env A=B
+triggers[1]
+triggers[2]
+triggers[3]
+platforms[1]
+platforms[2]
+layer[0].to
+layer[0].strip
+layer[0].mode
+layer[0].platforms[0]
+ports[1]
+ports[2]
+ports[3]
+ports[4]
+env["A=B"]
 workdir
 `
 	var all sdk.Errors
@@ -46,7 +46,7 @@ workdir
 	}
 	var got strings.Builder
 	for _, e := range all {
-		fmt.Fprintln(&got, strings.Trim(fmt.Sprint(e.Path), "[]"))
+		fmt.Fprintln(&got, e.Path)
 		if e.Summary == "" {
 			t.Errorf("%v has no summary", e.Path)
 		}

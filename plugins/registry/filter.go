@@ -23,19 +23,18 @@ type filter struct {
 // reReference finds the group references of a template as regexp.Expand reads them.
 var reReference = regexp.MustCompile(`\$\$|\$(\w+)|\$\{(\w+)\}`)
 
-// compileFilter checks c; path is where it stands in the configuration.
-func compileFilter(c *filterConfig, path ...any) (*filter, error) {
+// compileFilter checks c. path leads to it; nil is the block itself.
+func compileFilter(c *filterConfig, path sdk.Path) (*filter, error) {
 	if c == nil {
 		return nil, nil
 	}
-	where := func(attribute string) []any { return append(append([]any{}, path...), attribute) }
 	re, err := regexp.Compile(c.Pattern)
 	if err != nil {
 		return nil, &sdk.Error{
 			Summary: fmt.Sprintf("%q is not a regular expression", c.Pattern),
 			Detail:  err.Error(),
 			Hint:    "the syntax is RE2: no look-ahead, no back-references",
-			Code:    "policy.pattern", Path: where("pattern"),
+			Code:    "policy.pattern", Path: path.Attribute("pattern"),
 		}
 	}
 	for _, m := range reReference.FindAllStringSubmatch(c.Extract, -1) {
@@ -43,7 +42,7 @@ func compileFilter(c *filterConfig, path ...any) (*filter, error) {
 			return nil, &sdk.Error{
 				Summary: fmt.Sprintf("extract names the group %q, which the pattern %q does not have", group, c.Pattern),
 				Hint:    "name the group in the pattern: (?P<" + group + ">...)",
-				Code:    "policy.extract", Path: where("extract"),
+				Code:    "policy.extract", Path: path.Attribute("extract"),
 			}
 		}
 	}

@@ -26,7 +26,8 @@ func (image) Validate(_ context.Context, c imageConfig) error {
 }
 
 // Observe lists all tags. A repository that does not exist has none: its first build will make it.
-func (image) Observe(ctx context.Context, c imageConfig) (imageOutputs, error) {
+func (image) Observe(ctx context.Context, r sdk.ObserveRequest[imageConfig, imageOutputs]) (imageOutputs, error) {
+	c := r.Config
 	out := imageOutputs{sdk.ImageOutputs{Repository: c.Repository, Tags: []string{}}}
 	repo, err := oci.Repository(c.Repository, c.Insecure)
 	if err != nil {
@@ -48,7 +49,8 @@ func (image) Observe(ctx context.Context, c imageConfig) (imageOutputs, error) {
 }
 
 // Resolve looks at one tag.
-func (image) Resolve(ctx context.Context, c imageConfig, tag string) (sdk.Resolved, error) {
+func (image) Resolve(ctx context.Context, r sdk.ResolveRequest[imageConfig]) (sdk.Resolved, error) {
+	c, tag := r.Config, r.Tag
 	repo, err := oci.Repository(c.Repository, c.Insecure)
 	if err != nil {
 		return sdk.Resolved{}, at(err, "repository")
@@ -73,10 +75,10 @@ func (image) Resolve(ctx context.Context, c imageConfig, tag string) (sdk.Resolv
 }
 
 // at puts the attribute to an error about it.
-func at(err error, path ...any) error {
+func at(err error, attribute string) error {
 	var e *sdk.Error
 	if errors.As(err, &e) && e.Path == nil {
-		e.Path = path
+		e.Path = sdk.At(attribute)
 	}
 	return err
 }

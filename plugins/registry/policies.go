@@ -22,16 +22,17 @@ func (numericalPolicy) Validate(_ context.Context, c numericalConfig) error {
 }
 
 // Decide chooses by number.
-func (numericalPolicy) Decide(_ context.Context, c numericalConfig, candidates sdk.Candidates) (sdk.Decision, error) {
+func (numericalPolicy) Decide(_ context.Context, r sdk.DecideRequest[numericalConfig]) (sdk.Decision, error) {
+	c := r.Config
 	f, err := checked(c.Filter, c.Order)
 	if err != nil {
 		return sdk.Decision{}, err
 	}
-	return rank(candidates, f, numericalOrdering(), c.Order, "with a number"+f.words()), nil
+	return rank(r.Candidates, f, numericalOrdering(), c.Order, "with a number"+f.words()), nil
 }
 
 func checked(c *filterConfig, order string) (*filter, error) {
-	f, err := compileFilter(c, "filter")
+	f, err := compileFilter(c, sdk.At("filter"))
 	return f, findings(checkOrder(order), err)
 }
 
@@ -49,12 +50,13 @@ func (alphabeticalPolicy) Validate(_ context.Context, c alphabeticalConfig) erro
 }
 
 // Decide chooses by the order of the characters' codes.
-func (alphabeticalPolicy) Decide(_ context.Context, c alphabeticalConfig, candidates sdk.Candidates) (sdk.Decision, error) {
+func (alphabeticalPolicy) Decide(_ context.Context, r sdk.DecideRequest[alphabeticalConfig]) (sdk.Decision, error) {
+	c := r.Config
 	f, err := checked(c.Filter, c.Order)
 	if err != nil {
 		return sdk.Decision{}, err
 	}
-	return rank(candidates, f, alphabeticalOrdering(), c.Order, f.words()), nil
+	return rank(r.Candidates, f, alphabeticalOrdering(), c.Order, f.words()), nil
 }
 
 type regexConfig struct {
@@ -73,7 +75,7 @@ func (regexPolicy) Validate(_ context.Context, c regexConfig) error {
 }
 
 func (c regexConfig) checked() (*filter, error) {
-	f, err := compileFilter(&filterConfig{Pattern: c.Pattern, Extract: c.Extract})
+	f, err := compileFilter(&filterConfig{Pattern: c.Pattern, Extract: c.Extract}, nil)
 	return f, findings(err, checkOrder(c.Order), checkOrderBy(c.OrderBy))
 }
 
@@ -96,18 +98,19 @@ func checkOrderBy(by string) error {
 }
 
 // Decide chooses among the tags that match. By semver, prereleases take part: the pattern says which are wanted.
-func (regexPolicy) Decide(_ context.Context, c regexConfig, candidates sdk.Candidates) (sdk.Decision, error) {
+func (regexPolicy) Decide(_ context.Context, r sdk.DecideRequest[regexConfig]) (sdk.Decision, error) {
+	c := r.Config
 	f, err := c.checked()
 	if err != nil {
 		return sdk.Decision{}, err
 	}
 	switch c.OrderBy {
 	case bySemver:
-		return rank(candidates, f, semverOrdering(), c.Order, f.words()), nil
+		return rank(r.Candidates, f, semverOrdering(), c.Order, f.words()), nil
 	case byNumber:
-		return rank(candidates, f, numericalOrdering(), c.Order, f.words()), nil
+		return rank(r.Candidates, f, numericalOrdering(), c.Order, f.words()), nil
 	}
-	return rank(candidates, f, alphabeticalOrdering(), c.Order, f.words()), nil
+	return rank(r.Candidates, f, alphabeticalOrdering(), c.Order, f.words()), nil
 }
 
 type digestConfig struct {
@@ -117,9 +120,10 @@ type digestConfig struct {
 type digestPolicy struct{}
 
 // Decide chooses the followed tag, if it is there.
-func (digestPolicy) Decide(_ context.Context, c digestConfig, candidates sdk.Candidates) (sdk.Decision, error) {
+func (digestPolicy) Decide(_ context.Context, r sdk.DecideRequest[digestConfig]) (sdk.Decision, error) {
+	c := r.Config
 	d := sdk.Decision{Reason: fmt.Sprintf("the tag %s is not there", c.Tag)}
-	for _, tag := range distinct(candidates) {
+	for _, tag := range distinct(r.Candidates) {
 		if tag == c.Tag {
 			d.Ranked = []string{tag}
 			d.Reason = tag + " is the tag that is followed"

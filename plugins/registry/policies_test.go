@@ -16,7 +16,7 @@ type decider func(context.Context, sdk.Candidates) (sdk.Decision, error)
 
 func with[C any](p sdk.Decider[C], c C) decider {
 	return func(ctx context.Context, candidates sdk.Candidates) (sdk.Decision, error) {
-		return p.Decide(ctx, c, candidates)
+		return p.Decide(ctx, sdk.DecideRequest[C]{Config: c, Candidates: candidates})
 	}
 }
 
@@ -153,7 +153,7 @@ the tag latest is not there
 func TestTheCurrentTagStaysWhenAnotherSaysTheSame(t *testing.T) {
 	tags := []string{"v1.0.0", "1.0.0"}
 	for _, current := range tags {
-		d, err := semverPolicy{}.Decide(t.Context(), semverConfig{Range: "*"}, sdk.Candidates{Tags: tags, Current: current})
+		d, err := semverPolicy{}.Decide(t.Context(), sdk.DecideRequest[semverConfig]{Config: semverConfig{Range: "*"}, Candidates: sdk.Candidates{Tags: tags, Current: current}})
 		if err != nil || d.Ranked[0] != current {
 			t.Errorf("current %s: %v, %v", current, d.Ranked, err)
 		}
@@ -164,12 +164,12 @@ func TestWrongPoliciesAreRefusedWhereTheyAreWrong(t *testing.T) {
 	ctx := context.Background()
 	tests := map[string]struct {
 		err  error
-		path []any
+		path sdk.Path
 		says string
 	}{
 		"range":                 {semverPolicy{}.Validate(ctx, semverConfig{Range: ">=one"}), sdk.At("range"), "not a range of versions"},
-		"filter":                {semverPolicy{}.Validate(ctx, semverConfig{Range: "*", Filter: &filterConfig{Pattern: "("}}), sdk.At("filter", "pattern"), "not a regular expression"},
-		"group":                 {numericalPolicy{}.Validate(ctx, numericalConfig{Filter: &filterConfig{Pattern: `(\d+)`, Extract: "$ver"}}), sdk.At("filter", "extract"), `"ver"`},
+		"filter":                {semverPolicy{}.Validate(ctx, semverConfig{Range: "*", Filter: &filterConfig{Pattern: "("}}), sdk.At("filter").Attribute("pattern"), "not a regular expression"},
+		"group":                 {numericalPolicy{}.Validate(ctx, numericalConfig{Filter: &filterConfig{Pattern: `(\d+)`, Extract: "$ver"}}), sdk.At("filter").Attribute("extract"), `"ver"`},
 		"group number":          {regexPolicy{}.Validate(ctx, regexConfig{Pattern: `(\d+)`, Extract: "${2}"}), sdk.At("extract"), `"2"`},
 		"look-ahead":            {regexPolicy{}.Validate(ctx, regexConfig{Pattern: `a(?=b)`}), sdk.At("pattern"), "not a regular expression"},
 		"order":                 {alphabeticalPolicy{}.Validate(ctx, alphabeticalConfig{Order: "up"}), sdk.At("order"), `not "up"`},

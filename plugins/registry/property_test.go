@@ -97,7 +97,7 @@ func TestADecisionDoesNotDependOnTheOrderOfTheCandidates(t *testing.T) {
 func TestRankedGoesFromTheHighestDown(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		candidates := anyCandidates(t)
-		versions, err := semverPolicy{}.Decide(context.Background(), semverConfig{Range: "*", Prerelease: true}, candidates)
+		versions, err := semverPolicy{}.Decide(context.Background(), sdk.DecideRequest[semverConfig]{Config: semverConfig{Range: "*", Prerelease: true}, Candidates: candidates})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -105,7 +105,7 @@ func TestRankedGoesFromTheHighestDown(t *testing.T) {
 			return semver.MustParse(b).Compare(semver.MustParse(a))
 		})
 		order := anyOrder(t)
-		numbers, err := numericalPolicy{}.Decide(context.Background(), numericalConfig{Order: order}, candidates)
+		numbers, err := numericalPolicy{}.Decide(context.Background(), sdk.DecideRequest[numericalConfig]{Config: numericalConfig{Order: order}, Candidates: candidates})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -130,7 +130,7 @@ func TestNothingInRangeIsRefusedAndNothingElseTaken(t *testing.T) {
 	}
 	rapid.Check(t, func(t *rapid.T) {
 		candidates := anyCandidates(t)
-		d, err := semverPolicy{}.Decide(context.Background(), semverConfig{Range: ">=1.2.0 <200.0.0"}, candidates)
+		d, err := semverPolicy{}.Decide(context.Background(), sdk.DecideRequest[semverConfig]{Config: semverConfig{Range: ">=1.2.0 <200.0.0"}, Candidates: candidates})
 		if err != nil {
 			t.Fatal(err)
 		}

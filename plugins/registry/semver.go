@@ -24,7 +24,7 @@ func (semverPolicy) Validate(_ context.Context, c semverConfig) error {
 
 func (c semverConfig) checked() (*semver.Constraints, *filter, error) {
 	constraint, rangeErr := c.constraint()
-	f, filterErr := compileFilter(c.Filter, "filter")
+	f, filterErr := compileFilter(c.Filter, sdk.At("filter"))
 	return constraint, f, findings(rangeErr, filterErr)
 }
 
@@ -43,7 +43,8 @@ func (c semverConfig) constraint() (*semver.Constraints, error) {
 }
 
 // Decide chooses the highest version in the range.
-func (semverPolicy) Decide(_ context.Context, c semverConfig, candidates sdk.Candidates) (sdk.Decision, error) {
+func (semverPolicy) Decide(_ context.Context, r sdk.DecideRequest[semverConfig]) (sdk.Decision, error) {
+	c := r.Config
 	constraint, f, err := c.checked()
 	if err != nil {
 		return sdk.Decision{}, err
@@ -57,7 +58,7 @@ func (semverPolicy) Decide(_ context.Context, c semverConfig, candidates sdk.Can
 		}
 		return v, outside(constraint, v, c.Range)
 	}
-	return rank(candidates, f, o, ascending, "in range "+c.Range+f.words()), nil
+	return rank(r.Candidates, f, o, ascending, "in range "+c.Range+f.words()), nil
 }
 
 // outside says why a version is refused: it is a prerelease that would be in range, or it is out of range.

@@ -36,7 +36,8 @@ func (calver) Validate(_ context.Context, c config) error {
 }
 
 // Decide ranks the tags that are versions, newest first.
-func (calver) Decide(_ context.Context, c config, from sdk.Candidates) (sdk.Decision, error) {
+func (calver) Decide(_ context.Context, r sdk.DecideRequest[config]) (sdk.Decision, error) {
+	c := r.Config
 	var d sdk.Decision
 	f, err := parseFormat(c.Format)
 	if err != nil {
@@ -49,7 +50,7 @@ func (calver) Decide(_ context.Context, c config, from sdk.Candidates) (sdk.Deci
 		}
 	}
 	var found []calendar
-	for _, tag := range from.Tags {
+	for _, tag := range r.Candidates.Tags {
 		v, err := f.parse(tag)
 		switch {
 		case err != nil:

@@ -29,7 +29,7 @@ func TestDecide(t *testing.T) {
 			if err := (calver{}).Validate(t.Context(), test.config); err != nil {
 				t.Fatal(err)
 			}
-			d, err := calver{}.Decide(t.Context(), test.config, sdk.Candidates{Tags: strings.Fields(test.tags)})
+			d, err := calver{}.Decide(t.Context(), sdk.DecideRequest[config]{Config: test.config, Candidates: sdk.Candidates{Tags: strings.Fields(test.tags)}})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -59,12 +59,12 @@ func TestValidate(t *testing.T) {
 func TestTheOrderOfTagsDoesNotMatter(t *testing.T) {
 	tags := []string{"2026.01.1", "2026.01.1-rc1", "2026.01.1_rc1", "2025.02.3", "x"}
 	c := config{Format: "YYYY.0M.MICRO", Prerelease: true}
-	one, err := calver{}.Decide(t.Context(), c, sdk.Candidates{Tags: tags})
+	one, err := calver{}.Decide(t.Context(), sdk.DecideRequest[config]{Config: c, Candidates: sdk.Candidates{Tags: tags}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	slices.Reverse(tags)
-	two, err := calver{}.Decide(t.Context(), c, sdk.Candidates{Tags: tags})
+	two, err := calver{}.Decide(t.Context(), sdk.DecideRequest[config]{Config: c, Candidates: sdk.Candidates{Tags: tags}})
 	if err != nil || !slices.Equal(one.Ranked, two.Ranked) {
 		t.Errorf("%v, %v, %v", one.Ranked, two.Ranked, err)
 	}

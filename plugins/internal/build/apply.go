@@ -36,7 +36,7 @@ func Apply(ctx context.Context, o Order) (sdk.Result[sdk.BuildOutputs], error) {
 	none := sdk.Result[sdk.BuildOutputs]{}
 	repo, err := registry.Repository(o.Repository, o.Insecure)
 	if err != nil {
-		return none, At(err, "repository")
+		return none, At(err, sdk.At("repository"))
 	}
 	reviewed := Decode(o.Private, o.Format)
 	if reviewed == nil {

@@ -50,7 +50,7 @@ func Plan(ctx context.Context, w Wish, prior *Prior) (Result, error) {
 	p := planning{Wish: w, prior: prior, now: newRecord(w.Inputs, w.Source)}
 	var err error
 	if p.repo, err = registry.Repository(w.Repository, w.Insecure); err != nil {
-		return Result{}, At(err, "repository")
+		return Result{}, At(err, sdk.At("repository"))
 	}
 	if prior != nil {
 		p.before = Decode(prior.Private, w.Inputs.Format)
@@ -273,9 +273,9 @@ func PlanDestroy(was sdk.BuildOutputs, deleteTag bool) Result {
 }
 
 // At puts the place in the configuration in front of an error's own.
-func At(err error, path ...any) error {
+func At(err error, path sdk.Path) error {
 	if e, ok := errors.AsType[*sdk.Error](err); ok {
-		e.Path = append(append([]any{}, path...), e.Path...)
+		e.Path = path.Join(e.Path)
 	}
 	return err
 }

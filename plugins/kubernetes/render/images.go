@@ -75,7 +75,7 @@ func setImages(objects []Object, images map[string]sdk.Value[string]) (map[strin
 				text = placeholder(name, ref.Prefix())
 				unknown[text] = ref.Prefix()
 			case !known || text == "":
-				return nil, &sdk.Error{Summary: fmt.Sprintf("images: the reference for %q is empty", name), Path: sdk.At("images", name), Code: "kubernetes.image"}
+				return nil, &sdk.Error{Summary: fmt.Sprintf("images: the reference for %q is empty", name), Path: sdk.At("images").Key(name), Code: "kubernetes.image"}
 			}
 			c.set(text)
 		}
@@ -89,7 +89,7 @@ func unusedImages(images map[string]sdk.Value[string], used map[string]bool, nam
 		if used[name] {
 			continue
 		}
-		e := &sdk.Error{Summary: fmt.Sprintf("images: no container runs %q", name), Path: sdk.At("images", name), Code: "kubernetes.image",
+		e := &sdk.Error{Summary: fmt.Sprintf("images: no container runs %q", name), Path: sdk.At("images").Key(name), Code: "kubernetes.image",
 			Hint: "The key is the image as the manifests name it, without tag or digest."}
 		if near := nearest(name, names); near != "" {
 			e.Hint = fmt.Sprintf("Did you mean %q? The key is the image as the manifests name it, without tag or digest.", near)
