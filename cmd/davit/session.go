@@ -190,6 +190,7 @@ func (a *app) open(ctx context.Context, f *stackFlags, emit event.Sink) (*sessio
 		s.close()
 		return nil, err
 	}
+	s.store = &identifying{Store: s.store, tell: s.host.SetLineage}
 	s.engine = &engine.Engine{
 		Stack: stack, Variables: values, Types: catalogue, Plugins: clients{s.host}, Version: version, Emit: emit, Parallel: f.parallel,
 		Checksums: checksums(stack, locked), History: s.store.History, Fingerprint: key.Lazy(filepath.Join(stack.Dir, folder, "state.key")),
@@ -258,7 +259,7 @@ func newHost(stack *config.Stack, locked lockFile, gitHost []string, guard bool)
 			return nil, err
 		}
 	}
-	options := pluginhost.Options{Version: version, CacheDir: cache, StackDir: stack.Dir, Plugins: plugins, Reattach: reattach}
+	options := pluginhost.Options{Version: version, CacheDir: cache, StackDir: stack.Dir, StackName: filepath.Base(stack.Dir), Plugins: plugins, Reattach: reattach}
 	if guard {
 		options.Guard = pluginhost.Executable{Path: self, Args: []string{"plugin", "guard"}}
 	}

@@ -43,6 +43,8 @@ type Client struct {
 	process  *process
 	doomed   bool // killed before there was a process
 
+	lineage string // that the plugin was told; the host's mu is its lock
+
 	stopping atomic.Bool
 	stopped  sync.Once
 	plans    plans

@@ -127,7 +127,7 @@ type fake struct {
 }
 
 func (f *fake) Describe(context.Context, *pluginv1.DescribeRequest) (*pluginv1.DescribeResponse, error) {
-	return &pluginv1.DescribeResponse{Name: "fake", Version: strconv.Itoa(os.Getpid())}, nil
+	return &pluginv1.DescribeResponse{Name: "fake", Version: strconv.Itoa(os.Getpid()), ManyStacks: f.mode == "many-stacks"}, nil
 }
 
 func (f *fake) Configure(ctx context.Context, r *pluginv1.ConfigureRequest) (*pluginv1.ConfigureResponse, error) {
@@ -249,6 +249,10 @@ func (f *fake) tell(what, arg string) string {
 			fmt.Fprint(stderr, line)
 		}
 		fmt.Fprint(stderr, strings.Repeat("w", 50<<20))
+	case "identified":
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		return fmt.Sprintf("%s %s", f.configured.GetStackName(), f.configured.GetLineage())
 	case "configured":
 		f.mu.Lock()
 		defer f.mu.Unlock()

@@ -29,6 +29,8 @@ type Options struct {
 	Version  string // davit's version, told to plugins
 	CacheDir string // told to plugins: content-addressed folders live here
 	StackDir string // told to plugins: what relative paths in a configuration are relative to
+	// StackName is told to plugins: what people call the stack.
+	StackName string
 
 	Plugins map[string]Executable // by the plugin's name
 	// Reattach says where plugins serve that were started by other means, by name. They are not started, verified or ended.
@@ -65,9 +67,11 @@ type Host struct {
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
 
+	telling sync.Mutex // held while running plugins are told the lineage
 	mu      sync.Mutex
 	closed  bool
 	slots   map[string]*slot
+	lineage string // of the stack's state
 	closing sync.Once
 
 	setUp struct {

@@ -133,16 +133,6 @@ func (c *Client) connect(ctx context.Context, prog *program) error {
 	return c.configure(ctx)
 }
 
-// configure tells the plugin what it works for.
-func (c *Client) configure(ctx context.Context) error {
-	o := c.host.options
-	res, err := c.rpc.Configure(ctx, &pluginv1.ConfigureRequest{HostVersion: o.Version, CacheDir: o.CacheDir, StackDir: o.StackDir})
-	if err != nil {
-		return err
-	}
-	return configured(res.GetDiagnostics())
-}
-
 // refused is a plugin's own answer to Configure.
 type refused struct{ text, hint string }
 
