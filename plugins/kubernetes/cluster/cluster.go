@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -19,6 +20,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
@@ -42,9 +44,14 @@ type Cluster struct {
 	Server  string // "https://127.0.0.1:6443"
 	Context string // for people: the kubeconfig's context or "in-cluster"
 
-	objects dynamic.Interface
-	rest    rest.Interface
-	kinds   *kinds
+	objects   dynamic.Interface
+	rest      rest.Interface
+	discovery *discovery.DiscoveryClient
+	kinds     *kinds
+
+	mu    sync.Mutex
+	asked bool // for uid
+	uid   string
 }
 
 // Ref names an object.
@@ -99,7 +106,11 @@ func dial(config *rest.Config, name, cacheDir string) (*Cluster, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot make a client for context %q: %w", name, err)
 	}
-	c := &Cluster{Server: config.Host, Context: name, objects: objects, rest: raw}
+	found, err := discovery.NewDiscoveryClientForConfigAndClient(config, httpClient)
+	if err != nil {
+		return nil, fmt.Errorf("cannot make a client for context %q: %w", name, err)
+	}
+	c := &Cluster{Server: config.Host, Context: name, objects: objects, rest: raw, discovery: found}
 	c.kinds = newKinds(raw, cacheDir, config)
 	return c, nil
 }
@@ -131,6 +142,27 @@ func accessError(access Access, loader clientcmd.ClientConfig, err error) error 
 	return e
 }
 
+// namespaceOfClusters is in every cluster as long as the cluster lives.
+const namespaceOfClusters = "kube-system"
+
+// ID identifies the cluster, whatever address and context lead to it. It is empty for who may not read the namespace that has it.
+func (c *Cluster) ID(ctx context.Context) (string, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.asked {
+		return c.uid, nil
+	}
+	u, err := c.Get(ctx, Ref{schema.GroupVersionKind{Version: "v1", Kind: "Namespace"}, "", namespaceOfClusters})
+	if err != nil && !Forbidden(err) {
+		return "", err
+	}
+	c.asked = true
+	if u != nil {
+		c.uid = string(u.GetUID())
+	}
+	return c.uid, nil
+}
+
 // Scope tells whether objects of a kind live in a namespace, and whether the server knows the kind.
 func (c *Cluster) Scope(ctx context.Context, gvk schema.GroupVersionKind) (namespaced, known bool, err error) {
 	k, err := c.kinds.lookup(ctx, gvk)
@@ -140,33 +172,55 @@ func (c *Cluster) Scope(ctx context.Context, gvk schema.GroupVersionKind) (names
 	return k.Namespaced, true, nil
 }
 
-// UnknownKindError says that the server does not serve a kind.
-type UnknownKindError struct{ schema.GroupVersionKind }
+// UnknownKindError says that the server does not serve a kind in the version that was asked for.
+type UnknownKindError struct {
+	schema.GroupVersionKind
+	Served string // another version in which the server has the kind; empty when there is none
+}
 
 func (e *UnknownKindError) Error() string {
+	if e.Served != "" {
+		return fmt.Sprintf("the cluster has the kind %s in %s, not in %s", e.Kind, schema.GroupVersion{Group: e.Group, Version: e.Served}, e.GroupVersion())
+	}
 	return fmt.Sprintf("the cluster has no kind %s in %s", e.Kind, e.GroupVersion())
 }
 
-// resource calls do with the client for a kind. When the server says that it does not
-// serve what was cached, the cache is thrown away and do is called once more.
+// resource calls do with the client for a kind in exactly the version of ref.
 func (c *Cluster) resource(ctx context.Context, ref Ref, do func(context.Context, dynamic.ResourceInterface) error) error {
+	return c.versioned(ctx, ref, func(served string) error { return &UnknownKindError{ref.GroupVersionKind, served} }, do)
+}
+
+// anyVersion calls do with the client for a kind in a version that the server has, that of ref if possible: an object
+// stays the same when the version is removed in which it was applied.
+func (c *Cluster) anyVersion(ctx context.Context, ref Ref, do func(context.Context, dynamic.ResourceInterface) error) error {
+	return c.versioned(ctx, ref, func(string) error { return nil }, do)
+}
+
+// versioned calls other with the version that is served instead of that of ref, and stops when it returns an error. When the
+// server says that it does not serve what was cached, the cache is thrown away and do is called once more.
+func (c *Cluster) versioned(ctx context.Context, ref Ref, other func(served string) error, do func(context.Context, dynamic.ResourceInterface) error) error {
 	for attempt := 0; ; attempt++ {
-		kind, err := c.kinds.lookup(ctx, ref.GroupVersionKind)
+		found, kind, err := c.kinds.serving(ctx, ref.GroupVersionKind)
 		if err != nil {
 			return err
 		}
 		if kind == nil {
-			return &UnknownKindError{ref.GroupVersionKind}
+			return &UnknownKindError{ref.GroupVersionKind, ""}
 		}
-		var client dynamic.ResourceInterface = c.objects.Resource(ref.GroupVersion().WithResource(kind.Resource))
+		if found.Version != ref.Version {
+			if err := other(found.Version); err != nil {
+				return err
+			}
+		}
+		var client dynamic.ResourceInterface = c.objects.Resource(found.GroupVersion().WithResource(kind.Resource))
 		if kind.Namespaced {
-			client = c.objects.Resource(ref.GroupVersion().WithResource(kind.Resource)).Namespace(ref.Namespace)
+			client = c.objects.Resource(found.GroupVersion().WithResource(kind.Resource)).Namespace(ref.Namespace)
 		}
 		timed, cancel := context.WithTimeout(ctx, requestTimeout)
 		err = do(timed, client)
 		cancel()
 		if attempt == 0 && notServed(err) {
-			c.kinds.forget(ref.GroupVersion())
+			c.kinds.forget(found.GroupVersion())
 			continue
 		}
 		return err
@@ -183,10 +237,11 @@ func notServed(err error) bool {
 	return details == nil || details.Name == "" || strings.Contains(status.Status().Message, "could not find the requested resource")
 }
 
-// Get reads an object. It returns nil when the object, its namespace or its kind is not there.
+// Get reads an object, in another version than that of ref if the server does not have that one any more. It returns nil
+// when the object, its namespace or its kind is not there.
 func (c *Cluster) Get(ctx context.Context, ref Ref) (*unstructured.Unstructured, error) {
 	var u *unstructured.Unstructured
-	err := c.resource(ctx, ref, func(ctx context.Context, r dynamic.ResourceInterface) (err error) {
+	err := c.anyVersion(ctx, ref, func(ctx context.Context, r dynamic.ResourceInterface) (err error) {
 		u, err = r.Get(ctx, ref.Name, metav1.GetOptions{})
 		return err
 	})
@@ -247,18 +302,23 @@ func (c *Cluster) patch(ctx context.Context, ref Ref, kind types.PatchType, body
 	return result, nil
 }
 
-// Delete deletes the object with this UID and, in the foreground, what depends on it. An
-// object that is gone, or that is another one of the same name by now, is left alone.
-func (c *Cluster) Delete(ctx context.Context, ref Ref, uid types.UID) error {
+// Delete deletes an object as it was read and, in the foreground, what depends on it. It returns false when the object has
+// been changed since it was read, or is another one of the same name: then nothing is deleted. An object that is gone is a success.
+func (c *Cluster) Delete(ctx context.Context, read *unstructured.Unstructured) (bool, error) {
 	foreground := metav1.DeletePropagationForeground
-	options := metav1.DeleteOptions{PropagationPolicy: &foreground, Preconditions: metav1.NewUIDPreconditions(string(uid))}
-	err := c.resource(ctx, ref, func(ctx context.Context, r dynamic.ResourceInterface) error {
-		return r.Delete(ctx, ref.Name, options)
+	uid, version := read.GetUID(), read.GetResourceVersion()
+	options := metav1.DeleteOptions{PropagationPolicy: &foreground, Preconditions: &metav1.Preconditions{UID: &uid, ResourceVersion: &version}}
+	err := c.anyVersion(ctx, RefOf(read), func(ctx context.Context, r dynamic.ResourceInterface) error {
+		return r.Delete(ctx, read.GetName(), options)
 	})
-	if _, unknown := errors.AsType[*UnknownKindError](err); unknown || apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
-		return nil
+	_, unknown := errors.AsType[*UnknownKindError](err)
+	switch {
+	case apierrors.IsConflict(err):
+		return false, nil
+	case unknown || apierrors.IsNotFound(err):
+		return true, nil
 	}
-	return err
+	return err == nil, err
 }
 
 // List reads the objects of a kind in a namespace that have the labels ("app=web").

@@ -13,6 +13,7 @@ import (
 	"github.com/agext/levenshtein"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/davit-sh/davit/sdk"
 )
@@ -117,6 +118,10 @@ func (c *Cluster) explainKind(e *sdk.Error, unknown *UnknownKindError, what stri
 	e.Summary, e.Code = fmt.Sprintf("the cluster does not know the kind of %s", what), "kubernetes.kind"
 	e.Detail = unknown.Error() + "."
 	e.Hint = "If a CustomResourceDefinition brings it, apply that first: in the same folder, or in an application that this one depends on."
+	if unknown.Served != "" {
+		e.Hint = fmt.Sprintf("Change its apiVersion to %s.", schema.GroupVersion{Group: unknown.Group, Version: unknown.Served})
+		return
+	}
 	best, score := "", 0.6
 	for _, name := range c.kinds.near(unknown.GroupVersion()) {
 		if s := levenshtein.Similarity(name, unknown.Kind, nil); s > score {

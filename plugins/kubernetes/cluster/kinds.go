@@ -65,6 +65,58 @@ func (k *kinds) lookup(ctx context.Context, gvk schema.GroupVersionKind) (*kind,
 	return nil, nil
 }
 
+// serving returns the kind in the version that was asked for or, when the server does not have it there, in the version that
+// the server prefers among those that have it. The kind is nil when the server does not have it at all. An empty version
+// stands for any.
+func (k *kinds) serving(ctx context.Context, gvk schema.GroupVersionKind) (schema.GroupVersionKind, *kind, error) {
+	if gvk.Version != "" {
+		if found, err := k.lookup(ctx, gvk); err != nil || found != nil {
+			return gvk, found, err
+		}
+	}
+	versions, err := k.versions(ctx, gvk.Group)
+	if err != nil {
+		return gvk, nil, err
+	}
+	for _, version := range versions {
+		if version == gvk.Version {
+			continue
+		}
+		other := gvk.GroupKind().WithVersion(version)
+		if found, err := k.lookup(ctx, other); err != nil || found != nil {
+			return other, found, err
+		}
+	}
+	return gvk, nil, nil
+}
+
+// versions asks for the versions of a group, the preferred one first. A group that the server does not have has none.
+func (k *kinds) versions(ctx context.Context, group string) ([]string, error) {
+	if group == "" {
+		return []string{"v1"}, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	body, err := k.client.Get().AbsPath("/apis/" + group).DoRaw(ctx)
+	if apierrors.IsNotFound(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var served metav1.APIGroup
+	if err := json.Unmarshal(body, &served); err != nil {
+		return nil, err
+	}
+	all := []string{served.PreferredVersion.Version}
+	for _, v := range served.Versions {
+		if v.Version != served.PreferredVersion.Version {
+			all = append(all, v.Version)
+		}
+	}
+	return all, nil
+}
+
 // forget makes the next lookup in the group and version ask the server.
 func (k *kinds) forget(gv schema.GroupVersion) {
 	k.mu.Lock()
