@@ -34,7 +34,7 @@ var _ sdk.Managed[Config, Outputs] = (*Application)(nil)
 
 // New makes the type.
 func New() *Application {
-	return &Application{clusters: map[cluster.Access]connection{}, claims: claims{byAddress: map[string]claim{}}}
+	return &Application{clusters: map[cluster.Access]connection{}, claims: claims{byOwner: map[claimant]claim{}}}
 }
 
 // Validate checks what can be checked without a cluster.
@@ -140,55 +140,4 @@ func redactor(objects []render.Object) func(string) string {
 		}
 		return text
 	}
-}
-
-// claims remember which application of this process renders which object, so that two
-// applications do not fight over one, and an object that moves from one to another is not deleted on the way.
-type claims struct {
-	mu        sync.Mutex
-	byAddress map[string]claim
-}
-
-type claim struct {
-	server  string
-	objects map[id]bool
-}
-
-// set replaces what the application at the address claims. It returns the address of another one that renders one of the objects.
-func (c *claims) set(address, server string, objects []render.Object) (other string, shared *render.Object) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	mine := claim{server, map[id]bool{}}
-	for i, o := range objects {
-		if o.Added {
-			continue
-		}
-		key := idOf(cluster.RefOf(o.Unstructured))
-		mine.objects[key] = true
-		for at, theirs := range c.byAddress {
-			if at != address && theirs.server == server && theirs.objects[key] {
-				return at, &objects[i] //nolint:gosec // i is of this very slice
-			}
-		}
-	}
-	c.byAddress[address] = mine
-	return "", nil
-}
-
-func (c *claims) drop(address string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	delete(c.byAddress, address)
-}
-
-// by returns the address of another application that claims the object.
-func (c *claims) by(address, server string, r cluster.Ref) string {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for at, theirs := range c.byAddress {
-		if at != address && theirs.server == server && theirs.objects[idOf(r)] {
-			return at
-		}
-	}
-	return ""
 }

@@ -21,8 +21,9 @@ import (
 // applying carries out the plan of one instance. What it has made so far is in state at any time.
 type applying struct {
 	*planning
-	redact   func(string) string
-	deadline time.Time
+	redact      func(string) string
+	deadline    time.Time
+	transferred []sdk.Claim // objects that another application takes over
 
 	mu   sync.Mutex
 	made inventory
@@ -31,22 +32,20 @@ type applying struct {
 
 // Apply applies the rendered objects, waits until they are healthy and prunes.
 func (a *Application) Apply(ctx context.Context, r sdk.ApplyRequest[Config, Outputs]) (sdk.Result[Outputs], error) {
-	var prior []byte
-	if r.Prior != nil {
-		prior = r.Prior.Private
-	}
+	var checkpoint []byte
 	if r.Checkpoint != nil && len(r.Checkpoint.Private) > 0 {
-		prior = r.Checkpoint.Private
+		checkpoint = r.Checkpoint.Private
 	}
-	p, err := a.begin(ctx, r.Address, r.Config, prior, r.Private)
+	p, err := a.begin(ctx, r.Address, r.Config, r.Prior, checkpoint, r.Private)
 	if err != nil {
 		return sdk.Result[Outputs]{}, err
 	}
 	if p.before == nil || p.before.Digest != p.set.Digest {
 		return sdk.Result[Outputs]{}, &sdk.Error{Summary: "the manifests are not those of the plan any more", Code: "kubernetes.stale", Hint: "Plan again."}
 	}
-	w := &applying{planning: p, redact: redactor(p.set.Objects), deadline: time.Now().Add(time.Duration(p.config.Timeout)), made: p.inventory.clone()}
+	w := &applying{planning: p, redact: redactor(p.set.Objects), deadline: time.Now().Add(time.Duration(p.config.Timeout)), made: p.inventory.clone(), transferred: r.Transferred}
 	w.made.Server, w.made.Owner, w.made.Digest = p.cluster.Server, r.Address, p.set.Digest
+	w.made.Stack, w.made.Lineage = p.owner.Stack, p.owner.Lineage
 	return w.run(ctx)
 }
 
@@ -62,7 +61,7 @@ func (w *applying) run(ctx context.Context) (sdk.Result[Outputs], error) {
 		return w.result(health), errors.Join(err, w.save(ctx, health))
 	}
 	remove := &removal{
-		app: w.app, address: w.address, cluster: w.cluster, owners: []string{w.address, w.inventory.Owner}, timeout: time.Duration(w.config.Timeout),
+		app: w.app, cluster: w.cluster, clusterID: w.clusterID, owner: w.owner, timeout: time.Duration(w.config.Timeout), transferred: w.transferred,
 		gone: func(e entry) error {
 			w.mu.Lock()
 			defer w.mu.Unlock()
@@ -187,20 +186,15 @@ func joined(findings []error) error {
 func (w *applying) one(ctx context.Context, o render.Object) error {
 	ref := cluster.RefOf(o.Unstructured)
 	live, err := w.settled(ctx, ref)
-	if o.Added && cluster.Forbidden(err) {
-		return nil // as planned: it is there, and nobody's business here
+	if o.Added {
+		return w.ensure(ctx, o, live, err)
 	}
 	if err != nil {
 		return w.explain(err, "read", o)
 	}
-	known := w.inventory.find(ref)
-	if o.Added && known == nil {
-		ours, err := w.ensure(ctx, o, live)
-		if err != nil {
-			return w.explain(err, "create", o)
-		}
-		if !ours {
-			return nil
+	if live != nil {
+		if m := markIn(live.GetAnnotations()); w.owner.of(live.GetAnnotations()) == foreign && w.before.Taken[key(ref)] != m.Lineage {
+			return foreignError(o, m)
 		}
 	}
 	if live != nil && w.config.ForceConflicts {
@@ -213,30 +207,59 @@ func (w *applying) one(ctx context.Context, o render.Object) error {
 		sdk.ItemStatus(ctx, key(ref), "failed", "")
 		return w.explain(err, "apply", o)
 	}
+	known := w.inventory.find(ref)
 	e := entryOf(ref)
-	e.UID, e.Hash, e.Added = applied.GetUID(), render.Digest([]render.Object{o}), o.Added
-	e.Adopted = known != nil && known.Adopted || live != nil && known == nil && live.GetAnnotations()[render.Annotation] != w.address
-	w.mu.Lock()
-	w.made.put(e)
-	w.refs = append(w.refs, ref)
-	w.mu.Unlock()
+	e.UID, e.Hash, e.Base = applied.GetUID(), hashOf(o), w.baseOf(o)
+	e.Adopted = known != nil && known.Adopted || live != nil && known == nil && !w.owner.sure(live.GetAnnotations())
+	w.remember(e)
 	sdk.ItemStatus(ctx, key(ref), "applied", did(live, applied))
 	return nil
 }
 
-// ensure makes the namespace of create_namespace unless it is there, and tells whether it
-// is this application's: several applications may make the same one at the same time.
-func (w *applying) ensure(ctx context.Context, o render.Object, live *unstructured.Unstructured) (ours bool, err error) {
+func (w *applying) remember(e entry) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.made.put(e)
+	w.refs = append(w.refs, e.ref())
+}
+
+// ensure makes the namespace of create_namespace unless it is there. One that is there is left as it is; it is this application's if
+// this application has made it. Several applications may make the same one at the same time.
+func (w *applying) ensure(ctx context.Context, o render.Object, live *unstructured.Unstructured, err error) error {
+	ref := cluster.RefOf(o.Unstructured)
+	if cluster.Forbidden(err) {
+		return nil // as planned: it is there, and nobody's business here
+	}
+	if err != nil {
+		return w.explain(err, "read", o)
+	}
+	made := false
 	if live == nil {
-		made, err := w.cluster.Create(ctx, o.Unstructured)
-		if made || err != nil {
-			return made, err
+		if made, err = w.cluster.Create(ctx, o.Unstructured); err == nil {
+			live, err = w.cluster.Get(ctx, ref)
 		}
-		if live, err = w.cluster.Get(ctx, cluster.RefOf(o.Unstructured)); err != nil || live == nil {
-			return false, err
+		if err != nil {
+			return w.explain(err, "create", o)
 		}
 	}
-	return live.GetAnnotations()[render.Annotation] == w.address, nil
+	if live == nil || !w.owns(ref, live) {
+		return nil
+	}
+	e := entryOf(ref)
+	e.UID, e.Added = live.GetUID(), true
+	w.remember(e)
+	if made {
+		sdk.ItemStatus(ctx, key(ref), "applied", "created")
+	}
+	return nil
+}
+
+// owns tells whether a namespace was made by this application: state knows it, or its owner mark says so.
+func (w *applying) owns(ref cluster.Ref, live *unstructured.Unstructured) bool {
+	if known := w.inventory.find(ref); known != nil && known.UID == live.GetUID() {
+		return w.owner.of(live.GetAnnotations()) == own && !known.Adopted
+	}
+	return w.owner.sure(live.GetAnnotations())
 }
 
 func did(live, applied *unstructured.Unstructured) string {
@@ -309,7 +332,7 @@ func (w *applying) apply(ctx context.Context, o render.Object, live *unstructure
 		case err == nil:
 			return applied, nil
 		case live != nil && len(cluster.Immutable(err)) > 0 && mayForce(w.config, o):
-			if err := w.replace(ctx, live); err != nil {
+			if err := w.replace(ctx, o, live); err != nil {
 				return nil, err
 			}
 			live = nil
@@ -334,13 +357,25 @@ func (w *applying) worthWaiting(err error) bool {
 	return cluster.Passing(err)
 }
 
-func (w *applying) replace(ctx context.Context, live *unstructured.Unstructured) error {
+// replace deletes an object that is this stack's, so that it can be made anew.
+func (w *applying) replace(ctx context.Context, o render.Object, live *unstructured.Unstructured) error {
 	ref := cluster.RefOf(live)
 	sdk.ItemStatus(ctx, key(ref), "waiting", "being deleted to be made anew")
-	if err := w.cluster.Delete(ctx, ref, live.GetUID()); err != nil {
-		return err
+	for {
+		if w.owner.of(live.GetAnnotations()) == foreign {
+			return foreignError(o, markIn(live.GetAnnotations()))
+		}
+		done, err := w.cluster.Delete(ctx, live)
+		if err != nil {
+			return err
+		}
+		if done {
+			return w.gone(ctx, ref, live)
+		}
+		if live, err = w.cluster.Get(ctx, ref); err != nil || live == nil {
+			return err
+		}
 	}
-	return w.gone(ctx, ref, live)
 }
 
 // established waits until the cluster serves what the definitions define.

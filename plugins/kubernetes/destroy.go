@@ -12,43 +12,40 @@ import (
 
 // planDestroy lists what Destroy would delete.
 func (a *Application) planDestroy(ctx context.Context, r sdk.PlanRequest[Config, Outputs]) (sdk.PlanResult[Outputs], error) {
-	a.claims.drop(r.Address)
-	result := sdk.PlanResult[Outputs]{Action: sdk.ActionDelete}
+	result := sdk.PlanResult[Outputs]{Action: sdk.ActionDelete, Causes: []sdk.Cause{sdk.CauseRemoved}}
 	if r.Prior == nil {
-		result.Action = sdk.ActionNone
-		return result, nil
-	}
-	connected, err := a.connect(ctx, r.Config)
-	if err != nil {
-		return result, err
+		return sdk.PlanResult[Outputs]{Action: sdk.ActionNone}, nil
 	}
 	v, err := decodeInventory(r.Prior.Private)
 	if err != nil {
 		return result, err
 	}
-	all, err := mine(ctx, connected, v.Entries, r.Address, v.Owner)
+	o := ownerAt(ctx, r.Address, v)
+	a.claims.drop(claimant{o.Lineage, r.Address})
+	connected, clusterID, err := a.reach(ctx, r.Config)
 	if err != nil {
 		return result, err
 	}
-	for _, d := range all {
-		note := ""
-		switch {
-		case d.Object.Added:
-			note = "unless it has objects of others"
-		case d.Object.Kind == "Namespace":
-			note = "and everything in it"
-		case d.Object.Kind == "CustomResourceDefinition":
-			note = "and all objects of its kind"
-		}
-		result.Items = append(result.Items, deleted(d, note))
+	deletes, stay, err := examine(ctx, connected, o, v.Entries, nil)
+	if err != nil {
+		return result, err
 	}
-	result.Private, _ = json.Marshal(planned{Deletes: all}) // strings only
+	for _, d := range deletes {
+		item := deleted(d, d.note())
+		item.Causes, item.Claim = result.Causes, claimOf(clusterID, d.Object.ref())
+		result.Items = append(result.Items, item)
+	}
+	for _, k := range stay {
+		result.Items = append(result.Items, k.stays())
+		result.Reasons = append(result.Reasons, k.reason())
+	}
+	result.Private, _ = json.Marshal(planned{Deletes: deletes}) // strings only
 	return result, nil
 }
 
 // Destroy deletes the planned objects in the reverse order of their kinds.
 func (a *Application) Destroy(ctx context.Context, r sdk.DestroyRequest[Config, Outputs]) error {
-	connected, err := a.connect(ctx, r.Config)
+	connected, clusterID, err := a.reach(ctx, r.Config)
 	if err != nil {
 		return err
 	}
@@ -63,7 +60,7 @@ func (a *Application) Destroy(ctx context.Context, r sdk.DestroyRequest[Config, 
 	var mu sync.Mutex
 	rest := v.clone()
 	remove := &removal{
-		app: a, address: r.Address, cluster: connected, owners: []string{r.Address, v.Owner}, timeout: time.Duration(r.Config.Timeout),
+		app: a, cluster: connected, clusterID: clusterID, owner: ownerAt(ctx, r.Address, v), timeout: time.Duration(r.Config.Timeout), transferred: r.Transferred,
 		gone: func(e entry) error {
 			mu.Lock()
 			defer mu.Unlock()

@@ -18,6 +18,8 @@ import (
 type inventory struct {
 	Server  string  `json:"server,omitempty"`
 	Owner   string  `json:"owner,omitempty"` // the address that the objects were annotated with
+	Stack   string  `json:"stack,omitempty"` // the same of the stack's name and lineage
+	Lineage string  `json:"lineage,omitempty"`
 	Digest  string  `json:"digest,omitempty"`
 	Entries []entry `json:"objects,omitempty"`
 }
@@ -32,6 +34,8 @@ type entry struct {
 	UID types.UID `json:"uid,omitempty"`
 	// Hash is the digest of the object as it was applied, without a Secret's values.
 	Hash string `json:"hash,omitempty"`
+	// Base is the same without the tags and digests of images.
+	Base string `json:"base,omitempty"`
 	// Adopted says that the object was there before davit; a Namespace that was is never deleted.
 	Adopted bool `json:"adopted,omitempty"`
 	// Added says that create_namespace made it; it is deleted only when nothing else is in it.

@@ -21,39 +21,54 @@ func TestThePluginsSchemaIsSound(t *testing.T) {
 	}
 }
 
-func TestDeletable(t *testing.T) {
+const (
+	here  = "11111111-aaaa"
+	there = "22222222-bbbb"
+)
+
+// object is a live object with a UID and annotations: keys and values in turn.
+func object(uid string, annotations ...string) *unstructured.Unstructured {
+	u := &unstructured.Unstructured{Object: map[string]any{}}
+	u.SetUID(types.UID(uid))
+	all := map[string]string{}
+	for i := 0; i < len(annotations); i += 2 {
+		all[annotations[i]] = annotations[i+1]
+	}
+	u.SetAnnotations(all)
+	return u
+}
+
+func TestReasonToKeep(t *testing.T) {
 	const mine, other = "application.kubernetes.mine", "application.kubernetes.other"
-	live := func(uid, owner, prune string) *unstructured.Unstructured {
-		u := &unstructured.Unstructured{Object: map[string]any{}}
-		u.SetUID(types.UID(uid))
-		u.SetAnnotations(map[string]string{})
-		if owner != "" {
-			u.SetAnnotations(map[string]string{render.Annotation: owner, pruneAnnotation: prune})
-		}
-		return u
+	me := owner{mark{mine, "shop", here}, []string{"application.kubernetes.old"}}
+	marked := func(uid, application, lineage string, more ...string) *unstructured.Unstructured {
+		return object(uid, append([]string{render.Annotation, application, stackAnnotation, "blue", lineageAnnotation, lineage}, more...)...)
 	}
 	tests := map[string]struct {
 		entry entry
 		live  *unstructured.Unstructured
-		want  bool
+		want  string // "": it may be deleted
 	}{
-		"its own object": {entry{UID: "1"}, live("1", mine, ""), true},
-		"its own object, whose annotation somebody removed":   {entry{UID: "1"}, live("1", "", ""), true},
-		"its own object under the address that it had before": {entry{UID: "1"}, live("1", "application.kubernetes.old", ""), true},
-		"another object of the same name":                     {entry{UID: "1"}, live("2", mine, ""), false},
-		"an object that is another application's now":         {entry{UID: "1"}, live("1", other, ""), false},
-		"an object that is to be kept":                        {entry{UID: "1"}, live("1", mine, "disabled"), false},
-		"an object that was about to be made, and was":        {entry{}, live("1", mine, ""), true},
-		"an object that was about to be made, by another":     {entry{}, live("1", other, ""), false},
-		"an object that was about to be made, and was there":  {entry{}, live("1", "", ""), false},
-		"a namespace that davit made":                         {entry{Kind: "Namespace", UID: "1"}, live("1", mine, ""), true},
-		"a namespace that was there before":                   {entry{Kind: "Namespace", UID: "1", Adopted: true}, live("1", mine, ""), false},
-		"an object that was there before":                     {entry{Kind: "ConfigMap", UID: "1", Adopted: true}, live("1", mine, ""), true},
+		"its own object": {entry{UID: "1"}, marked("1", mine, here), ""},
+		"its own object with a mark of the first versions":    {entry{UID: "1"}, object("1", render.Annotation, mine), ""},
+		"its own object, whose annotation somebody removed":   {entry{UID: "1"}, object("1"), ""},
+		"its own object under the address that it had before": {entry{UID: "1"}, marked("1", "application.kubernetes.old", here), ""},
+		"another object of the same name":                     {entry{UID: "1"}, marked("2", mine, here), "another object of the same name"},
+		"an object that is another application's now":         {entry{UID: "1"}, marked("1", other, here), "belongs to " + other},
+		"an object that is another stack's now":               {entry{UID: "1"}, marked("1", mine, there), `belongs to ` + mine + ` of stack "blue" now`},
+		"an object that is to be kept":                        {entry{UID: "1"}, marked("1", mine, here, pruneAnnotation, "Disabled"), "davit.sh/prune: disabled"},
+		"an object that was about to be made, and was":        {entry{}, marked("1", mine, here), ""},
+		"an object that was about to be made, by another":     {entry{}, marked("1", other, here), neverMade},
+		"an object that was about to be made, by a stack":     {entry{}, marked("1", mine, there), neverMade},
+		"an object that was about to be made, and was there":  {entry{}, object("1"), neverMade},
+		"a namespace that davit made":                         {entry{APIVersion: "v1", Kind: "Namespace", UID: "1"}, marked("1", mine, here), ""},
+		"a namespace that was there before":                   {entry{APIVersion: "v1", Kind: "Namespace", UID: "1", Adopted: true}, marked("1", mine, here), "was there before davit"},
+		"an object that was there before":                     {entry{APIVersion: "v1", Kind: "ConfigMap", UID: "1", Adopted: true}, marked("1", mine, here), ""},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			if got := deletable(test.entry, test.live, []string{mine, "application.kubernetes.old"}); got != test.want {
-				t.Errorf("got %t", got)
+			if got := reasonToKeep(test.entry, test.live, me); (got == "") != (test.want == "") || !strings.Contains(got, test.want) {
+				t.Errorf("got %q, want %q", got, test.want)
 			}
 		})
 	}
@@ -84,22 +99,27 @@ func TestTwoApplicationsMustNotShareAnObject(t *testing.T) {
 		u.SetName(name)
 		return render.Object{Unstructured: u}
 	}
-	c := claims{byAddress: map[string]claim{}}
-	c.set("a", "server", []render.Object{object("x")})
-	if other, shared := c.set("b", "server", []render.Object{object("x")}); other != "a" || shared == nil {
+	who := func(address string) claimant { return claimant{here, address} }
+	c := claims{byOwner: map[claimant]claim{}}
+	c.set(who("a"), "server", []render.Object{object("x")})
+	if other, shared := c.set(who("b"), "server", []render.Object{object("x")}); other != "a" || shared == nil {
 		t.Errorf("two on one server: %q %v", other, shared)
 	}
-	if other, _ := c.set("b", "another server", []render.Object{object("x")}); other != "" {
+	if other, _ := c.set(who("b"), "another server", []render.Object{object("x")}); other != "" {
 		t.Errorf("on two servers: %q", other)
 	}
-	if other, _ := c.set("a", "server", []render.Object{object("y")}); other != "" {
+	if other, _ := c.set(claimant{there, "b"}, "server", []render.Object{object("x")}); other != "" {
+		t.Errorf("of two stacks: %q", other)
+	}
+	c.drop(claimant{there, "b"})
+	if other, _ := c.set(who("a"), "server", []render.Object{object("y")}); other != "" {
 		t.Errorf("the same application again: %q", other)
 	}
-	if other, shared := c.set("c", "server", []render.Object{object("x")}); shared != nil {
+	if other, shared := c.set(who("c"), "server", []render.Object{object("x")}); shared != nil {
 		t.Errorf("an object that was given up: %q", other)
 	}
-	c.drop("c")
-	if other, shared := c.set("d", "server", []render.Object{object("x")}); shared != nil {
+	c.drop(who("c"))
+	if other, shared := c.set(who("d"), "server", []render.Object{object("x")}); shared != nil {
 		t.Errorf("an object of an application that is gone: %q", other)
 	}
 }

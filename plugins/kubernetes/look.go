@@ -28,10 +28,11 @@ type seen struct {
 	ref     cluster.Ref
 	live    *unstructured.Unstructured // nil when it is not there
 	changes []diff.Change
-	claims  bool     // davit would own other fields than now, though no value changes
-	replace []string // fields that need the object to be made anew
-	pending string   // why the server could not check it
-	leave   bool     // a Namespace of create_namespace that is there already
+	claims  bool      // davit would own other fields than now, though no value changes
+	replace []string  // fields that need the object to be made anew
+	pending string    // why the server could not check it
+	leave   bool      // a Namespace of create_namespace that is there already
+	of      belonging // whose the live object is
 }
 
 // look compares all rendered objects with the cluster.
@@ -75,34 +76,63 @@ func fatal(err error) error {
 
 // compare fills in what the cluster has of one object and what applying would change.
 func (p *planning) compare(ctx context.Context, s *seen) error {
+	if s.Added {
+		return p.compareAdded(ctx, s)
+	}
 	var after *unstructured.Unstructured
 	var refused error
 	group, inner := errgroup.WithContext(ctx)
 	group.Go(func() (err error) {
-		s.live, err = p.cluster.Get(inner, s.ref)
-		switch {
-		case err != nil && s.Added && cluster.Forbidden(err):
-			s.leave = true // who may not look at namespaces works in one that is there
-			return nil
-		case err != nil:
+		if s.live, err = p.cluster.Get(inner, s.ref); err != nil {
 			return p.explain(err, "read", s.Object)
 		}
 		return nil
 	})
 	group.Go(func() error {
-		after, refused = p.cluster.Apply(inner, s.Unstructured, cluster.ApplyOptions{DryRun: true, Force: p.config.ForceConflicts})
+		after, refused = p.dryRun(inner, s)
 		return nil
 	})
-	if err := group.Wait(); err != nil || s.leave {
+	if err := group.Wait(); err != nil {
 		return err
 	}
 	if s.live != nil && s.live.GetDeletionTimestamp() != nil {
-		s.live, s.pending = nil, "being deleted now; made again when it is gone"
+		s.live, s.pending = nil, beingDeleted
 	}
-	if s.Added && s.live != nil && p.inventory.find(s.ref) == nil && s.live.GetAnnotations()[render.Annotation] != p.address {
+	if s.live != nil {
+		s.of = p.owner.of(s.live.GetAnnotations())
+		if m := markIn(s.live.GetAnnotations()); s.of == foreign && !p.config.mayTake(m) {
+			return foreignError(s.Object, m)
+		}
+	}
+	if refused != nil {
+		return p.refused(ctx, s, refused)
+	}
+	p.changes(ctx, s, after)
+	return nil
+}
+
+const beingDeleted = "being deleted now; made again when it is gone"
+
+func (p *planning) dryRun(ctx context.Context, s *seen) (*unstructured.Unstructured, error) {
+	return p.cluster.Apply(ctx, s.Unstructured, cluster.ApplyOptions{DryRun: true, Force: p.config.ForceConflicts})
+}
+
+// compareAdded looks whether the namespace of create_namespace is there. One that is there is left alone, whoever made it.
+func (p *planning) compareAdded(ctx context.Context, s *seen) error {
+	live, err := p.cluster.Get(ctx, s.ref)
+	switch {
+	case cluster.Forbidden(err):
+		s.leave = true // who may not look at namespaces works in one that is there
+		return nil
+	case err != nil:
+		return p.explain(err, "read", s.Object)
+	case live != nil && live.GetDeletionTimestamp() == nil:
 		s.leave = true
 		return nil
+	case live != nil:
+		s.pending = beingDeleted
 	}
+	after, refused := p.dryRun(ctx, s)
 	if refused != nil {
 		return p.refused(ctx, s, refused)
 	}
@@ -114,7 +144,7 @@ func (p *planning) compare(ctx context.Context, s *seen) error {
 func (p *planning) refused(ctx context.Context, s *seen, refused error) error {
 	var unknown *cluster.UnknownKindError
 	switch {
-	case errors.As(refused, &unknown) && (p.set.Defines(s.ref.GroupKind()) || custom(s.ref.Group)):
+	case errors.As(refused, &unknown) && (p.set.Defines(s.ref.GroupKind()) || custom(s.ref.Group) && unknown.Served == ""):
 		s.pending = "the cluster does not have this kind yet, so it did not check the object"
 	case cluster.MissingNamespace(refused):
 		if !p.set.Makes(s.ref.Namespace) {
@@ -125,7 +155,7 @@ func (p *planning) refused(ctx context.Context, s *seen, refused error) error {
 		}
 	case cluster.TerminatingNamespace(refused):
 		s.pending = "the namespace is being deleted now, so the cluster did not check the object"
-	case s.live != nil && len(cluster.Immutable(refused)) > 0 && p.mayForce(s.Object):
+	case s.live != nil && s.of != foreign && len(cluster.Immutable(refused)) > 0 && p.mayForce(s.Object):
 		s.replace = cluster.Immutable(refused)
 		s.changes = p.asWritten(s.live, s.Object)
 		return nil

@@ -4,11 +4,10 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
-
-	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/davit-sh/davit/plugins/kubernetes/cluster"
 	"github.com/davit-sh/davit/plugins/kubernetes/diff"
@@ -19,14 +18,9 @@ import (
 
 // planned is what a plan pins for its apply.
 type planned struct {
-	Digest  string     `json:"digest"`            // of the rendered objects, without images and secrets
-	Deletes []deletion `json:"deletes,omitempty"` // in this order
-}
-
-// deletion is one object to delete, and which one of its name.
-type deletion struct {
-	Object entry     `json:"object"`
-	UID    types.UID `json:"uid"`
+	Digest  string            `json:"digest"`            // of the rendered objects, without images and secrets
+	Deletes []deletion        `json:"deletes,omitempty"` // in this order
+	Taken   map[string]string `json:"taken,omitempty"`   // objects of other stacks that are taken: key -> lineage
 }
 
 // planning is what planning and applying one instance share.
@@ -34,19 +28,27 @@ type planning struct {
 	app       *Application
 	address   string
 	config    Config
+	prior     *sdk.Record[Config, Outputs] // nil when state knows nothing of the application
 	cluster   *cluster.Cluster
+	clusterID string // for claims
+	owner     owner
 	set       *render.Set
 	inventory inventory
+	origin    origin   // of changes in the rendered objects
 	before    *planned // of the reviewed plan; nil at first
 }
 
-func (a *Application) begin(ctx context.Context, address string, config Config, prior, private []byte) (*planning, error) {
-	p := &planning{app: a, address: address, config: config}
-	var err error
-	if p.cluster, err = a.connect(ctx, config); err != nil {
-		return nil, err
+// begin connects and renders. checkpoint is what an earlier try has saved, nil when there was none.
+func (a *Application) begin(ctx context.Context, address string, config Config, prior *sdk.Record[Config, Outputs], checkpoint, private []byte) (*planning, error) {
+	if config.Namespace == "" {
+		config.Namespace = "default"
 	}
-	if p.inventory, err = decodeInventory(prior); err != nil {
+	p := &planning{app: a, address: address, config: config, prior: prior}
+	if checkpoint == nil && prior != nil {
+		checkpoint = prior.Private
+	}
+	var err error
+	if p.inventory, err = decodeInventory(checkpoint); err != nil {
 		return nil, err
 	}
 	if len(private) > 0 {
@@ -55,11 +57,66 @@ func (a *Application) begin(ctx context.Context, address string, config Config, 
 			return nil, fmt.Errorf("the application's part of the plan cannot be read: %w", err)
 		}
 	}
-	if config.Namespace == "" {
-		config.Namespace = "default"
+	if p.cluster, p.clusterID, err = a.reach(ctx, config); err != nil {
+		return nil, err
 	}
-	p.set, err = config.Render(ctx, address, scope(p.cluster))
-	return p, err
+	p.owner = ownerAt(ctx, address, p.inventory)
+	if p.set, err = config.render(ctx, address, scope(p.cluster)); err != nil {
+		return nil, p.explainEmpty(err)
+	}
+	for _, o := range p.set.Objects {
+		p.owner.put(o.Unstructured)
+	}
+	return p, nil
+}
+
+// render renders the folder; without a namespace, objects go to the default one.
+func (c Config) render(ctx context.Context, address string, s render.Scope) (*render.Set, error) {
+	if c.Namespace == "" {
+		c.Namespace = "default"
+	}
+	return c.Render(ctx, address, s)
+}
+
+// reach connects to the cluster and finds out which one it is.
+func (a *Application) reach(ctx context.Context, config Config) (*cluster.Cluster, string, error) {
+	c, err := a.connect(ctx, config)
+	if err != nil {
+		return nil, "", err
+	}
+	clusterID, err := c.ID(ctx)
+	if err != nil {
+		return nil, "", c.Explain(err, "identify", "the cluster")
+	}
+	if clusterID == "" {
+		clusterID = c.Server // who may not read it names the cluster by its address
+	}
+	return c, clusterID, nil
+}
+
+// ownerAt is the application at an address of the stack that a call is for. The stack keeps the name that its objects were
+// marked with first: the name of its folder may be another one on another machine.
+func ownerAt(ctx context.Context, address string, v inventory) owner {
+	host := sdk.HostOf(ctx)
+	o := owner{mark: mark{address, host.StackName, host.Lineage}, former: []string{v.Owner}}
+	if v.Lineage == host.Lineage && v.Stack != "" {
+		o.Stack = v.Stack
+	}
+	return o
+}
+
+// explainEmpty adds to the error about an empty folder what would be deleted.
+func (p *planning) explainEmpty(err error) error {
+	e, ok := errors.AsType[*sdk.Error](err)
+	if !ok || e.Code != render.CodeEmpty || len(p.inventory.Entries) == 0 {
+		return err
+	}
+	var names []string
+	for _, e := range p.inventory.Entries {
+		names = append(names, e.ref().Short())
+	}
+	e.Detail = fmt.Sprintf("The application has %s in the cluster, which would all be deleted: %s.", count(len(names), "object"), some(names))
+	return e
 }
 
 // Plan compares the rendered folder with the cluster.
@@ -67,36 +124,34 @@ func (a *Application) Plan(ctx context.Context, r sdk.PlanRequest[Config, Output
 	if r.Destroy {
 		return a.planDestroy(ctx, r)
 	}
-	var prior []byte
-	if r.Prior != nil {
-		prior = r.Prior.Private
-	}
-	p, err := a.begin(ctx, r.Address, r.Config, prior, r.Private)
+	p, err := a.begin(ctx, r.Address, r.Config, r.Prior, nil, r.Private)
 	if err != nil {
 		return sdk.PlanResult[Outputs]{}, err
 	}
-	if other, shared := a.claims.set(r.Address, p.cluster.Server, p.set.Objects); shared != nil {
+	if other, shared := a.claims.set(claimant{p.owner.Lineage, r.Address}, p.cluster.Server, p.set.Objects); shared != nil {
 		return sdk.PlanResult[Outputs]{}, &sdk.Error{
 			Summary: fmt.Sprintf("%s is rendered by two applications", render.Short(shared.Unstructured)),
 			Detail:  fmt.Sprintf("By %s and by %s (%s).", other, r.Address, shared.File), Code: "kubernetes.shared", Path: sdk.At("path"),
 			Hint: "Leave it to one of them.",
 		}
 	}
+	p.origin = p.originOf(ctx)
 	all, err := p.look(ctx)
 	if err != nil {
 		return sdk.PlanResult[Outputs]{}, err
 	}
 	slices.SortStableFunc(all, func(a, b seen) int { return later(a.ref.GroupKind(), b.ref.GroupKind()) })
-	deletes, err := p.deletions(ctx)
+	deletes, stay, err := p.deletions(ctx)
 	if err != nil {
 		return sdk.PlanResult[Outputs]{}, err
 	}
-	return p.result(ctx, r.Prior, all, deletes)
+	return p.result(ctx, all, deletes, stay)
 }
 
-func (p *planning) result(ctx context.Context, prior *sdk.Record[Config, Outputs], all []seen, deletes []deletion) (sdk.PlanResult[Outputs], error) {
-	result := sdk.PlanResult[Outputs]{Outputs: p.outputs(all)}
-	pins := planned{Digest: p.set.Digest, Deletes: deletes}
+func (p *planning) result(ctx context.Context, all []seen, deletes []deletion, stay []kept) (sdk.PlanResult[Outputs], error) {
+	prior := p.prior
+	result := sdk.PlanResult[Outputs]{Outputs: p.outputs(all), Claims: claimsOf(p.clusterID, p.set.Objects), Images: p.images(all)}
+	pins := planned{Digest: p.set.Digest, Deletes: deletes, Taken: map[string]string{}}
 	adopted := true
 	for i := range all {
 		s := &all[i]
@@ -104,16 +159,23 @@ func (p *planning) result(ctx context.Context, prior *sdk.Record[Config, Outputs
 			continue
 		}
 		if item, reasons := p.item(s); item != nil {
+			item.Claim = p.claim(s.Object)
 			result.Items = append(result.Items, *item)
 			result.Reasons = append(result.Reasons, reasons...)
+			result.Causes = append(result.Causes, item.Causes...)
 			adopted = adopted && item.Action == sdk.ActionAdopt
+			if s.of == foreign {
+				pins.Taken[key(s.ref)] = markIn(s.live.GetAnnotations()).Lineage
+			}
 		}
 	}
 	for _, d := range deletes {
-		result.Items = append(result.Items, deleted(d, ""))
+		item := deleted(d, d.note())
+		item.Causes, item.Claim = p.origin.causes, claimOf(p.clusterID, d.Object.ref())
+		result.Items = append(result.Items, item)
 		result.Reasons = append(result.Reasons, fmt.Sprintf("%s is not in the manifests any more", d.Object.ref().Short()))
+		result.Causes = append(result.Causes, item.Causes...)
 	}
-	result.Images = p.images(all)
 	result.Private, _ = json.Marshal(pins) // strings only
 	switch {
 	case prior == nil && len(result.Items) == 0:
@@ -124,15 +186,31 @@ func (p *planning) result(ctx context.Context, prior *sdk.Record[Config, Outputs
 		result.Action = sdk.ActionCreate
 	case len(result.Items) > 0:
 		result.Action = sdk.ActionUpdate
-		p.manifestsReason(&result, prior)
+		p.explainCauses(&result)
 	case p.config.Wait && prior.Outputs.Health.OrZero() != "Current":
-		result.Action = sdk.ActionUpdate
+		result.Action, result.Causes = sdk.ActionUpdate, []sdk.Cause{sdk.CauseRetry}
 		result.Reasons = []string{fmt.Sprintf("the last apply ended with health %q; it is waited for again", healthOf(prior))}
 	default:
-		result.Action, result.Outputs, result.Private = sdk.ActionNone, prior.Outputs, prior.Private
+		result.Action, result.Outputs, result.Private, result.Causes = sdk.ActionNone, prior.Outputs, prior.Private, nil
 		result.Reasons = nil
+		return result, ctx.Err()
+	}
+	if prior == nil {
+		result.Causes = append([]sdk.Cause{sdk.CauseNew}, result.Causes...)
+	}
+	for _, k := range stay {
+		result.Items = append(result.Items, k.stays())
+		result.Reasons = append(result.Reasons, k.reason())
 	}
 	return result, ctx.Err()
+}
+
+// claim is the claim on a rendered object, "" for one of create_namespace.
+func (p *planning) claim(o render.Object) sdk.Claim {
+	if o.Added {
+		return ""
+	}
+	return claimOf(p.clusterID, cluster.RefOf(o.Unstructured))
 }
 
 func healthOf(prior *sdk.Record[Config, Outputs]) string {
@@ -140,17 +218,6 @@ func healthOf(prior *sdk.Record[Config, Outputs]) string {
 		return h
 	}
 	return "Unknown"
-}
-
-func (p *planning) manifestsReason(result *sdk.PlanResult[Outputs], prior *sdk.Record[Config, Outputs]) {
-	if p.inventory.Digest == p.set.Digest || p.inventory.Digest == "" {
-		return
-	}
-	reason := "the manifests changed"
-	if from := prior.Outputs.Revision; from != p.config.Source.Revision {
-		reason += fmt.Sprintf(" (%s -> %s)", short(from), short(p.config.Source.Revision))
-	}
-	result.Reasons = append([]string{reason}, result.Reasons...)
 }
 
 // short cuts long hexadecimal revisions as Git does.
@@ -170,23 +237,32 @@ func (p *planning) item(s *seen) (*sdk.Item, []string) {
 	var reasons []string
 	switch {
 	case s.live == nil:
-		item.Action = sdk.ActionCreate
+		item.Action, item.Causes = sdk.ActionCreate, p.origin.causes
 		if known != nil && known.UID != "" && s.pending == "" {
+			item.Causes = []sdk.Cause{sdk.CauseDrift}
 			reasons = append(reasons, s.ref.Short()+" was deleted outside of davit")
 		}
 	case len(s.replace) > 0:
-		item.Action = sdk.ActionReplace
+		item.Action, item.Causes = sdk.ActionReplace, p.causesOf(s, known)
 		item.Note = "deleted and made anew: " + strings.Join(s.replace, ", ") + " cannot be changed in place"
 	case len(s.changes) == 0 && !s.claims:
 		return nil, nil
-	case known == nil && s.live.GetAnnotations()[render.Annotation] != p.address:
-		item.Action = sdk.ActionAdopt
+	case s.of == foreign:
+		item.Action, item.Causes = sdk.ActionAdopt, []sdk.Cause{sdk.CauseMoved}
+		item.Note = fmt.Sprintf("TAKEN from %s", markIn(s.live.GetAnnotations()))
+		reasons = append(reasons, fmt.Sprintf("%s is taken from %s", s.ref.Short(), markIn(s.live.GetAnnotations())))
+	case s.of == sibling:
+		item.Action, item.Causes = sdk.ActionAdopt, []sdk.Cause{sdk.CauseMoved}
+		item.Note = "moves here from " + markIn(s.live.GetAnnotations()).Application
+		reasons = append(reasons, fmt.Sprintf("%s moves here from %s", s.ref.Short(), markIn(s.live.GetAnnotations()).Application))
+	case known == nil:
+		item.Action, item.Causes = sdk.ActionAdopt, p.origin.causes
 		item.Note = "is there already; davit takes it over"
-		if owner := s.live.GetAnnotations()[render.Annotation]; owner != "" {
-			item.Note = "moves here from " + owner
+		if m := markIn(s.live.GetAnnotations()); s.of == own && !p.owner.sure(s.live.GetAnnotations()) {
+			item.Note = fmt.Sprintf("is there already, marked by %s of an unknown stack; davit takes it over", m.Application)
 		}
 	default:
-		item.Action = sdk.ActionUpdate
+		item.Action, item.Causes = sdk.ActionUpdate, p.causesOf(s, known)
 		reasons = p.drift(s, known)
 		if len(s.changes) == 0 {
 			item.Note = "no value changes; davit takes over who manages its fields"
@@ -200,16 +276,16 @@ func (p *planning) item(s *seen) (*sdk.Item, []string) {
 func (p *planning) drift(s *seen, known *entry) []string {
 	owners := diff.Owners(s.live, s.changes)
 	switch {
-	case len(s.changes) == 0:
+	case len(s.changes) == 0 || onlyMarks(s.changes):
 		return nil
-	case known == nil || known.Hash != render.Digest([]render.Object{s.Object}):
+	case known == nil || known.Hash != hashOf(s.Object):
 		if len(owners) > 0 {
 			return []string{fmt.Sprintf("%s: takes over fields that %s changed", s.ref.Short(), strings.Join(owners, ", "))}
 		}
 		return nil
 	case len(owners) > 0:
 		return []string{fmt.Sprintf("%s was changed by %s", s.ref.Short(), strings.Join(owners, ", "))}
-	case render.IsSecret(s.Unstructured):
+	case render.IsSecret(s.Unstructured) && p.valuesMayDiffer():
 		return nil // the hash does not tell: it has no values
 	default:
 		return []string{s.ref.Short() + " was changed outside of davit"}

@@ -21,6 +21,7 @@ type Config struct {
 	Timeout        sdk.Duration `davit:"timeout,optional" default:"5m" doc:"How long to wait for health and for deletions."`
 	Prune          bool         `davit:"prune,optional" default:"true" doc:"Delete objects that are not in the folder any more. To keep one: the annotation davit.sh/prune: disabled."`
 	ForceConflicts bool         `davit:"force_conflicts,optional" default:"true" doc:"Take over fields that others have changed."`
+	TakeOverFrom   []string     `davit:"take_over_from,optional" doc:"Other stacks whose objects this application may take, by their names or the lineages of their states. Without it, an object of another stack is an error."`
 	Force          bool         `davit:"force,optional" default:"false" doc:"Delete and make anew objects whose changed fields cannot be changed in place. For one object: the annotation davit.sh/force: enabled."`
 }
 

@@ -2,247 +2,172 @@ package kubernetes
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/davit-sh/davit/plugins/kubernetes/cluster"
-	"github.com/davit-sh/davit/plugins/kubernetes/render"
 	"github.com/davit-sh/davit/sdk"
 )
 
 // pruneAnnotation keeps an object in the cluster when its application does not have it any more.
 const pruneAnnotation = "davit.sh/prune"
 
-// deletions are the objects of the inventory that are not rendered any more, in the order of their deletion.
-func (p *planning) deletions(ctx context.Context) ([]deletion, error) {
+// deletion is one object to delete, and which one of its name.
+type deletion struct {
+	Object entry     `json:"object"`
+	UID    types.UID `json:"uid"`
+	With   string    `json:"-"` // what is deleted with it, for people
+}
+
+// note says what else is deleted, and what may still hold the deletion up.
+func (d deletion) note() string {
+	if d.Object.Added {
+		return "unless there are objects of others in it by then"
+	}
+	return d.With
+}
+
+// kept is an object of the inventory that is not deleted, and why.
+type kept struct {
+	Object entry
+	Why    string
+}
+
+// deletions are the objects of the inventory that are not rendered any more, in the order of their deletion, and those
+// among them that must stay.
+func (p *planning) deletions(ctx context.Context) ([]deletion, []kept, error) {
 	if !p.config.Prune {
-		return nil, nil
+		return nil, nil, nil
 	}
 	rendered := map[id]bool{}
 	for _, o := range p.set.Objects {
 		rendered[idOf(cluster.RefOf(o.Unstructured))] = true
 	}
 	gone := slices.DeleteFunc(slices.Clone(p.inventory.Entries), func(e entry) bool { return rendered[idOf(e.ref())] })
-	return mine(ctx, p.cluster, gone, p.address, p.inventory.Owner)
+	return examine(ctx, p.cluster, p.owner, gone, p.fills)
 }
 
-// mine looks which entries are still in the cluster and this application's to delete: the
-// very objects that it applied, not handed to another application, and not to be kept.
-func mine(ctx context.Context, c *cluster.Cluster, entries []entry, owners ...string) ([]deletion, error) {
-	found := make([]*deletion, len(entries))
-	group, ctx := errgroup.WithContext(ctx)
+// fills tells whether rendered objects are in a namespace, or of a definition's kind.
+func (p *planning) fills(e entry, live *unstructured.Unstructured) bool {
+	for _, o := range p.set.Objects {
+		if e.isNamespace() && o.GetNamespace() == e.Name || e.isDefinition() && o.GroupVersionKind().GroupKind() == defined(live) {
+			return true
+		}
+	}
+	return false
+}
+
+// candidate is an entry beside what the cluster has of it.
+type candidate struct {
+	deletion
+	live *unstructured.Unstructured // nil when it is gone
+	why  string                     // not empty: it must stay
+}
+
+// examine looks which entries are still in the cluster and the owner's to delete: the very objects that it applied,
+// not handed to another application or stack, and not to be kept. fills tells of an object that holds others whether it will be
+// needed; it may be nil.
+func examine(ctx context.Context, c *cluster.Cluster, o owner, entries []entry, fills func(entry, *unstructured.Unstructured) bool) ([]deletion, []kept, error) {
+	found := make([]candidate, len(entries))
+	group, inner := errgroup.WithContext(ctx)
 	group.SetLimit(parallel)
 	for i, e := range entries {
 		group.Go(func() error {
-			live, err := c.Get(ctx, e.ref())
+			live, err := c.Get(inner, e.ref())
 			if err != nil {
 				return c.Explain(err, "read", e.ref().Short())
 			}
-			if live != nil && deletable(e, live, owners) {
-				found[i] = &deletion{Object: e, UID: live.GetUID()}
+			found[i] = candidate{deletion: deletion{Object: e}, live: live}
+			if live != nil {
+				found[i].UID, found[i].why = live.GetUID(), reasonToKeep(e, live, o)
 			}
 			return nil
 		})
 	}
 	if err := group.Wait(); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	var all []deletion
-	for _, d := range found {
-		if d != nil {
-			all = append(all, *d)
-		}
+	found = slices.DeleteFunc(found, func(f candidate) bool { return f.live == nil || f.why == neverMade })
+	if err := examineHolders(ctx, c, o, found, fills); err != nil {
+		return nil, nil, err
 	}
-	slices.SortStableFunc(all, func(a, b deletion) int {
+	slices.SortStableFunc(found, func(a, b candidate) int {
 		ra, rb := a.Object.ref(), b.Object.ref()
 		if order := later(rb.GroupKind(), ra.GroupKind()); order != 0 {
 			return order
 		}
 		return strings.Compare(key(ra), key(rb))
 	})
-	return all, nil
-}
-
-func deletable(e entry, live *unstructured.Unstructured, owners []string) bool {
-	owner := live.GetAnnotations()[render.Annotation]
-	switch {
-	case e.Kind == "Namespace" && e.Adopted:
-		return false // it was there before davit, and so may be what is in it
-	case e.UID != "" && e.UID != live.GetUID():
-		return false // another object of the same name
-	case e.UID == "" && !slices.Contains(owners, owner):
-		return false // an apply was cut off before it made the object
-	case owner != "" && !slices.Contains(owners, owner):
-		return false // it belongs to another application now
-	case strings.EqualFold(live.GetAnnotations()[pruneAnnotation], "disabled"):
-		return false
+	var deletes []deletion
+	var stay []kept
+	for _, f := range found {
+		if f.why != "" {
+			stay = append(stay, kept{f.Object, f.why})
+			continue
+		}
+		deletes = append(deletes, f.deletion)
 	}
-	return true
+	return deletes, stay, nil
 }
 
-// removal deletes objects and waits until they are gone.
-type removal struct {
-	app     *Application
-	address string
-	cluster *cluster.Cluster
-	owners  []string
-	timeout time.Duration
-	gone    func(entry) error // called for each object that is gone or not this application's
-}
-
-// run deletes in the order given: all of one kind at once, the next kind when those are gone.
-func (r *removal) run(ctx context.Context, all []deletion) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, r.timeout, errTimeout)
-	defer cancel()
-	for len(all) > 0 {
-		same := 1
-		for same < len(all) && later(all[same].Object.ref().GroupKind(), all[0].Object.ref().GroupKind()) == 0 {
-			same++
+// examineHolders looks what is in namespaces that are to be deleted, and what is of kinds whose definitions are.
+func examineHolders(ctx context.Context, c *cluster.Cluster, o owner, found []candidate, fills func(entry, *unstructured.Unstructured) bool) error {
+	except := map[types.UID]bool{}
+	for _, f := range found {
+		if f.why == "" {
+			except[f.UID] = true
 		}
-		group, inner := errgroup.WithContext(ctx)
-		group.SetLimit(parallel)
-		for _, d := range all[:same] {
-			group.Go(func() error { return r.one(inner, d) })
+	}
+	for i := range found {
+		f := &found[i]
+		if f.why != "" || !f.Object.holds() {
+			continue
 		}
-		if err := group.Wait(); err != nil {
+		if fills != nil && fills(f.Object, f.live) {
+			f.why = "the manifests have objects in it"
+			continue
+		}
+		inside, err := contentsOf(ctx, c, o, f.Object, f.live, except)
+		if err != nil {
 			return err
 		}
-		if all = all[same:]; len(all) > 0 && errors.Is(context.Cause(ctx), errTimeout) {
-			return &sdk.Error{Summary: fmt.Sprintf("not everything was deleted in %s", r.timeout), Code: "kubernetes.deletion",
-				Detail: fmt.Sprintf("The next one is %s.", all[0].Object.ref().Short()), Hint: "Apply again, or raise timeout."}
-		}
+		f.why, f.With = inside.keep(f.Object), inside.String()
 	}
 	return nil
 }
 
-var errTimeout = fmt.Errorf("the time is over")
+// neverMade is why an entry without a UID stays that is somebody else's: an apply was cut off before it made the object.
+const neverMade = "it was not made by this application"
 
-// one deletes one object after looking at it once more.
-func (r *removal) one(ctx context.Context, d deletion) error {
-	ref := d.Object.ref()
-	if other := r.app.claims.by(r.address, r.cluster.Server, ref); other != "" {
-		sdk.ItemStatus(ctx, key(ref), "applied", "kept: it moves to "+other)
-		return r.gone(d.Object)
+// reasonToKeep says why an object of the inventory must not be deleted, "" when it may be.
+func reasonToKeep(e entry, live *unstructured.Unstructured, o owner) string {
+	of, m := o.of(live.GetAnnotations()), markIn(live.GetAnnotations())
+	switch {
+	case e.UID != "" && e.UID != live.GetUID():
+		return "it is another object of the same name"
+	case e.UID == "" && of != own:
+		return neverMade
+	case of == foreign || of == sibling:
+		return fmt.Sprintf("it belongs to %s now", m)
+	case e.isNamespace() && e.Adopted:
+		return "it was there before davit, and so may be what is in it"
+	case disabled(live.GetAnnotations()):
+		return "it has " + pruneAnnotation + ": disabled"
 	}
-	live, err := r.cluster.Get(ctx, ref)
-	if err != nil {
-		return r.cluster.Explain(err, "read", ref.Short())
-	}
-	if live == nil || live.GetUID() != d.UID || !deletable(d.Object, live, r.owners) {
-		return r.gone(d.Object)
-	}
-	if d.Object.Added {
-		others, err := r.others(ctx, ref.Name)
-		if err != nil {
-			return err
-		}
-		if len(others) > 0 {
-			sdk.ItemStatus(ctx, key(ref), "applied", "kept: it has objects of others: "+list(others))
-			return r.gone(d.Object)
-		}
-	}
-	if err := r.cluster.Delete(ctx, ref, d.UID); err != nil {
-		return r.cluster.Explain(err, "delete", ref.Short())
-	}
-	sdk.ItemStatus(ctx, key(ref), "waiting", "being deleted")
-	if err := r.waitGone(ctx, d); err != nil {
-		return err
-	}
-	sdk.ItemStatus(ctx, key(ref), "deleted", "")
-	return r.gone(d.Object)
+	return ""
 }
 
-func (r *removal) waitGone(ctx context.Context, d deletion) error {
-	ref := d.Object.ref()
-	for interval := 50 * time.Millisecond; ; interval = min(interval*3/2, 2*time.Second) {
-		live, err := r.cluster.Get(ctx, ref)
-		if err == nil && (live == nil || live.GetUID() != d.UID) {
-			return nil
-		}
-		select {
-		case <-time.After(interval):
-			continue
-		case <-ctx.Done():
-		}
-		if !errors.Is(context.Cause(ctx), errTimeout) {
-			return ctx.Err()
-		}
-		e := &sdk.Error{Summary: fmt.Sprintf("%s was not gone after %s", ref.Short(), r.timeout), Code: "kubernetes.deletion"}
-		if live != nil {
-			e.Detail = strings.Join(stuck(live), "\n")
-			e.Hint = "What handles its finalizers may not be running any more. Apply again when the cause is mended, or raise timeout."
-		}
-		return e
-	}
+// stays is the item of an object that is not deleted.
+func (k kept) stays() sdk.Item {
+	item := deleted(deletion{Object: k.Object}, "kept: "+k.Why)
+	item.Action = sdk.ActionNone
+	return item
 }
 
-// stuck says what a deletion waits for.
-func stuck(live *unstructured.Unstructured) []string {
-	var lines []string
-	if finalizers := live.GetFinalizers(); len(finalizers) > 0 {
-		lines = append(lines, "It waits for its finalizers: "+strings.Join(finalizers, ", ")+".")
-	}
-	conditions, _, _ := unstructured.NestedSlice(live.Object, "status", "conditions")
-	for _, c := range conditions {
-		m, _ := c.(map[string]any)
-		if kind, _ := m["type"].(string); strings.HasPrefix(kind, "Namespace") && m["status"] == "True" {
-			lines = append(lines, fmt.Sprint(m["message"]))
-		}
-	}
-	return lines
-}
-
-// leftovers are kinds that are looked for before a namespace is deleted that davit made for
-// an application: what people and other applications may have put into it.
-var leftovers = []schema.GroupVersionKind{
-	{Version: "v1", Kind: "ConfigMap"}, {Version: "v1", Kind: "Secret"}, {Version: "v1", Kind: "Service"},
-	{Version: "v1", Kind: "PersistentVolumeClaim"}, {Version: "v1", Kind: "Pod"}, {Version: "v1", Kind: "ServiceAccount"},
-	{Group: "apps", Version: "v1", Kind: "Deployment"}, {Group: "apps", Version: "v1", Kind: "StatefulSet"},
-	{Group: "apps", Version: "v1", Kind: "DaemonSet"}, {Group: "batch", Version: "v1", Kind: "Job"}, {Group: "batch", Version: "v1", Kind: "CronJob"},
-	{Group: "networking.k8s.io", Version: "v1", Kind: "Ingress"},
-}
-
-// others lists the objects in a namespace that somebody else put there.
-func (r *removal) others(ctx context.Context, namespace string) ([]string, error) {
-	var all []string
-	for _, kind := range leftovers {
-		found, err := r.cluster.List(ctx, kind, namespace, "")
-		if err != nil {
-			return nil, r.cluster.Explain(err, "list", fmt.Sprintf("the %ss in namespace %s, to see that it is empty", kind.Kind, namespace))
-		}
-		for _, o := range found {
-			if !ofKubernetes(&o) && o.GetDeletionTimestamp() == nil && len(o.GetOwnerReferences()) == 0 {
-				all = append(all, kind.Kind+"/"+o.GetName())
-			}
-		}
-	}
-	return all, nil
-}
-
-// ofKubernetes tells what every namespace has.
-func ofKubernetes(o *unstructured.Unstructured) bool {
-	switch o.GetKind() {
-	case "ConfigMap":
-		return o.GetName() == "kube-root-ca.crt"
-	case "ServiceAccount":
-		return o.GetName() == "default"
-	case "Secret":
-		kind, _, _ := unstructured.NestedString(o.Object, "type")
-		return kind == "kubernetes.io/service-account-token"
-	}
-	return false
-}
-
-func list(names []string) string {
-	if len(names) > 5 {
-		return fmt.Sprintf("%s and %d more", strings.Join(names[:5], ", "), len(names)-5)
-	}
-	return strings.Join(names, ", ")
-}
+// reason says that the object stays.
+func (k kept) reason() string { return fmt.Sprintf("%s is kept: %s", k.Object.ref().Short(), k.Why) }

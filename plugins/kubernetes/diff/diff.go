@@ -75,8 +75,13 @@ var ignored = map[string]bool{
 	`metadata.annotations["kubectl.kubernetes.io/last-applied-configuration"]`: true,
 }
 
-// ownAnnotation says nothing new in an object that davit makes.
-const ownAnnotation = `metadata.annotations["davit.sh/application"]`
+// marks are the owner mark's fields. They say nothing new in an object that davit makes.
+var marks = map[string]bool{
+	`metadata.annotations["davit.sh/application"]`: true, `metadata.annotations["davit.sh/stack"]`: true, `metadata.annotations["davit.sh/lineage"]`: true,
+}
+
+// IsMark tells whether a field's path is of the owner mark.
+func IsMark(path string) bool { return marks[path] }
 
 func (c *comparison) maps(at []step, before, after map[string]any) {
 	keys := map[string]bool{}
@@ -95,7 +100,7 @@ func (c *comparison) maps(at []step, before, after map[string]any) {
 
 func (c *comparison) values(at []step, before, after any, had, has bool) {
 	path := text(at)
-	if ignored[path] || c.create && path == ownAnnotation || had && has && same(before, after) {
+	if ignored[path] || c.create && marks[path] || had && has && same(before, after) {
 		return
 	}
 	if c.Secret && (at[0].field == "data" || at[0].field == "stringData") && (len(at) > 1 || !isMapOrNil(before) || !isMapOrNil(after)) {

@@ -55,14 +55,17 @@ func Containers(object map[string]any) []Container {
 	return containers
 }
 
-// setImages writes the chosen references in place of the images that the manifests name.
-func setImages(objects []Object, images map[string]sdk.Value[string]) (map[string]string, error) {
-	unknown := map[string]string{}
+// Set writes another image into the object.
+func (c Container) Set(image string) { c.set(image) }
+
+// setImages writes the chosen references in place of the images that the manifests name. chosen says which name each stands for.
+func setImages(objects []Object, images map[string]sdk.Value[string]) (unknown, chosen map[string]string, err error) {
+	unknown, chosen = map[string]string{}, map[string]string{}
 	used := map[string]bool{}
 	var names []string
 	for _, x := range objects {
 		for _, c := range Containers(x.Object) {
-			name := imageName(c.Image)
+			name := ImageName(c.Image)
 			names = append(names, name)
 			ref, wanted := images[name]
 			if !wanted {
@@ -75,12 +78,13 @@ func setImages(objects []Object, images map[string]sdk.Value[string]) (map[strin
 				text = placeholder(name, ref.Prefix())
 				unknown[text] = ref.Prefix()
 			case !known || text == "":
-				return nil, &sdk.Error{Summary: fmt.Sprintf("images: the reference for %q is empty", name), Path: sdk.At("images").Key(name), Code: "kubernetes.image"}
+				return nil, nil, &sdk.Error{Summary: fmt.Sprintf("images: the reference for %q is empty", name), Path: sdk.At("images").Key(name), Code: "kubernetes.image"}
 			}
+			chosen[text] = name
 			c.set(text)
 		}
 	}
-	return unknown, unusedImages(images, used, names)
+	return unknown, chosen, unusedImages(images, used, names)
 }
 
 func unusedImages(images map[string]sdk.Value[string], used map[string]bool, names []string) error {
@@ -119,8 +123,8 @@ func nearest(name string, candidates []string) string {
 	return best
 }
 
-// imageName is a reference without its tag and digest. A colon before a slash is a port's.
-func imageName(ref string) string {
+// ImageName is a reference without its tag and digest. A colon before a slash is a port's.
+func ImageName(ref string) string {
 	ref, _, _ = strings.Cut(ref, "@")
 	if colon := strings.LastIndexByte(ref, ':'); colon > strings.LastIndexByte(ref, '/') {
 		return ref[:colon]

@@ -55,6 +55,8 @@ type Set struct {
 	// Unknown holds the placeholders that stand for images known after apply only, and
 	// what is known of the start of each.
 	Unknown map[string]string
+	// Chosen holds the references, and placeholders, that Options.Images put into the objects, and the names in Options.Images.
+	Chosen map[string]string
 	// Digest is over the objects as the folder has them, without any value of a Secret, and
 	// over what the options change in them, without the images. It does not depend on what a cluster knows.
 	Digest string
@@ -94,7 +96,7 @@ func Render(ctx context.Context, tree fs.FS, o Options) (*Set, error) {
 	}
 	slices.SortStableFunc(objects, func(a, b Object) int { return strings.Compare(Key(a.Unstructured), Key(b.Unstructured)) })
 	set.Objects = objects
-	set.Unknown, err = setImages(objects, o.Images)
+	set.Unknown, set.Chosen, err = setImages(objects, o.Images)
 	return set, err
 }
 
