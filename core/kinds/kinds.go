@@ -53,6 +53,8 @@ type Kind struct {
 	Outputs []string
 	// Arguments are the arguments that the core adds to every type of the kind. Plugins do not see them.
 	Arguments []Argument
+	// Decides says that a plugin answers with a decision instead of outputs.
+	Decides bool
 	// Long is the output that grows with the registry: the history keeps it out. "" is none.
 	Long string
 }
@@ -77,7 +79,7 @@ var table = []Kind{
 		}},
 	},
 	{
-		Name: Policy, Class: Observed, Outputs: []string{"tag", "digest", "ref", "reason", "rejected"}, Long: "rejected",
+		Name: Policy, Class: Observed, Decides: true, Outputs: []string{"tag", "digest", "ref", "reason", "rejected"}, Long: "rejected",
 		Arguments: []Argument{
 			{Name: ImageOf, Type: cty.DynamicPseudoType, Required: true, Words: "a whole image", Help: "What to choose from."},
 			{

@@ -8,6 +8,7 @@ import (
 	"github.com/davit-sh/davit/core/addr"
 	"github.com/davit-sh/davit/core/engine/look"
 	"github.com/davit-sh/davit/core/engine/world"
+	"github.com/davit-sh/davit/core/kinds"
 	"github.com/davit-sh/davit/core/plan"
 	"github.com/davit-sh/davit/state"
 )
@@ -18,7 +19,7 @@ func (a *applying) observed(in *look.Finding) []state.Record {
 	var list []state.Record
 	a.tree.Upstream(in.Instance, func(i *world.Instance) {
 		up := a.found.About(i)
-		if up.Addr.Kind == "source" && in.Addr.Kind == "build" && a.ends[up] {
+		if up.Addr.Kind == kinds.Source && in.Addr.Kind == kinds.Build && a.ends[up] {
 			return
 		}
 		list = append(list, a.observedOne(up)...)
@@ -51,7 +52,7 @@ func (a *applying) endings() map[*look.Finding]bool {
 			return
 		}
 		seen[in] = true
-		if in.Addr.Kind == "source" {
+		if in.Addr.Kind == kinds.Source {
 			found[in] = true
 		}
 		for _, d := range in.Deps {
@@ -59,7 +60,7 @@ func (a *applying) endings() map[*look.Finding]bool {
 		}
 	}
 	for _, c := range a.plan.Changes {
-		if c.Kind == "application" && c.Action != plan.Delete {
+		if c.Kind == kinds.Application && c.Action != plan.Delete {
 			if at, err := addr.Parse(c.Address); err == nil {
 				visit(a.planner.Finding(at))
 			}

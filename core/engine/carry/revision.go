@@ -11,6 +11,7 @@ import (
 
 	"github.com/davit-sh/davit/core/engine/look"
 	"github.com/davit-sh/davit/core/engine/world"
+	"github.com/davit-sh/davit/core/kinds"
 	"github.com/davit-sh/davit/core/plan"
 	"github.com/davit-sh/davit/state"
 )
@@ -73,18 +74,19 @@ func (a *applying) inputs(in *look.Finding) []plan.Observation {
 		if n := len(o.Rejected) - keepRejections; n > 0 {
 			o.Rejected = append(o.Rejected[:keepRejections:keepRejections], plan.Rejection{Reason: fmt.Sprintf("and %d more", n)})
 		}
-		o.Outputs, o.Before = short(o.Outputs, o.Kind), nil
+		o.Outputs, o.Before = withoutLong(o.Outputs, o.Kind), nil
 		list = append(list, o)
 	})
 	return list
 }
 
-// short are outputs without the lists that grow with the registry.
-func short(v plan.Value, kind string) plan.Value {
-	drop := map[string]string{"image": "tags", "policy": "rejected"}[kind]
-	if drop == "" {
+// withoutLong returns outputs without the lists that grow with the registry.
+func withoutLong(v plan.Value, kind string) plan.Value {
+	row, ok := kinds.Find(kind)
+	if !ok || row.Long == "" {
 		return v
 	}
+	drop := row.Long
 	c, err := v.Cty()
 	if err != nil || c.IsNull() || !c.Type().IsObjectType() || !c.Type().HasAttribute(drop) {
 		return v

@@ -38,7 +38,7 @@ func (r *Planner) configureHeld(ctx context.Context, in *Finding, number uint64)
 	}
 	var diags hcl.Diagnostics
 	for i := range inputs {
-		if inputs[i].Kind != "source" {
+		if inputs[i].Kind != kinds.Source {
 			continue
 		}
 		var more hcl.Diagnostics

@@ -236,3 +236,13 @@ func (r *Planner) asRecorded(in *Finding) bool {
 	r.planned(in, c, outputs)
 	return true
 }
+
+// Arguments returns the arguments of an instance that are not what was applied last, and all that are set for one that is new. They are
+// compared with the state that the plan is made against, whatever this run has written since.
+func (r *Planner) Arguments(in *Finding, address string) []plan.Field {
+	var before *state.Record
+	if rec, ok := r.Records.Snapshot().Records[address]; ok {
+		before = &rec
+	}
+	return record.ChangedArguments(in.Node.Type, before, in.Config, r.Input.Fingerprints.Arguments(in.Config), in.ignored)
+}

@@ -23,6 +23,10 @@ import (
 // planManaged has a plugin read the real object, compare, and say what it would do. reviewed
 // is the change of a saved plan, or one that had unknown values, that is planned again now.
 func (r *Planner) One(ctx context.Context, in *Finding, reviewed *plan.Change) hcl.Diagnostics {
+	kind, ok := contracts[in.Addr.Kind].(managed)
+	if !ok {
+		return hcl.Diagnostics{unknownKind(in)}
+	}
 	diags := r.Configure(ctx, in)
 	if diags.HasErrors() {
 		return diags
@@ -84,7 +88,7 @@ func (r *Planner) One(ctx context.Context, in *Finding, reviewed *plan.Change) h
 	}
 	plain := deep.Unmarked(in.Config)
 	known := deep.Known(plain)
-	c.Deferred = !known && !c.After.IsKnown() && len(c.Items) == 0 && c.Action != plan.Build
+	c.Deferred = !known && !c.After.IsKnown() && kind.deferred(c)
 	if !known {
 		c.WaitsFor = r.waitsFor(in)
 	}

@@ -87,12 +87,13 @@ func (r *Planner) PlanInstance(ctx context.Context, in *Finding) graph.Outcome {
 	switch {
 	case r.LeftAlone(in):
 		diags = r.AsInState(ctx, in)
-	case kinds.IsManaged(in.Addr.Kind):
-		if diags = r.unrecoverable(in); !diags.HasErrors() {
-			diags = r.One(ctx, in, nil)
-		}
 	default:
-		diags = r.Observe(ctx, in, nil)
+		c, ok := contracts[in.Addr.Kind]
+		if !ok {
+			diags = hcl.Diagnostics{unknownKind(in)}
+			break
+		}
+		diags = c.plan(ctx, r, in)
 	}
 	if kinds.IsManaged(in.Addr.Kind) {
 		in.Config = cty.NilVal

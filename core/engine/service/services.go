@@ -96,7 +96,7 @@ func (s *Services) Plan(ctx context.Context, in *world.Instance, req *pluginv1.P
 	if diags.HasErrors() {
 		return nil, cty.NilVal, diags
 	}
-	if t.Kind == "policy" || req.GetDestroy() {
+	if t.Decides() || req.GetDestroy() {
 		return res, cty.NilVal, diags
 	}
 	outputs, err := s.DecodeOutputs(t, res.GetOutputs())

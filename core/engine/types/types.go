@@ -133,6 +133,9 @@ func (t *Catalogue) Names(kind string) []string {
 	return names
 }
 
+// Decides tells whether a plugin answers for an instance of the type with a decision instead of outputs.
+func (b *Type) Decides() bool { return b.row.Decides }
+
 // HasAttribute tells whether a reference to an instance may name an attribute.
 func (b *Type) HasAttribute(name string) bool {
 	if _, output := b.outputs[name]; output || name == kinds.Address {

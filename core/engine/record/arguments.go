@@ -1,4 +1,4 @@
-package look
+package record
 
 import (
 	"encoding/json"
@@ -13,26 +13,26 @@ import (
 	"github.com/davit-sh/davit/core/engine/types"
 	"github.com/davit-sh/davit/core/kinds"
 	"github.com/davit-sh/davit/core/plan"
+	"github.com/davit-sh/davit/state"
 	"github.com/davit-sh/davit/state/key"
 )
 
-// Arguments are the arguments of an instance that are not what was applied last, and all that are set for one that is new. They are
-// compared with the state that the plan is made against, whatever this run has written since.
-func (r *Planner) Arguments(in *Finding, address string) []plan.Field {
-	t := in.Node.Type
-	d := &argumentDiff{now: r.Input.Fingerprints.Arguments(in.Config)}
+// ChangedArguments returns the arguments that are not what a record was made with, and all that are set if there is no record: rec is nil
+// then. now are the fingerprints of config; the changes of sensitive arguments at the ignored paths do not count.
+func ChangedArguments(t *types.Type, rec *state.Record, config cty.Value, now map[string]string, ignored map[string]bool) []plan.Field {
+	d := &argumentDiff{now: now}
 	before := cty.NullVal(t.ConfigType)
-	if rec, ok := r.Records.Snapshot().Records[address]; ok {
+	if rec != nil {
 		d.was = rec.Fingerprints
-		for path := range in.ignored {
+		for path := range ignored {
 			if d.was[path] != "" && d.now != nil {
 				d.now[path] = d.was[path]
 			}
 		}
-		before = types.RecordedConfig(&rec, t)
+		before = types.RecordedConfig(rec, t)
 	}
 	d.isNew = before.IsNull()
-	d.attributes(nil, t.Arguments, before, t.PluginConfig(in.Config))
+	d.attributes(nil, t.Arguments, before, t.PluginConfig(config))
 	if len(d.was) > 0 {
 		d.gone()
 	}

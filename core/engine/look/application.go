@@ -1,13 +1,18 @@
 package look
 
 import (
-	"strings"
-
 	"github.com/davit-sh/davit/core/addr"
 	"github.com/davit-sh/davit/core/engine/types"
 	"github.com/davit-sh/davit/core/engine/world"
+	"github.com/davit-sh/davit/core/kinds"
 	"github.com/davit-sh/davit/core/plan"
 )
+
+// application is the contract of applications: objects that are kept as their source and their images say.
+type application struct{ planning }
+
+// deferred implements managed: an application that shows no items yet is planned at apply.
+func (application) deferred(c *plan.Change) bool { return len(c.Items) == 0 }
 
 // imageChanges tells for each image that changes in an application what is behind it.
 func (r *Planner) imageChanges(p *plan.Plan) []plan.ImageChange {
@@ -35,17 +40,16 @@ func (r *Planner) addOrigin(ic *plan.ImageChange, application *Finding) {
 	}
 	r.Tree.Upstream(application.Instance, func(i *world.Instance) {
 		up := r.Found.About(i)
-		if up.Addr.Kind != "build" || up.Seen == nil || ic.Build != "" {
+		if up.Addr.Kind != kinds.Build || up.Seen == nil || ic.Build != "" {
 			return
 		}
-		name := types.Text(up.Output("repository")) + ":" + types.Text(up.Output("tag"))
-		if name == ":" || !strings.HasPrefix(ic.After, name) || (len(ic.After) > len(name) && ic.After[len(name)] != '@') {
+		if !makes(up, ic.After) {
 			return
 		}
 		ic.Build = up.Addr.String()
 		r.Tree.Upstream(i, func(i *world.Instance) {
 			source := r.Found.About(i)
-			if source.Addr.Kind == "source" && ic.Source == "" && source.Observation != nil {
+			if source.Addr.Kind == kinds.Source && ic.Source == "" && source.Observation != nil {
 				ic.Source = source.Addr.String()
 				ic.From, ic.To = revisionOf(source.Observation.Before), revisionOf(&source.Observation.Outputs)
 				for _, i := range source.Observation.Items {
