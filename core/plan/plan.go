@@ -142,8 +142,8 @@ type Change struct {
 	Images       []ImageUse        `json:"images,omitempty"` // applications: the images that they run
 	// WaitsFor are the managed instances whose results this one's unknown values wait for.
 	WaitsFor []string `json:"waits_for,omitempty"`
-	// DependsOn are the changes and observations that come before this one: the order of the operations as data.
-	// For a deletion they are the changes of what depended on it.
+	// DependsOn are the instances that this one depends on, as its configuration says; for a deletion, as its record says. The order
+	// of the work is in the plan's steps.
 	DependsOn []string `json:"depends_on,omitempty"`
 	// Deferred says that the configuration is not known enough to plan: it is planned in full at apply.
 	Deferred bool   `json:"deferred,omitempty"`
@@ -160,6 +160,8 @@ type Change struct {
 	// configuration asked for it; CreateFirst, that the new one is made before the old one is deleted.
 	TwoSteps    bool `json:"two_steps,omitempty"`
 	CreateFirst bool `json:"create_first,omitempty"`
+	// CreateFirstFor is the block with create_before_destroy that depends on this one, when its own block does not say so.
+	CreateFirstFor string `json:"create_first_for,omitempty"`
 }
 
 // Holds tells whether the change begins a hold.

@@ -167,7 +167,11 @@ func remarks(c plan.Change) []string {
 		list = append(list, "imports "+text.Clean(c.Import))
 	}
 	if c.TwoSteps && c.CreateFirst {
-		list = append(list, "the new one is created before the old one is deleted, if both can exist at once")
+		line := "the new one is created before the old one is deleted"
+		if c.CreateFirstFor != "" {
+			line += ", because " + text.Clean(c.CreateFirstFor) + " depends on it and has create_before_destroy"
+		}
+		list = append(list, line)
 	} else if c.TwoSteps {
 		list = append(list, "the old one is deleted before the new one is created")
 	}

@@ -8,18 +8,16 @@ import (
 	"time"
 
 	"github.com/hashicorp/hcl/v2"
-	"github.com/zclconf/go-cty/cty"
 
-	"github.com/davit-sh/davit/core/addr"
 	"github.com/davit-sh/davit/core/diag"
 	"github.com/davit-sh/davit/core/engine/input"
 	"github.com/davit-sh/davit/core/engine/look"
+	"github.com/davit-sh/davit/core/engine/order"
 	"github.com/davit-sh/davit/core/engine/record"
 	"github.com/davit-sh/davit/core/engine/service"
 	"github.com/davit-sh/davit/core/engine/world"
 	"github.com/davit-sh/davit/core/event"
 	"github.com/davit-sh/davit/core/graph"
-	"github.com/davit-sh/davit/core/kinds"
 	"github.com/davit-sh/davit/core/plan"
 	"github.com/davit-sh/davit/state"
 )
@@ -67,7 +65,11 @@ type applying struct {
 
 	resultMu sync.Mutex
 	result   event.Result
-	undone   map[string]string // address -> "failed" or "was not started"; observations as well
+	undone   map[string]string // by task: how it did not end well
+
+	tasks     map[string]*task // by id
+	taskOrder []string         // ids, as the plan has them
+	replaced  sync.Map         // address -> *replaced: the old one waits to be deleted
 }
 
 // Apply carries a plan out, in the order that the plan has written down. It returns what was done, what failed
@@ -107,7 +109,6 @@ func Apply(ctx context.Context, in *input.Input, f *world.Forms, svc *service.Se
 		opts.Outbox.Begin(ctx, lease, snapshot)
 	}
 	work, done := a.whileHeld(ctx)
-	a.deleteLeftovers(work)
 	a.walk(work)
 	a.finish()
 	a.tellDamage()
@@ -119,113 +120,24 @@ func Apply(ctx context.Context, in *input.Input, f *world.Forms, svc *service.Se
 	return &a.result, a.found.Diagnostics()
 }
 
-// ahead is how many times more steps than operations run at once: the others are about to begin, or write their results.
-const ahead = 4
-
-// walk runs what the plan says, each thing after what it depends on.
-func (a *applying) walk(ctx context.Context) {
-	changes := map[string]*plan.Change{}
-	for i := range a.plan.Changes {
-		changes[a.plan.Changes[i].Address] = &a.plan.Changes[i]
-	}
-	observations := map[string]*plan.Observation{}
-	for i := range a.plan.Observations {
-		observations[a.plan.Observations[i].Address] = &a.plan.Observations[i]
-	}
-	w := graph.New(a.soft, a.input.Operations()*ahead, func(address string) {
-		if c := changes[address]; c != nil {
-			a.notStarted(c, c.DependsOn)
-		} else if o := observations[address]; o != nil {
-			a.noteUndone(address, "was not started", o.DependsOn)
-		}
-	})
-	for i := range a.plan.Observations {
-		o := &a.plan.Observations[i]
-		w.Add(o.Address, o.DependsOn, func(context.Context) graph.Outcome { return a.step(ctx, o.Address, nil, o) })
-	}
-	for i := range a.plan.Changes {
-		c := &a.plan.Changes[i]
-		w.Add(c.Address, c.DependsOn, func(context.Context) graph.Outcome {
-			if gone(c, a) {
-				return a.changeInstance(ctx, c, nil)
-			}
-			return a.step(ctx, c.Address, c, nil)
-		})
-	}
-	if a.plan.Mode == plan.ModeRefresh { // what was never applied is not in it, and holds nobody up
-		for _, address := range a.plan.NotInIt() {
-			w.Add(address, nil, func(context.Context) graph.Outcome { return graph.Done })
-		}
-	}
-	w.Wait()
-}
-
-// step brings one instance of the plan to its end.
-func (a *applying) step(ctx context.Context, address string, c *plan.Change, o *plan.Observation) graph.Outcome {
-	at, _ := addr.Parse(address)
-	in := a.planner.Finding(at)
-	if kinds.IsManaged(at.Kind) {
-		defer func() { in.Config = cty.NilVal }()
-	}
-	each, diags := a.eachOf(in)
-	if !diags.HasErrors() {
-		in.Each = each
-		switch {
-		case a.planner.LeftAlone(in):
-			diags = append(diags, a.planner.AsInState(ctx, in)...)
-		case o != nil:
-			diags = append(diags, a.planner.Observe(ctx, in, o)...)
-		case c.Action == plan.None && !c.Holds() && !c.Deferred && !a.hadLeftover(address) && (a.plan.Mode == plan.ModeRefresh || (c.After.IsKnown() && len(c.After.Sensitive) == 0)):
-			diags = append(diags, a.unchanged(in, c)...)
-		default:
-			return a.changeInstance(ctx, c, in)
-		}
-	}
-	a.found.Report(diags...)
-	if diags.HasErrors() {
-		a.noteUndone(address, "failed", nil)
-		return graph.Failed
-	}
-	return graph.Done
-}
-
-// noteUndone notes that an instance was not brought to its end, and tells which of those that it depends on was not either.
-func (a *applying) noteUndone(address, how string, dependsOn []string) string {
-	a.resultMu.Lock()
-	defer a.resultMu.Unlock()
-	a.undone[address] = how
-	for _, d := range dependsOn {
-		if was := a.undone[d]; was != "" {
-			return "it waits for " + d + ", which " + was
-		}
-	}
-	return "the run was stopped"
-}
-
-// notStarted keeps account of a change that was not begun. What changes nothing is not spoken of.
-func (a *applying) notStarted(c *plan.Change, dependsOn []string) {
-	reason := a.noteUndone(c.Address, "was not started", dependsOn)
-	if c.Action != plan.None {
-		a.end(&a.result.NotStarted, event.OperationSkipped, event.Outcome{Address: c.Address, Action: string(c.Action), Reason: reason})
-	}
-}
-
 // changeInstance carries out one change and keeps account of it. in is nil for a deletion.
 func (a *applying) changeInstance(ctx context.Context, c *plan.Change, in *look.Finding) graph.Outcome {
 	started := time.Now()
 	out := event.Outcome{Address: c.Address, Action: string(c.Action)}
 	action, diags := a.carryOut(ctx, c, in)
 	out.ElapsedMS = time.Since(started).Milliseconds()
-	if slices.ContainsFunc(diags, func(d *hcl.Diagnostic) bool { return diag.InfoOf(d).Code == codeNotStarted }) {
-		a.notStarted(c, nil)
+	id := order.MakeID(c.Address)
+	if in == nil {
+		id = order.DeleteID(c.Address)
+	}
+	if isNotStarted(diags) {
+		a.notStarted(id, c)
 		return graph.Failed
 	}
 	a.found.Report(diags...)
 	if diags.HasErrors() {
-		first := firstError(diags)
-		out.Error, out.Hint = first.Summary, diag.InfoOf(first).Hint
-		a.noteUndone(c.Address, "failed", nil)
-		a.end(&a.result.Failed, event.OperationFailed, out)
+		a.noteUndone(id, failed, nil)
+		a.endFailure(c, diags, time.Since(started))
 		return graph.Failed
 	}
 	switch out.Action = string(action); {

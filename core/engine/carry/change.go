@@ -86,7 +86,7 @@ func (a *applying) carryOut(ctx context.Context, c *plan.Change, in *look.Findin
 	case diags.HasErrors():
 		return c.Action, diags
 	case c.TwoSteps:
-		return c.Action, append(diags, a.replace(ctx, c, in)...)
+		return c.Action, append(diags, a.remake(ctx, c, in)...)
 	}
 	if c.Import != "" {
 		diags = a.takeOver(ctx, c, in)

@@ -13,10 +13,12 @@ import (
 	"github.com/davit-sh/davit/core/addr"
 	"github.com/davit-sh/davit/core/diag"
 	"github.com/davit-sh/davit/core/engine/look"
+	"github.com/davit-sh/davit/core/engine/order"
 	"github.com/davit-sh/davit/core/engine/record"
 	"github.com/davit-sh/davit/core/engine/types"
 	"github.com/davit-sh/davit/core/engine/world"
 	"github.com/davit-sh/davit/core/event"
+	"github.com/davit-sh/davit/core/graph"
 	"github.com/davit-sh/davit/core/plan"
 	"github.com/davit-sh/davit/state"
 )
@@ -26,38 +28,39 @@ func (a *applying) hadLeftover(address string) bool {
 	return slices.ContainsFunc(a.plan.Leftovers, func(l plan.Leftover) bool { return l.Address == address })
 }
 
-// deleteLeftovers deletes what the plan has found left of replacements that were cut off.
-func (a *applying) deleteLeftovers(ctx context.Context) {
-	for _, l := range a.plan.Leftovers {
-		op, open := a.records.Snapshot().Operations[l.Operation]
-		if !open {
-			continue
-		}
-		out := event.Outcome{Address: l.Address, Action: record.ActionDeleteOld}
-		if l.New {
-			out.Action = record.ActionDeleteNew
-		}
-		if a.soft.Err() != nil {
-			out.Reason = "the run was stopped"
-			a.end(&a.result.NotStarted, event.OperationSkipped, out)
-			continue
-		}
-		started := time.Now()
-		diags := a.deleteLeftover(ctx, &op)
-		a.found.Report(diags...)
-		out.ElapsedMS = time.Since(started).Milliseconds()
-		if diags.HasErrors() {
-			first := firstError(diags)
-			out.Error, out.Hint = first.Summary, diag.InfoOf(first).Hint
-			a.end(&a.result.Failed, event.OperationFailed, out)
-			continue
-		}
-		a.end(&a.result.Done, event.OperationDone, out)
+// deleteLeftover deletes what an interrupted replacement has left, and keeps account of that.
+func (a *applying) deleteLeftover(ctx context.Context, l *plan.Leftover) graph.Outcome {
+	op, open := a.records.Snapshot().Operations[l.Operation]
+	if !open {
+		return graph.Done
 	}
+	out := event.Outcome{Address: l.Address, Action: record.ActionDeleteOld}
+	if l.New {
+		out.Action = record.ActionDeleteNew
+	}
+	started := time.Now()
+	diags := a.deleteOther(ctx, &op)
+	out.ElapsedMS = time.Since(started).Milliseconds()
+	id := order.DeleteID(l.Address) + " " + l.Operation
+	if isNotStarted(diags) {
+		out.Reason = a.noteUndone(id, skipped, nil)
+		a.end(&a.result.NotStarted, event.OperationSkipped, out)
+		return graph.Failed
+	}
+	a.found.Report(diags...)
+	if diags.HasErrors() {
+		first := firstError(diags)
+		out.Error, out.Hint = first.Summary, diag.InfoOf(first).Hint
+		a.noteUndone(id, failed, nil)
+		a.end(&a.result.Failed, event.OperationFailed, out)
+		return graph.Failed
+	}
+	a.end(&a.result.Done, event.OperationDone, out)
+	return graph.Done
 }
 
-// deleteLeftover deletes the old one, or the new one that was being made.
-func (a *applying) deleteLeftover(ctx context.Context, op *state.Operation) hcl.Diagnostics {
+// deleteOther deletes the old one, or the new one that was being made.
+func (a *applying) deleteOther(ctx context.Context, op *state.Operation) hcl.Diagnostics {
 	at, err := addr.Parse(op.Address)
 	in := &look.Finding{Instance: &world.Instance{Addr: at}}
 	if err != nil {
@@ -116,33 +119,33 @@ func (a *applying) resumes(ctx context.Context, in *look.Finding) (bool, hcl.Dia
 	return false, a.deleteNew(ctx, op, in)
 }
 
-// makeFirst makes the new one of an instance, and deletes the old one then. It does nothing and says so if both cannot be there at once:
-// what it is called does not change.
-func (a *applying) makeFirst(ctx context.Context, c *plan.Change, in *look.Finding, old *state.Record) (bool, hcl.Diagnostics) {
+// makeFirst makes the new one of an instance. The old one is deleted by a step of its own: the operation for that is begun with the
+// result, so that it is not forgotten.
+func (a *applying) makeFirst(ctx context.Context, c *plan.Change, in *look.Finding, old *state.Record) hcl.Diagnostics {
 	resumes, diags := a.resumes(ctx, in)
 	if diags.HasErrors() {
-		return true, diags
+		return diags
 	}
 	a.records.Remove(c.Address)
-	more := a.planner.One(ctx, in, nil)
-	if more.HasErrors() && resumes {
-		return true, append(diags, more...)
-	}
-	if more.HasErrors() || !resumes && in.Change.Action != plan.Create {
+	if more := a.planner.One(ctx, in, nil); more.HasErrors() {
 		a.records.Uncover(c.Address)
-		return false, diags
+		return append(diags, more...)
+	}
+	if !resumes && in.Change.Action != plan.Create {
+		a.records.Uncover(c.Address)
+		return append(diags, in.Errorf("the plan is stale", "The plan creates it before the old one is deleted, and by now both cannot exist at once. Plan again."))
 	}
 	later, err := a.oldOne(c, old)
 	if err != nil {
-		return true, append(diags, a.svc.Failure(in.Instance, "replacing", err))
+		return append(diags, a.svc.Failure(in.Instance, "replacing", err))
 	}
 	if next := anew(in, c); next.AsIs { // the earlier try has made it
 		diags = append(diags, a.adopt(next, in, later)...)
 	} else {
 		diags = append(diags, a.operate(ctx, next, in, later)...)
 	}
-	if diags.HasErrors() {
-		return true, diags
+	if !diags.HasErrors() {
+		a.replaced.Store(c.Address, &replaced{old: old, later: &later})
 	}
-	return true, append(diags, a.deleteOld(ctx, &later, in, old)...)
+	return diags
 }

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/davit-sh/davit/core/addr"
+	"github.com/davit-sh/davit/core/engine/order"
 	"github.com/davit-sh/davit/core/engine/types"
 	"github.com/davit-sh/davit/core/engine/world"
 	"github.com/davit-sh/davit/core/event"
@@ -111,23 +112,27 @@ func (r *Planner) whyDeleted(a addr.Instance) string {
 	return "its block does not expand to this instance any more"
 }
 
-// deletions orders the deletions: what depends on something goes before it, and so does the
-// change of a dependant that stays.
+// deletions returns the planned deletions. What they depend on is what their records say.
 func (r *Planner) deletions() []plan.Change {
-	dependants := map[string][]string{}
-	for address, rec := range r.Records.Snapshot().Records {
-		if kinds.IsManaged(rec.Kind) {
-			for _, d := range rec.DependsOn {
-				dependants[d] = append(dependants[d], address)
-			}
-		}
-	}
-	var list []plan.Change
-	for _, in := range r.Found.deleted {
-		c := *in.Change
-		c.DependsOn = dependants[c.Address]
-		slices.Sort(c.DependsOn)
-		list = append(list, c)
+	list := make([]plan.Change, len(r.Found.deleted))
+	for i, in := range r.Found.deleted {
+		list[i] = *in.Change
+		list[i].DependsOn = r.Records.Snapshot().Records[in.Change.Address].DependsOn
 	}
 	return list
+}
+
+// steps returns the order of the work. A refresh has none.
+func (r *Planner) steps(p *plan.Plan) []plan.Step {
+	works := len(p.Leftovers) > 0 || slices.ContainsFunc(p.Changes, func(c plan.Change) bool { return c.Works() })
+	if p.Mode == plan.ModeRefresh || !works {
+		return nil
+	}
+	recorded := make(map[string][]string, len(r.Records.Snapshot().Records))
+	for address, rec := range r.Records.Snapshot().Records {
+		if kinds.IsManaged(rec.Kind) {
+			recorded[address] = rec.DependsOn
+		}
+	}
+	return order.Steps(p, recorded)
 }

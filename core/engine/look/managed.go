@@ -77,7 +77,7 @@ func (r *Planner) One(ctx context.Context, in *Finding, reviewed *plan.Change) h
 			c.Action = plan.Adopt
 		}
 	}
-	if r.replaced(in, rec, reviewed, c) {
+	if r.replaced(ctx, in, rec, reviewed, c) {
 		outputs = in.Node.Type.UnknownOutputs()
 	}
 	if c.After, err = in.Node.Type.StoredOutputs.Value(outputs); err != nil {

@@ -259,6 +259,7 @@ func (r *Planner) Assemble() *plan.Plan {
 		p.Rollback = r.opts.Rollback.Address
 	}
 	p.Leftovers = r.leftovers(p.Changes)
+	p.Steps = r.steps(p)
 	p.Summary = plan.Summarise(p.Changes)
 	p.Summary.Delete += len(p.Leftovers)
 	if r.opts.PlanMode() == plan.ModeRefresh {

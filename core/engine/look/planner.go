@@ -28,6 +28,9 @@ type Planner struct {
 	wanted       map[string]bool   // static names of what is needed; nil: everything
 	whyDestroyed map[string]string // by address
 
+	inheritOnce sync.Once
+	inherited   map[string]string // blocks that are replaced as a create_before_destroy block is: static name -> that block
+
 	imports sync.Map // importKey -> the instances that an import block is into; found when they are asked for
 }
 

@@ -190,6 +190,44 @@ func (g *static) Reach(places []addr.Place) map[string]bool {
 	return reached
 }
 
+// CreateBeforeDestroy returns the blocks that a block with create_before_destroy depends on, directly or not, by their static names, each
+// with the name of the first such block.
+func (f *Forms) CreateBeforeDestroy(m *config.Module) map[string]string {
+	first := map[string]bool{}
+	var find func(m *config.Module, path string)
+	find = func(m *config.Module, path string) {
+		for _, n := range m.Order {
+			if m.Blocks[n].Lifecycle.CreateBeforeDestroy {
+				first[staticName(path, n.String())] = true
+			}
+		}
+		for _, name := range m.CallOrder {
+			if call := m.Calls[name]; call.Module != nil {
+				find(call.Module, staticName(path, CallName(name)))
+			}
+		}
+	}
+	find(m, "")
+	inherited := map[string]string{}
+	if len(first) == 0 {
+		return inherited
+	}
+	g := f.Static(m)
+	for _, by := range slices.Sorted(maps.Keys(first)) {
+		var visit func(name string)
+		visit = func(name string) {
+			for _, d := range g.Deps[name] {
+				if inherited[d] == "" && !first[d] {
+					inherited[d] = by
+					visit(d)
+				}
+			}
+		}
+		visit(by)
+	}
+	return inherited
+}
+
 // wants tells whether something of a module instance is among the static names that are wanted; nil stands for all.
 func wants(wanted map[string]bool, s *eval.Scope, name string) bool {
 	return wanted == nil || wanted[staticName(staticPath(s), name)]
