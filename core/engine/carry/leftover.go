@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/hashicorp/hcl/v2"
+	"github.com/zclconf/go-cty/cty"
 
 	"github.com/davit-sh/davit/core/addr"
 	"github.com/davit-sh/davit/core/diag"
@@ -23,9 +24,34 @@ import (
 	"github.com/davit-sh/davit/state"
 )
 
-// hadLeftover tells whether something is deleted that may be called as an instance is: what it was planned as is looked at again then.
+// hadLeftover tells whether a new one, begun in the place of an instance, is deleted before the instance is worked on. Both may have one
+// name, so the instance is planned again then.
 func (a *applying) hadLeftover(address string) bool {
-	return slices.ContainsFunc(a.plan.Leftovers, func(l plan.Leftover) bool { return l.Address == address })
+	return slices.ContainsFunc(a.plan.Leftovers, func(l plan.Leftover) bool { return l.New && l.Address == address })
+}
+
+// survives plans an instance again whose old one was just deleted. The block may have gone back to what the old one was: then the
+// deletion has taken what the instance is now.
+func (a *applying) survives(ctx context.Context, address string) hcl.Diagnostics {
+	at, err := addr.Parse(address)
+	if err != nil {
+		return nil // the deletion has said so
+	}
+	in := a.planner.Finding(at)
+	if in == nil || in.Change == nil || a.planner.LeftAlone(in) {
+		return nil
+	}
+	planned, seen := in.Change, in.Seen
+	diags := a.planner.One(ctx, in, nil)
+	action := plan.None
+	if in.Change != nil {
+		action = in.Change.Action
+	}
+	in.Change, in.Seen, in.Config = planned, seen, cty.NilVal
+	if diags.HasErrors() || action == plan.None {
+		return diags
+	}
+	return append(diags, in.Errorf("the plan is stale", "The old one that an interrupted replacement had left is what %s is to be now, and it was deleted: it would now be %s. Run davit apply again.", address, record.Past(action)))
 }
 
 // deleteLeftover deletes what an interrupted replacement has left, and keeps account of that.
@@ -40,6 +66,9 @@ func (a *applying) deleteLeftover(ctx context.Context, l *plan.Leftover) graph.O
 	}
 	started := time.Now()
 	diags := a.deleteOther(ctx, &op)
+	if !diags.HasErrors() && !l.New {
+		diags = append(diags, a.survives(ctx, l.Address)...)
+	}
 	out.ElapsedMS = time.Since(started).Milliseconds()
 	id := order.DeleteID(l.Address) + " " + l.Operation
 	if isNotStarted(diags) {

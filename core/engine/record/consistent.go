@@ -120,7 +120,7 @@ func Consistent(reviewed, now *plan.Change) error {
 		return nil // somebody else has done it, or what was unknown changes nothing
 	}
 	if reviewed.Action != now.Action && (reviewed.Action != plan.Build || now.Action != plan.Adopt) {
-		return &StaleError{What: fmt.Sprintf("%s was to be %s and would now be %s", reviewed.Address, past(reviewed.Action), past(now.Action))}
+		return &StaleError{What: fmt.Sprintf("%s was to be %s and would now be %s", reviewed.Address, Past(reviewed.Action), Past(now.Action))}
 	}
 	before := map[string]*plan.Item{}
 	for i := range reviewed.Items {
@@ -181,7 +181,7 @@ func consistentFields(address string, reviewed, now *plan.Item) error {
 	return nil
 }
 
-func past(a plan.Action) string {
+func Past(a plan.Action) string {
 	switch a {
 	case plan.Build:
 		return "built"

@@ -187,7 +187,7 @@ func lastOf(ctx context.Context, i *input.Input, address string, after time.Time
 	if err != nil || len(list) == 0 || !list[0].At.After(after) {
 		return ""
 	}
-	return fmt.Sprintf(" (%s by %s at %s)", past(plan.Action(list[0].Action)), list[0].Who, list[0].At.UTC().Format(time.RFC3339))
+	return fmt.Sprintf(" (%s by %s at %s)", Past(plan.Action(list[0].Action)), list[0].Who, list[0].At.UTC().Format(time.RFC3339))
 }
 
 // fitsPlugins refuses a plan that other plugins were asked for.
