@@ -35,6 +35,10 @@ func TestMain(m *testing.M) {
 		byTheBook(os.Args[2])
 		return
 	}
+	if len(os.Args) == 3 && os.Args[1] == "as-page-plugin" {
+		sdk.Serve(pagePlugin(os.Args[2]))
+		return
+	}
 	os.Exit(m.Run())
 }
 
