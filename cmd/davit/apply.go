@@ -35,6 +35,7 @@ func (f *applyFlags) addRun(cmd *cobra.Command) {
 
 func (a *app) applyCmd() *cobra.Command {
 	var f applyFlags
+	var destroy bool
 	cmd := &cobra.Command{
 		Use: "apply [PLAN]", Short: "Carry out a saved plan, or plan and apply",
 		Long: "Apply carries out a saved plan, with the values of variables that it was made with; sensitive ones are not in it and are given again.\n" +
@@ -44,15 +45,23 @@ func (a *app) applyCmd() *cobra.Command {
 		RunE: func(_ *cobra.Command, args []string) error {
 			var reviewed *plan.Plan
 			if len(args) == 1 {
+				if destroy {
+					return errors.New("a saved plan is applied as it was reviewed: -destroy belongs to davit plan")
+				}
 				var err error
 				if reviewed, err = plan.ReadFile(args[0]); err != nil {
 					return err
 				}
 			}
 			f.reviewed = reviewed
-			return a.apply(&f, plan.ModeApply, reviewed, nil)
+			mode := plan.ModeApply
+			if destroy {
+				mode = plan.ModeDestroy
+			}
+			return a.apply(&f, mode, reviewed, nil)
 		},
 	}
+	cmd.Flags().BoolVar(&destroy, "destroy", false, "delete everything, as davit destroy does")
 	f.planFlags.add(a, cmd)
 	f.addRun(cmd)
 	return cmd

@@ -10,6 +10,7 @@ import (
 	"github.com/davit-sh/davit/core/config"
 	"github.com/davit-sh/davit/core/diag"
 	"github.com/davit-sh/davit/core/event"
+	"github.com/davit-sh/davit/internal/text"
 	"github.com/davit-sh/davit/sdk/redact"
 )
 
@@ -31,7 +32,7 @@ func (a *app) showSource(name, text string, diags hcl.Diagnostics) error {
 func (a *app) write(files map[string]*hcl.File, diags hcl.Diagnostics) error {
 	if a.collect != nil { // they are printed otherwise
 		*a.collect = append(*a.collect, diags...)
-		a.files = withoutCredentials(files)
+		a.files = printable(files)
 		if diags.HasErrors() {
 			return errShown
 		}
@@ -41,7 +42,7 @@ func (a *app) write(files map[string]*hcl.File, diags hcl.Diagnostics) error {
 	if len(folded) == 0 {
 		return nil
 	}
-	w := hcl.NewDiagnosticTextWriter(a.err, withoutCredentials(files), 0, a.color(a.err))
+	w := hcl.NewDiagnosticTextWriter(a.err, printable(files), 0, a.color(a.err))
 	warnings := 0
 	for _, d := range folded {
 		if d.Severity == hcl.DiagWarning {
@@ -57,6 +58,7 @@ func (a *app) write(files map[string]*hcl.File, diags hcl.Diagnostics) error {
 			}
 			shown.Detail += hint
 		}
+		shown.Summary, shown.Detail = text.Clean(shown.Summary), text.CleanLines(shown.Detail)
 		if err := w.WriteDiagnostic(&shown); err != nil {
 			return err
 		}
@@ -64,7 +66,7 @@ func (a *app) write(files map[string]*hcl.File, diags hcl.Diagnostics) error {
 	if a.compactWarnings && warnings > 0 {
 		fmt.Fprintf(a.err, "Warnings:\n")
 		for _, d := range folded[:warnings] {
-			fmt.Fprintf(a.err, "- %s\n", d.Summary)
+			fmt.Fprintf(a.err, "- %s\n", text.Clean(d.Summary))
 		}
 		fmt.Fprintln(a.err)
 	}
@@ -77,12 +79,13 @@ func (a *app) write(files map[string]*hcl.File, diags hcl.Diagnostics) error {
 	return errShown
 }
 
-// withoutCredentials are files as they are shown: a URL in them may hold a password that nobody should have written there.
-func withoutCredentials(files map[string]*hcl.File) map[string]*hcl.File {
+// printable are files as they are shown: a URL in them may hold a password that nobody should have written there, and
+// control characters would reach the terminal.
+func printable(files map[string]*hcl.File) map[string]*hcl.File {
 	out := make(map[string]*hcl.File, len(files))
 	for name, f := range files {
 		shown := *f
-		shown.Bytes = redact.Source(f.Bytes)
+		shown.Bytes = text.CleanSource(redact.Source(f.Bytes))
 		out[name] = &shown
 	}
 	return out

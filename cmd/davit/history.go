@@ -27,7 +27,7 @@ func (a *app) historyCmd() *cobra.Command {
 					return fmt.Errorf("state has no revisions of %s.%s", args[0], severalOrNone(args[0], sortedKeys(s.Records)))
 				}
 				if asJSON {
-					return writeJSON(a.out, list)
+					return writeJSON(a.out, map[string]any{"format_version": jsonFormat, "revisions": list})
 				}
 				view.History(a.out, list, s.Records[args[0]].Hold, time.Now(), view.Options{Color: a.color(a.out)})
 				return nil

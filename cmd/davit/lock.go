@@ -68,7 +68,7 @@ func writeLock(dir string, l lockFile) error {
 	if old, err := os.ReadFile(path); err == nil && string(old) == text {
 		return nil
 	}
-	return replaceFile(path, []byte(text), 0o600)
+	return replaceFile(path, []byte(text), 0o644)
 }
 
 // writePlugin writes an entry without what it does not have.

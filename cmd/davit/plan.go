@@ -85,6 +85,8 @@ func (a *app) planCmd() *cobra.Command {
 		return a.show(nil, record.Damage(made))
 	}
 	f.add(cmd)
+	addLockFlag(cmd, &lockFlag{reads: true}, "has no effect: a plan reads the state without a lock")
+	cmd.Flags().DurationVar(&f.lockTimeout, "lock-timeout", 0, "has no effect: a plan reads the state without a lock")
 	pf.add(a, cmd)
 	cmd.Flags().IntVar(&f.parallel, "parallelism", 0, "how many instances are planned at once (64)")
 	cmd.Flags().StringVar(&out, "out", "", "save the plan to this `file`, for davit apply FILE")

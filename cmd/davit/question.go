@@ -13,12 +13,17 @@ import (
 // errInterrupted ends a command that was interrupted while it waited for an answer.
 var errInterrupted = errors.New("interrupted before the question was answered; nothing was changed")
 
+var errNoInput = errors.New("cannot ask for approval with -input=false. Use -auto-approve or a saved plan")
+
 var errNoTerminal = errors.New("cannot ask for approval: input is not a terminal. Use -auto-approve or a saved plan")
 
 // confirm asks whether to do something ("Do you want to apply this?") and returns nil if the answer is "yes". All questions
 // of davit are asked here. The first interrupt ends the wait with errInterrupted and exit code 130, so that the caller
 // releases its lock and returns.
 func (a *app) confirm(question string) error {
+	if !a.input {
+		return errNoInput
+	}
 	terminal, answers := a.answers()
 	if !answers {
 		return errNoTerminal

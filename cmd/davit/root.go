@@ -14,6 +14,9 @@ import (
 	"github.com/hashicorp/hcl/v2"
 	"github.com/mattn/go-isatty"
 	"github.com/spf13/cobra"
+
+	"github.com/davit-sh/davit/core/diag"
+	"github.com/davit-sh/davit/internal/text"
 )
 
 // The exit codes, as Terraform's with -detailed-exitcode.
@@ -30,6 +33,7 @@ type app struct {
 	out, err io.Writer
 	dir      string
 	noColor  bool
+	input    bool // questions may be asked
 	// compactWarnings prints warnings without their details.
 	compactWarnings bool
 	// collect takes diagnostics instead of standard error, with the files that they are about.
@@ -57,10 +61,10 @@ func run(args []string, in io.Reader, out, errw io.Writer) int {
 	root.SetErr(errw)
 	if err := root.ExecuteContext(a.hard); err != nil {
 		if !errors.Is(err, errShown) {
-			fmt.Fprintf(errw, "Error: %s\n", err)
+			fmt.Fprintf(errw, "Error: %s\n", text.CleanLines(err.Error()))
 			var hinted interface{ HintText() string }
 			if errors.As(err, &hinted) && hinted.HintText() != "" {
-				fmt.Fprintf(errw, "\n%s\n", hinted.HintText())
+				fmt.Fprintf(errw, "\n%s\n", text.CleanLines(hinted.HintText()))
 			}
 		}
 		if a.code == exitOK {
@@ -82,10 +86,63 @@ func newRoot(a *app) *cobra.Command {
 	}
 	root.PersistentFlags().StringVar(&a.dir, "chdir", "", "change to this `folder` first")
 	root.PersistentFlags().BoolVar(&a.noColor, "no-color", false, "print without colour")
+	root.PersistentFlags().BoolVar(&a.input, "input", true, "ask questions; with -input=false a question is an error")
 	root.PersistentFlags().BoolVar(&a.compactWarnings, "compact-warnings", false, "print warnings without their details")
 	root.AddCommand(a.initCmd(), a.validateCmd(), a.fmtCmd(), a.planCmd(), a.applyCmd(), a.destroyCmd(), a.refreshCmd(), a.importCmd(), a.whyCmd(), a.historyCmd(), a.outputCmd(), a.graphCmd(), a.consoleCmd(), a.rollbackCmd(), a.releaseCmd(), a.showCmd(),
 		a.stateCmd(), a.schemaCmd(), a.versionCmd(), a.pluginCmd(), a.registryCmd(), a.moduleCmd(), a.forceUnlockCmd())
+	root.Version = version
+	root.SetVersionTemplate(versionLine())
+	root.SetHelpCommand(helpCmd(root))
+	for _, cmd := range root.Commands() {
+		group(cmd)
+	}
 	return root
+}
+
+// group makes a command that only has others below it refuse names that it does not know.
+func group(cmd *cobra.Command) {
+	for _, sub := range cmd.Commands() {
+		group(sub)
+	}
+	if !cmd.HasSubCommands() || cmd.Runnable() {
+		return
+	}
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if len(args) > 0 {
+			return unknownCommand(cmd, args[0])
+		}
+		return cmd.Help()
+	}
+}
+
+// unknownCommand says that cmd has no such command, and which one may be meant.
+func unknownCommand(cmd *cobra.Command, name string) error {
+	var names []string
+	for _, sub := range cmd.Commands() {
+		if sub.IsAvailableCommand() {
+			names = append(names, sub.Name())
+		}
+	}
+	return fmt.Errorf("%q has no command %q.%s To list the commands: %s -help", cmd.CommandPath(), name, diag.DidYouMean(name, names), cmd.CommandPath())
+}
+
+// helpCmd prints the help of a command that is named.
+func helpCmd(root *cobra.Command) *cobra.Command {
+	return &cobra.Command{
+		Use: "help [COMMAND]", Short: "Print the help of a command",
+		RunE: func(_ *cobra.Command, args []string) error {
+			at := root
+			for _, name := range args {
+				next, _, err := at.Find([]string{name})
+				if err != nil || next == at {
+					return unknownCommand(at, name)
+				}
+				at = next
+			}
+			at.InitDefaultHelpFlag()
+			return at.Help()
+		},
+	}
 }
 
 func (a *app) enter() error {

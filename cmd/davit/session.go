@@ -40,7 +40,25 @@ type stackFlags struct {
 }
 
 func (f *stackFlags) addLockTimeout(cmd *cobra.Command) {
+	addLockFlag(cmd, &lockFlag{}, "lock the state while it may be written; this cannot be turned off")
 	cmd.Flags().DurationVar(&f.lockTimeout, "lock-timeout", 0, "how long to wait for the lock on the state")
+}
+
+// lockFlag is -lock, which Terraform's pipelines turn off. davit writes only under a lock, and reads without one.
+type lockFlag struct{ reads bool }
+
+func addLockFlag(cmd *cobra.Command, f *lockFlag, usage string) {
+	cmd.Flags().VarPF(f, "lock", "", usage).NoOptDefVal = "true"
+}
+
+func (*lockFlag) String() string { return "true" }
+func (*lockFlag) Type() string   { return "bool" }
+func (f *lockFlag) Set(s string) error {
+	on, err := strconv.ParseBool(s)
+	if err == nil && !on && !f.reads {
+		return errors.New("davit writes state only under its lock. Leave the flag out; -lock-timeout=5m waits for the lock")
+	}
+	return err
 }
 
 // planFlags are the flags of every verb that makes a plan.

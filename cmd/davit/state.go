@@ -316,7 +316,7 @@ func (a *app) stateOperationsCmd() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.withState(cmd.Context(), func(_ state.Store, s *state.Snapshot) error {
 				if asJSON {
-					return writeJSON(a.out, s.Operations)
+					return writeJSON(a.out, map[string]any{"format_version": jsonFormat, "operations": s.Operations})
 				}
 				view.Operations(a.out, s, time.Now())
 				return nil
@@ -383,6 +383,10 @@ func (a *app) withStack(ctx context.Context, fn func(*config.Stack, state.Store,
 	}
 	return fn(stack, store, s)
 }
+
+// jsonFormat is the format_version of what -json prints that has no format of its own. It grows when something is taken
+// away or gets another meaning.
+const jsonFormat = 1
 
 func writeJSON(w io.Writer, v any) error {
 	e := json.NewEncoder(w)

@@ -12,11 +12,17 @@ import (
 
 // versions is what `version -json` prints: see schemas/version.schema.json.
 type versions struct {
+	Format   int               `json:"format_version"`
 	Version  string            `json:"version"`
 	Go       string            `json:"go"`
 	Platform string            `json:"platform"`
 	Protocol int               `json:"plugin_protocol"`
 	Plugins  map[string]string `json:"plugins"` // built-in ones, and those that the stack here has locked
+}
+
+// versionLine is what davit version and davit -version print.
+func versionLine() string {
+	return fmt.Sprintf("davit %s (%s/%s, %s)\n", version, runtime.GOOS, runtime.GOARCH, runtime.Version())
 }
 
 func (a *app) versionCmd() *cobra.Command {
@@ -26,10 +32,10 @@ func (a *app) versionCmd() *cobra.Command {
 		Long: "Version prints davit's version; -json adds the plugins, those that the stack here has locked among them.\n\n  davit version -json",
 		RunE: func(*cobra.Command, []string) error {
 			if !asJSON {
-				fmt.Fprintf(a.out, "davit %s (%s/%s, %s)\n", version, runtime.GOOS, runtime.GOARCH, runtime.Version())
+				fmt.Fprint(a.out, versionLine())
 				return nil
 			}
-			v := versions{Version: version, Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH, Protocol: int(handshake.Config.ProtocolVersion), Plugins: map[string]string{}}
+			v := versions{Format: jsonFormat, Version: version, Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH, Protocol: int(handshake.Config.ProtocolVersion), Plugins: map[string]string{}}
 			for name := range builtins {
 				v.Plugins[name] = version
 			}

@@ -66,7 +66,10 @@ func (a *app) explain(facts why.Facts, asked string, all []string, asJSON, verbo
 		return fmt.Errorf("%w.%s", err, severalOrNone(address, all))
 	}
 	if asJSON {
-		return writeJSON(a.out, c)
+		return writeJSON(a.out, struct {
+			Format int `json:"format_version"`
+			*why.Cause
+		}{jsonFormat, c})
 	}
 	if attribute != "" {
 		value, err := view.Attribute(c.Outputs, attribute)

@@ -41,10 +41,10 @@ type Event struct {
 	Item       string         `json:"item,omitempty"`  // key
 	Status     string         `json:"status,omitempty"`
 	ElapsedMS  int64          `json:"elapsed_ms,omitempty"`
-	Davit      string         `json:"davit,omitempty"`   // version
-	Format     int            `json:"format,omitempty"`  // of the events
-	Changes    map[string]int `json:"changes,omitempty"` // action -> instances
-	Digest     string         `json:"digest,omitempty"`  // of the plan
+	Davit      string         `json:"davit,omitempty"`          // version
+	Format     int            `json:"format_version,omitempty"` // of the events
+	Changes    map[string]int `json:"changes,omitempty"`        // action -> instances
+	Digest     string         `json:"digest,omitempty"`         // of the plan
 	Diagnostic *Diagnostic    `json:"diagnostic,omitempty"`
 	Result     *Result        `json:"result,omitempty"`
 }

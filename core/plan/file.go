@@ -17,8 +17,26 @@ import (
 // magic begins every plan file, so that anything else is told apart at once.
 const magic = "davit plan\n"
 
-// maxFile bounds what is unpacked from a plan file.
-const maxFile = 1 << 30
+// The limits of a plan file keep a small file that a stranger made from taking all memory. Plans of 10,000 instances stay
+// far below them.
+const (
+	maxText   = 1 << 30   // bytes of JSON
+	leastText = 32 << 20  // bytes of JSON that each plan may have
+	ratio     = 128       // and for each byte of its file
+	maxValues = 4_000_000 // objects, lists and their elements
+)
+
+// meter counts what a plan's JSON is made of, and ends with an error beyond the limits.
+type meter struct{ bytes, values, most int }
+
+func (m *meter) Write(b []byte) (int, error) {
+	m.bytes += len(b)
+	m.values += bytes.Count(b, []byte{'{'}) + bytes.Count(b, []byte{'['}) + bytes.Count(b, []byte{','})
+	if m.bytes > m.most || m.values > maxValues {
+		return 0, fmt.Errorf("the plan is larger than a plan can be (%d MB of text, %d values; at most %d MB and %d values)", m.bytes>>20, m.values, m.most>>20, maxValues)
+	}
+	return len(b), nil
+}
 
 // Seal gives the plan its digest, if it has none: of everything but the moment it was made.
 func (p *Plan) Seal() error {
@@ -57,11 +75,15 @@ func (p *Plan) Save(path string) error {
 	var b bytes.Buffer
 	b.WriteString(magic)
 	z := gzip.NewWriter(&b)
-	if err := json.NewEncoder(z).Encode(p); err != nil {
+	m := &meter{most: maxText}
+	if err := json.NewEncoder(io.MultiWriter(z, m)).Encode(p); err != nil {
 		return fmt.Errorf("writing the plan: %w", err)
 	}
 	if err := z.Close(); err != nil {
 		return err
+	}
+	if limit := leastText + ratio*b.Len(); m.bytes > limit {
+		return fmt.Errorf("writing the plan: it is too large to be read again (%d MB of text, at most %d MB): split the stack", m.bytes>>20, limit>>20)
 	}
 	f, err := os.CreateTemp(filepath.Dir(path), ".plan-*")
 	if err != nil {
@@ -101,22 +123,22 @@ func Decode(b []byte) (*Plan, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the plan file is damaged: %w", err)
 	}
-	text, err := io.ReadAll(io.LimitReader(z, maxFile))
-	if err != nil {
+	var text bytes.Buffer
+	if _, err := io.Copy(io.MultiWriter(&meter{most: min(maxText, leastText+ratio*len(b))}, &text), z); err != nil {
 		return nil, fmt.Errorf("the plan file is damaged: %w", err)
 	}
 	var head struct {
 		Format int    `json:"format_version"`
 		Davit  string `json:"davit_version"`
 	}
-	if err := json.Unmarshal(text, &head); err != nil {
+	if err := json.Unmarshal(text.Bytes(), &head); err != nil {
 		return nil, fmt.Errorf("the plan file is damaged: %w", err)
 	}
 	if head.Format != Format {
 		return nil, fmt.Errorf("the plan is of format %d, made by davit %s, and this davit reads format %d: plan again with this davit, or apply with that one", head.Format, head.Davit, Format)
 	}
 	p := &Plan{}
-	if err := json.Unmarshal(text, p); err != nil {
+	if err := json.Unmarshal(text.Bytes(), p); err != nil {
 		return nil, fmt.Errorf("the plan file is damaged: %w", err)
 	}
 	digest, err := p.digest()

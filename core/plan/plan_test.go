@@ -1,6 +1,8 @@
 package plan_test
 
 import (
+	"bytes"
+	"compress/gzip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -138,4 +140,30 @@ func FuzzDecode(f *testing.F) {
 	f.Fuzz(func(_ *testing.T, b []byte) {
 		_, _ = plan.Decode(b) // it must not panic
 	})
+}
+
+// A small file that unpacks to far more than a plan is refused before it takes memory and time.
+func TestPlanFilesThatBlowUp(t *testing.T) {
+	pack := func(text string) []byte {
+		var b bytes.Buffer
+		b.WriteString("davit plan\n")
+		z := gzip.NewWriter(&b)
+		if _, err := z.Write([]byte(text)); err != nil {
+			t.Fatal(err)
+		}
+		if err := z.Close(); err != nil {
+			t.Fatal(err)
+		}
+		return b.Bytes()
+	}
+	for name, text := range map[string]string{
+		"blanks":  strings.Repeat(" ", 100<<20) + "{}",
+		"changes": `{"format_version":1,"changes":[` + strings.Repeat("{},", 3_000_000) + `{}]}`,
+		"lists":   `{"format_version":1,"changes":` + strings.Repeat("[", 4_100_000),
+	} {
+		file := pack(text)
+		if _, err := plan.Decode(file); err == nil || !strings.Contains(err.Error(), "larger than a plan can be") {
+			t.Errorf("%s, %d bytes of file: %v", name, len(file), err)
+		}
+	}
 }

@@ -3,6 +3,7 @@ package view
 import (
 	"fmt"
 	"html"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -46,7 +47,7 @@ func Markdown(p *plan.Plan, o MarkdownOptions) string {
 		}
 	}
 	parts = append(parts, markdownWarnings(p), markdownOutputs(p))
-	footer := fmt.Sprintf("\n<sub>davit %s · state serial %d · plan `%s`</sub>\n", html.EscapeString(p.Davit), p.State.Serial, p.Digest)
+	footer := fmt.Sprintf("\n<sub>davit %s · state serial %d · plan `%s`</sub>\n", prose(p.Davit), p.State.Serial, code(p.Digest))
 	return compose(head, parts, footer, o.Limit)
 }
 
@@ -75,8 +76,11 @@ func prose(s string) string {
 			b.WriteRune(r)
 		}
 	}
-	return b.String()
+	return autolink.ReplaceAllString(b.String(), "$1<!-- -->.")
 }
+
+// autolink matches the beginning of an address that Markdown makes a link of, without any markup.
+var autolink = regexp.MustCompile(`(?i)\b(www)\.`)
 
 // proseLines escapes a text of several lines and joins them by <br>.
 func proseLines(s string) string {

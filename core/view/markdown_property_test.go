@@ -17,7 +17,7 @@ var inline = regexp.MustCompile("`[^`]*`|<code>[^<]*</code>")
 
 // hostile is text that would break out of where it is shown.
 var hostile = rapid.SampledFrom([]string{
-	"plain", "</details>", "```", "````\n", "@everyone", "fixes #1", "<script>", "a\nb", "| x |", "\x1b[31m", "- [ ] todo", "![](http://x)", strings.Repeat("long ", 300),
+	"plain", "</details>", "```", "````\n", "@everyone", "fixes #1", "<script>", "a\nb", "| x |", "\x1b[31m", "- [ ] todo", "![](http://x)", "www.evil.example", "a www.evil.example", "::error::x", "##vso[task]", "\u202e", strings.Repeat("long ", 300),
 })
 
 func text(t *rapid.T, s string) json.RawMessage {
@@ -67,6 +67,9 @@ func TestACommentIsCutByImportance(t *testing.T) {
 		if !strings.Contains(text, p.Digest) {
 			t.Fatal("the digest of the whole is missing")
 		}
+		if strings.ContainsAny(text, "\x1b\u202e") || strings.Contains(text, "\n::") || strings.Contains(text, "##vso[") {
+			t.Fatalf("a control character or a command of a CI system is printed:\n%q", text)
+		}
 		details := 0
 		fenced := ""
 		for line := range strings.SplitSeq(text, "\n") {
@@ -85,7 +88,7 @@ func TestACommentIsCutByImportance(t *testing.T) {
 				if details--; details < 0 || line != "</details>" {
 					t.Fatalf("a part ends too early:\n%s", text)
 				}
-			case fenced == "" && (strings.Contains(line, "@everyone") || strings.Contains(line, "<script>")):
+			case fenced == "" && (strings.Contains(line, "@everyone") || strings.Contains(line, "<script>") || strings.Contains(line, "www.")):
 				t.Fatalf("text of the outside broke out: %s", line)
 			}
 		}

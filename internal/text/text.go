@@ -3,9 +3,11 @@
 package text
 
 import (
+	"bytes"
 	"fmt"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 )
 
 // What stands in the place of a value that is not shown.
@@ -15,18 +17,65 @@ const (
 )
 
 // Clean replaces the control characters of s, which could move a terminal's cursor or hide lines. A tab becomes a
-// space, every other one U+FFFD. Text from plugins, repositories and registries is printed only after Clean.
+// space, every other one U+FFFD. What a CI system would take for a command gets a space that makes it plain text.
+// Text from plugins, repositories and registries is printed only after Clean or CleanLines.
 func Clean(s string) string {
-	return strings.Map(func(r rune) rune {
+	return defuse(strings.Map(func(r rune) rune {
 		switch {
 		case r == '\t':
 			return ' '
-		case unicode.IsControl(r), unicode.Is(unicode.Cf, r):
+		case isControl(r):
 			return unicode.ReplacementChar
 		}
 		return r
-	}, s)
+	}, s))
 }
+
+// CleanLines cleans each line of s, and leaves the ends of the lines as they are.
+func CleanLines(s string) string {
+	lines := strings.Split(strings.ReplaceAll(s, "\r\n", "\n"), "\n")
+	for i := range lines {
+		lines[i] = Clean(lines[i])
+	}
+	return strings.Join(lines, "\n")
+}
+
+// CleanSource returns a copy of a file's text in which "?" stands for each byte of a control character. Each byte keeps its
+// place, so positions in the file keep their meaning. Tabs and the ends of lines stay.
+func CleanSource(b []byte) []byte {
+	out := bytes.Clone(b)
+	for i := 0; i < len(out); {
+		r, size := utf8.DecodeRune(out[i:])
+		if r != '\n' && r != '\t' && (r == utf8.RuneError || isControl(r)) && !(r == '\r' && i+1 < len(out) && out[i+1] == '\n') {
+			for j := range size {
+				out[i+j] = '?'
+			}
+		}
+		i += size
+	}
+	for _, command := range []string{"##[", "##vso[", "##teamcity["} {
+		out = bytes.ReplaceAll(out, []byte(command), []byte("#?"+command[2:]))
+	}
+	return out
+}
+
+func isControl(r rune) bool {
+	return unicode.IsControl(r) || unicode.In(r, unicode.Cf, unicode.Zl, unicode.Zp)
+}
+
+// defuse breaks the commands that CI systems read from logs: "::name::" at the beginning of a line (GitHub, Gitea), and
+// "##[name]", "##vso[" and "##teamcity[" anywhere in it.
+func defuse(line string) string {
+	if trimmed := strings.TrimLeft(line, " "); strings.HasPrefix(trimmed, "::") && strings.Contains(trimmed[2:], "::") {
+		line = line[:len(line)-len(trimmed)] + ": " + trimmed[1:]
+	}
+	if strings.Contains(line, "##") {
+		line = defused.Replace(line)
+	}
+	return line
+}
+
+var defused = strings.NewReplacer("##[", "# #[", "##vso[", "# #vso[", "##teamcity[", "# #teamcity[")
 
 // Quote returns s cleaned and between double quotes.
 func Quote(s string) string { return fmt.Sprintf("%q", Clean(s)) }

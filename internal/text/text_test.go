@@ -10,15 +10,52 @@ import (
 
 func TestClean(t *testing.T) {
 	for in, want := range map[string]string{
-		"plain ümlaut 日本": "plain ümlaut 日本",
-		"a\tb":            "a b",
-		"a\nb\r":          "a\uFFFDb\uFFFD",
-		"\x1b[2Jhidden":   "\uFFFD[2Jhidden",
-		"right\u202eleft": "right\uFFFDleft",
-		"zero\u200bwidth": "zero\uFFFDwidth",
+		"plain ümlaut 日本":       "plain ümlaut 日本",
+		"a\tb":                  "a b",
+		"a\nb\r":                "a\uFFFDb\uFFFD",
+		"\x1b[2Jhidden":         "\uFFFD[2Jhidden",
+		"right\u202eleft":       "right\uFFFDleft",
+		"zero\u200bwidth":       "zero\uFFFDwidth",
+		"a\u2028b":              "a\uFFFDb",
+		"back\x08space":         "back\uFFFDspace",
+		"::error file=a::text":  ": :error file=a::text",
+		"  ::warning::text":     "  : :warning::text",
+		"fe80::1":               "fe80::1",
+		"::1":                   "::1",
+		"a ##vso[task.x]b":      "a # #vso[task.x]b",
+		"##[error]x ##[group]y": "# #[error]x # #[group]y",
+		"##teamcity[x]":         "# #teamcity[x]",
+		"## heading":            "## heading",
 	} {
 		if got := text.Clean(in); got != want {
 			t.Errorf("Clean(%q) = %q, want %q", in, got, want)
+		}
+	}
+}
+
+func TestCleanLines(t *testing.T) {
+	for in, want := range map[string]string{
+		"one\ntwo\n":            "one\ntwo\n",
+		"one\r\ntwo":            "one\ntwo",
+		"one\rtwo":              "one\uFFFDtwo",
+		"one\n::warning::two":   "one\n: :warning::two",
+		"one\n\x1b[31m\n\u202e": "one\n\uFFFD[31m\n\uFFFD",
+	} {
+		if got := text.CleanLines(in); got != want {
+			t.Errorf("CleanLines(%q) = %q, want %q", in, got, want)
+		}
+	}
+}
+
+func TestCleanSource(t *testing.T) {
+	for in, want := range map[string]string{
+		"a\tb\r\nc\n":       "a\tb\r\nc\n",
+		"a\x1b[2J\u202eb\r": "a?[2J???b?",
+		"\xffa ##vso[x":     "?a #?vso[x",
+		"ümlaut":            "ümlaut",
+	} {
+		if got := string(text.CleanSource([]byte(in))); got != want || len(got) != len(in) {
+			t.Errorf("CleanSource(%q) = %q, want %q", in, got, want)
 		}
 	}
 }
