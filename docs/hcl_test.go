@@ -130,11 +130,11 @@ type (
 
 func (notifies) Notify(context.Context, pageNotification, sdk.Event) error { return nil }
 
-func (observes) Observe(context.Context, pageSource) (sdk.SourceOutputs, error) {
+func (observes) Observe(context.Context, sdk.ObserveRequest[pageSource, sdk.SourceOutputs]) (sdk.SourceOutputs, error) {
 	return sdk.SourceOutputs{}, nil
 }
 
-func (decides) Decide(context.Context, pagePolicy, sdk.Candidates) (sdk.Decision, error) {
+func (decides) Decide(context.Context, sdk.DecideRequest[pagePolicy]) (sdk.Decision, error) {
 	return sdk.Decision{}, nil
 }
 
