@@ -244,7 +244,7 @@ func (p *project) noChanges() {
 func TestBuildx(t *testing.T) {
 	eachWay(t, func(t *testing.T, way string) {
 		p := newProject(t, way, nil)
-		wants(t, "the first plan", p.must("plan").stdout, "Plan: 1 to build", "first build", "linux/arm/v7")
+		wants(t, "the first plan", p.must("plan").stdout, "Plan: 1 to build", "it has not been built before", "linux/arm/v7")
 		wants(t, "the log", p.must("apply", "-auto-approve").stderr, "linux/arm64 stage-1", "RUN date > made")
 
 		manifest, images := p.pushed("1.0.1")

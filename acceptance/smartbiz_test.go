@@ -124,7 +124,7 @@ func TestSmartbiz(t *testing.T) {
 		t.Fatalf("plan: exit %d\n%s%s", r.code, r.stdout, r.stderr)
 	}
 	wants(t, "the first plan", r.stdout, "Plan: 1 to build, 1 to create, 0 to delete.", "* build.buildx.api will be built",
-		"first build", "policy.semver.api  chooses 1.0.1", "+ application.kubernetes.api will be created", "Deployment "+s.namespace+"/api",
+		"it has not been built before", "policy.semver.api  chooses 1.0.1", "+ application.kubernetes.api will be created", "Deployment "+s.namespace+"/api",
 		"(known after build.buildx.api)", "linux/arm/v7")
 
 	chapter("What was reviewed is applied")

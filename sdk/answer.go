@@ -3,6 +3,7 @@ package sdk
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -17,7 +18,7 @@ import (
 var protoActions = map[Action]pluginv1.Action{
 	ActionNone: pluginv1.Action_ACTION_NONE, ActionCreate: pluginv1.Action_ACTION_CREATE, ActionUpdate: pluginv1.Action_ACTION_UPDATE,
 	ActionReplace: pluginv1.Action_ACTION_REPLACE, ActionDelete: pluginv1.Action_ACTION_DELETE, ActionBuild: pluginv1.Action_ACTION_BUILD,
-	ActionAdopt: pluginv1.Action_ACTION_ADOPT,
+	ActionAdopt: pluginv1.Action_ACTION_ADOPT, ActionForget: pluginv1.Action_ACTION_FORGET,
 }
 
 // actionOf is "" for an action that there is not.
@@ -35,6 +36,9 @@ func (t *typeInfo) protoResult(c *planCall) (*pluginv1.PlanResult, error) {
 	action, ok := protoActions[c.result.Action]
 	if !ok {
 		return nil, fmt.Errorf("the plugin answered with the action %q, which there is not", c.result.Action)
+	}
+	if c.result.Action == ActionForget && !c.destroy {
+		return nil, errors.New("the plugin answered with the action \"forget\", which is for deletions only")
 	}
 	res := &pluginv1.PlanResult{Action: action, Reasons: clean(c.result.Reasons), Private: c.result.Private}
 	var err error

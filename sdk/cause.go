@@ -15,7 +15,7 @@ const (
 	CauseSource   Cause = "source"   // files of the source changed
 	CauseImage    Cause = "image"    // an image that it runs changed
 	CauseConfig   Cause = "config"   // arguments of the block changed
-	CauseBuild    Cause = "build"    // inputs of a build other than its source changed, or its result is gone
+	CauseBuild    Cause = "build"    // inputs of a build other than its source changed, such as a base image
 	CauseDrift    Cause = "drift"    // somebody else changed or deleted the real thing
 	CauseRemoved  Cause = "removed"  // it is deleted because it is not wanted any more
 	CauseMoved    Cause = "moved"    // a thing changes its owner

@@ -262,6 +262,8 @@ const (
 	ActionDelete  Action = "delete"
 	ActionBuild   Action = "build"
 	ActionAdopt   Action = "adopt" // take over what is there already
+	// ActionForget answers a PlanRequest with Destroy: nothing is deleted, and davit removes the record without calling Destroy.
+	ActionForget Action = "forget"
 )
 
 // Item is a change nested in one instance: a Kubernetes object, a platform, a commit.

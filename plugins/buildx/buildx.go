@@ -88,11 +88,11 @@ type builder struct{}
 // Plan says whether there is something to build: not if the same inputs were built before, here or on another machine.
 func (b builder) Plan(ctx context.Context, r planRequest) (planResult, error) {
 	if r.Destroy {
-		var was Outputs
+		var was sdk.Record[Config, Outputs]
 		if r.Prior != nil {
-			was = r.Prior.Outputs
+			was = *r.Prior
 		}
-		return planned(build.PlanDestroy(was.BuildOutputs, r.Config.DeleteOnDestroy)), nil
+		return planned(build.PlanDestroy(was.Outputs.BuildOutputs, was.Private, format, r.Config.DeleteOnDestroy)), nil
 	}
 	if err := b.Validate(ctx, r.Config); err != nil {
 		return planResult{}, err
@@ -120,7 +120,7 @@ func (b builder) Plan(ctx context.Context, r planRequest) (planResult, error) {
 }
 
 func planned(r build.Result) planResult {
-	return planResult{Action: r.Action, Reasons: r.Reasons, Items: r.Items, Outputs: Outputs{r.Outputs}, Private: r.Private}
+	return planResult{Action: r.Action, Reasons: r.Reasons, Causes: r.Causes, Claims: r.Claims, Items: r.Items, Outputs: Outputs{r.Outputs}, Private: r.Private}
 }
 
 // Apply builds and pushes what was planned, or takes over what is pushed already.
@@ -186,5 +186,8 @@ func makeIndex(ctx context.Context, r applyRequest, repo name.Repository, review
 
 // Destroy leaves the images in the registry unless delete_on_destroy is set.
 func (builder) Destroy(ctx context.Context, r destroyRequest) error {
-	return build.Destroy(ctx, r.Prior.Outputs.BuildOutputs, r.Config.Insecure, r.Config.DeleteOnDestroy)
+	return build.Destroy(ctx, build.Removal{
+		Outputs: r.Prior.Outputs.BuildOutputs, Private: r.Prior.Private, Format: format,
+		Insecure: r.Config.Insecure, DeleteTags: r.Config.DeleteOnDestroy, Transferred: r.Transferred,
+	})
 }

@@ -34,7 +34,7 @@ func newApp(t *testing.T) *world {
 func TestTheFirstPlanSaysWhatWillBeBuilt(t *testing.T) {
 	w := newApp(t)
 	p := w.plan()
-	if p.Action != sdk.ActionBuild || !slices.Equal(p.Reasons, []string{"first build"}) {
+	if p.Action != sdk.ActionBuild || !slices.Equal(p.Reasons, []string{"it has not been built before"}) {
 		t.Errorf("%s %q", p.Action, p.Reasons)
 	}
 	o := p.Outputs

@@ -47,5 +47,8 @@ func pack(ctx context.Context, r applyRequest, reviewed *build.Record, label reg
 
 // Destroy leaves the images in the registry unless delete_on_destroy is set.
 func (builder) Destroy(ctx context.Context, r destroyRequest) error {
-	return build.Destroy(ctx, r.Prior.Outputs.BuildOutputs, r.Config.Insecure, r.Config.DeleteOnDestroy)
+	return build.Destroy(ctx, build.Removal{
+		Outputs: r.Prior.Outputs.BuildOutputs, Private: r.Prior.Private, Format: format,
+		Insecure: r.Config.Insecure, DeleteTags: r.Config.DeleteOnDestroy, Transferred: r.Transferred,
+	})
 }

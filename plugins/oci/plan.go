@@ -19,11 +19,11 @@ type (
 // Plan says whether there is something to build: not if the same inputs were built before, here or on another machine.
 func (b builder) Plan(ctx context.Context, r planRequest) (planResult, error) {
 	if r.Destroy {
-		var was Outputs
+		var was sdk.Record[Config, Outputs]
 		if r.Prior != nil {
-			was = r.Prior.Outputs
+			was = *r.Prior
 		}
-		return planned(build.PlanDestroy(was.BuildOutputs, r.Config.DeleteOnDestroy)), nil
+		return planned(build.PlanDestroy(was.Outputs.BuildOutputs, was.Private, format, r.Config.DeleteOnDestroy)), nil
 	}
 	if err := b.Validate(ctx, r.Config); err != nil {
 		return planResult{}, err
@@ -49,7 +49,7 @@ func (b builder) Plan(ctx context.Context, r planRequest) (planResult, error) {
 }
 
 func planned(r build.Result) planResult {
-	return planResult{Action: r.Action, Reasons: r.Reasons, Items: r.Items, Outputs: Outputs{r.Outputs}, Private: r.Private}
+	return planResult{Action: r.Action, Reasons: r.Reasons, Causes: r.Causes, Claims: r.Claims, Items: r.Items, Outputs: Outputs{r.Outputs}, Private: r.Private}
 }
 
 // remembered are the inputs as a record tells them apart.

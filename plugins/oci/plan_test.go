@@ -16,7 +16,7 @@ import (
 func TestTheFirstPlanSaysWhatWillBeBuilt(t *testing.T) {
 	w := newWorld(t, map[string]string{"main.py": "print(1)", "tests/a": "x"})
 	p := w.plan()
-	if p.Action != sdk.ActionBuild || !slices.Equal(p.Reasons, []string{"first build"}) {
+	if p.Action != sdk.ActionBuild || !slices.Equal(p.Reasons, []string{"it has not been built before"}) {
 		t.Errorf("%s %q", p.Action, p.Reasons)
 	}
 	o := p.Outputs
@@ -288,7 +288,8 @@ func TestDestroyLeavesTheImagesUnlessTold(t *testing.T) {
 		w.config.DeleteOnDestroy = wish
 		pushed := w.apply()
 		p, err := builder{}.Plan(w.ctx(), planRequest{Config: w.config, Prior: w.prior, Destroy: true})
-		if err != nil || p.Action != sdk.ActionDelete || len(p.Items) != 1 {
+		want := map[bool]sdk.Action{true: sdk.ActionDelete, false: sdk.ActionForget}[wish]
+		if err != nil || p.Action != want || len(p.Items) != 1 || !slices.Equal(p.Causes, []sdk.Cause{sdk.CauseRemoved}) {
 			t.Fatalf("%+v, %v", p, err)
 		}
 		if stays := strings.Contains(p.Items[0].Note, "stays in the registry"); stays == wish {
@@ -300,11 +301,11 @@ func TestDestroyLeavesTheImagesUnlessTold(t *testing.T) {
 			}
 		}
 		tags, err := registry.Tags(t.Context(), w.repo)
-		want := []string{"1.0.1", registry.KeyTag(pushed.Key)}
+		left := []string{"1.0.1", registry.KeyTag(pushed.Key)}
 		if wish {
-			want = nil
+			left = nil
 		}
-		if err != nil || !slices.Equal(tags, want) {
+		if err != nil || !slices.Equal(tags, left) {
 			t.Errorf("delete_on_destroy %v: tags %q, %v", wish, tags, err)
 		}
 	}
@@ -322,5 +323,56 @@ func TestDestroyLeavesATagThatHoldsAnotherImage(t *testing.T) {
 	}
 	if w.digestOf("1.0.1") != theirs.Digest.OrZero() {
 		t.Error("the tag is gone")
+	}
+}
+
+// A build claims the tag that it has pushed, in every plan, and not the one that an unrelated commit would have made.
+func TestABuildClaimsItsTag(t *testing.T) {
+	w := newWorld(t, map[string]string{"main.py": "print(1)"})
+	claim := sdk.ImageClaim(w.repo.Name(), "1.0.1")
+	wantClaims := func(what string, p planResult, want ...sdk.Claim) {
+		t.Helper()
+		if !slices.Equal(p.Claims, want) {
+			t.Errorf("%s claims %q, want %q", what, p.Claims, want)
+		}
+	}
+	first := w.plan()
+	wantClaims("the first plan", first, claim)
+	if !slices.Equal(first.Causes, []sdk.Cause{sdk.CauseNew}) {
+		t.Errorf("the first plan has the causes %q", first.Causes)
+	}
+	w.apply()
+	w.commit("c2", "2026-01-02T00:00:00Z", "1.0.2")
+	wantClaims("an unrelated commit", w.plan(), claim)
+	prior := w.prior
+	w.prior, w.config.Tag = nil, "1.0.1"
+	again := w.plan()
+	wantClaims("a build found again", again, claim)
+	if again.Action != sdk.ActionAdopt || !slices.Equal(again.Causes, []sdk.Cause{sdk.CauseNew}) {
+		t.Errorf("%s, causes %q", again.Action, again.Causes)
+	}
+
+	// Another build of the same content takes the tag over as it is. It does not own it, and does not delete it.
+	w.config.Tag, w.config.DeleteOnDestroy = "pr-7", true
+	wantClaims("another build of the same content", w.plan())
+	w.apply()
+	wantClaims("another build, later", w.plan())
+	p, err := builder{}.Plan(w.ctx(), planRequest{Config: w.config, Prior: w.prior, Destroy: true})
+	if err != nil || p.Action != sdk.ActionForget {
+		t.Errorf("%s, %v", p.Action, err)
+	}
+	if err := (builder{}).Destroy(w.ctx(), destroyRequest{Config: w.config, Prior: *w.prior}); err != nil {
+		t.Fatal(err)
+	}
+	if w.digestOf("1.0.1") != prior.Outputs.Digest.OrZero() {
+		t.Error("the tag of the other build is gone")
+	}
+
+	// A tag that another instance takes over stays.
+	if err := (builder{}).Destroy(w.ctx(), destroyRequest{Config: w.config, Prior: *prior, Transferred: []sdk.Claim{claim}}); err != nil {
+		t.Fatal(err)
+	}
+	if w.digestOf("1.0.1") != prior.Outputs.Digest.OrZero() {
+		t.Error("the transferred tag is gone")
 	}
 }

@@ -92,7 +92,9 @@ func (r *Planner) planDeletion(ctx context.Context, in *Finding) hcl.Diagnostics
 	if err != nil {
 		return append(diags, r.svc.Failure(in.Instance, "planning its deletion", err))
 	}
-	c.Action = plan.Delete
+	if c.Action != plan.Forget { // the plugin says that nothing is deleted
+		c.Action = plan.Delete
+	}
 	if len(c.Reasons) == 0 {
 		c.Reasons = []string{r.whyDeleted(in.Addr)}
 	}

@@ -9,7 +9,7 @@ var Actions = map[pluginv1.Action]plan.Action{
 	pluginv1.Action_ACTION_NONE: plan.None, pluginv1.Action_ACTION_CREATE: plan.Create,
 	pluginv1.Action_ACTION_UPDATE: plan.Update, pluginv1.Action_ACTION_REPLACE: plan.Replace,
 	pluginv1.Action_ACTION_DELETE: plan.Delete, pluginv1.Action_ACTION_BUILD: plan.Build,
-	pluginv1.Action_ACTION_ADOPT: plan.Adopt,
+	pluginv1.Action_ACTION_ADOPT: plan.Adopt, pluginv1.Action_ACTION_FORGET: plan.Forget,
 }
 
 func ProtoAction(a plan.Action) pluginv1.Action {

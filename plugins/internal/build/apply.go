@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 
 	registry "github.com/davit-sh/davit/internal/oci"
 	"github.com/davit-sh/davit/sdk"
@@ -116,16 +117,31 @@ func (o Order) putBack(ctx context.Context, repo name.Repository) (string, error
 	return want, registry.Tag(ctx, repo, want, o.Planned.Tag)
 }
 
-// Destroy leaves the images in the registry unless deleteTags is set. Then it deletes the tag, if it still
-// holds this build, and the key tag.
-func Destroy(ctx context.Context, was sdk.BuildOutputs, insecure, deleteTags bool) error {
-	if !deleteTags {
-		sdk.Log(ctx, "destroy", was.Repository+":"+was.Tag+" stays in the registry")
-		return nil
-	}
-	repo, err := registry.Repository(was.Repository, insecure)
+// Removal is a planned deletion to carry out.
+type Removal struct {
+	Outputs     sdk.BuildOutputs // of the record
+	Private     []byte           // of the record
+	Format      int              // Inputs.Format
+	Insecure    bool
+	DeleteTags  bool
+	Transferred []sdk.Claim
+}
+
+// Destroy leaves the images in the registry unless DeleteTags is set. Then it deletes the tag, if it still
+// holds this build, and the key tag. A tag that another build owns or takes over stays.
+func Destroy(ctx context.Context, r Removal) error {
+	was := r.Outputs
+	repo, err := registry.Repository(was.Repository, r.Insecure)
 	if err != nil {
 		return err
+	}
+	shared := false
+	if rec := Decode(r.Private, r.Format); rec != nil {
+		shared = rec.Shared
+	}
+	if !r.DeleteTags || shared || slices.Contains(r.Transferred, claim(repo, was.Tag)) {
+		sdk.Log(ctx, "destroy", was.Repository+":"+was.Tag+" stays in the registry")
+		return nil
 	}
 	// The key tag goes first: a build that is found by its key but has no tag would be put back.
 	for _, tag := range []string{registry.KeyTag(was.Key), was.Tag} {

@@ -59,28 +59,28 @@ func Plan(ctx context.Context, w Wish, prior *Prior) (Result, error) {
 }
 
 func (p *planning) plan(ctx context.Context) (Result, error) {
-	reasons := p.why()
+	why := p.why()
 	if p.unmoved() {
 		there, err := p.stillThere(ctx)
 		if err != nil {
 			return Result{}, err
 		}
 		if there {
-			return Result{Action: sdk.ActionNone, Outputs: p.prior.Outputs, Private: p.prior.Private}, nil
+			return Result{Action: sdk.ActionNone, Outputs: p.prior.Outputs, Private: p.prior.Private, Claims: p.claims(p.prior.Outputs.Tag, p.before.Shared)}, nil
 		}
-		reasons = []string{fmt.Sprintf("%s:%s is not in the registry any more as it was pushed", p.Repository, p.prior.Outputs.Tag)}
+		why = because(sdk.CauseDrift, fmt.Sprintf("%s:%s is not in the registry any more as it was pushed", p.Repository, p.prior.Outputs.Tag))
 	}
 	found, err := p.find(ctx)
 	if err != nil {
 		return Result{}, err
 	}
 	if found == nil {
-		return p.build(ctx, reasons)
+		return p.build(ctx, why)
 	}
 	if p.isReturn(found) {
-		return p.relabel(ctx, found)
+		return p.relabel(ctx, found, why)
 	}
-	return p.adopt(ctx, found)
+	return p.adopt(ctx, found, why)
 }
 
 // unmoved tells whether the prior result is of the same inputs and in the same place.
@@ -129,7 +129,7 @@ func (p *planning) isReturn(found *registry.Found) bool {
 		found.Tag != p.Tag && !found.Created.IsZero() && found.Created.Before(p.before.Time)
 }
 
-func (p *planning) relabel(ctx context.Context, found *registry.Found) (Result, error) {
+func (p *planning) relabel(ctx context.Context, found *registry.Found, why explanation) (Result, error) {
 	if err := p.checkTag(ctx); err != nil {
 		return Result{}, err
 	}
@@ -143,7 +143,7 @@ func (p *planning) relabel(ctx context.Context, found *registry.Found) (Result, 
 	}
 	p.now.Relabels = found.Digest
 	return Result{
-		Action: sdk.ActionAdopt,
+		Action: sdk.ActionAdopt, Causes: why.causes, Claims: p.claims(p.Tag, false),
 		Reasons: []string{fmt.Sprintf("the content went back to that of %s, which is older than %s: its images are pushed again as %s, without building",
 			found.Tag, p.prior.Outputs.Tag, p.Tag)},
 		Items:   p.items(sdk.ActionAdopt),
@@ -156,7 +156,9 @@ func (p *planning) label() registry.Label {
 	return registry.Label{Key: p.Key, Tag: p.Tag, Revision: p.Source.Revision, Created: sourceTime(p.Source)}
 }
 
-func (p *planning) adopt(ctx context.Context, found *registry.Found) (Result, error) {
+// adopt takes over what is pushed already. Under another tag than the configured one, another build may have pushed it and
+// own the tag: it is shared, and not claimed.
+func (p *planning) adopt(ctx context.Context, found *registry.Found, why explanation) (Result, error) {
 	reasons := []string{"already pushed as " + found.Tag + " by this content key"}
 	there, err := registry.Look(ctx, p.repo, found.Tag)
 	switch {
@@ -170,8 +172,9 @@ func (p *planning) adopt(ctx context.Context, found *registry.Found) (Result, er
 		}
 		reasons = append(reasons, "its tag "+found.Tag+" was moved and is put back")
 	}
+	p.now.Shared = found.Tag != p.Tag && (p.prior == nil || found.Tag != p.prior.Outputs.Tag || p.before != nil && p.before.Shared)
 	return Result{
-		Action: sdk.ActionAdopt, Reasons: reasons, Items: p.items(sdk.ActionAdopt),
+		Action: sdk.ActionAdopt, Reasons: reasons, Causes: why.causes, Claims: p.claims(found.Tag, p.now.Shared), Items: p.items(sdk.ActionAdopt),
 		Outputs: p.outputs(found.Tag, found.Digest, found.Revision, found.Platforms),
 		Private: p.now.encode(),
 	}, nil
@@ -186,15 +189,15 @@ func movedTag(repository, tag string) error {
 	}
 }
 
-func (p *planning) build(ctx context.Context, reasons []string) (Result, error) {
+func (p *planning) build(ctx context.Context, why explanation) (Result, error) {
 	if err := p.checkTag(ctx); err != nil {
 		return Result{}, err
 	}
 	if len(p.Unmatched) > 0 {
-		reasons = append(reasons, "no file matches the trigger "+strings.Join(p.Unmatched, ", "))
+		why.reasons = append(why.reasons, "no file matches the trigger "+strings.Join(p.Unmatched, ", "))
 	}
 	return Result{
-		Action: sdk.ActionBuild, Reasons: reasons, Items: p.items(sdk.ActionBuild),
+		Action: sdk.ActionBuild, Reasons: why.reasons, Causes: why.causes, Claims: p.claims(p.Tag, false), Items: p.items(sdk.ActionBuild),
 		Outputs: p.outputs(p.Tag, "", p.Source.Revision, p.Platforms),
 		Private: p.now.encode(),
 	}, nil
@@ -209,27 +212,37 @@ func (p *planning) checkTag(ctx context.Context) error {
 	return err
 }
 
-// why says why the inputs are others than before.
-func (p *planning) why() []string {
+// claims returns the claim of the tag that the build owns. A shared tag is another build's.
+func (p *planning) claims(tag string, shared bool) []sdk.Claim {
+	if shared {
+		return nil
+	}
+	return []sdk.Claim{claim(p.repo, tag)}
+}
+
+func claim(repo name.Repository, tag string) sdk.Claim { return sdk.ImageClaim(repo.Name(), tag) }
+
+// why explains why the inputs are others than before.
+func (p *planning) why() explanation {
 	if p.prior == nil {
-		return []string{"first build"}
+		return because(sdk.CauseNew, "it has not been built before")
 	}
 	was := p.prior.Outputs
-	var reasons []string
+	var e explanation
 	if was.Repository != p.Repository {
-		reasons = append(reasons, fmt.Sprintf("the repository is %s, not %s any more", p.Repository, was.Repository))
+		e.add(sdk.CauseConfig, fmt.Sprintf("the repository is %s, not %s any more", p.Repository, was.Repository))
 	}
 	if !slices.Equal(was.Platforms, p.Platforms) {
-		reasons = append(reasons, fmt.Sprintf("platforms changed from %s to %s", strings.Join(was.Platforms, ", "), strings.Join(p.Platforms, ", ")))
+		e.add(sdk.CauseConfig, fmt.Sprintf("platforms changed from %s to %s", strings.Join(was.Platforms, ", "), strings.Join(p.Platforms, ", ")))
 	}
-	reasons = append(reasons, p.now.changes(p.before)...)
+	p.now.changes(p.before, &e)
 	switch {
-	case len(reasons) > 0:
-		return reasons
+	case len(e.reasons) > 0:
+		return e
 	case p.before != nil && !p.before.Finished:
-		return []string{"the last build was not finished"}
+		return because(sdk.CauseRetry, "the last build was not finished")
 	}
-	return []string{"the inputs changed"}
+	return because(sdk.CauseBuild, "the inputs changed")
 }
 
 // outputs are the outputs as they will be; an empty digest is not known yet.
@@ -261,15 +274,29 @@ func (p *planning) items(action sdk.Action) []sdk.Item {
 	return items
 }
 
-// PlanDestroy says what destroying a build does to what was pushed.
-func PlanDestroy(was sdk.BuildOutputs, deleteTag bool) Result {
+// PlanDestroy says what destroying a build does to what was pushed: nothing, unless deleteTag is set. The record is
+// forgotten then.
+func PlanDestroy(was sdk.BuildOutputs, private []byte, format int, deleteTag bool) Result {
 	what := was.Repository + ":" + was.Tag
-	item := sdk.Item{Key: what, Kind: "tag", Name: what, Action: sdk.ActionDelete}
-	if !deleteTag {
-		item.Action = sdk.ActionNone
-		item.Note = "stays in the registry, where others may run it (delete_on_destroy is not set)"
+	item := sdk.Item{Key: what, Kind: "tag", Name: what, Action: sdk.ActionNone}
+	res := Result{Action: sdk.ActionForget, Causes: []sdk.Cause{sdk.CauseRemoved}}
+	switch r := Decode(private, format); {
+	case was.Repository == "":
+		return Result{Action: sdk.ActionDelete, Causes: res.Causes}
+	case !deleteTag:
+		res.Reasons = []string{what + " stays in the registry: delete_on_destroy is not set"}
+		item.Note = "stays in the registry, where others may run it"
+	case r != nil && r.Shared:
+		res.Reasons = []string{what + " stays in the registry: another build may own the tag"}
+		item.Note = "stays in the registry: it was pushed under this tag before this build took it over"
+	default:
+		res.Action, item.Action, item.Causes = sdk.ActionDelete, sdk.ActionDelete, res.Causes
+		if repo, err := registry.Repository(was.Repository, true); err == nil {
+			item.Claim = claim(repo, was.Tag)
+		}
 	}
-	return Result{Action: sdk.ActionDelete, Items: []sdk.Item{item}}
+	res.Items = []sdk.Item{item}
+	return res
 }
 
 // At puts the place in the configuration in front of an error's own.

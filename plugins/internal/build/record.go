@@ -33,6 +33,8 @@ type Record struct {
 	Time     time.Time         `json:"time,omitzero"`    // of the source
 	// Relabels is the digest of the older index that is pushed again under a new tag.
 	Relabels string `json:"relabels,omitempty"`
+	// Shared says that the result was found by its key under another tag than the configured one: another build may own it.
+	Shared bool `json:"shared,omitempty"`
 	// Finished says that the key tag is in the registry too.
 	Finished bool `json:"finished,omitempty"`
 }
@@ -113,33 +115,53 @@ func Decode(raw []byte, format int) *Record {
 	return &r
 }
 
-// changes says what is different from the inputs before, for people.
-func (r *Record) changes(before *Record) []string {
-	if before == nil {
-		return nil
+// explanation is why something is done, for people and for machines.
+type explanation struct {
+	reasons []string
+	causes  []sdk.Cause
+}
+
+func because(c sdk.Cause, reason string) explanation {
+	return explanation{reasons: []string{reason}, causes: []sdk.Cause{c}}
+}
+
+func (e *explanation) add(c sdk.Cause, reason string) {
+	e.reasons = append(e.reasons, reason)
+	if !slices.Contains(e.causes, c) {
+		e.causes = append(e.causes, c)
 	}
-	var reasons []string
+}
+
+// changes adds to e what is different from the inputs before.
+func (r *Record) changes(before *Record, e *explanation) {
+	if before == nil {
+		return
+	}
+	others := len(e.reasons)
 	if (r.Files == nil) == (before.Files == nil) {
 		if changed := differences(before.Files, r.Files); len(changed) > 0 {
-			reasons = append(reasons, "files changed: "+some(changed))
+			e.add(sdk.CauseSource, "files changed: "+some(changed))
 		}
 		if changed := differences(before.Folders, r.Folders); len(changed) > 0 {
-			reasons = append(reasons, "files changed in "+some(changed))
+			e.add(sdk.CauseSource, "files changed in "+some(changed))
 		}
 	} else {
-		reasons = append(reasons, "files changed")
+		e.add(sdk.CauseSource, "files changed")
 	}
 	for _, d := range differences(before.Settings, r.Settings) {
-		reasons = append(reasons, d.say("%s was set", "%s is not set any more", "%s changed"))
+		e.add(sdk.CauseConfig, d.say("%s was set", "%s is not set any more", "%s changed"))
 	}
-	if before.Layout != r.Layout && len(reasons) == 0 {
-		reasons = append(reasons, "files go to other places in the image")
+	if before.Layout != r.Layout && len(e.reasons) == others {
+		e.add(sdk.CauseConfig, "files go to other places in the image")
 	}
 	for _, d := range differences(before.Bases, r.Bases) {
 		moved := fmt.Sprintf("the base image %%s moved from %s to %s", abbreviate(before.Bases[d.key]), abbreviate(r.Bases[d.key]))
-		reasons = append(reasons, d.say("it has the base image %s now", "it has not the base image %s any more", moved))
+		cause := sdk.CauseBuild
+		if !d.had || !d.has {
+			cause = sdk.CauseConfig
+		}
+		e.add(cause, d.say("it has the base image %s now", "it has not the base image %s any more", moved))
 	}
-	return reasons
 }
 
 // abbreviate shows the start of a digest.

@@ -26,27 +26,30 @@ func TestARecordTellsWhatChanged(t *testing.T) {
 	tests := map[string]struct {
 		change func(*Inputs)
 		want   []string
+		causes string
 	}{
-		"nothing":           {func(*Inputs) {}, nil},
-		"a file":            {func(in *Inputs) { in.Files[0].Digest = "sha256:3" }, []string{"files changed: a b.txt"}},
-		"a file's mode":     {func(in *Inputs) { in.Files[1].Mode = 0o755 }, []string{"files changed: c"}},
-		"files come and go": {func(in *Inputs) { in.Files[0].Path = "d" }, []string{"files changed: a b.txt (gone), d (new)"}},
-		"a setting":         {func(in *Inputs) { in.Settings["build argument NAME"] = "2" }, []string{"build argument NAME changed"}},
-		"a new setting":     {func(in *Inputs) { in.Settings["build argument OTHER"] = "" }, []string{"build argument OTHER was set"}},
-		"no setting":        {func(in *Inputs) { delete(in.Settings, "build argument NAME") }, []string{"build argument NAME is not set any more"}},
-		"the base":          {func(in *Inputs) { in.Bases["python:3.11"] = "sha256:" + strings.Repeat("b", 64) }, []string{"the base image python:3.11 moved from sha256:aaaaaaaaaaaa to sha256:bbbbbbbbbbbb"}},
-		"a base more":       {func(in *Inputs) { in.Bases["debian:12"] = "sha256:c" }, []string{"it has the base image debian:12 now"}},
-		"a base less":       {func(in *Inputs) { delete(in.Bases, "python:3.11") }, []string{"it has not the base image python:3.11 any more"}},
-		"the layout":        {func(in *Inputs) { in.Layout = "two" }, []string{"files go to other places in the image"}},
-		"a percent sign":    {func(in *Inputs) { in.Files[0].Path, in.Bases["%s%d"] = "%v", "sha256:d" }, []string{"files changed: %v (new), a b.txt (gone)", "it has the base image %s%d now"}},
+		"nothing":           {func(*Inputs) {}, nil, ""},
+		"a file":            {func(in *Inputs) { in.Files[0].Digest = "sha256:3" }, []string{"files changed: a b.txt"}, "source"},
+		"a file's mode":     {func(in *Inputs) { in.Files[1].Mode = 0o755 }, []string{"files changed: c"}, "source"},
+		"files come and go": {func(in *Inputs) { in.Files[0].Path = "d" }, []string{"files changed: a b.txt (gone), d (new)"}, "source"},
+		"a setting":         {func(in *Inputs) { in.Settings["build argument NAME"] = "2" }, []string{"build argument NAME changed"}, "config"},
+		"a new setting":     {func(in *Inputs) { in.Settings["build argument OTHER"] = "" }, []string{"build argument OTHER was set"}, "config"},
+		"no setting":        {func(in *Inputs) { delete(in.Settings, "build argument NAME") }, []string{"build argument NAME is not set any more"}, "config"},
+		"the base":          {func(in *Inputs) { in.Bases["python:3.11"] = "sha256:" + strings.Repeat("b", 64) }, []string{"the base image python:3.11 moved from sha256:aaaaaaaaaaaa to sha256:bbbbbbbbbbbb"}, "build"},
+		"a base more":       {func(in *Inputs) { in.Bases["debian:12"] = "sha256:c" }, []string{"it has the base image debian:12 now"}, "config"},
+		"a base less":       {func(in *Inputs) { delete(in.Bases, "python:3.11") }, []string{"it has not the base image python:3.11 any more"}, "config"},
+		"the layout":        {func(in *Inputs) { in.Layout = "two" }, []string{"files go to other places in the image"}, "config"},
+		"a percent sign":    {func(in *Inputs) { in.Files[0].Path, in.Bases["%s%d"] = "%v", "sha256:d" }, []string{"files changed: %v (new), a b.txt (gone)", "it has the base image %s%d now"}, "source config"},
 		"several at a time": {func(in *Inputs) { in.Files[0].Digest, in.Settings["target"] = "x", "y" },
-			[]string{"files changed: a b.txt", "target changed"}},
+			[]string{"files changed: a b.txt", "target changed"}, "source config"},
 	}
 	before := newRecord(inputs(func(*Inputs) {}), sdk.SourceRef{})
 	for what, tt := range tests {
 		now := Decode(newRecord(inputs(tt.change), sdk.SourceRef{}).encode(), 1)
-		if got := now.changes(before); !slices.Equal(got, tt.want) {
-			t.Errorf("%s: %q, want %q", what, got, tt.want)
+		var got explanation
+		now.changes(before, &got)
+		if causes := strings.Trim(fmt.Sprint(got.causes), "[]"); !slices.Equal(got.reasons, tt.want) || causes != tt.causes {
+			t.Errorf("%s: %q, causes %s; want %q, %s", what, got.reasons, causes, tt.want, tt.causes)
 		}
 	}
 }
@@ -69,12 +72,14 @@ func TestARecordIsSmallAndHoldsNoValues(t *testing.T) {
 	if raw := now.encode(); len(raw) > 200_000 || strings.Contains(string(raw), "some-value") {
 		t.Errorf("%d bytes", len(raw))
 	}
-	if got := now.changes(before); !slices.Equal(got, []string{"files changed in src/pkg7/sub7/"}) {
-		t.Errorf("%q", got)
+	var got explanation
+	if now.changes(before, &got); !slices.Equal(got.reasons, []string{"files changed in src/pkg7/sub7/"}) {
+		t.Errorf("%q", got.reasons)
 	}
 	few := newRecord(inputs(func(*Inputs) {}), sdk.SourceRef{})
-	if got := now.changes(few); got[0] != "files changed" {
-		t.Errorf("from few files to many: %q", got)
+	got = explanation{}
+	if now.changes(few, &got); got.reasons[0] != "files changed" {
+		t.Errorf("from few files to many: %q", got.reasons)
 	}
 }
 

@@ -43,7 +43,13 @@ func (Application) Apply(ctx context.Context, r sdk.ApplyRequest[Config, Outputs
 	if err := sdk.Save(ctx, sdk.Result[Outputs]{Outputs: o, Private: encode(made)}); err != nil {
 		return sdk.Result[Outputs]{}, err
 	}
-	if err := write(ctx, r.Config.Directory, files, pins.Deletes); err != nil {
+	var deletes []entry
+	for _, name := range pins.Deletes {
+		if e := known.find(name); e != nil {
+			deletes = append(deletes, *e)
+		}
+	}
+	if err := write(ctx, r.Config.Directory, files, deletes, r.Transferred); err != nil {
 		return sdk.Result[Outputs]{Outputs: o, Private: encode(made)}, err
 	}
 	made.Files = slices.DeleteFunc(made.Files, func(e entry) bool {
@@ -64,25 +70,18 @@ func priorInventory(r sdk.ApplyRequest[Config, Outputs]) (inventory, error) {
 
 // leaveOld removes the files from the directory that was configured before, if it was another.
 func leaveOld(ctx context.Context, r sdk.ApplyRequest[Config, Outputs]) error {
-	if r.Prior == nil || r.Prior.Outputs.Directory == r.Config.Directory {
+	if !moved(ctx, r.Prior, r.Config) {
 		return nil
 	}
 	old, err := decode(r.Prior.Private)
 	if err != nil {
 		return err
 	}
-	return removeAll(ctx, r.Prior.Outputs.Directory, old.names())
+	return remove(ctx, r.Prior.Outputs.Directory, old.Files, r.Transferred)
 }
 
-func (v inventory) names() []string {
-	var names []string
-	for _, e := range v.Files {
-		names = append(names, e.File)
-	}
-	return names
-}
-
-func write(ctx context.Context, directory string, files []file, deletes []string) error {
+// write writes the files that differ, and removes those of deletes that are the application's own.
+func write(ctx context.Context, directory string, files []file, deletes []entry, transferred []sdk.Claim) error {
 	folder, err := openFolder(ctx, directory, true)
 	if err != nil {
 		return err
@@ -104,35 +103,41 @@ func write(ctx context.Context, directory string, files []file, deletes []string
 		}
 		sdk.ItemStatus(ctx, render.Key(f.Unstructured), "applied", f.name)
 	}
-	for _, name := range deletes {
-		if err := folder.remove(name); err != nil {
-			return err
-		}
+	if err := folder.removeOwned(ctx, directory, deletes, transferred); err != nil {
+		return err
 	}
 	return folder.sync()
 }
 
-// Destroy removes the files, and the directory if nothing else is in it.
+// Destroy removes the files that are still the application's own, and the directory if nothing else is in it.
 func (Application) Destroy(ctx context.Context, r sdk.DestroyRequest[Config, Outputs]) error {
 	known, err := decode(r.Prior.Private)
 	if err != nil {
 		return err
 	}
-	return removeAll(ctx, r.Prior.Outputs.Directory, known.names())
+	return remove(ctx, r.Prior.Outputs.Directory, known.Files, r.Transferred)
 }
 
-func removeAll(ctx context.Context, directory string, names []string) error {
-	folder, err := openFolder(ctx, directory, false)
-	if err != nil {
-		return err
-	}
-	defer folder.close()
+// removeOwned removes those of the files that are still the application's own. Transferred ones are another
+// application's in the same apply.
+func (f *folder) removeOwned(ctx context.Context, directory string, files []entry, transferred []sdk.Claim) error {
 	var errs []error
-	for _, name := range names {
-		errs = append(errs, folder.remove(name))
+	for _, e := range files {
+		if slices.Contains(transferred, claimOf(ctx, directory, e.File)) {
+			continue
+		}
+		own, err := f.owns(e)
+		switch {
+		case err != nil:
+			errs = append(errs, err)
+		case own:
+			errs = append(errs, f.remove(e.File))
+		case f.has(e.File):
+			sdk.Log(ctx, directory, e.File+stays)
+		}
 	}
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("cannot remove the files in %s: %w", directory, err)
 	}
-	return folder.removeIfEmpty()
+	return nil
 }

@@ -6,7 +6,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"path/filepath"
 	"slices"
 
 	"sigs.k8s.io/yaml"
@@ -46,6 +45,9 @@ type entry struct {
 	Kind string `json:"kind"`
 	Name string `json:"name"`
 	Hash string `json:"hash,omitempty"` // of the object as written, without a Secret's values
+	// Bare is Hash without images, Images are the images: whether an object differs in its images only.
+	Bare   string `json:"bare,omitempty"`
+	Images string `json:"images,omitempty"`
 }
 
 // planned is what a plan pins for its apply.
@@ -62,7 +64,11 @@ type file struct {
 }
 
 func (f file) entry() entry {
-	return entry{File: f.name, Key: render.Key(f.Unstructured), Kind: f.GetKind(), Name: render.Name(f.Unstructured), Hash: render.Digest([]render.Object{f.Object})}
+	e := entry{File: f.name, Key: render.Key(f.Unstructured), Kind: f.GetKind(), Name: render.Name(f.Unstructured), Hash: render.Digest([]render.Object{f.Object})}
+	if e.Images = images(f.Object.Object); e.Images != "" {
+		e.Bare = render.Digest([]render.Object{{Unstructured: render.WithoutImages(f.Unstructured)}})
+	}
+	return e
 }
 
 func decode(private []byte) (inventory, error) {
@@ -128,102 +134,154 @@ func (Application) Plan(ctx context.Context, r sdk.PlanRequest[Config, Outputs])
 		return sdk.PlanResult[Outputs]{}, err
 	}
 	defer folder.close()
-	result := sdk.PlanResult[Outputs]{Outputs: outputs(r.Config, files)}
-	pins := planned{Digest: set.Digest}
+	p := planning{r: r, folder: folder, set: set, known: known, why: newWhy(r.Config, r.Prior, known), moved: moved(ctx, r.Prior, r.Config)}
+	p.result.Outputs = outputs(r.Config, files)
+	p.result.Claims = claims(ctx, r.Config.Directory, p.result.Outputs.Files)
 	for _, f := range files {
-		item, reason, uses, err := compareFile(folder, f, set, known)
-		if err != nil {
-			return result, err
-		}
-		result.Images = append(result.Images, uses...)
-		if item != nil {
-			result.Items = append(result.Items, *item)
-		}
-		if reason != "" {
-			result.Reasons = append(result.Reasons, reason)
+		if err := p.compareFile(ctx, f); err != nil {
+			return p.result, err
 		}
 	}
-	if r.Prior != nil && r.Prior.Outputs.Directory != r.Config.Directory {
-		if err := planMove(ctx, r.Prior.Outputs.Directory, known, &result); err != nil {
-			return result, err
-		}
-		known = inventory{Digest: known.Digest}
+	pins := planned{Digest: set.Digest}
+	if p.moved {
+		err = p.planMove(ctx)
+	} else {
+		pins.Deletes, err = p.planPrune(ctx, files)
 	}
-	for _, e := range known.Files {
-		if slices.ContainsFunc(files, func(f file) bool { return f.name == e.File }) || !folder.has(e.File) {
-			continue
-		}
-		pins.Deletes = append(pins.Deletes, e.File)
-		result.Items = append(result.Items, sdk.Item{Key: e.Key, Kind: e.Kind, Name: e.Name, Action: sdk.ActionDelete, Note: e.File})
-		result.Reasons = append(result.Reasons, e.File+" is not rendered any more")
+	if err != nil {
+		return p.result, err
 	}
-	result.Private = encode(pins)
-	conclude(&result, r.Prior, known, set)
-	return result, ctx.Err()
+	p.result.Private = encode(pins)
+	p.conclude()
+	return p.result, ctx.Err()
 }
 
-// planMove lists the files in the directory that was configured before.
-func planMove(ctx context.Context, directory string, known inventory, result *sdk.PlanResult[Outputs]) error {
+// planning is one call of Plan.
+type planning struct {
+	r      sdk.PlanRequest[Config, Outputs]
+	folder *folder
+	set    *render.Set
+	known  inventory // what state has of the files
+	why    why
+	moved  bool // the files were in another directory
+	result sdk.PlanResult[Outputs]
+}
+
+// moved tells whether the directory is another one than the last apply's, however it is written.
+func moved(ctx context.Context, prior *sdk.Record[Config, Outputs], c Config) bool {
+	return prior != nil && place(ctx, prior.Outputs.Directory) != place(ctx, c.Directory)
+}
+
+// planMove adds the files in the directory that was configured before.
+func (p *planning) planMove(ctx context.Context) error {
+	directory := p.r.Prior.Outputs.Directory
 	old, err := openFolder(ctx, directory, false)
 	if err != nil {
 		return err
 	}
 	defer old.close()
-	result.Reasons = append(result.Reasons, "the directory was "+directory)
-	for _, e := range known.Files {
-		if old.has(e.File) {
-			where := filepath.Join(directory, e.File)
-			result.Items = append(result.Items, sdk.Item{Key: where, Kind: e.Kind, Name: e.Name, Action: sdk.ActionDelete, Note: where})
-		}
-	}
-	return nil
+	p.result.Reasons = append([]string{fmt.Sprintf("directory changes from %q to %q", directory, p.r.Config.Directory)}, p.result.Reasons...)
+	items, _, err := old.planRemoval(ctx, directory, directory, p.known.Files)
+	p.result.Items = append(p.result.Items, items...)
+	return err
 }
 
-func conclude(result *sdk.PlanResult[Outputs], prior *sdk.Record[Config, Outputs], known inventory, set *render.Set) {
-	switch {
-	case prior == nil && len(result.Items) == 0:
-		result.Action, result.Reasons = sdk.ActionAdopt, []string{"all files are there already, as they should be"}
-	case prior == nil:
-		result.Action = sdk.ActionCreate
-	case len(result.Items) > 0 || prior.Outputs.Directory != result.Outputs.Directory || prior.Outputs.Health.OrZero() != "Current":
-		result.Action = sdk.ActionUpdate
-		if known.Digest != "" && known.Digest != set.Digest {
-			result.Reasons = append([]string{"the manifests changed"}, result.Reasons...)
-		}
-	default:
-		result.Action, result.Outputs, result.Private = sdk.ActionNone, prior.Outputs, prior.Private
-	}
-}
-
-// compareFile tells what happens to one file, nil when nothing does.
-func compareFile(folder *folder, f file, set *render.Set, known inventory) (*sdk.Item, string, []sdk.ImageUse, error) {
-	old, there, err := folder.read(f.name)
+// planPrune adds the files that are not rendered any more, and returns those to delete.
+func (p *planning) planPrune(ctx context.Context, files []file) ([]string, error) {
+	gone := slices.DeleteFunc(slices.Clone(p.known.Files), func(e entry) bool {
+		return slices.ContainsFunc(files, func(f file) bool { return f.name == e.File })
+	})
+	items, deletes, err := p.folder.planRemoval(ctx, p.r.Config.Directory, "", gone)
 	if err != nil {
-		return nil, "", nil, err
+		return nil, err
+	}
+	for _, name := range deletes {
+		p.result.Reasons = append(p.result.Reasons, name+" is not rendered any more")
+	}
+	if len(gone) > 0 {
+		p.result.Causes = collect(p.result.Causes, p.why.manifests)
+	}
+	p.result.Items = append(p.result.Items, items...)
+	return deletes, nil
+}
+
+// conclude decides the action by what was found.
+func (p *planning) conclude() {
+	res, prior := &p.result, p.r.Prior
+	for _, i := range res.Items {
+		if i.Action != sdk.ActionDelete {
+			res.Causes = collect(res.Causes, i.Causes)
+		}
+	}
+	switch {
+	case prior == nil && len(res.Items) == 0:
+		res.Action, res.Reasons, res.Causes = sdk.ActionAdopt, []string{"all files are there already, as they should be"}, []sdk.Cause{sdk.CauseState}
+	case prior == nil:
+		res.Action = sdk.ActionCreate
+	case len(res.Items) > 0 || p.moved || prior.Outputs.Health.OrZero() != "Current":
+		res.Action = sdk.ActionUpdate
+		p.explain()
+	default:
+		res.Action, res.Outputs, res.Private, res.Causes = sdk.ActionNone, prior.Outputs, prior.Private, nil
+	}
+}
+
+// explain completes the causes and the reasons of an update.
+func (p *planning) explain() {
+	res := &p.result
+	if p.moved {
+		res.Causes = collect(res.Causes, []sdk.Cause{sdk.CauseConfig})
+	}
+	if p.r.Prior.Outputs.Health.OrZero() != "Current" {
+		res.Causes = collect(res.Causes, []sdk.Cause{sdk.CauseRetry})
+		res.Reasons = append(res.Reasons, "the last apply did not write all files")
+	}
+	var lead []string
+	if slices.Contains(res.Causes, sdk.CauseImage) {
+		lead = append(lead, "images changed")
+	}
+	if slices.Contains(res.Causes, sdk.CauseSource) || slices.Contains(res.Causes, sdk.CauseConfig) && !p.moved {
+		lead = append(lead, "the manifests changed")
+	}
+	res.Reasons = append(lead, res.Reasons...)
+}
+
+// compareFile adds what happens to one file, if anything does.
+func (p *planning) compareFile(ctx context.Context, f file) error {
+	old, there, err := p.folder.read(f.name)
+	if err != nil {
+		return err
 	}
 	if there && string(old) == string(f.content) {
-		return nil, "", nil, nil
+		return nil
 	}
-	item := &sdk.Item{Key: render.Key(f.Unstructured), Kind: f.GetKind(), Name: render.Name(f.Unstructured), Action: sdk.ActionCreate, Note: f.name}
+	item := sdk.Item{
+		Key: render.Key(f.Unstructured), Kind: f.GetKind(), Name: render.Name(f.Unstructured), Action: sdk.ActionCreate, Note: f.name,
+		Causes: p.why.rendered(f), Claim: claimOf(ctx, p.r.Config.Directory, f.name),
+	}
+	was := p.known.find(f.name)
+	if p.moved { // what state has of it is in another directory
+		was, item.Causes = nil, collect(item.Causes, []sdk.Cause{sdk.CauseConfig})
+	}
 	var before map[string]any
-	var reason string
-	if there {
+	switch {
+	case there:
 		item.Action = sdk.ActionUpdate
 		if yaml.Unmarshal(old, &before) != nil || before == nil {
 			before, item.Note = map[string]any{}, f.name+" could not be read as YAML; it is written anew"
 		}
 		before = numbers(before)
-		switch e := known.find(f.name); {
-		case e == nil:
+		if was == nil {
 			item.Action, item.Note = sdk.ActionAdopt, f.name+" is there already; it is written anew"
-		case e.Hash == f.entry().Hash && !render.IsSecret(f.Unstructured):
-			reason = f.name + " was changed outside of davit"
+		} else if p.drifted(f, old, *was, item.Causes) {
+			item.Causes = collect(item.Causes, []sdk.Cause{sdk.CauseDrift})
+			p.result.Reasons = append(p.result.Reasons, f.name+" was changed outside of davit")
 		}
-	} else if known.find(f.name) != nil {
-		reason = f.name + " was deleted outside of davit"
+	case was != nil:
+		item.Causes = collect(item.Causes, []sdk.Cause{sdk.CauseDrift})
+		p.result.Reasons = append(p.result.Reasons, f.name+" was deleted outside of davit")
 	}
-	options := diff.Options{Secret: render.IsSecret(f.Unstructured), Unknown: set.Unknown}
-	changes := diff.Compare(before, f.Object.Object, options)
+	changes := diff.Compare(before, f.Object.Object, diff.Options{Secret: render.IsSecret(f.Unstructured), Unknown: p.set.Unknown})
 	var more string
 	if item.Fields, more = diff.Fields(changes); more != "" {
 		item.Note += "; " + more
@@ -231,7 +289,20 @@ func compareFile(folder *folder, f file, set *render.Set, known inventory) (*sdk
 	if there && len(changes) == 0 {
 		item.Note += ": layout only"
 	}
-	return item, reason, imageUses(f, before, set), nil
+	if len(item.Causes) == 0 { // a value of a Secret, of which state has no hash
+		item.Causes = p.why.manifests
+	}
+	p.result.Images = append(p.result.Images, imageUses(f, before, p.set)...)
+	p.result.Items = append(p.result.Items, item)
+	return nil
+}
+
+// drifted tells whether a file does not hold what was written there. A changed value of a Secret may be the source's.
+func (p *planning) drifted(f file, content []byte, was entry, rendered []sdk.Cause) bool {
+	if hashOf(content) != was.Hash {
+		return true
+	}
+	return len(rendered) == 0 && !render.IsSecret(f.Unstructured) // the layout
 }
 
 // numbers makes the numbers of a file what those of rendered objects are.
@@ -274,10 +345,9 @@ func outputs(c Config, files []file) Outputs {
 }
 
 func planDestroy(ctx context.Context, r sdk.PlanRequest[Config, Outputs]) (sdk.PlanResult[Outputs], error) {
-	result := sdk.PlanResult[Outputs]{Action: sdk.ActionDelete}
+	result := sdk.PlanResult[Outputs]{Action: sdk.ActionDelete, Causes: []sdk.Cause{sdk.CauseRemoved}}
 	if r.Prior == nil {
-		result.Action = sdk.ActionNone
-		return result, nil
+		return sdk.PlanResult[Outputs]{Action: sdk.ActionNone}, nil
 	}
 	known, err := decode(r.Prior.Private)
 	if err != nil {
@@ -289,11 +359,8 @@ func planDestroy(ctx context.Context, r sdk.PlanRequest[Config, Outputs]) (sdk.P
 	}
 	defer folder.close()
 	var pins planned
-	for _, e := range known.Files {
-		if folder.has(e.File) {
-			pins.Deletes = append(pins.Deletes, e.File)
-			result.Items = append(result.Items, sdk.Item{Key: e.Key, Kind: e.Kind, Name: e.Name, Action: sdk.ActionDelete, Note: e.File})
-		}
+	if result.Items, pins.Deletes, err = folder.planRemoval(ctx, r.Prior.Outputs.Directory, "", known.Files); err != nil {
+		return result, err
 	}
 	result.Private = encode(pins)
 	return result, nil

@@ -40,6 +40,8 @@ const (
 	Action_ACTION_DELETE      Action = 5
 	Action_ACTION_BUILD       Action = 6
 	Action_ACTION_ADOPT       Action = 7
+	// Only as the answer to a PlanRequest with destroy: nothing is deleted, and the host removes the record without an Apply.
+	Action_ACTION_FORGET Action = 8
 )
 
 // Enum value maps for Action.
@@ -53,6 +55,7 @@ var (
 		5: "ACTION_DELETE",
 		6: "ACTION_BUILD",
 		7: "ACTION_ADOPT",
+		8: "ACTION_FORGET",
 	}
 	Action_value = map[string]int32{
 		"ACTION_UNSPECIFIED": 0,
@@ -63,6 +66,7 @@ var (
 		"ACTION_DELETE":      5,
 		"ACTION_BUILD":       6,
 		"ACTION_ADOPT":       7,
+		"ACTION_FORGET":      8,
 	}
 )
 
@@ -1498,7 +1502,7 @@ type PlanResult struct {
 	Decision    *Decision              `protobuf:"bytes,8,opt,name=decision,proto3" json:"decision,omitempty"` // policy
 	// Managed kinds, for every action but ACTION_NONE: why, for machines. Each is one of "new" (it does not exist), "source"
 	// (files of its source), "image" (an image that it runs), "config" (its arguments), "build" (inputs of a build other than
-	// its source), "drift" (somebody else changed or deleted the real object), "removed" (it is deleted because it is not
+	// its source, such as a base image), "drift" (somebody else changed or deleted the real object), "removed" (it is deleted because it is not
 	// wanted any more), "moved" (a thing changes its owner), "replaced" (it is made again), "rollback", "retry" (an earlier
 	// operation did not end), "state" (only what state keeps is another). The host refuses other words; it adds causes of
 	// its own: "removed", "moved", "replaced", "rollback", "retry" and "state".
@@ -3750,7 +3754,7 @@ const file_schemas_plugin_v1_plugin_proto_rawDesc = "" +
 	"\x0eCancelResponse\")\n" +
 	"\x11CloseStackRequest\x12\x14\n" +
 	"\x05stack\x18\x01 \x01(\tR\x05stack\"\x14\n" +
-	"\x12CloseStackResponse*\xa2\x01\n" +
+	"\x12CloseStackResponse*\xb5\x01\n" +
 	"\x06Action\x12\x16\n" +
 	"\x12ACTION_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vACTION_NONE\x10\x01\x12\x11\n" +
@@ -3759,7 +3763,8 @@ const file_schemas_plugin_v1_plugin_proto_rawDesc = "" +
 	"\x0eACTION_REPLACE\x10\x04\x12\x11\n" +
 	"\rACTION_DELETE\x10\x05\x12\x10\n" +
 	"\fACTION_BUILD\x10\x06\x12\x10\n" +
-	"\fACTION_ADOPT\x10\a2\xe1\x06\n" +
+	"\fACTION_ADOPT\x10\a\x12\x11\n" +
+	"\rACTION_FORGET\x10\b2\xe1\x06\n" +
 	"\x06Plugin\x12O\n" +
 	"\bDescribe\x12 .davit.plugin.v1.DescribeRequest\x1a!.davit.plugin.v1.DescribeResponse\x12R\n" +
 	"\tConfigure\x12!.davit.plugin.v1.ConfigureRequest\x1a\".davit.plugin.v1.ConfigureResponse\x12O\n" +
