@@ -2,9 +2,8 @@
 // davit uses where there is no registry yet. It has no logins, so it listens on
 // this machine only unless told otherwise.
 //
-// Blobs are served by go-containerregistry's handler (a layer is held in memory while it is
-// uploaded). Manifests and tags are this package's own: they are files, so that a
-// restart loses nothing, and tag lists are paged with a Link header.
+// Blobs are served by go-containerregistry's handler. Uploads, manifests and tags are this package's own: they are files, so
+// that a restart loses nothing and memory does not grow with an image. Tag lists are paged with a Link header.
 package embedded
 
 import (
@@ -128,7 +127,7 @@ func Handler(dir string) (http.Handler, error) {
 		ggcr.WithBlobHandler(ggcr.NewDiskBlobHandler(blobs)),
 		ggcr.Logger(log.New(io.Discard, "", 0)),
 	)
-	return &handler{store: &store{dir: filepath.Join(dir, "repositories"), blobs: blobs}, inner: inner}, nil
+	return &handler{store: &store{dir: filepath.Join(dir, "repositories"), blobs: blobs}, uploads: &uploads{blobs: blobs, busy: map[string]bool{}}, inner: inner}, nil
 }
 
 // sweep removes what uploads have left that a dead process did not finish.

@@ -25,10 +25,11 @@ var (
 	reTag        = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$`) })
 )
 
-// handler answers for manifests, tags and the catalog and leaves blobs to inner.
+// handler answers for manifests, tags, the catalog and uploads, and leaves the reading of blobs to inner.
 type handler struct {
-	store *store
-	inner http.Handler
+	store   *store
+	uploads *uploads
+	inner   http.Handler
 }
 
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -52,6 +53,8 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.tags(w, r, repository)
 	case strings.HasPrefix(what, "manifests/"):
 		h.manifest(w, r, repository, strings.TrimPrefix(what, "manifests/"))
+	case what == "blobs/uploads" || strings.HasPrefix(what, "blobs/uploads/"):
+		h.uploads.serve(w, r, repository, strings.TrimPrefix(strings.TrimPrefix(what, "blobs/uploads"), "/"))
 	case strings.HasPrefix(what, "blobs/"):
 		h.inner.ServeHTTP(w, r)
 	default:
