@@ -93,7 +93,7 @@ func TestLifeOfAnApplication(t *testing.T) {
 	s.gone("service/web")
 	s.unchanged("after the change")
 
-	out, code := s.davit("destroy", "-auto-approve")
+	out, code := s.davit("destroy", "-auto-approve", "-verbose")
 	if code != 0 {
 		t.Fatalf("destroy ended with %d:\n%s", code, out)
 	}
@@ -138,7 +138,7 @@ spec:
 	s.fails("the cluster rejects Zone/z (web/a-zone.yaml:1)", "sise")
 	s.commit("web/a-zone.yaml", strings.Replace(zone, "size: 3", "size: 4", 1), "web/definition.yaml", definition)
 	equal(t, "a change", s.changes()[1:], []string{"update Zone NS/z: spec.size: 3 -> 4"})
-	out, code := s.davit("destroy", "-auto-approve")
+	out, code := s.davit("destroy", "-auto-approve", "-verbose")
 	if code != 0 {
 		t.Fatalf("destroy ended with %d:\n%s", code, out)
 	}
@@ -239,7 +239,7 @@ func TestWhatIsNotDavitsIsKept(t *testing.T) {
 	s.kubectl("create", "configmap", "precious")
 	s.commit("web/all.yaml", service)
 	s.unchanged("after the object became somebody else's")
-	out, code := s.davit("destroy", "-auto-approve")
+	out, code := s.davit("destroy", "-auto-approve", "-verbose")
 	if code != 0 {
 		t.Fatalf("destroy ended with %d:\n%s", code, out)
 	}
@@ -285,7 +285,7 @@ func TestWhatKubectlMadeIsAdopted(t *testing.T) {
 		t.Errorf("the data: %s", got)
 	}
 	s.unchanged("after the adoption")
-	if out, code := s.davit("destroy", "-auto-approve"); code != 0 {
+	if out, code := s.davit("destroy", "-auto-approve", "-verbose"); code != 0 {
 		t.Fatalf("destroy ended with %d:\n%s", code, out)
 	}
 	s.kubectl("get", "namespace", s.namespace) // it was there before davit
@@ -428,7 +428,7 @@ func TestAnInterruptedApplyEndsSoonAndLosesNothing(t *testing.T) {
 	if err := apply.Wait(); err == nil || ctx.Err() != nil {
 		t.Errorf("it ended with %v", err)
 	}
-	if out, code := s.davit("destroy", "-auto-approve"); code != 0 {
+	if out, code := s.davit("destroy", "-auto-approve", "-verbose"); code != 0 {
 		t.Errorf("destroy ended with %d:\n%s", code, out)
 	}
 	s.gone("deployment/web")

@@ -150,7 +150,7 @@ func (s *stack) davit(args ...string) (string, int) {
 // apply applies what is planned now; it must succeed.
 func (s *stack) apply() string {
 	s.t.Helper()
-	out, code := s.davit("apply", "-auto-approve")
+	out, code := s.davit("apply", "-auto-approve", "-verbose")
 	if code != 0 {
 		s.t.Fatalf("apply ended with %d:\n%s", code, out)
 	}
@@ -160,7 +160,7 @@ func (s *stack) apply() string {
 // fails applies what is planned now; it must fail and say all of these.
 func (s *stack) fails(says ...string) {
 	s.t.Helper()
-	out, code := s.davit("apply", "-auto-approve")
+	out, code := s.davit("apply", "-auto-approve", "-verbose")
 	if code != 1 {
 		s.t.Fatalf("apply ended with %d, not 1:\n%s", code, out)
 	}
