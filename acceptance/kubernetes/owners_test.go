@@ -89,8 +89,8 @@ func TestANamespaceThatOthersUseIsKept(t *testing.T) {
 		"a custom resource": {func(s *stack) { s.define("v1"); s.create(s.zone("v1", "z")) }, "Zone/z"},
 		"a role":            {func(s *stack) { s.kubectl("create", "role", "r", "--verb=get", "--resource=pods") }, "Role/r"},
 		"a network policy": {func(s *stack) {
-			s.create("apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: n}\nspec: {podSelector: {}}\n")
-		}, "NetworkPolicy/n"},
+			s.create("apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: np}\nspec: {podSelector: {}}\n")
+		}, "NetworkPolicy/np"},
 		"a replica set": {func(s *stack) {
 			s.create(fmt.Sprintf("apiVersion: apps/v1\nkind: ReplicaSet\nmetadata: {name: rs}\nspec: {replicas: 0, selector: {matchLabels: {a: b}}, template: {metadata: {labels: {a: b}}, spec: {containers: [{name: c, image: %q}]}}}\n", image()))
 		}, "ReplicaSet/rs"},

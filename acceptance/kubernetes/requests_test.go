@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-// requests are what a proxy between davit and the API server has seen. 
+// requests are what a proxy between davit and the API server has seen.
 type requests struct {
 	mu  sync.Mutex
 	all []string // "GET /api/v1/namespaces/x"

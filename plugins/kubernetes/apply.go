@@ -2,7 +2,6 @@ package kubernetes
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"slices"
 	"sync"
@@ -198,7 +197,7 @@ func (w *applying) one(ctx context.Context, o render.Object) error {
 		}
 	}
 	if live != nil && w.config.ForceConflicts {
-		if live, err = w.takeOver(ctx, live); err != nil {
+		if live, err = w.rewrite(ctx, live, diff.TakenOver); err != nil {
 			return w.explain(err, "take over the fields of", o)
 		}
 	}
@@ -291,38 +290,6 @@ func (w *applying) gone(ctx context.Context, ref cluster.Ref, live *unstructured
 	return r.waitGone(timed, deletion{Object: entryOf(ref), UID: live.GetUID()})
 }
 
-// takeOver makes davit the manager of fields that people's tools manage, so that applying
-// removes those that the manifest does not have. It returns the object as it is then.
-func (w *applying) takeOver(ctx context.Context, live *unstructured.Unstructured) (*unstructured.Unstructured, error) {
-	ref := cluster.RefOf(live)
-	for attempt := 0; ; attempt++ {
-		patch, err := takeOverPatch(live)
-		if err != nil || patch == nil {
-			return live, err
-		}
-		patched, err := w.cluster.Patch(ctx, ref, patch)
-		if err == nil || attempt == 5 {
-			return patched, err
-		}
-		// Controllers write into objects at any time. What they wrote must not be undone.
-		if live, err = w.cluster.Get(ctx, ref); err != nil || live == nil {
-			return live, err
-		}
-	}
-}
-
-// takeOverPatch is nil when nobody's tools manage fields of the object.
-func takeOverPatch(live *unstructured.Unstructured) ([]byte, error) {
-	entries, err := diff.TakenOver(live)
-	if err != nil || entries == nil {
-		return nil, err
-	}
-	return json.Marshal([]any{
-		map[string]any{"op": "test", "path": "/metadata/resourceVersion", "value": live.GetResourceVersion()},
-		map[string]any{"op": "replace", "path": "/metadata/managedFields", "value": entries},
-	})
-}
-
 // apply applies an object, again while the cluster is not ready for it, and makes it anew where that is allowed and needed.
 func (w *applying) apply(ctx context.Context, o render.Object, live *unstructured.Unstructured) (*unstructured.Unstructured, error) {
 	patience := time.Now().Add(30 * time.Second)
@@ -336,6 +303,14 @@ func (w *applying) apply(ctx context.Context, o render.Object, live *unstructure
 				return nil, err
 			}
 			live = nil
+			continue
+		case live != nil && cluster.RemovedVersion(err):
+			was := live.GetResourceVersion()
+			rewritten, failed := w.rewrite(ctx, live, w.inServedVersions(ctx))
+			if failed != nil || rewritten == nil || rewritten.GetResourceVersion() == was {
+				return nil, errors.Join(err, failed)
+			}
+			live = rewritten
 			continue
 		case !w.worthWaiting(err) || !time.Now().Before(patience):
 			return nil, err

@@ -159,6 +159,10 @@ func (p *planning) refused(ctx context.Context, s *seen, refused error) error {
 		s.replace = cluster.Immutable(refused)
 		s.changes = p.asWritten(s.live, s.Object)
 		return nil
+	case s.live != nil && cluster.RemovedVersion(refused):
+		s.changes, s.claims = p.asWritten(s.live, s.Object), true
+		s.pending = "its fields are managed in a removed version, so the cluster did not check the object"
+		return nil
 	default:
 		return p.explain(refused, "apply", s.Object)
 	}

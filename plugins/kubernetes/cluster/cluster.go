@@ -172,6 +172,13 @@ func (c *Cluster) Scope(ctx context.Context, gvk schema.GroupVersionKind) (names
 	return k.Namespaced, true, nil
 }
 
+// Serves asks the server whether it has a kind in exactly this version now, whatever it said before.
+func (c *Cluster) Serves(ctx context.Context, gvk schema.GroupVersionKind) (bool, error) {
+	c.kinds.forget(gvk.GroupVersion())
+	k, err := c.kinds.lookup(ctx, gvk)
+	return k != nil, err
+}
+
 // UnknownKindError says that the server does not serve a kind in the version that was asked for.
 type UnknownKindError struct {
 	schema.GroupVersionKind

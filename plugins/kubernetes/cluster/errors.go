@@ -56,6 +56,11 @@ func Passing(err error) bool {
 		apierrors.IsInternalError(err) && strings.Contains(err.Error(), "failed calling webhook")
 }
 
+// RemovedVersion tells whether the server cannot apply an object because its fields are managed in a version that was removed.
+func RemovedVersion(err error) bool {
+	return err != nil && strings.Contains(err.Error(), "convert CR to an invalid group/version")
+}
+
 // Forbidden tells whether the server does not allow a request to this user.
 func Forbidden(err error) bool { return apierrors.IsForbidden(err) && denied.MatchString(err.Error()) }
 

@@ -61,6 +61,21 @@ func TakenOver(live *unstructured.Unstructured) ([]metav1.ManagedFieldsEntry, er
 	return append(kept, own), nil
 }
 
+// InVersion are the managed fields of the live object with the object's own version in place of those that the server does not
+// have any more, nil when there are none such. A server refuses to apply an object whose fields are managed in a removed version.
+func InVersion(live *unstructured.Unstructured, served func(apiVersion string) bool) []metav1.ManagedFieldsEntry {
+	entries, changed := live.GetManagedFields(), false
+	for i := range entries {
+		if v := entries[i].APIVersion; v != live.GetAPIVersion() && !served(v) {
+			entries[i].APIVersion, changed = live.GetAPIVersion(), true
+		}
+	}
+	if !changed {
+		return nil
+	}
+	return entries
+}
+
 // Owners names the managers other than davit that own changed fields in the live object, in the order of their names.
 func Owners(live *unstructured.Unstructured, changes []Change) []string {
 	var owners []string
