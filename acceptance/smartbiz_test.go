@@ -195,7 +195,7 @@ func TestSmartbiz(t *testing.T) {
 
 	chapter("Destroy leaves nothing behind")
 	r = s.must("destroy", "-auto-approve")
-	wants(t, "the destroy", r.stdout, "2 to delete", "Deployment "+s.namespace+"/api", "Apply: 2 done")
+	wants(t, "the destroy", r.stdout, "1 to forget, 1 to delete", "Deployment "+s.namespace+"/api", "Apply: 2 done")
 	if got := s.run(servers.Kubernetes.Kubectl, "get", "namespace", s.namespace); got.code == 0 {
 		t.Fatalf("the namespace is still there:\n%s", got.stdout)
 	}

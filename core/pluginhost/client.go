@@ -31,6 +31,12 @@ const (
 // Client is a running plugin. Its methods may be called concurrently; their errors are of type *Error, and
 // wrap that of the context when it was the context that ended the call.
 type Client struct {
+	*running
+	stack string // id of the stack that the calls are for; "" when the process serves one stack only
+}
+
+// running is a plugin's process and the connection to it. Clients of several stacks share it.
+type running struct {
 	host     *Host
 	name     string
 	plugin   *goplugin.Client
@@ -115,6 +121,7 @@ func (c *Client) Validate(ctx context.Context, r *pluginv1.ValidateRequest) (*pl
 	if err := c.check(doing, r); err != nil {
 		return nil, err
 	}
+	r.Stack = c.stack
 	res, err := c.rpc.Validate(ctx, r)
 	return res, c.failed(ctx, doing, err)
 }
@@ -125,6 +132,7 @@ func (c *Client) Resolve(ctx context.Context, r *pluginv1.ResolveRequest) (*plug
 	if err := c.check(doing, r); err != nil {
 		return nil, err
 	}
+	r.Stack = c.stack
 	res, err := c.rpc.Resolve(ctx, r)
 	return res, c.failed(ctx, doing, err)
 }
@@ -135,6 +143,7 @@ func (c *Client) Import(ctx context.Context, r *pluginv1.ImportRequest) (*plugin
 	if err := c.check(doing, r); err != nil {
 		return nil, err
 	}
+	r.Stack = c.stack
 	res, err := c.rpc.Import(ctx, r)
 	return res, c.failed(ctx, doing, err)
 }
@@ -145,6 +154,7 @@ func (c *Client) Notify(ctx context.Context, r *pluginv1.NotifyRequest) (*plugin
 	if err := c.check(doing, r); err != nil {
 		return nil, err
 	}
+	r.Stack = c.stack
 	res, err := c.rpc.Notify(ctx, r)
 	return res, c.failed(ctx, doing, err)
 }
@@ -153,7 +163,7 @@ func (c *Client) Notify(ctx context.Context, r *pluginv1.NotifyRequest) (*plugin
 // until the context ends, and then returns nil, or until the plugin cannot go on.
 func (c *Client) Watch(ctx context.Context, instances []*pluginv1.WatchedInstance, changed func(address, reason string)) error {
 	const doing = "watching"
-	r := &pluginv1.WatchRequest{Instances: instances}
+	r := &pluginv1.WatchRequest{Instances: instances, Stack: c.stack}
 	if err := c.check(doing, r); err != nil {
 		return err
 	}
@@ -182,7 +192,7 @@ func (c *Client) Cancel(ctx context.Context) error {
 	if err := c.check(doing, nil); err != nil {
 		return err
 	}
-	_, err := c.rpc.Cancel(ctx, &pluginv1.CancelRequest{})
+	_, err := c.rpc.Cancel(ctx, &pluginv1.CancelRequest{Stack: c.stack})
 	return c.failed(ctx, doing, err)
 }
 
@@ -195,6 +205,7 @@ func (c *Client) Apply(ctx context.Context, r *pluginv1.ApplyRequest, on func(*p
 	}
 	streaming, cancel := context.WithCancel(ctx)
 	defer cancel()
+	r.Stack = c.stack
 	stream, err := c.rpc.Apply(streaming, r)
 	if err != nil {
 		return nil, c.failed(ctx, doing, err)
@@ -240,7 +251,7 @@ func (c *Client) check(doing string, r proto.Message) error {
 
 // gone says how the plugin ended.
 func (c *Client) gone(doing string) *Error {
-	if c.stopping.Load() {
+	if _, ended := c.process.ended(); c.stopping.Load() || !ended && c.host.ctx.Err() != nil {
 		return &Error{Plugin: c.name, Doing: doing, Problem: "was stopped, because davit is ending", Err: context.Canceled}
 	}
 	how, _ := c.process.ended()
@@ -280,7 +291,7 @@ func (c *Client) failed(ctx context.Context, doing string, err error) error {
 	if ctx.Err() != nil {
 		return c.interrupted(ctx, doing)
 	}
-	if _, ended := c.process.ended(); ended || c.stopping.Load() {
+	if _, ended := c.process.ended(); ended || c.stopping.Load() || c.host.ctx.Err() != nil {
 		return c.gone(doing)
 	}
 	return c.said(doing, code, err)

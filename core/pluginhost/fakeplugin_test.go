@@ -19,6 +19,7 @@ import (
 	"google.golang.org/grpc"
 
 	pluginv1 "github.com/davit-sh/davit/schemas/plugin/v1"
+	"github.com/davit-sh/davit/sdk"
 	"github.com/davit-sh/davit/sdk/handshake"
 )
 
@@ -51,6 +52,9 @@ func fakePlugin(mode string) {
 	}
 	socket := os.Getenv("PLUGIN_UNIX_SOCKET_DIR") + "/s"
 	switch mode {
+	case "shareable":
+		sdk.Serve(shareable())
+		return
 	case "good", "refuses", "dies-in-configure", "hangs-in-configure", "floods":
 	case "exits":
 		fmt.Fprintln(os.Stderr, "no licence found")

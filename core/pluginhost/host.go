@@ -71,6 +71,8 @@ type Host struct {
 	mu      sync.Mutex
 	closed  bool
 	slots   map[string]*slot
+	shared  map[string]*sharedSlot
+	stacks  uint64 // how many stacks were opened
 	lineage string // of the stack's state
 	closing sync.Once
 
@@ -95,7 +97,7 @@ func New(o Options) *Host {
 	if o.StartTimeout <= 0 {
 		o.StartTimeout = startTimeout
 	}
-	h := &Host{options: o, limit: handshake.MaxMessage, slots: map[string]*slot{}}
+	h := &Host{options: o, limit: handshake.MaxMessage, slots: map[string]*slot{}, shared: map[string]*sharedSlot{}}
 	h.ctx, h.cancel = context.WithCancel(context.Background())
 	return h
 }
@@ -139,7 +141,7 @@ func (h *Host) slot(name string) (*slot, error) {
 			s.client, s.err = h.attach(name, where)
 			return
 		}
-		s.client, s.err = h.start(name, exe)
+		s.client, s.err = h.start(name, exe, false)
 	}()
 	return s, nil
 }
@@ -170,7 +172,15 @@ func (h *Host) close() {
 	h.mu.Unlock()
 	h.cancel()
 	var wg sync.WaitGroup
-	for _, s := range h.slots { // not written to any more
+	for _, s := range h.slots { // not written to any more, nor is shared
+		wg.Go(func() {
+			<-s.ready
+			if s.client != nil {
+				s.client.stop()
+			}
+		})
+	}
+	for _, s := range h.shared {
 		wg.Go(func() {
 			<-s.ready
 			if s.client != nil {

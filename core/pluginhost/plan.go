@@ -53,7 +53,7 @@ func (c *Client) Plan(ctx context.Context, r *pluginv1.PlanRequest, onLog func(*
 	asked := false
 	defer func() { s.leave(call, asked) }()
 	select {
-	case s.queue <- withID(r, call.id):
+	case s.queue <- c.request(r, call.id):
 		asked = true
 	case <-s.ended:
 		return nil, c.failed(ctx, doing, s.err)
@@ -76,12 +76,12 @@ func (c *Client) Plan(ctx context.Context, r *pluginv1.PlanRequest, onLog func(*
 	}
 }
 
-// withID is r with another id, without copying what is in it: the caller may ask again with the same r while the
-// stream still sends this one.
-func withID(r *pluginv1.PlanRequest, id uint64) *pluginv1.PlanRequest {
+// request returns r with the id and the stack of the call, without copying what is in it: the caller may ask again with
+// the same r while the stream still sends this one.
+func (c *Client) request(r *pluginv1.PlanRequest, id uint64) *pluginv1.PlanRequest {
 	return &pluginv1.PlanRequest{
 		Id: id, Address: r.GetAddress(), Kind: r.GetKind(), Type: r.GetType(), Config: r.GetConfig(), Prior: r.GetPrior(), Destroy: r.GetDestroy(),
-		Pinned: r.GetPinned(), PlannedPrivate: r.GetPlannedPrivate(), Candidates: r.GetCandidates(), Stack: r.GetStack(),
+		Pinned: r.GetPinned(), PlannedPrivate: r.GetPlannedPrivate(), Candidates: r.GetCandidates(), Stack: c.stack,
 	}
 }
 

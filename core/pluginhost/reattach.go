@@ -78,7 +78,7 @@ func (h *Host) attach(name string, r Reattach) (*Client, error) {
 	if err != nil {
 		return nil, &Error{Plugin: name, Problem: "cannot be reached: " + err.Error(), Err: err}
 	}
-	c := &Client{host: h, name: name, output: &tail{}, attached: conn, rpc: pluginv1.NewPluginClient(conn)}
+	c := &Client{running: &running{host: h, name: name, output: &tail{}, attached: conn, rpc: pluginv1.NewPluginClient(conn)}}
 	c.process = &process{cmd: &exec.Cmd{}, pid: r.Pid, reaped: true, address: r.Addr.String, said: make(chan struct{}), done: make(chan struct{})}
 	// Somebody may hold it at a breakpoint: only davit's end bounds this.
 	if err := c.configure(h.ctx); err != nil {

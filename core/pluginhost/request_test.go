@@ -30,7 +30,7 @@ func TestARequestKeepsAllFields(t *testing.T) {
 			t.Fatalf("a value for %s is needed here", f.FullName())
 		}
 	}
-	got := withID(r, 7)
+	got := (&Client{stack: "x"}).request(r, 7)
 	r.Id = 7
 	if !proto.Equal(got, r) {
 		t.Errorf("of\n%v\nis left\n%v", r, got)

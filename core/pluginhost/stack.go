@@ -64,9 +64,14 @@ func (c *Client) configure(ctx context.Context) error {
 	c.lineage = c.host.lineage
 	o, lineage := c.host.options, c.lineage
 	c.host.mu.Unlock()
-	res, err := c.rpc.Configure(ctx, &pluginv1.ConfigureRequest{
+	return c.send(ctx, &pluginv1.ConfigureRequest{
 		HostVersion: o.Version, CacheDir: o.CacheDir, StackDir: o.StackDir, StackName: o.StackName, Lineage: lineage,
 	})
+}
+
+// send sends what the plugin works for.
+func (c *Client) send(ctx context.Context, r *pluginv1.ConfigureRequest) error {
+	res, err := c.rpc.Configure(ctx, r)
 	if err != nil {
 		return err
 	}

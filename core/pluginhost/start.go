@@ -22,8 +22,8 @@ import (
 	"github.com/davit-sh/davit/sdk/handshake"
 )
 
-// start starts a plugin and configures it. What it has started is gone when it returns an error.
-func (h *Host) start(name string, exe Executable) (*Client, error) {
+// start starts a plugin and configures it, unless it is bare. What it has started is gone when it returns an error.
+func (h *Host) start(name string, exe Executable, bare bool) (*Client, error) {
 	named := func(e *Error) error {
 		e.Plugin = name
 		return e
@@ -41,7 +41,7 @@ func (h *Host) start(name string, exe Executable) (*Client, error) {
 	}
 	ctx, cancel := context.WithTimeout(h.ctx, h.options.StartTimeout)
 	defer cancel()
-	c := &Client{host: h, name: name, output: &tail{}}
+	c := &Client{running: &running{host: h, name: name, output: &tail{}}}
 	if h.options.Log != nil {
 		c.output.log = func(line string) { h.options.Log(name, line) }
 	}
@@ -55,7 +55,7 @@ func (h *Host) start(name string, exe Executable) (*Client, error) {
 	c.plugin = h.newPlugin(c, prog, exe)
 	// go-plugin bounds only a part of the start, and takes no context: killing the process ends its wait.
 	stop := context.AfterFunc(ctx, func() { c.kill() })
-	err := c.connect(ctx, prog)
+	err := c.connect(ctx, prog, bare)
 	if !stop() && err == nil {
 		err = ctx.Err()
 	}
@@ -112,8 +112,8 @@ func (connection) GRPCClient(_ context.Context, _ *goplugin.GRPCBroker, conn *gr
 	return conn, nil
 }
 
-// connect starts the process, shakes hands and configures the plugin.
-func (c *Client) connect(ctx context.Context, prog *program) error {
+// connect starts the process, shakes hands and configures the plugin, unless it is bare.
+func (c *Client) connect(ctx context.Context, prog *program, bare bool) error {
 	client, err := c.plugin.Client()
 	if err != nil {
 		return err
@@ -130,6 +130,9 @@ func (c *Client) connect(ctx context.Context, prog *program) error {
 		return fmt.Errorf("go-plugin gave a %T, not a connection", raw)
 	}
 	c.rpc = pluginv1.NewPluginClient(conn)
+	if bare {
+		return nil
+	}
 	return c.configure(ctx)
 }
 

@@ -164,12 +164,13 @@ var wholeChecks = []wholeCheck{
 	{"unknown type", (*suite).unknownType},
 	{"garbage", (*suite).garbage},
 	{"cancel nothing", (*suite).cancelNothing},
+	{"several stacks", (*suite).manyStacks},
 	{"standard output", (*suite).standardOutput},
 	{"end", (*suite).end},
 	{"killed host", (*suite).killedHost},
 }
 
-const firstLast = 4
+const firstLast = 5
 
 func (s *suite) whole(ctx context.Context, name string, run func(*suite, context.Context) outcome) bool {
 	ctx, cancel := context.WithTimeout(ctx, s.options.Limit)

@@ -112,6 +112,10 @@ func (t *trial) make(ctx context.Context, chapter string, config cty.Value, prio
 		return nil
 	}
 	outputs, o := t.judge(planned, config)
+	if o.status == Passed {
+		o = judgeWords(planned)
+	}
+	t.claims = planned.GetClaims()
 	switch {
 	case o.status != Passed:
 		t.story[chapter] = o
@@ -266,12 +270,12 @@ func (t *trial) empty(ctx context.Context, config cty.Value) outcome {
 		}
 		return fail(mendEmpty, "planned again after its apply, the action is %s%s", actionName(res.GetAction()), why)
 	}
-	return pass()
+	return judgeStable(t.claims, res.GetClaims())
 }
 
 // remove deletes the instance, and then once more: what is gone already is a success.
 func (t *trial) remove(ctx context.Context, record *pluginv1.Record) {
-	const mend = "With destroy set, plan ACTION_DELETE. Deleting succeeds, also when the object is gone already."
+	const mend = "With destroy set, plan ACTION_DELETE, or ACTION_FORGET when nothing is deleted. Deleting succeeds, also when the object is gone already."
 	o := pass()
 	for _, again := range []string{"", "a second time, as after a crash, "} {
 		r := &pluginv1.PlanRequest{Address: t.address(), Kind: t.typ.GetKind(), Type: t.typ.GetName(), Prior: record, Destroy: true}
@@ -281,6 +285,8 @@ func (t *trial) remove(ctx context.Context, record *pluginv1.Record) {
 			o = fail(mend, "%sits deletion cannot be planned: %v", again, err)
 		case hasError(planned.GetDiagnostics()):
 			o = fail(mend, "%sits deletion cannot be planned: %s", again, firstError(planned.GetDiagnostics()))
+		case planned.GetAction() == pluginv1.Action_ACTION_FORGET: // nothing is deleted, so there is nothing to apply
+			continue
 		case planned.GetAction() != pluginv1.Action_ACTION_DELETE && (again == "" || planned.GetAction() != pluginv1.Action_ACTION_NONE):
 			o = fail(mend, "%sits deletion is planned with the action %s", again, actionName(planned.GetAction()))
 		}

@@ -26,6 +26,7 @@ type trial struct {
 	cannot                 string               // why nothing can be planned
 	story                  map[string]outcome   // of the life of one instance, once it was lived
 	told                   *pluginv1.Record     // what a host would tell of the instance that was made last
+	claims                 []string             // of the plan of the instance that was made last
 }
 
 func (s *suite) newTrial(d *pluginv1.Type) (*trial, error) {
