@@ -1,6 +1,7 @@
 package docs_test
 
 import (
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -8,6 +9,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -17,7 +19,7 @@ func TestTheTutorialWorks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	releases := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	releases := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case "/release.json":
 			_, _ = w.Write([]byte(`{"version": "2.0.0"}`))
@@ -27,6 +29,23 @@ func TestTheTutorialWorks(t *testing.T) {
 			http.NotFound(w, r)
 		}
 	}))
+	// As the web server of Python does, this one takes few connections at a time.
+	open := map[net.Conn]bool{}
+	var mu sync.Mutex
+	releases.Config.ConnState = func(c net.Conn, s http.ConnState) {
+		mu.Lock()
+		defer mu.Unlock()
+		switch s {
+		case http.StateNew:
+			if open[c] = true; len(open) > 5 {
+				_ = c.Close()
+			}
+		case http.StateClosed, http.StateHijacked:
+			delete(open, c)
+		case http.StateActive, http.StateIdle:
+		}
+	}
+	releases.Start()
 	defer releases.Close()
 	home := t.TempDir()
 	f := follower{dir: filepath.Join(home, "work"), bin: t.TempDir()}

@@ -169,7 +169,7 @@ func notYet(o outcome) outcome {
 func (t *trial) differs(a, b *pluginv1.PlanResult) string {
 	switch {
 	case firstError(b.GetDiagnostics()) != "":
-		return "there is an error: " + firstError(b.GetDiagnostics())
+		return ownError + firstError(b.GetDiagnostics())
 	case a.GetAction() != b.GetAction():
 		return fmt.Sprintf("the action is %s instead of %s", actionName(b.GetAction()), actionName(a.GetAction()))
 	case len(a.GetItems()) != len(b.GetItems()):
