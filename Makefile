@@ -5,10 +5,11 @@ BIN := bin/davit
 TOOLS := $(GO) tool -modfile=.ci/tools/go.mod
 VERSION ?= 0.1.0-dev
 KILLS ?= 300
+FUZZ ?= 1m
 SYSTEMS := linux/amd64 linux/arm64 linux/arm/7 darwin/arm64
 EMULATED := ./state/... ./sdk/wire/... ./core/view/... ./core/engine/...
 
-.PHONY: help build quickstart demo test test-short test-fresh systems emulated acceptance attack kill bench generate lint fmt clean setup
+.PHONY: help build quickstart demo test test-short test-fresh systems emulated race fuzz vuln acceptance attack kill bench generate lint fmt clean setup
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +42,15 @@ systems: ## check the types of all packages for each supported system
 emulated: ## unit tests on emulated 32-bit and 64-bit ARM processors (needs qemu-user-static)
 	CGO_ENABLED=0 GOARCH=arm GOARM=7 $(GO) test -short -timeout 30m -exec qemu-arm-static $(EMULATED)
 	CGO_ENABLED=0 GOARCH=arm64 $(GO) test -short -timeout 30m -exec qemu-aarch64-static $(EMULATED)
+
+race: ## unit tests with the race detector (needs a C compiler)
+	CGO_ENABLED=1 $(GO) test -race -short -timeout 30m ./core/... ./sdk/... ./state/... ./plugins/... ./internal/...
+
+fuzz: ## fuzz each parser of what strangers write (FUZZ=1m each; FUZZ=10m takes hours)
+	.ci/fuzz $(FUZZ)
+
+vuln: ## look for known vulnerabilities (needs the network: the database is https://vuln.go.dev)
+	$(TOOLS) govulncheck ./...
 
 acceptance: ## the tests on real servers
 	cd acceptance && $(GO) test -count=1 -timeout 80m -p 1 ./...

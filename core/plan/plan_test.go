@@ -142,26 +142,41 @@ func FuzzDecode(f *testing.F) {
 	})
 }
 
+// Whatever the text in a plan file is, reading it ends with a plan of this format or an error.
+func FuzzDecodeText(f *testing.F) {
+	f.Add(`{"format_version":1,"davit_version":"0.1.0","changes":[{"address":"a","items":[{"key":"k"}]}],"digest":"sha256:0"}`)
+	f.Add(`{"format_version":2}`)
+	f.Add(`{"format_version":1,"observations":[{"outputs":{"value":null}}],"state":{"serial":-1}}`)
+	f.Fuzz(func(t *testing.T, text string) {
+		if p, err := plan.Decode(pack(t, text)); err == nil && p.Format != plan.Format {
+			t.Errorf("a plan of format %d is read", p.Format)
+		}
+	})
+}
+
+// pack makes a plan file of a text.
+func pack(t testing.TB, text string) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	b.WriteString("davit plan\n")
+	z := gzip.NewWriter(&b)
+	if _, err := z.Write([]byte(text)); err != nil {
+		t.Fatal(err)
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
 // A small file that unpacks to far more than a plan is refused before it takes memory and time.
 func TestPlanFilesThatBlowUp(t *testing.T) {
-	pack := func(text string) []byte {
-		var b bytes.Buffer
-		b.WriteString("davit plan\n")
-		z := gzip.NewWriter(&b)
-		if _, err := z.Write([]byte(text)); err != nil {
-			t.Fatal(err)
-		}
-		if err := z.Close(); err != nil {
-			t.Fatal(err)
-		}
-		return b.Bytes()
-	}
 	for name, text := range map[string]string{
 		"blanks":  strings.Repeat(" ", 100<<20) + "{}",
 		"changes": `{"format_version":1,"changes":[` + strings.Repeat("{},", 3_000_000) + `{}]}`,
 		"lists":   `{"format_version":1,"changes":` + strings.Repeat("[", 4_100_000),
 	} {
-		file := pack(text)
+		file := pack(t, text)
 		if _, err := plan.Decode(file); err == nil || !strings.Contains(err.Error(), "larger than a plan can be") {
 			t.Errorf("%s, %d bytes of file: %v", name, len(file), err)
 		}
