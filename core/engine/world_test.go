@@ -44,6 +44,7 @@ type world struct {
 	tries    []try             // of things, in order
 	fail     map[string]string // thing -> "error", "panic", "lost"
 	garbage  func(*pluginv1.PlanResult)
+	claims   bool              // applications claim their things
 	heard    []string          // by notifications: "name room event: summary; address outcome, ..."
 	deaf     map[string]string // room -> what its notification answers
 }
@@ -213,13 +214,21 @@ func (w *world) told() string {
 }
 
 func (a app) Plan(_ context.Context, r sdk.PlanRequest[appConfig, appOutputs]) (sdk.PlanResult[appOutputs], error) {
-	if r.Destroy {
-		return sdk.PlanResult[appOutputs]{Action: sdk.ActionDelete}, nil
-	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if r.Destroy {
+		res := sdk.PlanResult[appOutputs]{Action: sdk.ActionDelete}
+		if a.claims {
+			name := r.Prior.Config.Name
+			res.Items = []sdk.Item{{Key: "thing", Kind: "thing", Name: name, Action: sdk.ActionDelete, Claim: thingClaim(name)}}
+		}
+		return res, nil
+	}
 	res := sdk.PlanResult[appOutputs]{Action: sdk.ActionNone}
 	res.Outputs.Health, res.Outputs.Items, res.Outputs.Sum = sdk.Known("Current"), []string{r.Config.Name}, sdk.Unknown[string]()
+	if a.claims {
+		res.Claims = []sdk.Claim{thingClaim(r.Config.Name)}
+	}
 	if r.Config.Name == "up" {
 		res.Outputs.Token = sdk.Known("hunter2-up")
 	}
@@ -241,12 +250,14 @@ func (a app) Plan(_ context.Context, r sdk.PlanRequest[appConfig, appOutputs]) (
 	if there {
 		res.Action, f.Before = sdk.ActionUpdate, live
 	}
-	res.Items = []sdk.Item{{Key: "thing", Kind: "thing", Name: r.Config.Name, Action: res.Action, Fields: []sdk.Field{f}}}
+	res.Items = []sdk.Item{{Key: "thing", Kind: "thing", Name: r.Config.Name, Action: res.Action, Fields: []sdk.Field{f}, Claim: thingClaim(r.Config.Name)}}
 	if r.Config.Secret != "" {
 		res.Reasons = []string{"the secret is " + r.Config.Secret}
 	}
 	return res, nil
 }
+
+func thingClaim(name string) sdk.Claim { return sdk.Claim("thing:" + name) }
 
 func (a app) Apply(ctx context.Context, r sdk.ApplyRequest[appConfig, appOutputs]) (sdk.Result[appOutputs], error) {
 	sdk.Log(ctx, "thing", "making it with "+r.Config.Secret)

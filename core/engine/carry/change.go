@@ -60,12 +60,12 @@ func (a *applying) whole(in *look.Finding, c *plan.Change, outputs cty.Value) er
 	now := *rec
 	now.Status, now.Config, now.Outputs, now.Fingerprints = state.StatusOK, config, out, a.input.Fingerprints.Arguments(in.Config)
 	now.OutputFingerprints = nil // of outputs that the plan does not hold
-	now.DependsOn, now.Updated = a.tree.ManagedUpstream(in.Instance), time.Now().UTC()
+	now.DependsOn, now.Updated, now.Claims = a.tree.ManagedUpstream(in.Instance), time.Now().UTC(), c.Claims
 	if c.Holds() {
 		now.Hold = a.hold(c)
 	}
 	did := *c
-	did.Action, did.Reasons = plan.Adopt, []string{look.NotEnded + ", and it is as it should be"}
+	did.Action, did.Reasons, did.Causes = plan.Adopt, []string{look.NotEnded + ", and it is as it should be"}, []plan.Cause{plan.CauseRetry}
 	id := "adopt"
 	if op := a.cut.Find(c.Address); op != nil {
 		id, did.Action = op.ID, plan.Action(op.Action)
@@ -105,7 +105,9 @@ func (a *applying) carryOut(ctx context.Context, c *plan.Change, in *look.Findin
 		if err := record.Consistent(c, final); err != nil {
 			return c.Action, append(diags, a.svc.Failure(in.Instance, "planning again at apply", err))
 		}
-		final.Hold, final.Reasons = c.Hold, c.Reasons
+		if final.Hold = c.Hold; !c.Deferred {
+			final.Reasons, final.Causes = c.Reasons, c.Causes
+		}
 	} else {
 		diags = append(diags, a.planner.Configure(ctx, in)...)
 		if !diags.HasErrors() {
@@ -176,6 +178,7 @@ func (a *applying) adopt(c *plan.Change, in *look.Finding, next ...state.Operati
 	rec := &state.Record{
 		Address: c.Address, Kind: c.Kind, Type: c.Type, Plugin: c.Plugin, Status: state.StatusOK, Config: config, Outputs: written,
 		Private: c.Private, Fingerprints: a.input.Fingerprints.Arguments(in.Config), DependsOn: a.tree.ManagedUpstream(in.Instance), Updated: time.Now().UTC(), Hold: a.hold(c),
+		Claims: c.Claims,
 	}
 	rev := a.newRevision(c, in, rec, "adopt")
 	if op := a.cut.Find(c.Address); op != nil {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/davit-sh/davit/core/addr"
 	"github.com/davit-sh/davit/core/diag"
+	"github.com/davit-sh/davit/core/engine/claims"
 	"github.com/davit-sh/davit/core/engine/look"
 	"github.com/davit-sh/davit/core/engine/record"
 	"github.com/davit-sh/davit/core/engine/types"
@@ -86,6 +87,6 @@ func (a *applying) destroy(ctx context.Context, op *state.Operation, in *look.Fi
 	}
 	return a.runOperation(ctx, in, op, &pluginv1.ApplyRequest{
 		Operation: op.ID, Address: op.Address, Kind: op.Kind, Type: op.Type, Action: pluginv1.Action_ACTION_DELETE,
-		Prior: prior, PlannedPrivate: op.Private,
+		Prior: prior, PlannedPrivate: op.Private, Transferred: claims.Given(a.plan, op.Address),
 	})
 }

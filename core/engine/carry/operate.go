@@ -4,12 +4,14 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/hashicorp/hcl/v2"
 
 	"github.com/davit-sh/davit/core/diag"
+	"github.com/davit-sh/davit/core/engine/claims"
 	"github.com/davit-sh/davit/core/engine/look"
 	"github.com/davit-sh/davit/core/engine/record"
 	"github.com/davit-sh/davit/core/engine/types"
@@ -39,7 +41,7 @@ func (a *applying) operate(ctx context.Context, c *plan.Change, in *look.Finding
 	if plain, _ := in.Config.UnmarkDeep(); !t.PluginConfig(plain).IsWhollyKnown() {
 		return hcl.Diagnostics{in.Errorf("it cannot be applied", "Some of its arguments are still unknown, though all that they depend on is done.")}
 	}
-	prior, _, err := a.planner.Prior(in)
+	prior, before, err := a.planner.Prior(in)
 	if err != nil {
 		return hcl.Diagnostics{a.svc.Failure(in.Instance, "applying", err)}
 	}
@@ -53,7 +55,7 @@ func (a *applying) operate(ctx context.Context, c *plan.Change, in *look.Finding
 	a.cut.TakeUp(&op)
 	req := &pluginv1.ApplyRequest{
 		Operation: op.ID, Address: op.Address, Kind: op.Kind, Type: op.Type, Action: types.ProtoAction(c.Action),
-		Prior: prior, PlannedPrivate: c.Private,
+		Prior: prior, PlannedPrivate: c.Private, Transferred: claims.Given(a.plan, c.Address),
 	}
 	if req.Checkpoint, err = savedBefore(&op, t); err != nil {
 		return hcl.Diagnostics{a.svc.Failure(in.Instance, "applying", err)}
@@ -70,9 +72,12 @@ func (a *applying) operate(ctx context.Context, c *plan.Change, in *look.Finding
 	res, diags := a.runOperation(ctx, in, &op, req, a.holdFirst(c)...)
 	rec := state.Record{
 		Address: op.Address, Kind: op.Kind, Type: op.Type, Plugin: op.Plugin, Status: state.StatusOK, Config: op.Config,
-		DependsOn: op.DependsOn, Updated: time.Now().UTC(),
+		DependsOn: op.DependsOn, Updated: time.Now().UTC(), Claims: c.Claims,
 	}
 	if diags.HasErrors() {
+		if before != nil { // what it owned before may be there still
+			rec.Claims = slices.Compact(slices.Sorted(slices.Values(slices.Concat(before.Claims, c.Claims))))
+		}
 		return append(diags, a.endFailed(in, &op, rec, res)...)
 	}
 	outputs, err := a.svc.DecodeOutputs(t, res.GetOutputs())

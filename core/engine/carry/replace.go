@@ -102,7 +102,7 @@ func (a *applying) makeAnew(ctx context.Context, c *plan.Change, in *look.Findin
 
 // anew is the change that makes an instance anew, as it was planned just now, with what the replacement says of it.
 func anew(in *look.Finding, replacement *plan.Change) *plan.Change {
-	in.Change.Reasons, in.Change.Hold, in.Change.TwoSteps = replacement.Reasons, replacement.Hold, true
+	in.Change.Reasons, in.Change.Causes, in.Change.Hold, in.Change.TwoSteps = replacement.Reasons, replacement.Causes, replacement.Hold, true
 	return in.Change
 }
 

@@ -27,7 +27,7 @@ const (
 func (a *applying) newRevision(c *plan.Change, in *look.Finding, rec *state.Record, operation string) state.Revision {
 	rev := state.Revision{
 		Operation: operation, Action: string(c.Action), Plan: a.plan.Digest, Who: a.opts.Who, At: time.Now().UTC(),
-		Reasons: c.Reasons, Record: *rec, From: world.Addresses(in.Deps),
+		Reasons: c.Reasons, Causes: words(c.Causes), Record: *rec, From: world.Addresses(in.Deps),
 	}
 	if len(c.Items) > 0 {
 		rev.Items, _ = json.Marshal(c.Items) // plain data
@@ -126,4 +126,13 @@ func (a *applying) hold(c *plan.Change) *state.Hold {
 		since = time.Now().UTC()
 	}
 	return &state.Hold{Revision: c.Hold.Revision, Who: c.Hold.Who, Reason: c.Hold.Reason, Since: since}
+}
+
+// words returns causes in the form of state.
+func words(list []plan.Cause) []string {
+	var out []string
+	for _, c := range list {
+		out = append(out, string(c))
+	}
+	return out
 }

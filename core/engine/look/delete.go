@@ -76,7 +76,7 @@ func (r *Planner) planDeletion(ctx context.Context, in *Finding) hcl.Diagnostics
 	if r.Input.Forgets(in.Addr) {
 		in.Change = &plan.Change{
 			Address: in.Addr.String(), Kind: rec.Kind, Type: rec.Type, Plugin: rec.Plugin, Action: plan.Forget,
-			Reasons: []string{"a removed block says that it is to stay"},
+			Reasons: []string{"a removed block says that it stays"}, Causes: []plan.Cause{plan.CauseRemoved},
 		}
 		return nil
 	}
@@ -92,7 +92,7 @@ func (r *Planner) planDeletion(ctx context.Context, in *Finding) hcl.Diagnostics
 	if err != nil {
 		return append(diags, r.svc.Failure(in.Instance, "planning its deletion", err))
 	}
-	if c.Action != plan.Forget { // the plugin says that nothing is deleted
+	if c.Claims, c.Causes = nil, []plan.Cause{plan.CauseRemoved}; c.Action != plan.Forget { // the plugin says that nothing is deleted
 		c.Action = plan.Delete
 	}
 	if len(c.Reasons) == 0 {

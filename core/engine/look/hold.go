@@ -81,7 +81,7 @@ func (r *Planner) AsInState(ctx context.Context, in *Finding) hcl.Diagnostics {
 		return append(diags, r.svc.Failure(in.Instance, "reading its record", err))
 	}
 	if kinds.IsManaged(in.Addr.Kind) {
-		in.Change = &plan.Change{Address: in.Addr.String(), Kind: t.Kind, Type: t.Name, Plugin: t.Plugin, Action: plan.None, After: after, DependsOn: world.Addresses(in.Deps)}
+		in.Change = &plan.Change{Address: in.Addr.String(), Kind: t.Kind, Type: t.Name, Plugin: t.Plugin, Action: plan.None, After: after, DependsOn: world.Addresses(in.Deps), Claims: r.Records.Snapshot().Records[in.Addr.String()].Claims}
 	} else {
 		in.Observation = &plan.Observation{Address: in.Addr.String(), Kind: t.Kind, Type: t.Name, Plugin: t.Plugin, Outputs: *after, Before: after, DependsOn: world.Addresses(in.Deps)}
 	}

@@ -228,7 +228,7 @@ func (r *Planner) asRecorded(in *Finding) bool {
 		return false
 	}
 	outputs = types.Fit(outputs, in.Node.Type.OutputType)
-	c := &plan.Change{Address: in.Addr.String(), Kind: in.Addr.Kind, Type: in.Addr.Type, Plugin: in.Node.Type.Plugin, Action: plan.None, DependsOn: world.Addresses(in.Deps)}
+	c := &plan.Change{Address: in.Addr.String(), Kind: in.Addr.Kind, Type: in.Addr.Type, Plugin: in.Node.Type.Plugin, Action: plan.None, DependsOn: world.Addresses(in.Deps), Claims: rec.Claims}
 	if c.After, err = plan.NewValue(outputs); err != nil {
 		return false
 	}

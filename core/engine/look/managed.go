@@ -84,7 +84,7 @@ func (r *Planner) One(ctx context.Context, in *Finding, reviewed *plan.Change) h
 		return append(diags, r.svc.Failure(in.Instance, "planning", err))
 	}
 	if rec == nil && c.Action == plan.None && c.After.IsKnown() {
-		c.Action, c.AsIs, c.Reasons = plan.Adopt, true, []string{"it is there already, as it should be"}
+		c.Action, c.AsIs, c.Reasons, c.Causes = plan.Adopt, true, nil, nil
 	}
 	plain := deep.Unmarked(in.Config)
 	known := deep.Known(plain)
@@ -101,7 +101,7 @@ func (r *Planner) One(ctx context.Context, in *Finding, reviewed *plan.Change) h
 	if rec != nil && c.Action != plan.None {
 		c.Before = types.PlanValue(rec.Outputs)
 	}
-	r.explain(c, rec)
+	r.explain(in, c, rec)
 	return append(diags, r.planned(in, c, outputs)...)
 }
 
@@ -129,29 +129,88 @@ func (r *Planner) compare(c *plan.Change, in *Finding, rec *state.Record) {
 	if changed := r.Input.Fingerprints.Changed(in.Config, in.ignored, rec); c.Action == plan.None && len(changed) > 0 {
 		c.Action = plan.Update
 		c.Reasons = append(c.Reasons, "sensitive "+strings.Join(changed, ", ")+" changed")
+		c.Causes = append(c.Causes, plan.CauseConfig)
 	}
 }
 
 // notEnded is the reason of what is done about an instance whose record is partial.
 const NotEnded = "an earlier operation on it did not end"
 
-// explain gives a change a reason if its plugin gave none.
-func (r *Planner) explain(c *plan.Change, rec *state.Record) {
-	if len(c.Reasons) > 0 || c.Action == plan.None {
+// explain gives a change the causes that only the core knows, and a reason if its plugin gave none.
+func (r *Planner) explain(in *Finding, c *plan.Change, rec *state.Record) {
+	if c.Action == plan.None && !c.Deferred && !c.Holds() {
 		return
 	}
+	cause, reason := r.causeOf(in, c, rec)
+	if len(c.Causes) == 0 {
+		c.Causes = []plan.Cause{cause}
+	}
+	for _, own := range []struct {
+		holds bool
+		cause plan.Cause
+	}{{c.TwoSteps, plan.CauseReplaced}, {rec != nil && rec.Status == state.StatusPartial, plan.CauseRetry}, {c.Holds(), plan.CauseRollback}} {
+		if own.holds && !slices.Contains(c.Causes, own.cause) {
+			c.Causes = append(c.Causes, own.cause)
+		}
+	}
+	if len(c.Reasons) == 0 && c.Action != plan.None {
+		c.Reasons = []string{reason}
+	}
+}
+
+// causeOf returns the cause of a change whose plugin gives none, and the reason in words.
+func (r *Planner) causeOf(in *Finding, c *plan.Change, rec *state.Record) (plan.Cause, string) {
 	switch {
 	case c.Import != "":
-		c.Reasons = []string{fmt.Sprintf("it is there already, as %q", c.Import)}
+		return plan.CauseState, fmt.Sprintf("it exists already, as %q", c.Import)
+	case c.AsIs:
+		return plan.CauseState, "it exists already, as it should be"
+	case c.Deferred && rec == nil:
+		return plan.CauseNew, "some of its arguments are known only after apply"
 	case c.Deferred:
-		c.Reasons = []string{"some of its arguments are known after apply only"}
+		return plan.CauseConfig, "some of its arguments are known only after apply"
 	case rec == nil:
-		c.Reasons = []string{"it is new"}
+		return plan.CauseNew, "it is new"
 	case rec.Status == state.StatusPartial:
-		c.Reasons = []string{NotEnded}
-	default:
-		c.Reasons = []string{"it differs from its configuration"}
+		return plan.CauseRetry, NotEnded
+	case c.Action == plan.Create:
+		return plan.CauseDrift, "it was deleted outside of davit"
+	case c.Holds():
+		return plan.CauseRollback, fmt.Sprintf("it goes back to revision %d", c.Hold.Revision)
 	}
+	if names := r.changedArguments(in, rec); len(names) > 0 {
+		return plan.CauseConfig, "arguments changed: " + strings.Join(names, ", ")
+	}
+	if c.TwoSteps && len(c.Items) == 0 {
+		return plan.CauseReplaced, "it is made again"
+	}
+	return plan.CauseDrift, "it differs from its configuration"
+}
+
+// changedArguments returns the names of the arguments that are not what was applied last, sorted. Sensitive ones are told by their
+// fingerprints.
+func (r *Planner) changedArguments(in *Finding, rec *state.Record) []string {
+	before, err := types.Decode(rec.Config)
+	if err != nil || before == cty.NilVal || !before.Type().IsObjectType() {
+		return nil
+	}
+	before = types.Fit(before, in.Node.Type.ConfigType)
+	now := in.Node.Type.PluginConfig(in.Config)
+	var names []string
+	for name := range now.Type().AttributeTypes() {
+		v := now.GetAttr(name)
+		if deep.Marked(v) || !before.Type().HasAttribute(name) {
+			continue
+		}
+		if !v.RawEquals(before.GetAttr(name)) {
+			names = append(names, name)
+		}
+	}
+	for _, path := range r.Input.Fingerprints.Changed(in.Config, in.ignored, rec) {
+		names = append(names, path)
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
 }
 
 func (r *Planner) newChange(in *Finding, res *pluginv1.PlanResult) (*plan.Change, error) {
@@ -166,7 +225,10 @@ func (r *Planner) newChange(in *Finding, res *pluginv1.PlanResult) (*plan.Change
 	c := &plan.Change{
 		Address: in.Addr.String(), Kind: in.Addr.Kind, Type: in.Addr.Type, Plugin: in.Node.Type.Plugin,
 		Action: action, Reasons: r.svc.Secrets.MaskAll(res.GetReasons()), Items: items, Private: res.GetPrivate(),
-		DependsOn: world.Addresses(in.Deps),
+		DependsOn: world.Addresses(in.Deps), Claims: slices.Compact(slices.Sorted(slices.Values(res.GetClaims()))),
+	}
+	if c.Causes, err = types.Causes(res.GetCauses()); err != nil {
+		return nil, fmt.Errorf("plugin %q: %w", in.Node.Type.Plugin, err)
 	}
 	for _, i := range res.GetImages() {
 		c.Images = append(c.Images, plan.ImageUse{Name: i.GetName(), Before: i.GetBefore(), After: i.GetAfter(), Unknown: i.GetUnknown()})

@@ -74,6 +74,7 @@ func (r *Planner) Conclude(ctx context.Context) {
 	}
 	if r.opts.PlanMode() == plan.ModeApply {
 		r.planDeletions(ctx, r.gone())
+		r.lookAtOthers(ctx)
 	}
 	r.assert()
 }
@@ -241,6 +242,7 @@ func (r *Planner) Assemble() *plan.Plan {
 	})
 	deletions := r.deletions()
 	p.Changes = append(p.Changes, deletions...)
+	r.settleOwners(p)
 	for _, d := range deletions {
 		plugins[d.Plugin] = true
 	}

@@ -28,6 +28,8 @@ type Planner struct {
 	wanted       map[string]bool   // static names of what is needed; nil: everything
 	whyDestroyed map[string]string // by address
 
+	others others // what a partial plan leaves out
+
 	inheritOnce sync.Once
 	inherited   map[string]string // blocks that are replaced as a create_before_destroy block is: static name -> that block
 

@@ -58,7 +58,7 @@ func FitsFiles(p *plan.Plan, s *config.Stack) error {
 	}
 	what := "the stack's files have changed since it was made"
 	if list := movedFiles(p.Files, s.Sums); len(list) > 0 {
-		what += ": " + aFew(list)
+		what += ": " + FirstFew(list)
 	}
 	return &StaleError{What: what}
 }
@@ -85,8 +85,8 @@ func movedFiles(was, is map[string]string) []string {
 // few is how many things an error names.
 const few = 3
 
-// aFew names the first things of a list.
-func aFew(list []string) string {
+// FirstFew names the first things of a list.
+func FirstFew(list []string) string {
 	s := strings.Join(list[:min(few, len(list))], ", ")
 	if n := len(list) - few; n > 0 {
 		s += fmt.Sprintf(" and %d more", n)
@@ -131,7 +131,7 @@ func fitsState(ctx context.Context, i *input.Input, p *plan.Plan, s *state.Snaps
 		list = begunSince(p, s)
 	}
 	if len(list) > 0 {
-		what += ": " + aFew(list)
+		what += ": " + FirstFew(list)
 	}
 	return &StaleError{What: what}
 }

@@ -28,6 +28,11 @@ func (s *Secrets) Items(list []*pluginv1.Item) ([]plan.Item, error) {
 		}
 		item := plan.Item{
 			Key: s.Mask(i.GetKey()), Kind: s.Mask(i.GetKind()), Name: s.Mask(i.GetName()), Action: action, Note: s.Mask(i.GetNote()),
+			Claim: s.Mask(i.GetClaim()),
+		}
+		var err error
+		if item.Causes, err = types.Causes(i.GetCauses()); err != nil {
+			return nil, fmt.Errorf("item %q: %w", i.GetKey(), err)
 		}
 		for _, f := range i.GetFields() {
 			field, err := s.field(f)

@@ -1,6 +1,8 @@
 package types
 
 import (
+	"fmt"
+
 	"github.com/davit-sh/davit/core/plan"
 	pluginv1 "github.com/davit-sh/davit/schemas/plugin/v1"
 )
@@ -19,4 +21,18 @@ func ProtoAction(a plan.Action) pluginv1.Action {
 		}
 	}
 	return pluginv1.Action_ACTION_UNSPECIFIED
+}
+
+// Causes returns a plugin's causes as those of a plan. A word that is not in the closed list is a defect of the plugin.
+func Causes(words []string) ([]plan.Cause, error) {
+	if len(words) == 0 {
+		return nil, nil
+	}
+	list := make([]plan.Cause, len(words))
+	for i, w := range words {
+		if list[i] = plan.Cause(w); !list[i].Valid() {
+			return nil, fmt.Errorf("the plugin answered with the cause %q, which does not exist: this is a defect of the plugin", w)
+		}
+	}
+	return list, nil
 }

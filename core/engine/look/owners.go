@@ -1,0 +1,140 @@
+package look
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/hashicorp/hcl/v2"
+
+	"github.com/davit-sh/davit/core/addr"
+	"github.com/davit-sh/davit/core/diag"
+	"github.com/davit-sh/davit/core/engine/claims"
+	"github.com/davit-sh/davit/core/engine/input"
+	"github.com/davit-sh/davit/core/engine/record"
+	"github.com/davit-sh/davit/core/engine/world"
+	"github.com/davit-sh/davit/core/graph"
+	"github.com/davit-sh/davit/core/kinds"
+	"github.com/davit-sh/davit/core/plan"
+)
+
+// settleOwners compares what the instances of a plan own. Two owners of one thing are an error; what changes its owner is written into
+// the plan as a transfer.
+func (r *Planner) settleOwners(p *plan.Plan) {
+	if p.Mode == plan.ModeRefresh || !slices.ContainsFunc(p.Changes, func(c plan.Change) bool { return c.Works() }) {
+		return
+	}
+	in := claims.Input{Recorded: map[string][]string{}, Others: r.others.claims, Unknown: r.others.unknown}
+	for address, rec := range r.Records.Snapshot().Records {
+		if kinds.IsManaged(rec.Kind) {
+			in.Recorded[address] = rec.Claims
+		}
+	}
+	conflicts, held := claims.Settle(p, in)
+	for _, c := range conflicts {
+		r.Found.Report(r.twoOwners(c))
+	}
+	for _, h := range held {
+		r.Found.Report(heldBack(h))
+	}
+}
+
+// twoOwners is the error of two instances that own one thing.
+func (r *Planner) twoOwners(c claims.Conflict) *hcl.Diagnostic {
+	things := make([]string, len(c.Claims))
+	for i, claim := range c.Claims {
+		things[i] = claims.Describe(claim)
+	}
+	detail := fmt.Sprintf("%s and %s both own %s. ", c.First, c.Second, record.FirstFew(things))
+	hint := "Change one of the two blocks, so that each thing has one owner."
+	if c.Absent {
+		detail = fmt.Sprintf("%s owns %s, as state says, and it is not a part of this plan; %s would take it over. ", c.Second, record.FirstFew(things), c.First)
+		hint = "Plan both together, without -target and -exclude."
+	}
+	d := diag.Plain(c.First+": two owners of one thing", strings.TrimSpace(detail))
+	if at, err := addr.Parse(c.First); err == nil {
+		if b := r.Input.Declared(at.Node); b != nil {
+			d.Subject = b.Range.Ptr()
+		}
+	}
+	d.Extra = diag.Info{Address: c.First, Code: "owner.conflict", Hint: hint}
+	return d
+}
+
+// heldBack is the warning of a deletion that is left out of the plan.
+func heldBack(h claims.HeldBack) *hcl.Diagnostic {
+	detail := fmt.Sprintf("%s is not a part of this plan and could not be planned, so that nobody knows whether it takes something over.", h.For)
+	if len(h.Claims) > 0 {
+		things := make([]string, len(h.Claims))
+		for i, claim := range h.Claims {
+			things[i] = claims.Describe(claim)
+		}
+		detail = fmt.Sprintf("%s takes over %s, and it is not a part of this plan.", h.For, record.FirstFew(things))
+	}
+	d := diag.Plain(h.Address+": it is not deleted yet", detail)
+	d.Severity = hcl.DiagWarning
+	d.Extra = diag.Info{Address: h.Address, Code: "owner.held_back", Hint: "Plan both together, without -target and -exclude."}
+	return d
+}
+
+// others is what is known of the claims of instances that a plan leaves out.
+type others struct {
+	claims  map[string][]string
+	unknown []claims.Unknown
+}
+
+// lookAtOthers plans the instances that the plan leaves out, quietly and only for what they claim, when the plan deletes things that
+// one of them may want.
+func (r *Planner) lookAtOthers(ctx context.Context) {
+	if !r.partial() || !slices.ContainsFunc(r.Found.deleted, func(in *Finding) bool { return r.hasClaims(in.Addr) }) && !r.givesUp() {
+		return
+	}
+	quiet := NewPlanner(r.Input, r.Forms, r.svc.Quiet(), r.Records, input.Options{Mode: plan.ModeApply, NoRefresh: r.opts.NoRefresh})
+	quiet.Moved = r.Moved
+	quiet.Tree.Walk(ctx, world.WalkOptions{Parallel: r.Input.Looks(), Targets: quiet.opts.Wants, Report: quiet.Found.Report},
+		func(ctx context.Context, in *world.Instance) graph.Outcome {
+			return quiet.PlanInstance(ctx, quiet.Found.About(in))
+		})
+	r.others.claims = map[string][]string{}
+	quiet.InOrder(func(in *Finding) {
+		address := in.Addr.String()
+		if own := r.Finding(in.Addr); !kinds.IsManaged(in.Addr.Kind) || own != nil && own.Change != nil {
+			return
+		}
+		_, recorded := r.Records.Record(address)
+		switch {
+		case in.Change != nil:
+			r.others.claims[address] = in.Change.Claims
+		case !recorded:
+			r.others.unknown = append(r.others.unknown, claims.Unknown{Address: address, Kind: in.Addr.Kind, Type: in.Addr.Type})
+		}
+	})
+}
+
+func (r *Planner) hasClaims(a addr.Instance) bool {
+	return len(r.Records.Snapshot().Records[a.String()].Claims) > 0
+}
+
+// givesUp tells whether an instance of the plan that stays has claims in state that it does not make any more, or takes some that it had
+// not.
+func (r *Planner) givesUp() bool {
+	found := false
+	r.InOrder(func(in *Finding) {
+		if in.Change == nil || found {
+			return
+		}
+		was := r.Records.Snapshot().Records[in.Addr.String()].Claims
+		found = !maps.Equal(setOf(was), setOf(in.Change.Claims))
+	})
+	return found
+}
+
+func setOf(list []string) map[string]bool {
+	set := make(map[string]bool, len(list))
+	for _, s := range list {
+		set[s] = true
+	}
+	return set
+}
