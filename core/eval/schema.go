@@ -419,3 +419,23 @@ func EncodeJSON(b []byte, t cty.Type) (*pluginv1.Value, error) {
 func DecodeValue(v *pluginv1.Value, t cty.Type) (cty.Value, error) {
 	return wire.Decode(v, t.WithoutOptionalAttributesDeep())
 }
+
+// Partials returns what is known of the unknown texts among the arguments of a body, by argument. config is what Decode made of the body.
+func (s *Schema) Partials(body hcl.Body, e *Evaluator, config cty.Value) map[string]PartialText {
+	var out map[string]PartialText
+	for _, name := range s.names {
+		if s.typ.AttributeType(name) != cty.String || config.GetAttr(name).IsKnown() || config.GetAttr(name).IsMarked() {
+			continue
+		}
+		content, _, _ := body.PartialContent(&hcl.BodySchema{Attributes: []hcl.AttributeSchema{{Name: name}}})
+		a := content.Attributes[name]
+		if a == nil {
+			continue
+		}
+		if t, ok := e.scope.Partial(a.Expr, e.each); ok {
+			out = made(out)
+			out[name] = t
+		}
+	}
+	return out
+}

@@ -171,14 +171,19 @@ func (s *Scope) functions() map[string]function.Function {
 	defer s.shared.mu.Unlock()
 	f := s.shared.functions[s.Module.Dir]
 	if f == nil {
-		also := s.shared.root // a module that was fetched stays in what was fetched
-		if s.Module.Root != "" {
-			also = s.Module.Root
-		}
-		f = functions.All(functions.Folders{Module: s.Module.Dir, Also: []string{also}, Stack: s.shared.root, Limit: s.shared.limit})
+		f = functions.All(s.folders())
 		s.shared.functions[s.Module.Dir] = f
 	}
 	return f
+}
+
+// folders are those of the module and of the stack. A module that was fetched reads files of what was fetched only.
+func (s *Scope) folders() functions.Folders {
+	also := s.shared.root
+	if s.Module.Root != "" {
+		also = s.Module.Root
+	}
+	return functions.Folders{Module: s.Module.Dir, Also: []string{also}, Stack: s.shared.root, Limit: s.shared.limit}
 }
 
 // Each is what an instance's own expressions see besides.

@@ -14,6 +14,23 @@ import (
 	"github.com/davit-sh/davit/core/limit"
 )
 
+// Template returns the syntax tree of a template file and the functions that it may call.
+func Template(in Folders, name string) (hclsyntax.Expression, map[string]function.Function, error) {
+	src, err := append(folders{in.Module}, in.Also...).read(name)
+	if err != nil {
+		return nil, nil, err
+	}
+	x, diags := hclsyntax.ParseTemplate(src, name, hcl.InitialPos)
+	if diags.HasErrors() {
+		return nil, nil, diags
+	}
+	limit.Guard(x)
+	all := All(in)
+	delete(all, "templatefile")
+	delete(all, "templatestring")
+	return x, all, nil
+}
+
 // templateLibrary makes the functions that evaluate templates. A template calls neither of them, so that templates end.
 type templateLibrary struct {
 	plain map[string]function.Function // every function but those of templates
