@@ -148,7 +148,7 @@ func (p *planning) read() (*planCall, []Path, Errors, error) {
 		warnings = nil
 	}
 	c := &planCall{
-		address: r.GetAddress(), config: config, destroy: r.GetDestroy(), private: r.GetPlannedPrivate(),
+		address: r.GetAddress(), config: config, destroy: r.GetDestroy(), private: r.GetPlannedPrivate(), partial: partialTexts(r.GetPartialTexts()),
 		candidates: Candidates{Tags: r.GetCandidates().GetTags(), Current: r.GetCandidates().GetCurrent()},
 	}
 	if c.prior, err = p.typ.readRecord(r.GetPrior()); err != nil {
@@ -179,6 +179,21 @@ func (p *planning) tell() (*calls, error) {
 		p.items = append(p.items, i)
 	}
 	return told, nil
+}
+
+// partialTexts returns the known pieces of texts by argument. A text without an unknown piece is left out.
+func partialTexts(list []*pluginv1.PartialText) map[string][]string {
+	var out map[string][]string
+	for _, t := range list {
+		if len(t.GetKnown()) < 2 {
+			continue
+		}
+		if out == nil {
+			out = map[string][]string{}
+		}
+		out[t.GetAttribute()] = t.GetKnown()
+	}
+	return out
 }
 
 func (p *planning) log(stream, text string) {

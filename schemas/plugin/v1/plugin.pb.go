@@ -1235,8 +1235,11 @@ type PlanRequest struct {
 	PlannedPrivate []byte                 `protobuf:"bytes,9,opt,name=planned_private,json=plannedPrivate,proto3" json:"planned_private,omitempty"` // planning again at apply: the private bytes of the reviewed plan
 	Candidates     *Candidates            `protobuf:"bytes,10,opt,name=candidates,proto3" json:"candidates,omitempty"`                              // policy: what to choose from
 	Stack          string                 `protobuf:"bytes,11,opt,name=stack,proto3" json:"stack,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// Texts of the configuration that are unknown, and of which pieces are known. A plugin may plan with the known pieces; what depends on an
+	// unknown piece it answers as unknown.
+	PartialTexts  []*PartialText `protobuf:"bytes,12,rep,name=partial_texts,json=partialTexts,proto3" json:"partial_texts,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *PlanRequest) Reset() {
@@ -1346,6 +1349,66 @@ func (x *PlanRequest) GetStack() string {
 	return ""
 }
 
+func (x *PlanRequest) GetPartialTexts() []*PartialText {
+	if x != nil {
+		return x.PartialTexts
+	}
+	return nil
+}
+
+// PartialText is what is known of an unknown text that was put together, for example by yamlencode.
+type PartialText struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Attribute     string                 `protobuf:"bytes,1,opt,name=attribute,proto3" json:"attribute,omitempty"` // of the configuration
+	Known         []string               `protobuf:"bytes,2,rep,name=known,proto3" json:"known,omitempty"`         // the known pieces in their order, at least two: one unknown piece is between each two
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PartialText) Reset() {
+	*x = PartialText{}
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PartialText) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PartialText) ProtoMessage() {}
+
+func (x *PartialText) ProtoReflect() protoreflect.Message {
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PartialText.ProtoReflect.Descriptor instead.
+func (*PartialText) Descriptor() ([]byte, []int) {
+	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *PartialText) GetAttribute() string {
+	if x != nil {
+		return x.Attribute
+	}
+	return ""
+}
+
+func (x *PartialText) GetKnown() []string {
+	if x != nil {
+		return x.Known
+	}
+	return nil
+}
+
 // Candidates is what a policy chooses from. The current tag is in the list even if
 // it is gone from the registry, unless the configuration allows older versions.
 type Candidates struct {
@@ -1358,7 +1421,7 @@ type Candidates struct {
 
 func (x *Candidates) Reset() {
 	*x = Candidates{}
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[15]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1370,7 +1433,7 @@ func (x *Candidates) String() string {
 func (*Candidates) ProtoMessage() {}
 
 func (x *Candidates) ProtoReflect() protoreflect.Message {
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[15]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1383,7 +1446,7 @@ func (x *Candidates) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Candidates.ProtoReflect.Descriptor instead.
 func (*Candidates) Descriptor() ([]byte, []int) {
-	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{15}
+	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Candidates) GetTags() []string {
@@ -1414,7 +1477,7 @@ type PlanResponse struct {
 
 func (x *PlanResponse) Reset() {
 	*x = PlanResponse{}
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[16]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1426,7 +1489,7 @@ func (x *PlanResponse) String() string {
 func (*PlanResponse) ProtoMessage() {}
 
 func (x *PlanResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[16]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1439,7 +1502,7 @@ func (x *PlanResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanResponse.ProtoReflect.Descriptor instead.
 func (*PlanResponse) Descriptor() ([]byte, []int) {
-	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{16}
+	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *PlanResponse) GetId() uint64 {
@@ -1524,7 +1587,7 @@ type PlanResult struct {
 
 func (x *PlanResult) Reset() {
 	*x = PlanResult{}
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[17]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1536,7 +1599,7 @@ func (x *PlanResult) String() string {
 func (*PlanResult) ProtoMessage() {}
 
 func (x *PlanResult) ProtoReflect() protoreflect.Message {
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[17]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1549,7 +1612,7 @@ func (x *PlanResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanResult.ProtoReflect.Descriptor instead.
 func (*PlanResult) Descriptor() ([]byte, []int) {
-	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{17}
+	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *PlanResult) GetDiagnostics() []*Diagnostic {
@@ -1634,7 +1697,7 @@ type Decision struct {
 
 func (x *Decision) Reset() {
 	*x = Decision{}
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[18]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1646,7 +1709,7 @@ func (x *Decision) String() string {
 func (*Decision) ProtoMessage() {}
 
 func (x *Decision) ProtoReflect() protoreflect.Message {
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[18]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1659,7 +1722,7 @@ func (x *Decision) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Decision.ProtoReflect.Descriptor instead.
 func (*Decision) Descriptor() ([]byte, []int) {
-	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{18}
+	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Decision) GetRanked() []string {
@@ -1693,7 +1756,7 @@ type Rejection struct {
 
 func (x *Rejection) Reset() {
 	*x = Rejection{}
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[19]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1705,7 +1768,7 @@ func (x *Rejection) String() string {
 func (*Rejection) ProtoMessage() {}
 
 func (x *Rejection) ProtoReflect() protoreflect.Message {
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[19]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1718,7 +1781,7 @@ func (x *Rejection) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Rejection.ProtoReflect.Descriptor instead.
 func (*Rejection) Descriptor() ([]byte, []int) {
-	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{19}
+	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Rejection) GetTag() string {
@@ -1754,7 +1817,7 @@ type Item struct {
 
 func (x *Item) Reset() {
 	*x = Item{}
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[20]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1766,7 +1829,7 @@ func (x *Item) String() string {
 func (*Item) ProtoMessage() {}
 
 func (x *Item) ProtoReflect() protoreflect.Message {
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[20]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1779,7 +1842,7 @@ func (x *Item) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Item.ProtoReflect.Descriptor instead.
 func (*Item) Descriptor() ([]byte, []int) {
-	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{20}
+	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Item) GetKey() string {
@@ -1852,7 +1915,7 @@ type Field struct {
 
 func (x *Field) Reset() {
 	*x = Field{}
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[21]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1864,7 +1927,7 @@ func (x *Field) String() string {
 func (*Field) ProtoMessage() {}
 
 func (x *Field) ProtoReflect() protoreflect.Message {
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[21]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1877,7 +1940,7 @@ func (x *Field) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Field.ProtoReflect.Descriptor instead.
 func (*Field) Descriptor() ([]byte, []int) {
-	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{21}
+	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Field) GetPath() string {
@@ -1935,7 +1998,7 @@ type Image struct {
 
 func (x *Image) Reset() {
 	*x = Image{}
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[22]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1947,7 +2010,7 @@ func (x *Image) String() string {
 func (*Image) ProtoMessage() {}
 
 func (x *Image) ProtoReflect() protoreflect.Message {
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[22]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1960,7 +2023,7 @@ func (x *Image) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Image.ProtoReflect.Descriptor instead.
 func (*Image) Descriptor() ([]byte, []int) {
-	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{22}
+	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Image) GetName() string {
@@ -2004,7 +2067,7 @@ type ResolveRequest struct {
 
 func (x *ResolveRequest) Reset() {
 	*x = ResolveRequest{}
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[23]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2016,7 +2079,7 @@ func (x *ResolveRequest) String() string {
 func (*ResolveRequest) ProtoMessage() {}
 
 func (x *ResolveRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[23]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2029,7 +2092,7 @@ func (x *ResolveRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResolveRequest.ProtoReflect.Descriptor instead.
 func (*ResolveRequest) Descriptor() ([]byte, []int) {
-	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{23}
+	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ResolveRequest) GetAddress() string {
@@ -2079,7 +2142,7 @@ type ResolveResponse struct {
 
 func (x *ResolveResponse) Reset() {
 	*x = ResolveResponse{}
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[24]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2091,7 +2154,7 @@ func (x *ResolveResponse) String() string {
 func (*ResolveResponse) ProtoMessage() {}
 
 func (x *ResolveResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[24]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2104,7 +2167,7 @@ func (x *ResolveResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResolveResponse.ProtoReflect.Descriptor instead.
 func (*ResolveResponse) Descriptor() ([]byte, []int) {
-	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{24}
+	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ResolveResponse) GetDiagnostics() []*Diagnostic {
@@ -2158,7 +2221,7 @@ type ApplyRequest struct {
 
 func (x *ApplyRequest) Reset() {
 	*x = ApplyRequest{}
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[25]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2170,7 +2233,7 @@ func (x *ApplyRequest) String() string {
 func (*ApplyRequest) ProtoMessage() {}
 
 func (x *ApplyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[25]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2183,7 +2246,7 @@ func (x *ApplyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyRequest.ProtoReflect.Descriptor instead.
 func (*ApplyRequest) Descriptor() ([]byte, []int) {
-	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{25}
+	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ApplyRequest) GetOperation() string {
@@ -2293,7 +2356,7 @@ type ApplyResponse struct {
 
 func (x *ApplyResponse) Reset() {
 	*x = ApplyResponse{}
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[26]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2305,7 +2368,7 @@ func (x *ApplyResponse) String() string {
 func (*ApplyResponse) ProtoMessage() {}
 
 func (x *ApplyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[26]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2318,7 +2381,7 @@ func (x *ApplyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyResponse.ProtoReflect.Descriptor instead.
 func (*ApplyResponse) Descriptor() ([]byte, []int) {
-	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{26}
+	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ApplyResponse) GetBody() isApplyResponse_Body {
@@ -2417,7 +2480,7 @@ type Log struct {
 
 func (x *Log) Reset() {
 	*x = Log{}
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[27]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2429,7 +2492,7 @@ func (x *Log) String() string {
 func (*Log) ProtoMessage() {}
 
 func (x *Log) ProtoReflect() protoreflect.Message {
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[27]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2442,7 +2505,7 @@ func (x *Log) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Log.ProtoReflect.Descriptor instead.
 func (*Log) Descriptor() ([]byte, []int) {
-	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{27}
+	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Log) GetStream() string {
@@ -2470,7 +2533,7 @@ type Progress struct {
 
 func (x *Progress) Reset() {
 	*x = Progress{}
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[28]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2482,7 +2545,7 @@ func (x *Progress) String() string {
 func (*Progress) ProtoMessage() {}
 
 func (x *Progress) ProtoReflect() protoreflect.Message {
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[28]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2495,7 +2558,7 @@ func (x *Progress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Progress.ProtoReflect.Descriptor instead.
 func (*Progress) Descriptor() ([]byte, []int) {
-	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{28}
+	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Progress) GetMessage() string {
@@ -2530,7 +2593,7 @@ type ItemProgress struct {
 
 func (x *ItemProgress) Reset() {
 	*x = ItemProgress{}
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[29]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2542,7 +2605,7 @@ func (x *ItemProgress) String() string {
 func (*ItemProgress) ProtoMessage() {}
 
 func (x *ItemProgress) ProtoReflect() protoreflect.Message {
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[29]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2555,7 +2618,7 @@ func (x *ItemProgress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ItemProgress.ProtoReflect.Descriptor instead.
 func (*ItemProgress) Descriptor() ([]byte, []int) {
-	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{29}
+	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ItemProgress) GetKey() string {
@@ -2590,7 +2653,7 @@ type Checkpoint struct {
 
 func (x *Checkpoint) Reset() {
 	*x = Checkpoint{}
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[30]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2602,7 +2665,7 @@ func (x *Checkpoint) String() string {
 func (*Checkpoint) ProtoMessage() {}
 
 func (x *Checkpoint) ProtoReflect() protoreflect.Message {
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[30]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2615,7 +2678,7 @@ func (x *Checkpoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Checkpoint.ProtoReflect.Descriptor instead.
 func (*Checkpoint) Descriptor() ([]byte, []int) {
-	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{30}
+	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Checkpoint) GetOutputs() *Value {
@@ -2643,7 +2706,7 @@ type ApplyResult struct {
 
 func (x *ApplyResult) Reset() {
 	*x = ApplyResult{}
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[31]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2655,7 +2718,7 @@ func (x *ApplyResult) String() string {
 func (*ApplyResult) ProtoMessage() {}
 
 func (x *ApplyResult) ProtoReflect() protoreflect.Message {
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[31]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2668,7 +2731,7 @@ func (x *ApplyResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyResult.ProtoReflect.Descriptor instead.
 func (*ApplyResult) Descriptor() ([]byte, []int) {
-	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{31}
+	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ApplyResult) GetDiagnostics() []*Diagnostic {
@@ -2702,7 +2765,7 @@ type WatchRequest struct {
 
 func (x *WatchRequest) Reset() {
 	*x = WatchRequest{}
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[32]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2714,7 +2777,7 @@ func (x *WatchRequest) String() string {
 func (*WatchRequest) ProtoMessage() {}
 
 func (x *WatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[32]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2727,7 +2790,7 @@ func (x *WatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRequest.ProtoReflect.Descriptor instead.
 func (*WatchRequest) Descriptor() ([]byte, []int) {
-	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{32}
+	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *WatchRequest) GetInstances() []*WatchedInstance {
@@ -2756,7 +2819,7 @@ type WatchedInstance struct {
 
 func (x *WatchedInstance) Reset() {
 	*x = WatchedInstance{}
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[33]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2768,7 +2831,7 @@ func (x *WatchedInstance) String() string {
 func (*WatchedInstance) ProtoMessage() {}
 
 func (x *WatchedInstance) ProtoReflect() protoreflect.Message {
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[33]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2781,7 +2844,7 @@ func (x *WatchedInstance) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchedInstance.ProtoReflect.Descriptor instead.
 func (*WatchedInstance) Descriptor() ([]byte, []int) {
-	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{33}
+	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *WatchedInstance) GetAddress() string {
@@ -2822,7 +2885,7 @@ type WatchResponse struct {
 
 func (x *WatchResponse) Reset() {
 	*x = WatchResponse{}
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[34]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2834,7 +2897,7 @@ func (x *WatchResponse) String() string {
 func (*WatchResponse) ProtoMessage() {}
 
 func (x *WatchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[34]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2847,7 +2910,7 @@ func (x *WatchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchResponse.ProtoReflect.Descriptor instead.
 func (*WatchResponse) Descriptor() ([]byte, []int) {
-	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{34}
+	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *WatchResponse) GetAddress() string {
@@ -2877,7 +2940,7 @@ type NotifyRequest struct {
 
 func (x *NotifyRequest) Reset() {
 	*x = NotifyRequest{}
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[35]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2889,7 +2952,7 @@ func (x *NotifyRequest) String() string {
 func (*NotifyRequest) ProtoMessage() {}
 
 func (x *NotifyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[35]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2902,7 +2965,7 @@ func (x *NotifyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NotifyRequest.ProtoReflect.Descriptor instead.
 func (*NotifyRequest) Descriptor() ([]byte, []int) {
-	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{35}
+	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *NotifyRequest) GetAddress() string {
@@ -2949,7 +3012,7 @@ type NotifyResponse struct {
 
 func (x *NotifyResponse) Reset() {
 	*x = NotifyResponse{}
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[36]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2961,7 +3024,7 @@ func (x *NotifyResponse) String() string {
 func (*NotifyResponse) ProtoMessage() {}
 
 func (x *NotifyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[36]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2974,7 +3037,7 @@ func (x *NotifyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NotifyResponse.ProtoReflect.Descriptor instead.
 func (*NotifyResponse) Descriptor() ([]byte, []int) {
-	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{36}
+	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *NotifyResponse) GetDiagnostics() []*Diagnostic {
@@ -3002,7 +3065,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[37]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3014,7 +3077,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[37]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3027,7 +3090,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{37}
+	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *Event) GetId() string {
@@ -3107,7 +3170,7 @@ type EventChange struct {
 
 func (x *EventChange) Reset() {
 	*x = EventChange{}
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[38]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3119,7 +3182,7 @@ func (x *EventChange) String() string {
 func (*EventChange) ProtoMessage() {}
 
 func (x *EventChange) ProtoReflect() protoreflect.Message {
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[38]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3132,7 +3195,7 @@ func (x *EventChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EventChange.ProtoReflect.Descriptor instead.
 func (*EventChange) Descriptor() ([]byte, []int) {
-	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{38}
+	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *EventChange) GetAddress() string {
@@ -3191,7 +3254,7 @@ type ImportRequest struct {
 
 func (x *ImportRequest) Reset() {
 	*x = ImportRequest{}
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[39]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3203,7 +3266,7 @@ func (x *ImportRequest) String() string {
 func (*ImportRequest) ProtoMessage() {}
 
 func (x *ImportRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[39]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3216,7 +3279,7 @@ func (x *ImportRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImportRequest.ProtoReflect.Descriptor instead.
 func (*ImportRequest) Descriptor() ([]byte, []int) {
-	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{39}
+	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *ImportRequest) GetAddress() string {
@@ -3271,7 +3334,7 @@ type ImportResponse struct {
 
 func (x *ImportResponse) Reset() {
 	*x = ImportResponse{}
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[40]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3283,7 +3346,7 @@ func (x *ImportResponse) String() string {
 func (*ImportResponse) ProtoMessage() {}
 
 func (x *ImportResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[40]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3296,7 +3359,7 @@ func (x *ImportResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImportResponse.ProtoReflect.Descriptor instead.
 func (*ImportResponse) Descriptor() ([]byte, []int) {
-	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{40}
+	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *ImportResponse) GetDiagnostics() []*Diagnostic {
@@ -3323,7 +3386,7 @@ type CancelRequest struct {
 
 func (x *CancelRequest) Reset() {
 	*x = CancelRequest{}
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[41]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3335,7 +3398,7 @@ func (x *CancelRequest) String() string {
 func (*CancelRequest) ProtoMessage() {}
 
 func (x *CancelRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[41]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3348,7 +3411,7 @@ func (x *CancelRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelRequest.ProtoReflect.Descriptor instead.
 func (*CancelRequest) Descriptor() ([]byte, []int) {
-	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{41}
+	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *CancelRequest) GetOperations() []string {
@@ -3373,7 +3436,7 @@ type CancelResponse struct {
 
 func (x *CancelResponse) Reset() {
 	*x = CancelResponse{}
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[42]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3385,7 +3448,7 @@ func (x *CancelResponse) String() string {
 func (*CancelResponse) ProtoMessage() {}
 
 func (x *CancelResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[42]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3398,7 +3461,7 @@ func (x *CancelResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelResponse.ProtoReflect.Descriptor instead.
 func (*CancelResponse) Descriptor() ([]byte, []int) {
-	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{42}
+	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{43}
 }
 
 type CloseStackRequest struct {
@@ -3410,7 +3473,7 @@ type CloseStackRequest struct {
 
 func (x *CloseStackRequest) Reset() {
 	*x = CloseStackRequest{}
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[43]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3422,7 +3485,7 @@ func (x *CloseStackRequest) String() string {
 func (*CloseStackRequest) ProtoMessage() {}
 
 func (x *CloseStackRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[43]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3435,7 +3498,7 @@ func (x *CloseStackRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloseStackRequest.ProtoReflect.Descriptor instead.
 func (*CloseStackRequest) Descriptor() ([]byte, []int) {
-	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{43}
+	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *CloseStackRequest) GetStack() string {
@@ -3453,7 +3516,7 @@ type CloseStackResponse struct {
 
 func (x *CloseStackResponse) Reset() {
 	*x = CloseStackResponse{}
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[44]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3465,7 +3528,7 @@ func (x *CloseStackResponse) String() string {
 func (*CloseStackResponse) ProtoMessage() {}
 
 func (x *CloseStackResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[44]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3478,7 +3541,7 @@ func (x *CloseStackResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloseStackResponse.ProtoReflect.Descriptor instead.
 func (*CloseStackResponse) Descriptor() ([]byte, []int) {
-	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{44}
+	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{45}
 }
 
 var File_schemas_plugin_v1_plugin_proto protoreflect.FileDescriptor
@@ -3577,7 +3640,7 @@ const file_schemas_plugin_v1_plugin_proto_rawDesc = "" +
 	"\x06Record\x12.\n" +
 	"\x06config\x18\x01 \x01(\v2\x16.davit.plugin.v1.ValueR\x06config\x120\n" +
 	"\aoutputs\x18\x02 \x01(\v2\x16.davit.plugin.v1.ValueR\aoutputs\x12\x18\n" +
-	"\aprivate\x18\x03 \x01(\fR\aprivate\"\x84\x03\n" +
+	"\aprivate\x18\x03 \x01(\fR\aprivate\"\xc7\x03\n" +
 	"\vPlanRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\tR\aaddress\x12\x12\n" +
@@ -3592,7 +3655,11 @@ const file_schemas_plugin_v1_plugin_proto_rawDesc = "" +
 	"candidates\x18\n" +
 	" \x01(\v2\x1b.davit.plugin.v1.CandidatesR\n" +
 	"candidates\x12\x14\n" +
-	"\x05stack\x18\v \x01(\tR\x05stack\":\n" +
+	"\x05stack\x18\v \x01(\tR\x05stack\x12A\n" +
+	"\rpartial_texts\x18\f \x03(\v2\x1c.davit.plugin.v1.PartialTextR\fpartialTexts\"A\n" +
+	"\vPartialText\x12\x1c\n" +
+	"\tattribute\x18\x01 \x01(\tR\tattribute\x12\x14\n" +
+	"\x05known\x18\x02 \x03(\tR\x05known\":\n" +
 	"\n" +
 	"Candidates\x12\x12\n" +
 	"\x04tags\x18\x01 \x03(\tR\x04tags\x12\x18\n" +
@@ -3792,7 +3859,7 @@ func file_schemas_plugin_v1_plugin_proto_rawDescGZIP() []byte {
 }
 
 var file_schemas_plugin_v1_plugin_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_schemas_plugin_v1_plugin_proto_msgTypes = make([]protoimpl.MessageInfo, 45)
+var file_schemas_plugin_v1_plugin_proto_msgTypes = make([]protoimpl.MessageInfo, 46)
 var file_schemas_plugin_v1_plugin_proto_goTypes = []any{
 	(Action)(0),                // 0: davit.plugin.v1.Action
 	(NestedBlock_Nesting)(0),   // 1: davit.plugin.v1.NestedBlock.Nesting
@@ -3812,36 +3879,37 @@ var file_schemas_plugin_v1_plugin_proto_goTypes = []any{
 	(*ValidateResponse)(nil),   // 15: davit.plugin.v1.ValidateResponse
 	(*Record)(nil),             // 16: davit.plugin.v1.Record
 	(*PlanRequest)(nil),        // 17: davit.plugin.v1.PlanRequest
-	(*Candidates)(nil),         // 18: davit.plugin.v1.Candidates
-	(*PlanResponse)(nil),       // 19: davit.plugin.v1.PlanResponse
-	(*PlanResult)(nil),         // 20: davit.plugin.v1.PlanResult
-	(*Decision)(nil),           // 21: davit.plugin.v1.Decision
-	(*Rejection)(nil),          // 22: davit.plugin.v1.Rejection
-	(*Item)(nil),               // 23: davit.plugin.v1.Item
-	(*Field)(nil),              // 24: davit.plugin.v1.Field
-	(*Image)(nil),              // 25: davit.plugin.v1.Image
-	(*ResolveRequest)(nil),     // 26: davit.plugin.v1.ResolveRequest
-	(*ResolveResponse)(nil),    // 27: davit.plugin.v1.ResolveResponse
-	(*ApplyRequest)(nil),       // 28: davit.plugin.v1.ApplyRequest
-	(*ApplyResponse)(nil),      // 29: davit.plugin.v1.ApplyResponse
-	(*Log)(nil),                // 30: davit.plugin.v1.Log
-	(*Progress)(nil),           // 31: davit.plugin.v1.Progress
-	(*ItemProgress)(nil),       // 32: davit.plugin.v1.ItemProgress
-	(*Checkpoint)(nil),         // 33: davit.plugin.v1.Checkpoint
-	(*ApplyResult)(nil),        // 34: davit.plugin.v1.ApplyResult
-	(*WatchRequest)(nil),       // 35: davit.plugin.v1.WatchRequest
-	(*WatchedInstance)(nil),    // 36: davit.plugin.v1.WatchedInstance
-	(*WatchResponse)(nil),      // 37: davit.plugin.v1.WatchResponse
-	(*NotifyRequest)(nil),      // 38: davit.plugin.v1.NotifyRequest
-	(*NotifyResponse)(nil),     // 39: davit.plugin.v1.NotifyResponse
-	(*Event)(nil),              // 40: davit.plugin.v1.Event
-	(*EventChange)(nil),        // 41: davit.plugin.v1.EventChange
-	(*ImportRequest)(nil),      // 42: davit.plugin.v1.ImportRequest
-	(*ImportResponse)(nil),     // 43: davit.plugin.v1.ImportResponse
-	(*CancelRequest)(nil),      // 44: davit.plugin.v1.CancelRequest
-	(*CancelResponse)(nil),     // 45: davit.plugin.v1.CancelResponse
-	(*CloseStackRequest)(nil),  // 46: davit.plugin.v1.CloseStackRequest
-	(*CloseStackResponse)(nil), // 47: davit.plugin.v1.CloseStackResponse
+	(*PartialText)(nil),        // 18: davit.plugin.v1.PartialText
+	(*Candidates)(nil),         // 19: davit.plugin.v1.Candidates
+	(*PlanResponse)(nil),       // 20: davit.plugin.v1.PlanResponse
+	(*PlanResult)(nil),         // 21: davit.plugin.v1.PlanResult
+	(*Decision)(nil),           // 22: davit.plugin.v1.Decision
+	(*Rejection)(nil),          // 23: davit.plugin.v1.Rejection
+	(*Item)(nil),               // 24: davit.plugin.v1.Item
+	(*Field)(nil),              // 25: davit.plugin.v1.Field
+	(*Image)(nil),              // 26: davit.plugin.v1.Image
+	(*ResolveRequest)(nil),     // 27: davit.plugin.v1.ResolveRequest
+	(*ResolveResponse)(nil),    // 28: davit.plugin.v1.ResolveResponse
+	(*ApplyRequest)(nil),       // 29: davit.plugin.v1.ApplyRequest
+	(*ApplyResponse)(nil),      // 30: davit.plugin.v1.ApplyResponse
+	(*Log)(nil),                // 31: davit.plugin.v1.Log
+	(*Progress)(nil),           // 32: davit.plugin.v1.Progress
+	(*ItemProgress)(nil),       // 33: davit.plugin.v1.ItemProgress
+	(*Checkpoint)(nil),         // 34: davit.plugin.v1.Checkpoint
+	(*ApplyResult)(nil),        // 35: davit.plugin.v1.ApplyResult
+	(*WatchRequest)(nil),       // 36: davit.plugin.v1.WatchRequest
+	(*WatchedInstance)(nil),    // 37: davit.plugin.v1.WatchedInstance
+	(*WatchResponse)(nil),      // 38: davit.plugin.v1.WatchResponse
+	(*NotifyRequest)(nil),      // 39: davit.plugin.v1.NotifyRequest
+	(*NotifyResponse)(nil),     // 40: davit.plugin.v1.NotifyResponse
+	(*Event)(nil),              // 41: davit.plugin.v1.Event
+	(*EventChange)(nil),        // 42: davit.plugin.v1.EventChange
+	(*ImportRequest)(nil),      // 43: davit.plugin.v1.ImportRequest
+	(*ImportResponse)(nil),     // 44: davit.plugin.v1.ImportResponse
+	(*CancelRequest)(nil),      // 45: davit.plugin.v1.CancelRequest
+	(*CancelResponse)(nil),     // 46: davit.plugin.v1.CancelResponse
+	(*CloseStackRequest)(nil),  // 47: davit.plugin.v1.CloseStackRequest
+	(*CloseStackResponse)(nil), // 48: davit.plugin.v1.CloseStackResponse
 }
 var file_schemas_plugin_v1_plugin_proto_depIdxs = []int32{
 	6,  // 0: davit.plugin.v1.DescribeResponse.types:type_name -> davit.plugin.v1.Type
@@ -3862,71 +3930,72 @@ var file_schemas_plugin_v1_plugin_proto_depIdxs = []int32{
 	3,  // 15: davit.plugin.v1.PlanRequest.config:type_name -> davit.plugin.v1.Value
 	16, // 16: davit.plugin.v1.PlanRequest.prior:type_name -> davit.plugin.v1.Record
 	3,  // 17: davit.plugin.v1.PlanRequest.pinned:type_name -> davit.plugin.v1.Value
-	18, // 18: davit.plugin.v1.PlanRequest.candidates:type_name -> davit.plugin.v1.Candidates
-	20, // 19: davit.plugin.v1.PlanResponse.result:type_name -> davit.plugin.v1.PlanResult
-	30, // 20: davit.plugin.v1.PlanResponse.log:type_name -> davit.plugin.v1.Log
-	10, // 21: davit.plugin.v1.PlanResult.diagnostics:type_name -> davit.plugin.v1.Diagnostic
-	0,  // 22: davit.plugin.v1.PlanResult.action:type_name -> davit.plugin.v1.Action
-	23, // 23: davit.plugin.v1.PlanResult.items:type_name -> davit.plugin.v1.Item
-	25, // 24: davit.plugin.v1.PlanResult.images:type_name -> davit.plugin.v1.Image
-	3,  // 25: davit.plugin.v1.PlanResult.outputs:type_name -> davit.plugin.v1.Value
-	21, // 26: davit.plugin.v1.PlanResult.decision:type_name -> davit.plugin.v1.Decision
-	22, // 27: davit.plugin.v1.Decision.rejected:type_name -> davit.plugin.v1.Rejection
-	0,  // 28: davit.plugin.v1.Item.action:type_name -> davit.plugin.v1.Action
-	24, // 29: davit.plugin.v1.Item.fields:type_name -> davit.plugin.v1.Field
-	3,  // 30: davit.plugin.v1.ResolveRequest.config:type_name -> davit.plugin.v1.Value
-	10, // 31: davit.plugin.v1.ResolveResponse.diagnostics:type_name -> davit.plugin.v1.Diagnostic
-	0,  // 32: davit.plugin.v1.ApplyRequest.action:type_name -> davit.plugin.v1.Action
-	3,  // 33: davit.plugin.v1.ApplyRequest.config:type_name -> davit.plugin.v1.Value
-	16, // 34: davit.plugin.v1.ApplyRequest.prior:type_name -> davit.plugin.v1.Record
-	3,  // 35: davit.plugin.v1.ApplyRequest.planned:type_name -> davit.plugin.v1.Value
-	33, // 36: davit.plugin.v1.ApplyRequest.checkpoint:type_name -> davit.plugin.v1.Checkpoint
-	30, // 37: davit.plugin.v1.ApplyResponse.log:type_name -> davit.plugin.v1.Log
-	31, // 38: davit.plugin.v1.ApplyResponse.progress:type_name -> davit.plugin.v1.Progress
-	32, // 39: davit.plugin.v1.ApplyResponse.item:type_name -> davit.plugin.v1.ItemProgress
-	33, // 40: davit.plugin.v1.ApplyResponse.checkpoint:type_name -> davit.plugin.v1.Checkpoint
-	34, // 41: davit.plugin.v1.ApplyResponse.result:type_name -> davit.plugin.v1.ApplyResult
-	3,  // 42: davit.plugin.v1.Checkpoint.outputs:type_name -> davit.plugin.v1.Value
-	10, // 43: davit.plugin.v1.ApplyResult.diagnostics:type_name -> davit.plugin.v1.Diagnostic
-	3,  // 44: davit.plugin.v1.ApplyResult.outputs:type_name -> davit.plugin.v1.Value
-	36, // 45: davit.plugin.v1.WatchRequest.instances:type_name -> davit.plugin.v1.WatchedInstance
-	3,  // 46: davit.plugin.v1.WatchedInstance.config:type_name -> davit.plugin.v1.Value
-	3,  // 47: davit.plugin.v1.NotifyRequest.config:type_name -> davit.plugin.v1.Value
-	40, // 48: davit.plugin.v1.NotifyRequest.event:type_name -> davit.plugin.v1.Event
-	10, // 49: davit.plugin.v1.NotifyResponse.diagnostics:type_name -> davit.plugin.v1.Diagnostic
-	41, // 50: davit.plugin.v1.Event.changes:type_name -> davit.plugin.v1.EventChange
-	0,  // 51: davit.plugin.v1.EventChange.action:type_name -> davit.plugin.v1.Action
-	25, // 52: davit.plugin.v1.EventChange.images:type_name -> davit.plugin.v1.Image
-	3,  // 53: davit.plugin.v1.ImportRequest.config:type_name -> davit.plugin.v1.Value
-	10, // 54: davit.plugin.v1.ImportResponse.diagnostics:type_name -> davit.plugin.v1.Diagnostic
-	16, // 55: davit.plugin.v1.ImportResponse.record:type_name -> davit.plugin.v1.Record
-	4,  // 56: davit.plugin.v1.Plugin.Describe:input_type -> davit.plugin.v1.DescribeRequest
-	12, // 57: davit.plugin.v1.Plugin.Configure:input_type -> davit.plugin.v1.ConfigureRequest
-	14, // 58: davit.plugin.v1.Plugin.Validate:input_type -> davit.plugin.v1.ValidateRequest
-	17, // 59: davit.plugin.v1.Plugin.Plan:input_type -> davit.plugin.v1.PlanRequest
-	26, // 60: davit.plugin.v1.Plugin.Resolve:input_type -> davit.plugin.v1.ResolveRequest
-	28, // 61: davit.plugin.v1.Plugin.Apply:input_type -> davit.plugin.v1.ApplyRequest
-	35, // 62: davit.plugin.v1.Plugin.Watch:input_type -> davit.plugin.v1.WatchRequest
-	38, // 63: davit.plugin.v1.Plugin.Notify:input_type -> davit.plugin.v1.NotifyRequest
-	42, // 64: davit.plugin.v1.Plugin.Import:input_type -> davit.plugin.v1.ImportRequest
-	44, // 65: davit.plugin.v1.Plugin.Cancel:input_type -> davit.plugin.v1.CancelRequest
-	46, // 66: davit.plugin.v1.Plugin.CloseStack:input_type -> davit.plugin.v1.CloseStackRequest
-	5,  // 67: davit.plugin.v1.Plugin.Describe:output_type -> davit.plugin.v1.DescribeResponse
-	13, // 68: davit.plugin.v1.Plugin.Configure:output_type -> davit.plugin.v1.ConfigureResponse
-	15, // 69: davit.plugin.v1.Plugin.Validate:output_type -> davit.plugin.v1.ValidateResponse
-	19, // 70: davit.plugin.v1.Plugin.Plan:output_type -> davit.plugin.v1.PlanResponse
-	27, // 71: davit.plugin.v1.Plugin.Resolve:output_type -> davit.plugin.v1.ResolveResponse
-	29, // 72: davit.plugin.v1.Plugin.Apply:output_type -> davit.plugin.v1.ApplyResponse
-	37, // 73: davit.plugin.v1.Plugin.Watch:output_type -> davit.plugin.v1.WatchResponse
-	39, // 74: davit.plugin.v1.Plugin.Notify:output_type -> davit.plugin.v1.NotifyResponse
-	43, // 75: davit.plugin.v1.Plugin.Import:output_type -> davit.plugin.v1.ImportResponse
-	45, // 76: davit.plugin.v1.Plugin.Cancel:output_type -> davit.plugin.v1.CancelResponse
-	47, // 77: davit.plugin.v1.Plugin.CloseStack:output_type -> davit.plugin.v1.CloseStackResponse
-	67, // [67:78] is the sub-list for method output_type
-	56, // [56:67] is the sub-list for method input_type
-	56, // [56:56] is the sub-list for extension type_name
-	56, // [56:56] is the sub-list for extension extendee
-	0,  // [0:56] is the sub-list for field type_name
+	19, // 18: davit.plugin.v1.PlanRequest.candidates:type_name -> davit.plugin.v1.Candidates
+	18, // 19: davit.plugin.v1.PlanRequest.partial_texts:type_name -> davit.plugin.v1.PartialText
+	21, // 20: davit.plugin.v1.PlanResponse.result:type_name -> davit.plugin.v1.PlanResult
+	31, // 21: davit.plugin.v1.PlanResponse.log:type_name -> davit.plugin.v1.Log
+	10, // 22: davit.plugin.v1.PlanResult.diagnostics:type_name -> davit.plugin.v1.Diagnostic
+	0,  // 23: davit.plugin.v1.PlanResult.action:type_name -> davit.plugin.v1.Action
+	24, // 24: davit.plugin.v1.PlanResult.items:type_name -> davit.plugin.v1.Item
+	26, // 25: davit.plugin.v1.PlanResult.images:type_name -> davit.plugin.v1.Image
+	3,  // 26: davit.plugin.v1.PlanResult.outputs:type_name -> davit.plugin.v1.Value
+	22, // 27: davit.plugin.v1.PlanResult.decision:type_name -> davit.plugin.v1.Decision
+	23, // 28: davit.plugin.v1.Decision.rejected:type_name -> davit.plugin.v1.Rejection
+	0,  // 29: davit.plugin.v1.Item.action:type_name -> davit.plugin.v1.Action
+	25, // 30: davit.plugin.v1.Item.fields:type_name -> davit.plugin.v1.Field
+	3,  // 31: davit.plugin.v1.ResolveRequest.config:type_name -> davit.plugin.v1.Value
+	10, // 32: davit.plugin.v1.ResolveResponse.diagnostics:type_name -> davit.plugin.v1.Diagnostic
+	0,  // 33: davit.plugin.v1.ApplyRequest.action:type_name -> davit.plugin.v1.Action
+	3,  // 34: davit.plugin.v1.ApplyRequest.config:type_name -> davit.plugin.v1.Value
+	16, // 35: davit.plugin.v1.ApplyRequest.prior:type_name -> davit.plugin.v1.Record
+	3,  // 36: davit.plugin.v1.ApplyRequest.planned:type_name -> davit.plugin.v1.Value
+	34, // 37: davit.plugin.v1.ApplyRequest.checkpoint:type_name -> davit.plugin.v1.Checkpoint
+	31, // 38: davit.plugin.v1.ApplyResponse.log:type_name -> davit.plugin.v1.Log
+	32, // 39: davit.plugin.v1.ApplyResponse.progress:type_name -> davit.plugin.v1.Progress
+	33, // 40: davit.plugin.v1.ApplyResponse.item:type_name -> davit.plugin.v1.ItemProgress
+	34, // 41: davit.plugin.v1.ApplyResponse.checkpoint:type_name -> davit.plugin.v1.Checkpoint
+	35, // 42: davit.plugin.v1.ApplyResponse.result:type_name -> davit.plugin.v1.ApplyResult
+	3,  // 43: davit.plugin.v1.Checkpoint.outputs:type_name -> davit.plugin.v1.Value
+	10, // 44: davit.plugin.v1.ApplyResult.diagnostics:type_name -> davit.plugin.v1.Diagnostic
+	3,  // 45: davit.plugin.v1.ApplyResult.outputs:type_name -> davit.plugin.v1.Value
+	37, // 46: davit.plugin.v1.WatchRequest.instances:type_name -> davit.plugin.v1.WatchedInstance
+	3,  // 47: davit.plugin.v1.WatchedInstance.config:type_name -> davit.plugin.v1.Value
+	3,  // 48: davit.plugin.v1.NotifyRequest.config:type_name -> davit.plugin.v1.Value
+	41, // 49: davit.plugin.v1.NotifyRequest.event:type_name -> davit.plugin.v1.Event
+	10, // 50: davit.plugin.v1.NotifyResponse.diagnostics:type_name -> davit.plugin.v1.Diagnostic
+	42, // 51: davit.plugin.v1.Event.changes:type_name -> davit.plugin.v1.EventChange
+	0,  // 52: davit.plugin.v1.EventChange.action:type_name -> davit.plugin.v1.Action
+	26, // 53: davit.plugin.v1.EventChange.images:type_name -> davit.plugin.v1.Image
+	3,  // 54: davit.plugin.v1.ImportRequest.config:type_name -> davit.plugin.v1.Value
+	10, // 55: davit.plugin.v1.ImportResponse.diagnostics:type_name -> davit.plugin.v1.Diagnostic
+	16, // 56: davit.plugin.v1.ImportResponse.record:type_name -> davit.plugin.v1.Record
+	4,  // 57: davit.plugin.v1.Plugin.Describe:input_type -> davit.plugin.v1.DescribeRequest
+	12, // 58: davit.plugin.v1.Plugin.Configure:input_type -> davit.plugin.v1.ConfigureRequest
+	14, // 59: davit.plugin.v1.Plugin.Validate:input_type -> davit.plugin.v1.ValidateRequest
+	17, // 60: davit.plugin.v1.Plugin.Plan:input_type -> davit.plugin.v1.PlanRequest
+	27, // 61: davit.plugin.v1.Plugin.Resolve:input_type -> davit.plugin.v1.ResolveRequest
+	29, // 62: davit.plugin.v1.Plugin.Apply:input_type -> davit.plugin.v1.ApplyRequest
+	36, // 63: davit.plugin.v1.Plugin.Watch:input_type -> davit.plugin.v1.WatchRequest
+	39, // 64: davit.plugin.v1.Plugin.Notify:input_type -> davit.plugin.v1.NotifyRequest
+	43, // 65: davit.plugin.v1.Plugin.Import:input_type -> davit.plugin.v1.ImportRequest
+	45, // 66: davit.plugin.v1.Plugin.Cancel:input_type -> davit.plugin.v1.CancelRequest
+	47, // 67: davit.plugin.v1.Plugin.CloseStack:input_type -> davit.plugin.v1.CloseStackRequest
+	5,  // 68: davit.plugin.v1.Plugin.Describe:output_type -> davit.plugin.v1.DescribeResponse
+	13, // 69: davit.plugin.v1.Plugin.Configure:output_type -> davit.plugin.v1.ConfigureResponse
+	15, // 70: davit.plugin.v1.Plugin.Validate:output_type -> davit.plugin.v1.ValidateResponse
+	20, // 71: davit.plugin.v1.Plugin.Plan:output_type -> davit.plugin.v1.PlanResponse
+	28, // 72: davit.plugin.v1.Plugin.Resolve:output_type -> davit.plugin.v1.ResolveResponse
+	30, // 73: davit.plugin.v1.Plugin.Apply:output_type -> davit.plugin.v1.ApplyResponse
+	38, // 74: davit.plugin.v1.Plugin.Watch:output_type -> davit.plugin.v1.WatchResponse
+	40, // 75: davit.plugin.v1.Plugin.Notify:output_type -> davit.plugin.v1.NotifyResponse
+	44, // 76: davit.plugin.v1.Plugin.Import:output_type -> davit.plugin.v1.ImportResponse
+	46, // 77: davit.plugin.v1.Plugin.Cancel:output_type -> davit.plugin.v1.CancelResponse
+	48, // 78: davit.plugin.v1.Plugin.CloseStack:output_type -> davit.plugin.v1.CloseStackResponse
+	68, // [68:79] is the sub-list for method output_type
+	57, // [57:68] is the sub-list for method input_type
+	57, // [57:57] is the sub-list for extension type_name
+	57, // [57:57] is the sub-list for extension extendee
+	0,  // [0:57] is the sub-list for field type_name
 }
 
 func init() { file_schemas_plugin_v1_plugin_proto_init() }
@@ -3944,11 +4013,11 @@ func file_schemas_plugin_v1_plugin_proto_init() {
 		(*PathStep_Key)(nil),
 		(*PathStep_Index)(nil),
 	}
-	file_schemas_plugin_v1_plugin_proto_msgTypes[16].OneofWrappers = []any{
+	file_schemas_plugin_v1_plugin_proto_msgTypes[17].OneofWrappers = []any{
 		(*PlanResponse_Result)(nil),
 		(*PlanResponse_Log)(nil),
 	}
-	file_schemas_plugin_v1_plugin_proto_msgTypes[26].OneofWrappers = []any{
+	file_schemas_plugin_v1_plugin_proto_msgTypes[27].OneofWrappers = []any{
 		(*ApplyResponse_Log)(nil),
 		(*ApplyResponse_Progress)(nil),
 		(*ApplyResponse_Item)(nil),
@@ -3961,7 +4030,7 @@ func file_schemas_plugin_v1_plugin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_schemas_plugin_v1_plugin_proto_rawDesc), len(file_schemas_plugin_v1_plugin_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   45,
+			NumMessages:   46,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
