@@ -2,6 +2,7 @@ package sdk
 
 import (
 	"reflect"
+	"strings"
 
 	"github.com/zclconf/go-cty/cty"
 
@@ -14,6 +15,7 @@ type anyValue interface {
 	elem() reflect.Type
 	get() (v reflect.Value, state valueState, prefix string)
 	set(state valueState, prefix string) (into reflect.Value)
+	setPieces(pieces []string)
 }
 
 func (v *Value[T]) elem() reflect.Type { return reflect.TypeFor[T]() }
@@ -25,6 +27,12 @@ func (v *Value[T]) get() (reflect.Value, valueState, string) {
 func (v *Value[T]) set(state valueState, prefix string) reflect.Value {
 	v.state, v.prefix = state, prefix
 	return reflect.ValueOf(&v.v).Elem()
+}
+
+func (v *Value[T]) setPieces(pieces []string) {
+	if v.IsUnknown() {
+		v.pieces = strings.Join(pieces, gap)
+	}
 }
 
 // value is the codec of a Value[T].

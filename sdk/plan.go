@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"reflect"
+	"slices"
 	"strings"
 	"sync"
 
@@ -119,7 +121,11 @@ func (p *planning) plan(ctx context.Context) (*pluginv1.PlanResult, error) {
 			return nil, warnings
 		}
 	}
-	warnings = append(warnings, findings(t.plan(ctx, c))...)
+	err = t.plan(ctx, c)
+	if later, ok := errors.AsType[*notKnownError](err); ok && t.apply != nil {
+		return t.deferred(c, []Path{later.path})
+	}
+	warnings = append(warnings, findings(err)...)
 	if warnings.failed() {
 		return nil, warnings
 	}
@@ -143,12 +149,13 @@ func (p *planning) read() (*planCall, []Path, Errors, error) {
 	if err != nil {
 		return nil, nil, nil, err
 	}
+	p.typ.config.addPieces(config, r.GetPartialTexts())
 	unknown, warnings := d.unknown, d.deprecated
 	if r.GetDestroy() {
 		warnings = nil
 	}
 	c := &planCall{
-		address: r.GetAddress(), config: config, destroy: r.GetDestroy(), private: r.GetPlannedPrivate(), partial: partialTexts(r.GetPartialTexts()),
+		address: r.GetAddress(), config: config, destroy: r.GetDestroy(), private: r.GetPlannedPrivate(),
 		candidates: Candidates{Tags: r.GetCandidates().GetTags(), Current: r.GetCandidates().GetCurrent()},
 	}
 	if c.prior, err = p.typ.readRecord(r.GetPrior()); err != nil {
@@ -181,19 +188,17 @@ func (p *planning) tell() (*calls, error) {
 	return told, nil
 }
 
-// partialTexts returns the known pieces of texts by argument. A text without an unknown piece is left out.
-func partialTexts(list []*pluginv1.PartialText) map[string][]string {
-	var out map[string][]string
-	for _, t := range list {
-		if len(t.GetKnown()) < 2 {
+// addPieces adds the known pieces of unknown texts to the fields of a configuration that can have them.
+func (o *object) addPieces(config reflect.Value, texts []*pluginv1.PartialText) {
+	for _, t := range texts {
+		f := o.field(t.GetAttribute())
+		if f == nil || len(t.GetKnown()) < 2 || slices.ContainsFunc(t.GetKnown(), func(s string) bool { return strings.Contains(s, gap) }) {
 			continue
 		}
-		if out == nil {
-			out = map[string][]string{}
+		if v, ok := reflect.TypeAssert[anyValue](config.FieldByIndex(f.index).Addr()); ok {
+			v.setPieces(t.GetKnown())
 		}
-		out[t.GetAttribute()] = t.GetKnown()
 	}
-	return out
 }
 
 func (p *planning) log(stream, text string) {

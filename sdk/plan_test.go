@@ -363,3 +363,30 @@ func TestPlanHostGone(t *testing.T) {
 		t.Errorf("the method was told %v", err)
 	}
 }
+
+// Plan is told the known pieces of an unknown argument. NotKnown leaves the instance to be planned at apply.
+func TestPlanOfATextThatIsKnownInPieces(t *testing.T) {
+	var got []string
+	client := served(t, app{plan: func(_ context.Context, r sdk.PlanRequest[appConfig, appOutputs]) (sdk.PlanResult[appOutputs], error) {
+		if got = r.Config.Image.Pieces(); got == nil {
+			return sdk.PlanResult[appOutputs]{}, sdk.NotKnown("image")
+		}
+		return sdk.PlanResult[appOutputs]{Action: sdk.ActionCreate, Outputs: appOutputs{Name: "planned"}}, nil
+	}})
+	c := cty.ObjectVal(map[string]cty.Value{
+		"name": cty.StringVal("n"), "image": cty.UnknownVal(cty.String), "token": cty.NullVal(cty.String),
+		"tree": cty.NullVal(cty.Object(map[string]cty.Type{"digest": cty.String, "path": cty.String})),
+	})
+	config, err := wire.Encode(c, c.Type())
+	if err != nil {
+		t.Fatal(err)
+	}
+	res, _ := ask(t, client, &pluginv1.PlanRequest{Config: config, PartialTexts: []*pluginv1.PartialText{{Attribute: "image", Known: []string{"a ", " b"}}}})
+	if diff := cmp.Diff([]string{"a ", " b"}, got); diff != "" || res.GetAction() != pluginv1.Action_ACTION_CREATE || len(res.GetReasons()) > 0 {
+		t.Errorf("%s%v", diff, res)
+	}
+	res, _ = ask(t, client, &pluginv1.PlanRequest{Config: config})
+	if got != nil || res.GetAction() != pluginv1.Action_ACTION_CREATE || strings.Join(res.GetReasons(), "") != "planned at apply: image is not known yet" {
+		t.Errorf("%q %v", got, res)
+	}
+}

@@ -203,9 +203,6 @@ type PlanRequest[C, O any] struct {
 	Prior   *Record[C, O] // nil when state knows nothing of it
 	Destroy bool          // plan its deletion
 	Private []byte        // planning again at apply: Private of the reviewed plan's result
-	// PartialTexts has, by argument, the known pieces of texts that are unknown, in their order: one unknown piece is between each two.
-	// An argument of which no more is known than its Prefix is not in it.
-	PartialTexts map[string][]string
 }
 
 // PlanResult says what Apply would do.

@@ -62,7 +62,6 @@ type planCall struct {
 	pinned     reflect.Value // the zero Value: nothing is pinned
 	destroy    bool
 	private    []byte
-	partial    map[string][]string
 	candidates Candidates
 
 	result  PlanResult[any] // Outputs is not used
@@ -242,7 +241,6 @@ func managed[C, O any](kind, name string, m Managed[C, O], options []Option) Typ
 	t.plan = func(ctx context.Context, c *planCall) error {
 		res, err := m.Plan(ctx, PlanRequest[C, O]{
 			Address: c.address, Config: typed[C](c.config), Prior: typedRecord[C, O](c.prior), Destroy: c.destroy, Private: c.private,
-			PartialTexts: c.partial,
 		})
 		c.result = PlanResult[any]{Action: res.Action, Reasons: res.Reasons, Causes: res.Causes, Claims: res.Claims, Items: res.Items, Images: res.Images, Private: res.Private}
 		c.outputs = reflect.ValueOf(&res.Outputs).Elem()

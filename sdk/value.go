@@ -1,13 +1,20 @@
 package sdk
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // Value is a T that may be unknown while planning, or null. The zero Value is null.
 type Value[T any] struct {
 	v      T
 	state  valueState
 	prefix string
+	pieces string // joined by gap; "": no more is known than the prefix
 }
+
+// gap stands between the known pieces of a text. No text on the wire has it in it.
+const gap = "\x00"
 
 type valueState uint8
 
@@ -27,6 +34,14 @@ func Unknown[T any]() Value[T] { return Value[T]{state: valueUnknown} }
 // UnknownPrefix returns an unknown string of which the start is known.
 func UnknownPrefix(prefix string) Value[string] {
 	return Value[string]{state: valueUnknown, prefix: prefix}
+}
+
+// UnknownPieces returns an unknown string of which pieces are known, in their order: one unknown piece is between each two.
+func UnknownPieces(known ...string) Value[string] {
+	if len(known) == 0 {
+		return Unknown[string]()
+	}
+	return Value[string]{state: valueUnknown, prefix: known[0], pieces: strings.Join(known, gap)}
 }
 
 // Get returns the value, and whether it is known and not null.
@@ -55,3 +70,13 @@ func (v Value[T]) String() string {
 
 // Prefix returns what is known of the start of an unknown string.
 func (v Value[T]) Prefix() string { return v.prefix }
+
+// Pieces returns the known pieces of an unknown string, in their order: one unknown piece is between each two. It returns nil when no more is
+// known than the prefix. davit tells them for arguments of managed types while it plans, where a text was put together of known and unknown
+// values, for example by yamlencode.
+func (v Value[T]) Pieces() []string {
+	if v.pieces == "" || !v.IsUnknown() {
+		return nil
+	}
+	return strings.Split(v.pieces, gap)
+}

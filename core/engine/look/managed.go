@@ -57,7 +57,7 @@ func (r *Planner) One(ctx context.Context, in *Finding, reviewed *plan.Change) h
 	if diags.HasErrors() {
 		return diags
 	}
-	req := &pluginv1.PlanRequest{Prior: prior}
+	req := &pluginv1.PlanRequest{Prior: prior, PartialTexts: partialTexts(in)}
 	if reviewed != nil {
 		req.PlannedPrivate = reviewed.Private
 	}
@@ -259,4 +259,17 @@ func (r *Planner) waitsFor(in *Finding) []string {
 	}
 	visit(in.Deps)
 	return slices.Sorted(maps.Keys(found))
+}
+
+// partialTexts returns the known pieces of those arguments of an instance that are unknown texts.
+func partialTexts(in *Finding) []*pluginv1.PartialText {
+	if in.Config == cty.NilVal || deep.Known(deep.Unmarked(in.Config)) {
+		return nil
+	}
+	texts := in.Node.Type.Schema.Partials(in.Node.Block.Body, in.Node.Scope.Evaluator(in.Node.References, in.Each), in.Config)
+	list := make([]*pluginv1.PartialText, 0, len(texts))
+	for _, name := range slices.Sorted(maps.Keys(texts)) {
+		list = append(list, &pluginv1.PartialText{Attribute: name, Known: texts[name]})
+	}
+	return list
 }

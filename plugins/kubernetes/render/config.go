@@ -3,6 +3,7 @@ package render
 import (
 	"context"
 	"fmt"
+	"io/fs"
 
 	"sigs.k8s.io/yaml"
 
@@ -20,7 +21,7 @@ type Config struct {
 	Labels          map[string]string            `davit:"labels,optional" doc:"Labels for every object."`
 	Images          map[string]sdk.Value[string] `davit:"images,optional" doc:"Images to run: the image as the manifests name it, without tag or digest, to the reference to use."`
 	AllowEmpty      bool                         `davit:"allow_empty,optional" default:"false" doc:"Accept a folder that has no objects. All objects that the application had are deleted then."`
-	Values          string                       `davit:"values,optional" doc:"Values of a Helm chart, as YAML or JSON: jsonencode({...})."`
+	Values          sdk.Value[string]            `davit:"values,optional" doc:"Values of a Helm chart, as YAML or JSON: jsonencode({...})."`
 }
 
 // Render renders the configured folder for the application at an address. scope may be nil.
@@ -29,11 +30,19 @@ func (c Config) Render(ctx context.Context, address string, scope Scope) (*Set, 
 	if err != nil {
 		return nil, &sdk.Error{Summary: fmt.Sprintf("cannot read the files of %s", c.Source.Address), Err: err, Code: "kubernetes.source", Path: sdk.At("source")}
 	}
+	if c.Values.IsUnknown() {
+		return c.renderPartial(ctx, files.FS(), address, scope)
+	}
+	return c.renderWith(ctx, files.FS(), address, scope, c.Values.OrZero())
+}
+
+// renderWith renders with values of a chart, which are YAML or JSON.
+func (c Config) renderWith(ctx context.Context, files fs.FS, address string, scope Scope, text string) (*Set, error) {
 	values := map[string]any{}
-	if err := yaml.Unmarshal([]byte(c.Values), &values); err != nil {
+	if err := yaml.Unmarshal([]byte(text), &values); err != nil {
 		return nil, &sdk.Error{Summary: "values is neither YAML nor JSON of an object", Code: "kubernetes.helm", Path: sdk.At("values")}
 	}
-	return Render(ctx, files.FS(), Options{
+	return Render(ctx, files, Options{
 		Path: c.Path, Recursive: c.Recursive, Namespace: c.Namespace, CreateNamespace: c.CreateNamespace, Application: address,
 		Labels: c.Labels, Images: c.Images, Values: values, AllowEmpty: c.AllowEmpty, Scope: scope,
 	})

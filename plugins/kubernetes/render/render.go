@@ -52,13 +52,14 @@ type Object struct {
 // Set is everything that a folder renders to.
 type Set struct {
 	Objects []Object // in the order of their keys
-	// Unknown holds the placeholders that stand for images known after apply only, and
-	// what is known of the start of each.
+	// Unknown holds the texts that stand for what is known after apply only (images, and what depends on unknown values of a
+	// chart), and what is known of the start of each.
 	Unknown map[string]string
 	// Chosen holds the references, and placeholders, that Options.Images put into the objects, and the names in Options.Images.
 	Chosen map[string]string
 	// Digest is over the objects as the folder has them, without any value of a Secret, and
-	// over what the options change in them, without the images. It does not depend on what a cluster knows.
+	// over what the options change in them, without the images. It does not depend on what a cluster knows. It
+	// is empty if values of a chart are unknown.
 	Digest string
 }
 
