@@ -1,9 +1,11 @@
 package main
 
 import (
+	"bytes"
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -23,6 +25,78 @@ var allowed = map[string][]string{
 	"examples":   {"sdk"},
 	"acceptance": {"acceptance", "state"},
 	"docs":       {"core", "sdk", "schemas"}, // tests of what the pages say
+}
+
+// rooms says which rooms of the engine each room may import: only those below it. The engine's own package may import all of them.
+var rooms = map[string][]string{
+	"types":   {},
+	"secret":  {"types"},
+	"order":   {},
+	"claims":  {},
+	"input":   {"types", "secret"},
+	"record":  {"types", "secret", "input", "order", "claims"},
+	"world":   {"types", "secret", "input"},
+	"service": {"types", "secret", "world"},
+	"check":   {"types", "input", "world", "service"},
+	"look":    {"types", "secret", "input", "record", "world", "service", "order", "claims"},
+	"carry":   {"types", "secret", "input", "record", "world", "service", "look", "order", "claims"},
+	"tell":    {"types", "secret", "input", "record", "world", "service"},
+}
+
+// largestRoom is how many lines the code of a package of the engine may have.
+const largestRoom = 2500
+
+// The rooms of the engine import only rooms below them, nobody outside imports those that decide and act, and none of them grows into one
+// that knows everything.
+func TestRoomsOfTheEngine(t *testing.T) {
+	const prefix = "github.com/davit-sh/davit/core/engine/"
+	dir := filepath.Join("..", "..", "core", "engine")
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		if !e.IsDir() {
+			continue
+		}
+		may, known := rooms[e.Name()]
+		if !known {
+			t.Errorf("%s is no room that this test knows: say which rooms it may import", e.Name())
+			continue
+		}
+		files, err := filepath.Glob(filepath.Join(dir, e.Name(), "*.go"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines := 0
+		for _, name := range files {
+			if strings.HasSuffix(name, "_test.go") {
+				continue
+			}
+			src, err := os.ReadFile(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			lines += bytes.Count(src, []byte("\n"))
+			f, err := parser.ParseFile(token.NewFileSet(), name, src, parser.ImportsOnly)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, i := range f.Imports {
+				imported, err := strconv.Unquote(i.Path.Value)
+				if err != nil {
+					t.Fatal(err)
+				}
+				room, inside := strings.CutPrefix(imported, prefix)
+				if inside && !slices.Contains(may, room) || imported+"/" == prefix {
+					t.Errorf("%s imports %s: the room may import only %v", name, imported, may)
+				}
+			}
+		}
+		if lines > largestRoom {
+			t.Errorf("%s has %d lines, more than %d: find the second idea in it", e.Name(), lines, largestRoom)
+		}
+	}
 }
 
 // foreign are libraries that a part must not know.
