@@ -14,6 +14,7 @@ import (
 	"github.com/davit-sh/davit/core/engine/record"
 	"github.com/davit-sh/davit/core/event"
 	"github.com/davit-sh/davit/core/plan"
+	"github.com/davit-sh/davit/core/session"
 	"github.com/davit-sh/davit/core/view"
 	"github.com/davit-sh/davit/state"
 )
@@ -104,12 +105,12 @@ func (a *app) importCmd() *cobra.Command {
 		Args: cobra.ExactArgs(2), ValidArgsFunction: a.completeFirst(a.completePlace),
 		RunE: func(_ *cobra.Command, args []string) error {
 			f.targets = []string{args[0]}
-			return a.apply(&f, plan.ModeApply, nil, func(_ context.Context, s *session, o *engine.Options) error {
+			return a.apply(&f, plan.ModeApply, nil, func(_ context.Context, s *session.Session, o *engine.Options) error {
 				at, err := addr.Parse(args[0])
 				if err != nil {
 					return err
 				}
-				snapshot, err := s.store.Load(a.soft)
+				snapshot, err := s.Store.Load(a.soft)
 				if err != nil {
 					return err
 				}
@@ -126,7 +127,7 @@ func (a *app) importCmd() *cobra.Command {
 }
 
 // apply carries out a reviewed plan, or makes one, shows it and asks. adjust, if there is one, changes what the plan is about.
-func (a *app) apply(f *applyFlags, mode plan.Mode, reviewed *plan.Plan, adjust func(context.Context, *session, *engine.Options) error) error {
+func (a *app) apply(f *applyFlags, mode plan.Mode, reviewed *plan.Plan, adjust func(context.Context, *session.Session, *engine.Options) error) error {
 	if f.asJSON && !f.yes && reviewed == nil {
 		return errors.New("-json cannot ask: give -auto-approve as well, or a plan file")
 	}
@@ -154,8 +155,8 @@ func (a *app) apply(f *applyFlags, mode plan.Mode, reviewed *plan.Plan, adjust f
 	if err != nil {
 		return err
 	}
-	defer s.close()
-	lease, err := s.lock(a.soft, "davit "+string(opts.Mode), f.lockTimeout)
+	defer s.Close()
+	lease, err := a.lock(a.soft, s, "davit "+string(opts.Mode), f.lockTimeout)
 	if err != nil {
 		return err
 	}
@@ -172,21 +173,21 @@ func (a *app) apply(f *applyFlags, mode plan.Mode, reviewed *plan.Plan, adjust f
 	p := reviewed
 	if p == nil {
 		status.Start()
-		p, err = s.plan(a.soft, opts)
+		p, err = s.Plan(a.soft, opts)
 		status.Stop()
 		if err != nil {
-			return errors.Join(err, a.tellFailure(s, lease))
+			return errors.Join(a.problem(err), a.tellFailure(s, lease))
 		}
 		if !f.asJSON {
 			if err := a.printPlan(p, formFlags{verbose: f.verbose}); err != nil {
 				return err
 			}
 		}
-		if p.Empty() && !f.asJSON && !s.writes(p) {
+		if p.Empty() && !f.asJSON && !writes(s, p) {
 			if p.Mode == plan.ModeApply {
 				a.showOutputs(s)
 			}
-			return a.show(s.stack, record.Damage(p))
+			return a.show(s.Stack, record.Damage(p))
 		}
 		if !f.yes && !p.Empty() {
 			if err := a.confirm(question(p)); err != nil {
@@ -197,14 +198,14 @@ func (a *app) apply(f *applyFlags, mode plan.Mode, reviewed *plan.Plan, adjust f
 	if f.asJSON {
 		emit(planEvent(p))
 	}
-	result, diags := s.engine.Apply(a.hard, p, engine.ApplyOptions{Store: s.store, Lease: lease, Reviewed: reviewed != nil, Stop: a.soft, Who: whoami()})
+	result, diags := s.Engine.Apply(a.hard, p, engine.ApplyOptions{Store: s.Store, Lease: lease, Reviewed: reviewed != nil, Stop: a.soft, Who: whoami()})
 	if result != nil && !f.asJSON && (reviewed != nil || !p.Empty()) {
 		view.Result(a.out, result, view.Options{Color: a.color(a.out)})
 		if p.Mode == plan.ModeApply {
 			a.showOutputs(s)
 		}
 	}
-	if err := a.show(s.stack, diags); err != nil {
+	if err := a.show(s.Stack, diags); err != nil {
 		return err
 	}
 	if result != nil && len(result.NotStarted) > 0 {
@@ -218,15 +219,15 @@ func (a *app) apply(f *applyFlags, mode plan.Mode, reviewed *plan.Plan, adjust f
 }
 
 // tellFailure tells notifications that planning failed.
-func (a *app) tellFailure(s *session, lease state.Lease) error {
-	if s.trouble == nil || a.soft.Err() != nil {
+func (a *app) tellFailure(s *session.Session, lease state.Lease) error {
+	if s.Trouble == nil || a.soft.Err() != nil {
 		return nil
 	}
-	snapshot, err := s.store.Load(a.hard)
+	snapshot, err := s.Store.Load(a.hard)
 	if err != nil {
 		return nil // it was said already
 	}
-	return a.show(s.stack, s.engine.TellFailure(a.hard, snapshot, lease, whoami(), s.trouble))
+	return a.show(s.Stack, s.Engine.TellFailure(a.hard, snapshot, lease, whoami(), s.Trouble))
 }
 
 // planEvent counts the changes of a plan.
@@ -241,19 +242,19 @@ func planEvent(p *plan.Plan) event.Event {
 
 // writes tells whether a plan without changes still writes to state: what was seen, or the end of what a killed process has
 // left open.
-func (s *session) writes(p *plan.Plan) bool { return p.Mode == plan.ModeRefresh || s.unsettled }
+func writes(s *session.Session, p *plan.Plan) bool { return p.Mode == plan.ModeRefresh || s.Unsettled }
 
 // showOutputs prints the outputs as state has them after an apply.
-func (a *app) showOutputs(s *session) {
-	snapshot, err := s.store.Load(a.hard)
+func (a *app) showOutputs(s *session.Session) {
+	snapshot, err := s.Store.Load(a.hard)
 	if err != nil {
 		return // the apply has written to this state, and has said what went wrong
 	}
-	if len(snapshot.Outputs) == 0 && len(s.stack.Outputs) == 0 {
+	if len(snapshot.Outputs) == 0 && len(s.Stack.Outputs) == 0 {
 		return
 	}
 	fmt.Fprintln(a.out, "\nOutputs:")
-	a.printOutputs(s.stack, snapshot, "  ")
+	a.printOutputs(s.Stack, snapshot, "  ")
 }
 
 // question asks for the approval of a plan.

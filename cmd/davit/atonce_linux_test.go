@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"fmt"
-	"github.com/davit-sh/davit/state/statetest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/davit-sh/davit/state/statetest"
 )
 
 // Eight processes apply one stack at once: those that wait find everything done, those that do not are told who works,

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/davit-sh/davit/core/engine"
+	"github.com/davit-sh/davit/core/session"
 	"github.com/davit-sh/davit/core/view"
 )
 
@@ -31,8 +32,8 @@ func (a *app) consoleCmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			defer s.close()
-			c, err := s.console(a.soft, fresh)
+			defer s.Close()
+			c, err := a.console(a.soft, s, fresh)
 			if err != nil {
 				return err
 			}
@@ -44,14 +45,14 @@ func (a *app) consoleCmd() *cobra.Command {
 	return cmd
 }
 
-func (s *session) console(ctx context.Context, fresh bool) (*engine.Console, error) {
-	snapshot, err := s.store.Load(ctx)
+func (a *app) console(ctx context.Context, s *session.Session, fresh bool) (*engine.Console, error) {
+	snapshot, err := s.Store.Load(ctx)
 	if err != nil {
 		return nil, err
 	}
-	c, diags := s.engine.Console(ctx, snapshot, fresh)
+	c, diags := s.Engine.Console(ctx, snapshot, fresh)
 	if diags.HasErrors() {
-		return nil, s.app.show(s.stack, diags)
+		return nil, a.show(s.Stack, diags)
 	}
 	return c, nil
 }

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"time"
 
-	goversion "github.com/hashicorp/go-version"
 	"github.com/hashicorp/hcl/v2"
 
 	"github.com/davit-sh/davit/core/config"
@@ -104,24 +103,4 @@ func emitDiagnostics(emit event.Sink, diags hcl.Diagnostics) {
 		}
 		emit(event.Event{Time: time.Now().UTC(), Type: event.Diagnostics, Address: info.Address, Diagnostic: e})
 	}
-}
-
-// checkVersion checks required_version.
-func checkVersion(stack *config.Stack) *hcl.Diagnostic {
-	want := stack.Settings.RequiredVersion
-	if want == "" {
-		return nil
-	}
-	c, err := goversion.NewConstraint(want)
-	if err != nil {
-		return diag.Errorf(stack.Settings.VersionRange, "Not a version constraint", "%q: %s.", want, err)
-	}
-	v, err := goversion.NewVersion(version)
-	if err != nil {
-		return diag.Plain("This davit has no version", err.Error())
-	}
-	if !c.Check(v.Core()) {
-		return diag.Errorf(stack.Settings.VersionRange, "Another davit is needed", "The stack wants davit %s, and this is davit %s.", want, version)
-	}
-	return nil
 }

@@ -2,13 +2,14 @@ package main
 
 import (
 	"bytes"
-	"github.com/davit-sh/davit/state/statetest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/davit-sh/davit/state/statetest"
 )
 
 // stateDisk gives a new stack a folder of its own disk for its state. limited runs davit while the disk is small; grow

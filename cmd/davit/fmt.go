@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -15,6 +14,8 @@ import (
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/hashicorp/hcl/v2/hclwrite"
 	"github.com/spf13/cobra"
+
+	"github.com/davit-sh/davit/core/session"
 )
 
 // formatter writes files in the usual form, or says which are not in it.
@@ -114,7 +115,7 @@ func (f *formatter) file(path string, mode fs.FileMode) error {
 		if !f.write {
 			return nil
 		}
-		return replaceFile(path, out, mode)
+		return session.ReplaceFile(path, out, mode)
 	})
 }
 
@@ -126,18 +127,4 @@ func (f *formatter) text(name string, src []byte, then func([]byte) error) error
 		return nil
 	}
 	return then(hclwrite.Format(src))
-}
-
-// replaceFile writes a file that is whole at every moment.
-func replaceFile(path string, content []byte, mode fs.FileMode) error {
-	tmp, err := os.CreateTemp(filepath.Dir(path), ".fmt-*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(tmp.Name())
-	_, err = tmp.Write(content)
-	if err := errors.Join(err, tmp.Chmod(mode.Perm()), tmp.Sync(), tmp.Close()); err != nil {
-		return err
-	}
-	return os.Rename(tmp.Name(), path)
 }

@@ -33,11 +33,11 @@ func (a *app) graphCmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			defer s.close()
-			if err := a.show(s.stack, s.engine.Check()); err != nil {
+			defer s.Close()
+			if err := a.show(s.Stack, s.Engine.Check()); err != nil {
 				return err
 			}
-			return view.Graph(a.out, s.engine.Outline(), format)
+			return view.Graph(a.out, s.Engine.Outline(), format)
 		},
 	}
 	f.add(cmd)

@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/davit-sh/davit/core/config"
+	"github.com/davit-sh/davit/core/session"
 )
 
 func (a *app) initCmd() *cobra.Command {
@@ -27,7 +28,7 @@ func (a *app) init(cmd *cobra.Command, upgrade, migrate, reconfigure bool) error
 	if err != nil {
 		return err
 	}
-	old, err := readLock(dir)
+	old, err := session.ReadLockFile(dir)
 	if err != nil {
 		return err
 	}
@@ -41,17 +42,21 @@ func (a *app) init(cmd *cobra.Command, upgrade, migrate, reconfigure bool) error
 	if diags.HasErrors() {
 		return a.show(stack, diags)
 	}
-	if d := checkVersion(stack); d != nil {
+	if d := session.CheckVersion(stack, version); d != nil {
 		return a.show(stack, append(diags, d))
 	}
-	if more := checkPlugins(stack); more.HasErrors() {
-		return a.show(stack, append(diags, more...))
-	}
-	types, err := builtinTypes()
+	process, err := a.process()
 	if err != nil {
 		return err
 	}
-	lock := lockFile{Modules: finder.Used()}
+	if more := process.CheckPlugins(stack); more.HasErrors() {
+		return a.show(stack, append(diags, more...))
+	}
+	types, err := process.BuiltinTypes()
+	if err != nil {
+		return err
+	}
+	lock := session.LockFile{Modules: finder.Used()}
 	for _, name := range sortedKeys(stack.Settings.Plugins) {
 		p := stack.Settings.Plugins[name]
 		if builtins[name] != nil {
@@ -64,7 +69,7 @@ func (a *app) init(cmd *cobra.Command, upgrade, migrate, reconfigure bool) error
 		lock.Plugins = append(lock.Plugins, l)
 		fmt.Fprintf(a.out, "Plugin %s %s from %s\n", name, l.Version, l.Source)
 	}
-	if err := writeLock(dir, lock); err != nil {
+	if err := session.WriteLockFile(dir, lock); err != nil {
 		return err
 	}
 	if err := a.initState(cmd.Context(), stack, migrate, reconfigure); err != nil {

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"github.com/davit-sh/davit/state/statetest"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -17,6 +16,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/davit-sh/davit/state/statetest"
 )
 
 // The kill test can be told, through the environment, how often to kill (DAVIT_KILLS), with which random numbers

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 
 	"github.com/Masterminds/semver/v3"
@@ -16,12 +17,14 @@ import (
 	"github.com/davit-sh/davit/core/diag"
 	"github.com/davit-sh/davit/core/engine"
 	"github.com/davit-sh/davit/core/modules"
+	"github.com/davit-sh/davit/core/pluginhost"
+	"github.com/davit-sh/davit/core/session"
 	"github.com/davit-sh/davit/plugins/oci"
 	"github.com/davit-sh/davit/state"
 )
 
 // newFinder finds modules that are paths, and those that were fetched.
-func newFinder(locked lockFile) (*modules.Finder, error) {
+func newFinder(locked session.LockFile) (*modules.Finder, error) {
 	cache, err := cacheDir()
 	return &modules.Finder{CacheDir: cache, Locked: locked.Modules}, err
 }
@@ -83,16 +86,21 @@ func (f *fetcher) observe(p modules.Package, wanted string, pin *modules.Locked)
 	if diags.HasErrors() {
 		return cty.NilVal, plainly(diags)
 	}
-	host, err := newHost(stack, lockFile{}, f.gitHost(stack), false)
+	process, err := f.app.process()
 	if err != nil {
 		return cty.NilVal, err
 	}
+	options, err := process.HostOptions(stack, session.LockFile{}, f.gitHost(stack), false)
+	if err != nil {
+		return cty.NilVal, err
+	}
+	host := pluginhost.New(options)
 	defer host.Close()
-	types, err := builtinTypes()
+	types, err := process.BuiltinTypes()
 	if err != nil {
 		return cty.NilVal, err
 	}
-	e := &engine.Engine{Stack: stack, Types: types, Plugins: clients{host}, Version: version}
+	e := &engine.Engine{Stack: stack, Types: types, Plugins: session.Clients(host), Version: version}
 	made, diags := e.Plan(f.ctx, &state.Snapshot{}, engine.Options{})
 	if diags.HasErrors() {
 		return cty.NilVal, plainly(diags)
@@ -110,10 +118,11 @@ func (f *fetcher) gitHost(module *config.Stack) []string {
 	for name, v := range caller.Variables {
 		values[name] = cty.DynamicVal
 		if v.Default != nil {
-			values[name] = early(v.Default, nil)
+			values[name] = session.Early(v.Default, nil)
 		}
 	}
-	of, own := gitHostOf(caller, values), gitHostOf(module, nil)
+	said := os.Getenv(session.GitHostVariable)
+	of, own := session.GitHostOf(caller, values, said), session.GitHostOf(module, nil, said)
 	if len(of) != 1 || len(own) != 1 || of[0] != own[0] {
 		return nil
 	}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -9,13 +8,10 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
-	"github.com/davit-sh/davit/core/engine"
 	"github.com/davit-sh/davit/core/engine/record"
 	"github.com/davit-sh/davit/core/event"
 	"github.com/davit-sh/davit/core/plan"
 	"github.com/davit-sh/davit/core/view"
-	"github.com/davit-sh/davit/state"
-	"github.com/davit-sh/davit/state/key"
 )
 
 func (a *app) planCmd() *cobra.Command {
@@ -47,11 +43,11 @@ func (a *app) planCmd() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		defer s.close()
-		p, err := s.plan(a.soft, opts)
+		defer s.Close()
+		p, err := s.Plan(a.soft, opts)
 		status.Stop()
 		if err != nil {
-			return err
+			return a.problem(err)
 		}
 		if out != "" {
 			if err := p.Save(out); err != nil {
@@ -132,33 +128,6 @@ func (f *formFlags) check() error {
 
 // minLimit is room for the head and the foot of a comment.
 const minLimit = 1000
-
-// plan makes a plan of what state and world are now.
-func (s *session) plan(ctx context.Context, opts engine.Options) (*plan.Plan, error) {
-	snapshot, err := s.store.Load(ctx)
-	if err != nil {
-		return nil, err
-	}
-	s.unsettled = len(snapshot.Operations) > 0
-	for _, rec := range snapshot.Records {
-		s.unsettled = s.unsettled || rec.Status == state.StatusPartial || s.otherKey(rec.Fingerprints)
-	}
-	p, diags := s.engine.Plan(ctx, snapshot, opts)
-	if diags.HasErrors() {
-		s.trouble = diags
-		return nil, s.app.show(s.stack, diags)
-	}
-	return p, nil
-}
-
-// otherKey tells whether fingerprints were made with a key that is gone: they are made anew by the next apply.
-func (s *session) otherKey(fingerprints map[string]string) bool {
-	for path, f := range fingerprints {
-		now := s.engine.Fingerprint(path, nil)
-		return now != "" && !key.Same(f, now)
-	}
-	return false
-}
 
 func (a *app) printPlan(p *plan.Plan, f formFlags) error {
 	if f.asJSON || f.asMarkdown {

@@ -4,13 +4,11 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	goversion "github.com/hashicorp/go-version"
 
@@ -18,15 +16,16 @@ import (
 	"github.com/davit-sh/davit/core/engine/types"
 	"github.com/davit-sh/davit/core/install"
 	"github.com/davit-sh/davit/core/pluginhost"
+	"github.com/davit-sh/davit/core/session"
 	pluginv1 "github.com/davit-sh/davit/schemas/plugin/v1"
 )
 
 // initPlugin finds one plugin, sees that it may be used, starts it once, and tells what to write into the lock file.
-func (a *app) initPlugin(ctx context.Context, stack *config.Stack, p *config.RequiredPlugin, old lockFile, types *types.Catalogue, upgrade bool) (install.Locked, error) {
+func (a *app) initPlugin(ctx context.Context, stack *config.Stack, p *config.RequiredPlugin, old session.LockFile, types *types.Catalogue, upgrade bool) (install.Locked, error) {
 	if !install.Fetched(p.Source) {
 		return initLocal(ctx, stack, p, old, types, upgrade)
 	}
-	r, err := requirement(stack, p)
+	r, err := session.Requirement(stack, p)
 	if err != nil {
 		return install.Locked{}, err
 	}
@@ -40,7 +39,7 @@ func (a *app) initPlugin(ctx context.Context, stack *config.Stack, p *config.Req
 		described, err = ask(ctx, stack.Dir, name, pluginhost.Executable{Path: path, SHA256: sum, Env: p.Env})
 		return descriptionOf(described), err
 	}
-	l, err := i.Install(ctx, r, old.plugin(p.Name))
+	l, err := i.Install(ctx, r, old.Plugin(p.Name))
 	if err != nil {
 		return l, err
 	}
@@ -48,18 +47,18 @@ func (a *app) initPlugin(ctx context.Context, stack *config.Stack, p *config.Req
 }
 
 // initLocal takes a plugin that is a path.
-func initLocal(ctx context.Context, stack *config.Stack, p *config.RequiredPlugin, old lockFile, types *types.Catalogue, upgrade bool) (install.Locked, error) {
+func initLocal(ctx context.Context, stack *config.Stack, p *config.RequiredPlugin, old session.LockFile, types *types.Catalogue, upgrade bool) (install.Locked, error) {
 	l := install.Locked{Name: p.Name, Source: p.Source, Constraint: p.Version}
 	if p.PublicKey != "" {
 		return l, fmt.Errorf("plugin %q: public_key is for plugins that are fetched, and this one is a path. Remove public_key", p.Name)
 	}
-	path := absolute(stack.Dir, p.Source)
+	path := session.Absolute(stack.Dir, p.Source)
 	var err error
 	if l.SHA256, err = fileSum(path); err != nil {
 		return l, fmt.Errorf("plugin %q: %w", p.Name, err)
 	}
 	// What has changed is not even started before a person wants it.
-	if was := old.plugin(p.Name); was != nil && was.SHA256 != "" && was.SHA256 != l.SHA256 && !upgrade {
+	if was := old.Plugin(p.Name); was != nil && was.SHA256 != "" && was.SHA256 != l.SHA256 && !upgrade {
 		return l, fmt.Errorf("plugin %q has changed: %s has sha256 %s, and %s says %s. If that is what you want, run davit init -upgrade", p.Name, p.Source, l.SHA256, config.LockFile, was.SHA256)
 	}
 	d, err := ask(ctx, stack.Dir, p.Name, pluginhost.Executable{Path: path, SHA256: l.SHA256, Env: p.Env})
@@ -92,56 +91,6 @@ func (a *app) installer() (*install.Installer, error) {
 		i.Origin = install.Mirror{Dir: mirror}
 	}
 	return i, nil
-}
-
-// requirement is what a stack requires of a plugin that is fetched, with the key that it names.
-func requirement(stack *config.Stack, p *config.RequiredPlugin) (install.Requirement, error) {
-	r := install.Requirement{Name: p.Name, Source: p.Source, Constraint: p.Version}
-	if p.PublicKey == "" {
-		return r, nil
-	}
-	text, where := p.PublicKey, "public_key"
-	if !strings.HasPrefix(strings.TrimSpace(text), "-----BEGIN") {
-		where = p.PublicKey
-		b, err := os.ReadFile(absolute(stack.Dir, p.PublicKey))
-		if err != nil {
-			return r, fmt.Errorf("plugin %q: the public key cannot be read: %w", p.Name, err)
-		}
-		text = string(b)
-	}
-	var err error
-	if r.Key, err = install.ParseKey(text); err != nil {
-		return r, fmt.Errorf("plugin %q: %s: %w", p.Name, where, err)
-	}
-	return r, nil
-}
-
-// executable is a locked plugin as it is started. It is looked for on this machine only.
-func executable(stack *config.Stack, p *config.RequiredPlugin, locked lockFile, cache string) (pluginhost.Executable, error) {
-	l := locked.plugin(p.Name)
-	if l == nil || l.Source != p.Source {
-		return pluginhost.Executable{}, fmt.Errorf("plugin %q is not in %s yet: run davit init", p.Name, config.LockFile)
-	}
-	if !install.Fetched(p.Source) {
-		return pluginhost.Executable{Path: absolute(stack.Dir, p.Source), SHA256: l.SHA256, Env: p.Env}, nil
-	}
-	r, err := requirement(stack, p)
-	if err != nil {
-		return pluginhost.Executable{}, err
-	}
-	if err := l.Fits(r); err != nil {
-		return pluginhost.Executable{}, err
-	}
-	name, sum, err := l.Executable(install.Platform())
-	if err != nil {
-		return pluginhost.Executable{}, err
-	}
-	path := install.Cache{Dir: cache}.Path(sum, name)
-	if _, err := os.Lstat(path); errors.Is(err, os.ErrNotExist) {
-		return pluginhost.Executable{}, fmt.Errorf("plugin %q %s is not on this machine yet: run davit init", p.Name, l.Version)
-	}
-	const mend = "Somebody, or a broken disk, has changed it in the cache. Run davit init, which fetches it again as it is locked."
-	return pluginhost.Executable{Path: path, SHA256: sum, Env: p.Env, Mend: mend}, nil
 }
 
 // ask starts a plugin once and asks what it is.

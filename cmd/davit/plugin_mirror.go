@@ -10,6 +10,7 @@ import (
 
 	"github.com/davit-sh/davit/core/config"
 	"github.com/davit-sh/davit/core/install"
+	"github.com/davit-sh/davit/core/session"
 )
 
 func (a *app) pluginMirrorCmd() *cobra.Command {
@@ -29,7 +30,7 @@ func (a *app) mirrorPlugins(cmd *cobra.Command, folder string) error {
 	if folder, err = filepath.Abs(folder); err != nil {
 		return err
 	}
-	locked, err := readLock(dir)
+	locked, err := session.ReadLockFile(dir)
 	if err != nil {
 		return err
 	}
@@ -47,11 +48,11 @@ func (a *app) mirrorPlugins(cmd *cobra.Command, folder string) error {
 		if !install.Fetched(p.Source) {
 			continue
 		}
-		r, err := requirement(stack, p)
+		r, err := session.Requirement(stack, p)
 		if err != nil {
 			return err
 		}
-		release, err := i.WriteMirror(cmd.Context(), r, locked.plugin(name), folder)
+		release, err := i.WriteMirror(cmd.Context(), r, locked.Plugin(name), folder)
 		if err != nil {
 			return err
 		}

@@ -9,6 +9,7 @@ import (
 	"github.com/davit-sh/davit/core/addr"
 	"github.com/davit-sh/davit/core/engine"
 	"github.com/davit-sh/davit/core/plan"
+	"github.com/davit-sh/davit/core/session"
 	"github.com/davit-sh/davit/state"
 )
 
@@ -25,8 +26,8 @@ func (a *app) rollbackCmd() *cobra.Command {
 		Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeAddress,
 		RunE: func(_ *cobra.Command, args []string) error {
 			f.targets = []string{args[0]}
-			return a.apply(&f, plan.ModeApply, nil, func(ctx context.Context, s *session, o *engine.Options) error {
-				number, err := s.earlier(ctx, args[0], to)
+			return a.apply(&f, plan.ModeApply, nil, func(ctx context.Context, s *session.Session, o *engine.Options) error {
+				number, err := earlierRevision(ctx, s, args[0], to)
 				if err != nil {
 					return err
 				}
@@ -41,12 +42,12 @@ func (a *app) rollbackCmd() *cobra.Command {
 	return cmd
 }
 
-// earlier finds the revision that a rollback goes to.
-func (s *session) earlier(ctx context.Context, address string, to uint64) (uint64, error) {
+// earlierRevision finds the revision that a rollback goes to.
+func earlierRevision(ctx context.Context, s *session.Session, address string, to uint64) (uint64, error) {
 	if _, err := addr.Parse(address); err != nil {
 		return 0, err
 	}
-	list, err := s.store.History(ctx, address)
+	list, err := s.Store.History(ctx, address)
 	if err != nil {
 		return 0, err
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/davit-sh/davit/core/diag"
 	"github.com/davit-sh/davit/core/engine/record"
 	"github.com/davit-sh/davit/core/plan"
+	"github.com/davit-sh/davit/core/session"
 	"github.com/davit-sh/davit/core/view"
 	"github.com/davit-sh/davit/state"
 )
@@ -108,7 +109,7 @@ func (a *app) stateWriter(cmd *cobra.Command, write func(args []string, s *state
 	f.addLockTimeout(cmd)
 	cmd.RunE = func(_ *cobra.Command, args []string) error {
 		return a.withState(a.soft, func(store state.Store, _ *state.Snapshot) error {
-			lease, err := (&session{app: a, store: store}).lock(a.soft, cmd.CommandPath(), f.lockTimeout)
+			lease, err := a.lock(a.soft, &session.Session{Store: store}, cmd.CommandPath(), f.lockTimeout)
 			if err != nil {
 				return err
 			}
@@ -372,9 +373,9 @@ func (a *app) withStack(ctx context.Context, fn func(*config.Stack, state.Store,
 	if diags.HasErrors() {
 		return a.show(stack, diags)
 	}
-	store, err := a.openState(ctx, stack)
+	store, err := session.OpenState(ctx, stack)
 	if err != nil {
-		return err
+		return a.problem(err)
 	}
 	defer store.Close()
 	s, err := store.Load(ctx)

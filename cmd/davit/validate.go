@@ -80,8 +80,8 @@ func (a *app) validate(f *stackFlags) error {
 	if err != nil {
 		return err
 	}
-	defer s.close()
-	return a.show(s.stack, s.engine.Validate(a.soft))
+	defer s.Close()
+	return a.show(s.Stack, s.Engine.Validate(a.soft))
 }
 
 // find runs something, and returns its diagnostics and its error instead of showing them.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/davit-sh/davit/core/session"
 	"github.com/davit-sh/davit/sdk/handshake"
 )
 
@@ -40,7 +41,7 @@ func (a *app) versionCmd() *cobra.Command {
 				v.Plugins[name] = version
 			}
 			if dir, err := os.Getwd(); err == nil {
-				if locked, err := readLock(dir); err == nil { // no stack here, or one that init complains about
+				if locked, err := session.ReadLockFile(dir); err == nil { // no stack here, or one that init complains about
 					for _, l := range locked.Plugins {
 						v.Plugins[l.Name] = l.Version
 					}

@@ -1,8 +1,11 @@
-package main
+package session
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -19,38 +22,46 @@ import (
 )
 
 // givenVariables reads values of variables from the environment, files and flags, or from a saved plan; later ones win.
-func givenVariables(stack *config.Stack, f *stackFlags) ([]eval.Given, hcl.Diagnostics) {
-	around, diags := variablesAround()
-	asked, more := f.variables()
+func givenVariables(stack *config.Stack, o *Options, environ []string) ([]eval.Given, hcl.Diagnostics) {
+	around, diags := variablesAround(o.Dir, environ)
+	asked, more := o.variables()
 	diags = append(diags, more...)
-	if f.reviewed == nil {
+	if o.Reviewed == nil {
 		return append(around, asked...), diags
 	}
-	list, more := reviewedVariables(stack, f.reviewed, around, asked)
+	list, more := reviewedVariables(stack, o.Reviewed, around, asked)
 	return list, append(diags, more...)
 }
 
 // variablesAround are the values of the environment and of *.auto.hclvars.
-func variablesAround() ([]eval.Given, hcl.Diagnostics) {
+func variablesAround(dir string, environ []string) ([]eval.Given, hcl.Diagnostics) {
 	var list []eval.Given
-	for _, e := range os.Environ() {
+	for _, e := range environ {
 		name, value, _ := strings.Cut(e, "=")
 		if v, ok := strings.CutPrefix(name, "DAVIT_VAR_"); ok {
 			list = append(list, eval.Given{Name: v, Text: &value, From: name, Stray: true})
 		}
 	}
-	files, _ := filepath.Glob("*.auto.hclvars")
+	files, _ := filepath.Glob(filepath.Join(dir, "*.auto.hclvars"))
 	slices.Sort(files)
-	given, diags := variableFiles(files)
+	for i := range files {
+		files[i] = filepath.Base(files[i])
+	}
+	given, diags := variableFiles(dir, files)
 	return append(list, given...), diags
 }
 
-func variableFiles(files []string) ([]eval.Given, hcl.Diagnostics) {
+// variableFiles reads files with values of variables. Their names are relative to dir.
+func variableFiles(dir string, files []string) ([]eval.Given, hcl.Diagnostics) {
 	var list []eval.Given
 	var diags hcl.Diagnostics
 	for _, file := range files {
-		src, err := os.ReadFile(file)
+		src, err := os.ReadFile(Absolute(dir, file))
 		if err != nil {
+			var named *fs.PathError
+			if errors.As(err, &named) {
+				named.Path = file // as the person has written it
+			}
 			diags = append(diags, diag.Plain("A file with variables cannot be read", err.Error()))
 			continue
 		}
@@ -61,9 +72,9 @@ func variableFiles(files []string) ([]eval.Given, hcl.Diagnostics) {
 }
 
 // variables are the values that the person gives.
-func (f *stackFlags) variables() ([]eval.Given, hcl.Diagnostics) {
-	list, diags := variableFiles(f.varFiles)
-	for _, v := range f.vars {
+func (o *Options) variables() ([]eval.Given, hcl.Diagnostics) {
+	list, diags := variableFiles(o.Dir, o.VarFiles)
+	for _, v := range o.Vars {
 		name, value, ok := strings.Cut(v, "=")
 		if !ok {
 			diags = append(diags, diag.Plain("Not a variable", "-var wants name=value."))
@@ -79,7 +90,7 @@ func (f *stackFlags) variables() ([]eval.Given, hcl.Diagnostics) {
 func reviewedVariables(stack *config.Stack, p *plan.Plan, around, asked []eval.Given) ([]eval.Given, hcl.Diagnostics) {
 	var list []eval.Given
 	var diags hcl.Diagnostics
-	for _, name := range sortedKeys(p.Variables) {
+	for _, name := range slices.Sorted(maps.Keys(p.Variables)) {
 		value, err := variableOf(p.Variables[name])
 		if err != nil {
 			diags = append(diags, diag.Plain("The plan cannot be applied", fmt.Sprintf("Its value of variable %q cannot be read: %s", name, err)))

@@ -1,6 +1,7 @@
-package main
+package session
 
 import (
+	"os"
 	"strings"
 	"testing"
 
@@ -12,7 +13,7 @@ import (
 
 // The token without a host is for the only Git host that the stack has.
 func TestTheOnlyGitHostOfAStack(t *testing.T) {
-	t.Setenv(gitHostVariable, "")
+	t.Setenv(GitHostVariable, "")
 	values := map[string]cty.Value{"base": cty.StringVal("https://git.example.com/acme"), "secret": cty.StringVal("https://x.example.com/a").Mark(eval.Sensitive)}
 	source := func(name, url string) string { return "source \"git\" \"" + name + "\" {\n  url = " + url + "\n}\n" }
 	for text, want := range map[string]string{
@@ -35,13 +36,13 @@ func TestTheOnlyGitHostOfAStack(t *testing.T) {
 		if diags.HasErrors() {
 			t.Fatal(diags)
 		}
-		if got := strings.TrimPrefix(strings.Join(gitHostOf(stack, values), " "), gitHostVariable+"="); got != want {
+		if got := strings.TrimPrefix(strings.Join(GitHostOf(stack, values, os.Getenv(GitHostVariable)), " "), GitHostVariable+"="); got != want {
 			t.Errorf("%s: %q, want %q", text, got, want)
 		}
 	}
-	t.Setenv(gitHostVariable, "git.example.com")
+	t.Setenv(GitHostVariable, "git.example.com")
 	stack, _ := config.Parse(t.TempDir(), map[string][]byte{"davit.hcl": []byte(source("a", `"https://other.example.com/a.git"`))})
-	if got := gitHostOf(stack, values); got != nil {
+	if got := GitHostOf(stack, values, os.Getenv(GitHostVariable)); got != nil {
 		t.Errorf("a person has said it: %v", got)
 	}
 }

@@ -1,8 +1,7 @@
-package main
+package session
 
 import (
 	"net/url"
-	"os"
 	"slices"
 	"strings"
 
@@ -16,11 +15,11 @@ import (
 )
 
 // gitHostVariable tells the plugin "git" which host the token in DAVIT_GIT_TOKEN is for.
-const gitHostVariable = "DAVIT_GIT_HOST"
+const GitHostVariable = "DAVIT_GIT_HOST"
 
-// gitHostOf is what the plugin "git" is told besides what a person has said: the host of the token if the stack has only one Git host.
-func gitHostOf(stack *config.Stack, values map[string]cty.Value) []string {
-	if os.Getenv(gitHostVariable) != "" {
+// GitHostOf is what the plugin "git" is told besides what a person has said: the host of the token if the stack has only one Git host.
+func GitHostOf(stack *config.Stack, values map[string]cty.Value, said string) []string {
+	if said != "" {
 		return nil
 	}
 	hosts := gitHosts{}
@@ -28,7 +27,7 @@ func gitHostOf(stack *config.Stack, values map[string]cty.Value) []string {
 	if hosts.unclear || len(hosts.names) != 1 {
 		return nil
 	}
-	return []string{gitHostVariable + "=" + hosts.names[0]}
+	return []string{GitHostVariable + "=" + hosts.names[0]}
 }
 
 // gitHosts are the HTTP hosts of the Git repositories that a stack names.
@@ -61,9 +60,9 @@ func argumentsOf(call *config.Call, values map[string]cty.Value) map[string]cty.
 	for name, v := range call.Module.Variables {
 		out[name] = cty.DynamicVal
 		if a := call.Arguments[name]; a != nil {
-			out[name] = early(a.Expr, values)
+			out[name] = Early(a.Expr, values)
 		} else if v.Default != nil {
-			out[name] = early(v.Default, nil)
+			out[name] = Early(v.Default, nil)
 		}
 	}
 	return out
@@ -75,7 +74,7 @@ func (h *gitHosts) source(b *config.Block, values map[string]cty.Value) {
 	if a == nil {
 		return // an error, which is told elsewhere
 	}
-	v := early(a.Expr, values)
+	v := Early(a.Expr, values)
 	if v.IsKnown() && !v.IsNull() && v.Type() == cty.String {
 		h.add(v.AsString(), true)
 		return
@@ -108,8 +107,8 @@ func (h *gitHosts) add(raw string, whole bool) {
 	}
 }
 
-// early is the value of an expression before anything is looked at: variables are known, the rest is not.
-func early(expr hcl.Expression, values map[string]cty.Value) cty.Value {
+// Early is the value of an expression before anything is looked at: variables are known, the rest is not.
+func Early(expr hcl.Expression, values map[string]cty.Value) cty.Value {
 	ctx := &hcl.EvalContext{Variables: map[string]cty.Value{}}
 	for _, t := range expr.Variables() {
 		ctx.Variables[t.RootName()] = cty.DynamicVal

@@ -1,4 +1,4 @@
-package main
+package session
 
 import (
 	"errors"
@@ -10,7 +10,6 @@ import (
 	"github.com/hashicorp/hcl/v2/gohcl"
 	"github.com/hashicorp/hcl/v2/hclsimple"
 	"github.com/hashicorp/hcl/v2/hclwrite"
-
 	"github.com/zclconf/go-cty/cty"
 
 	"github.com/davit-sh/davit/core/config"
@@ -18,14 +17,14 @@ import (
 	"github.com/davit-sh/davit/core/modules"
 )
 
-// lockFile is davit.lock.hcl: what was found by davit init, so that everybody has the same.
-type lockFile struct {
+// LockFile is davit.lock.hcl: what was found by davit init, so that everybody has the same.
+type LockFile struct {
 	Plugins []install.Locked `hcl:"plugin,block"`
 	Modules []modules.Locked `hcl:"module,block"`
 }
 
-// plugin is a plugin's entry, nil if there is none.
-func (l lockFile) plugin(name string) *install.Locked {
+// Plugin is a plugin's entry, nil if there is none.
+func (l LockFile) Plugin(name string) *install.Locked {
 	for i := range l.Plugins {
 		if l.Plugins[i].Name == name {
 			return &l.Plugins[i]
@@ -34,9 +33,9 @@ func (l lockFile) plugin(name string) *install.Locked {
 	return nil
 }
 
-// readLock reads the lock file. None is an empty one.
-func readLock(dir string) (lockFile, error) {
-	var l lockFile
+// ReadLockFile reads the lock file. None is an empty one.
+func ReadLockFile(dir string) (LockFile, error) {
+	var l LockFile
 	src, err := os.ReadFile(filepath.Join(dir, config.LockFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		return l, nil
@@ -55,7 +54,7 @@ func readLock(dir string) (lockFile, error) {
 	return l, nil
 }
 
-func writeLock(dir string, l lockFile) error {
+func WriteLockFile(dir string, l LockFile) error {
 	f := hclwrite.NewEmptyFile()
 	for _, p := range l.Plugins {
 		writePlugin(f.Body(), p)
@@ -68,7 +67,7 @@ func writeLock(dir string, l lockFile) error {
 	if old, err := os.ReadFile(path); err == nil && string(old) == text {
 		return nil
 	}
-	return replaceFile(path, []byte(text), 0o644)
+	return ReplaceFile(path, []byte(text), 0o644)
 }
 
 // writePlugin writes an entry without what it does not have.

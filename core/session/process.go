@@ -1,0 +1,61 @@
+package session
+
+import (
+	"strings"
+
+	"github.com/hashicorp/hcl/v2"
+
+	"github.com/davit-sh/davit/core/config"
+	"github.com/davit-sh/davit/core/event"
+	"github.com/davit-sh/davit/core/plan"
+	"github.com/davit-sh/davit/core/pluginhost"
+	pluginv1 "github.com/davit-sh/davit/schemas/plugin/v1"
+)
+
+// Process is what all stacks of one process share.
+type Process struct {
+	Version  string
+	Builtins map[string]Builtin // the plugins that are part of the executable, by name
+	Self     string             // the path of the executable: it serves the built-in plugins, each in a process of its own
+	CacheDir string
+	Environ  []string // "NAME=value"
+}
+
+// Builtin is a plugin that is part of the executable.
+type Builtin struct {
+	Describe func() *pluginv1.DescribeResponse // without starting it
+	Env      []string                          // names of the variables that it may see, besides the neutral ones
+}
+
+// getenv returns a variable of the environment.
+func (p *Process) getenv(name string) string {
+	for i := len(p.Environ) - 1; i >= 0; i-- {
+		if v, ok := strings.CutPrefix(p.Environ[i], name+"="); ok {
+			return v
+		}
+	}
+	return ""
+}
+
+// Options says which stack is opened, and how.
+type Options struct {
+	Dir            string     // of the stack, absolute
+	Vars, VarFiles []string   // "name=value"; files, relative to Dir
+	Reviewed       *plan.Plan // a saved plan that is carried out: it has the values of variables
+	Unset          bool       // variables may be without a value
+	Guard          bool       // children of plugins end with a process that is killed: for those who apply
+	Parallel       int
+	Emit           event.Sink // nil: nobody listens
+	// Started is called with the plugins that the stack requires, before the first of them is started. Nil: nobody wants to know.
+	Started func(required map[string]*config.RequiredPlugin)
+	// NewHost makes the host of the stack's plugins. Nil: each stack has a host of its own.
+	NewHost func(pluginhost.Options) *pluginhost.Host
+}
+
+// Problem is what is wrong with a stack.
+type Problem struct {
+	Stack *config.Stack
+	Diags hcl.Diagnostics
+}
+
+func (p *Problem) Error() string { return p.Diags.Error() }

@@ -1,0 +1,122 @@
+package session
+
+import (
+	"context"
+	"path/filepath"
+
+	"github.com/hashicorp/hcl/v2"
+
+	"github.com/davit-sh/davit/core/config"
+	"github.com/davit-sh/davit/core/engine"
+	"github.com/davit-sh/davit/core/engine/record"
+	"github.com/davit-sh/davit/core/eval"
+	"github.com/davit-sh/davit/core/modules"
+	"github.com/davit-sh/davit/core/plan"
+	"github.com/davit-sh/davit/core/pluginhost"
+	"github.com/davit-sh/davit/state"
+	"github.com/davit-sh/davit/state/key"
+)
+
+// Session is a stack that is open: its engine, its plugins and its state.
+type Session struct {
+	Stack  *config.Stack
+	Engine *engine.Engine
+	host   *pluginhost.Host
+	Store  state.Store
+
+	Unsettled bool            // state has something that the next apply writes again: cut off operations, fingerprints of another key
+	Trouble   hcl.Diagnostics // why planning failed
+}
+
+// Close ends the plugins and closes the state.
+func (s *Session) Close() {
+	if s.host != nil {
+		_ = s.host.Close() // it has said all that there is to say
+	}
+	if s.Store != nil {
+		_ = s.Store.Close()
+	}
+}
+
+// Open reads a stack and makes its plugins ready to start. What is wrong with the stack is a *Problem.
+func (p *Process) Open(ctx context.Context, o *Options) (*Session, error) {
+	locked, err := ReadLockFile(o.Dir)
+	if err != nil {
+		return nil, err
+	}
+	stack, diags := config.LoadTree(o.Dir, &modules.Finder{CacheDir: p.CacheDir, Locked: locked.Modules})
+	if stack == nil || stack.Broken {
+		return nil, &Problem{stack, diags}
+	}
+	s := &Session{Stack: stack}
+	if d := CheckVersion(stack, p.Version); d != nil {
+		return nil, &Problem{stack, hcl.Diagnostics{d}}
+	}
+	if diags := p.CheckPlugins(stack); diags.HasErrors() {
+		return nil, &Problem{stack, diags}
+	}
+	if o.Reviewed != nil {
+		if err := record.FitsFiles(o.Reviewed, stack); err != nil {
+			return nil, err
+		}
+	}
+	given, more := givenVariables(stack, o, p.Environ)
+	diags = append(diags, more...)
+	if o.Unset {
+		given = append(eval.Unset(stack.Module), given...)
+	}
+	values, more := eval.Variables(stack.Module, given)
+	diags = append(diags, more...)
+	if diags.HasErrors() {
+		return nil, &Problem{stack, append(diags, p.checkAsWell(stack)...)}
+	}
+	hostOptions, err := p.HostOptions(stack, locked, GitHostOf(stack, values, p.getenv(GitHostVariable)), o.Guard)
+	if err != nil {
+		return nil, err
+	}
+	if s.host = makeHost(o.NewHost, hostOptions); o.Started != nil {
+		o.Started(stack.Settings.Plugins)
+	}
+	catalogue, err := p.describe(ctx, stack, s.host)
+	if err != nil {
+		s.Close()
+		return nil, err
+	}
+	if s.Store, err = OpenState(ctx, stack); err != nil {
+		s.Close()
+		return nil, err
+	}
+	s.Store = &identifying{Store: s.Store, tell: s.host.SetLineage}
+	s.Engine = &engine.Engine{
+		Stack: stack, Variables: values, Types: catalogue, Plugins: clients{s.host}, Version: p.Version, Emit: o.Emit, Parallel: o.Parallel,
+		Checksums: p.checksums(stack, locked), History: s.Store.History, Fingerprint: key.Lazy(filepath.Join(stack.Dir, folder, "state.key")),
+	}
+	return s, nil
+}
+
+// Plan makes a plan of what state and world are now.
+func (s *Session) Plan(ctx context.Context, opts engine.Options) (*plan.Plan, error) {
+	snapshot, err := s.Store.Load(ctx)
+	if err != nil {
+		return nil, err
+	}
+	s.Unsettled = len(snapshot.Operations) > 0
+	for _, rec := range snapshot.Records {
+		s.Unsettled = s.Unsettled || rec.Status == state.StatusPartial || s.otherKey(rec.Fingerprints)
+	}
+	p, diags := s.Engine.Plan(ctx, snapshot, opts)
+	if diags.HasErrors() {
+		s.Trouble = diags
+		return nil, &Problem{s.Stack, diags}
+	}
+	return p, nil
+}
+
+// otherKey tells whether fingerprints were made with a key that is gone: they are made anew by the next apply.
+func (s *Session) otherKey(fingerprints map[string]string) bool {
+	for path, f := range fingerprints {
+		now := s.Engine.Fingerprint(path, nil)
+		return now != "" && !key.Same(f, now)
+	}
+	return false
+}
