@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/hashicorp/hcl/v2"
 	"github.com/spf13/cobra"
 
@@ -144,7 +145,8 @@ func (a *app) apply(f *applyFlags, mode plan.Mode, reviewed *plan.Plan, adjust f
 	var emit event.Sink
 	var status *view.Status
 	if f.asJSON {
-		emit = view.JSONEvents(a.out)
+		f.run = uuid.NewString()
+		emit = ofRun(f.run, view.JSONEvents(a.out))
 		a.collect = &hcl.Diagnostics{}
 		defer func() { emitDiagnostics(emit, *a.collect) }()
 		emit(event.Event{Time: time.Now().UTC(), Type: event.Version, Davit: version, Format: event.Format})
@@ -228,6 +230,14 @@ func (a *app) tellFailure(s *session.Session, lease state.Lease) error {
 		return nil // it was said already
 	}
 	return a.show(s.Stack, s.Engine.TellFailure(a.hard, snapshot, lease, whoami(), s.Trouble))
+}
+
+// ofRun puts the id of a run into every event.
+func ofRun(run string, emit event.Sink) event.Sink {
+	return func(e event.Event) {
+		e.Run = run
+		emit(e)
+	}
 }
 
 // planEvent counts the changes of a plan.

@@ -30,6 +30,7 @@ type stackFlags struct {
 	lockTimeout    time.Duration
 	parallel       int
 	guard          bool
+	run            string     // id of the run, in its events
 	reviewed       *plan.Plan // a saved plan that is carried out: it has the values of variables
 	unset          bool       // variables may be without a value
 }
@@ -162,7 +163,7 @@ func (a *app) open(ctx context.Context, f *stackFlags, emit event.Sink) (*sessio
 		return nil, err
 	}
 	s, err := p.Open(ctx, &session.Options{
-		Dir: dir, Vars: f.vars, VarFiles: f.varFiles, Reviewed: f.reviewed, Unset: f.unset, Guard: f.guard, Parallel: f.parallel, Emit: emit,
+		Dir: dir, Vars: f.vars, VarFiles: f.varFiles, Reviewed: f.reviewed, Unset: f.unset, Guard: f.guard, Parallel: f.parallel, Emit: emit, Run: f.run,
 		Started: a.tellReattached,
 	})
 	return s, a.problem(err)

@@ -6,6 +6,7 @@ import (
 	"context"
 	"sync"
 
+	"github.com/google/uuid"
 	"github.com/hashicorp/hcl/v2"
 	"github.com/zclconf/go-cty/cty"
 
@@ -31,6 +32,10 @@ type (
 	Rollback = input.Rollback
 	// ApplyOptions says how a plan is carried out.
 	ApplyOptions = carry.Options
+	// Handle is a hold on an apply while it runs.
+	Handle = carry.Handle
+	// Running is an operation that a plugin is working on.
+	Running = carry.Running
 	// Plugins is where the engine finds the plugins, by name.
 	Plugins = service.Plugins
 	// Client is a running plugin.
@@ -47,6 +52,8 @@ type Engine struct {
 	// Checksums are what the plugins are pinned by, by name; built-in ones have none.
 	Checksums map[string]string
 	Emit      event.Sink // nil: nobody listens
+	// Run is in every event. "": each plan and each apply has an id of its own.
+	Run string
 	// History returns the applied revisions of an instance, newest first. It is asked for instances that are
 	// held at one of them; nil when there are none.
 	History func(ctx context.Context, address string) ([]state.Revision, error)
@@ -74,7 +81,14 @@ func (e *Engine) forms() *world.Forms {
 	return e.known
 }
 
-func (e *Engine) services() *service.Services { return service.New(e.Plugins, e.Emit, e.Variables) }
+// services returns the services of one run.
+func (e *Engine) services() *service.Services {
+	run := e.Run
+	if run == "" {
+		run = uuid.NewString()
+	}
+	return service.New(e.Plugins, e.Emit, run, e.Variables)
+}
 
 // Outline draws the stack up from its text.
 func (e *Engine) Outline() check.Outline { return check.NewOutline(e.forms(), e.Stack.Module) }

@@ -42,7 +42,7 @@ type world struct {
 	things   map[string]string // name -> content
 	applied  []string          // in order
 	tries    []try             // of things, in order
-	fail     map[string]string // thing -> "error", "panic", "lost"
+	fail     map[string]string // thing -> "error", "panic", "lost", "hang"
 	garbage  func(*pluginv1.PlanResult)
 	claims   bool              // applications claim their things
 	heard    []string          // by notifications: "name room event: summary; address outcome, ..."
@@ -259,8 +259,19 @@ func (a app) Plan(_ context.Context, r sdk.PlanRequest[appConfig, appOutputs]) (
 
 func thingClaim(name string) sdk.Claim { return sdk.Claim("thing:" + name) }
 
+// hangs tells whether making a thing does not end until it is cancelled.
+func (w *world) hangs(name string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.fail[name] == "hang"
+}
+
 func (a app) Apply(ctx context.Context, r sdk.ApplyRequest[appConfig, appOutputs]) (sdk.Result[appOutputs], error) {
 	sdk.Log(ctx, "thing", "making it with "+r.Config.Secret)
+	if a.hangs(r.Config.Name) {
+		<-ctx.Done()
+		return sdk.Result[appOutputs]{}, ctx.Err()
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	res := sdk.Result[appOutputs]{Outputs: r.Planned, Private: []byte("private")}

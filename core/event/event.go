@@ -31,6 +31,7 @@ const (
 type Event struct {
 	Time       time.Time      `json:"time"`
 	Type       Type           `json:"type"`
+	Run        string         `json:"run,omitempty"` // id of the plan or apply that it happened in
 	Address    string         `json:"address,omitempty"`
 	Action     string         `json:"action,omitempty"`    // of a plan.Change
 	Operation  string         `json:"operation,omitempty"` // id

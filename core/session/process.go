@@ -46,6 +46,7 @@ type Options struct {
 	Guard          bool       // children of plugins end with a process that is killed: for those who apply
 	Parallel       int
 	Emit           event.Sink // nil: nobody listens
+	Run            string     // in every event; "": each plan and each apply has an id of its own
 	// Started is called with the plugins that the stack requires, before the first of them is started. Nil: nobody wants to know.
 	Started func(required map[string]*config.RequiredPlugin)
 	// NewHost makes the host of the stack's plugins. Nil: each stack has a host of its own.

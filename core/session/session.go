@@ -88,7 +88,7 @@ func (p *Process) Open(ctx context.Context, o *Options) (*Session, error) {
 	}
 	s.Store = &identifying{Store: s.Store, tell: s.host.SetLineage}
 	s.Engine = &engine.Engine{
-		Stack: stack, Variables: values, Types: catalogue, Plugins: clients{s.host}, Version: p.Version, Emit: o.Emit, Parallel: o.Parallel,
+		Stack: stack, Variables: values, Types: catalogue, Plugins: clients{s.host}, Version: p.Version, Emit: o.Emit, Run: o.Run, Parallel: o.Parallel,
 		Checksums: p.checksums(stack, locked), History: s.Store.History, Fingerprint: key.Lazy(filepath.Join(stack.Dir, folder, "state.key")),
 	}
 	return s, nil

@@ -32,6 +32,8 @@ type Options struct {
 	Who      string // applies, for the history
 	// Stop ends the run softly: nothing new is started, running work finishes.
 	Stop context.Context
+	// Handle is a hold on the apply while it runs; nil: nobody needs one.
+	Handle *Handle
 	// Outbox tells notifications what is going to be done, and what was done. Nil: nobody wants to be told anything.
 	Outbox Outbox
 }
@@ -108,7 +110,11 @@ func Apply(ctx context.Context, in *input.Input, f *world.Forms, svc *service.Se
 	if opts.Outbox != nil {
 		opts.Outbox.Begin(ctx, lease, snapshot)
 	}
+	if a.opts.Handle == nil {
+		a.opts.Handle = &Handle{}
+	}
 	work, done := a.whileHeld(ctx)
+	a.opts.Handle.attach(a.halt)
 	a.walk(work)
 	a.finish()
 	a.tellDamage()

@@ -3,6 +3,7 @@ package carry
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -156,7 +157,12 @@ func (a *applying) runOperation(ctx context.Context, in *look.Finding, op *state
 	}
 	a.svc.Emit(event.Event{Type: event.OperationStart, Address: op.Address, Action: op.Action, Operation: op.ID})
 	defer a.svc.Beats.Start(event.Event{Address: op.Address, Action: op.Action, Operation: op.ID}, nil)()
+	ctx, end := a.opts.Handle.begin(ctx, op)
+	defer end()
 	res, err := client.Apply(ctx, req, func(m *pluginv1.ApplyResponse) error { return a.onMessage(in, op, m) })
+	if err != nil && errors.Is(context.Cause(ctx), errCancelled) {
+		err = errCancelled
+	}
 	if err != nil {
 		return nil, hcl.Diagnostics{a.svc.Failure(in.Instance, op.Action, err)}
 	}

@@ -29,9 +29,9 @@ type Services struct {
 	Beats   beats
 }
 
-// New returns the services of one run. sink may be nil.
-func New(p Plugins, sink event.Sink, variables map[string]cty.Value) *Services {
-	s := &Services{Plugins: p, Secrets: &secret.Secrets{}, sink: sink}
+// New returns the services of one run, whose id is in every event. sink may be nil.
+func New(p Plugins, sink event.Sink, run string, variables map[string]cty.Value) *Services {
+	s := &Services{Plugins: p, Secrets: &secret.Secrets{}, sink: sink, run: run}
 	s.Beats.emit = s.Emit
 	for _, v := range variables {
 		s.Secrets.AddFrom(v)
@@ -49,7 +49,7 @@ func (s *Services) Quiet() *Services {
 // Emit sends an event, with the time of now.
 func (s *Services) Emit(ev event.Event) {
 	if s.sink != nil {
-		ev.Time = time.Now().UTC()
+		ev.Time, ev.Run = time.Now().UTC(), s.run
 		s.sink(ev)
 	}
 }
