@@ -155,6 +155,45 @@ func TestLeaseObject(t *testing.T) {
 	}
 }
 
+// Secrets that the first versions of davit made have other labels and another type, which cannot be changed.
+func TestSecretsOfTheFirstVersions(t *testing.T) {
+	p := newKubernetes(t)
+	lease := lock(t, p.open(t))
+	if _, err := lease.Commit(t.Context(), state.Batch{Put: []state.Record{{Address: "a.b.c"}}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := lease.Release(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	secrets := client(t).CoreV1().Secrets("default")
+	list, err := secrets.List(t.Context(), metav1.ListOptions{LabelSelector: "davit.sh/stack=" + p.kubernetes.Name})
+	if err != nil || len(list.Items) == 0 {
+		t.Fatalf("%d Secrets, %v", len(list.Items), err)
+	}
+	for _, s := range list.Items {
+		if err := secrets.Delete(t.Context(), s.Name, metav1.DeleteOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		old := &core.Secret{ObjectMeta: metav1.ObjectMeta{Name: s.Name, Labels: map[string]string{"app.kubernetes.io/managed-by": "davit", "davit.dev/stack": p.kubernetes.Name}},
+			Type: "davit.dev/state", Immutable: s.Immutable, Data: s.Data}
+		if _, err := secrets.Create(t.Context(), old, metav1.CreateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	store := p.open(t)
+	lease = lock(t, store)
+	if _, err := lease.Commit(t.Context(), state.Batch{Put: []state.Record{{Address: "a.b.d"}}}); err != nil {
+		t.Fatal(err)
+	}
+	snapshot, err := store.Load(t.Context())
+	if err != nil || len(snapshot.Records) != 2 {
+		t.Errorf("%v, %v", snapshot, err)
+	}
+	if err := lease.Release(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // A state moves from one backend to another and back with all that it holds, and stays what it was.
 func TestMigrate(t *testing.T) {
 	from, err := local.Open(filepath.Join(t.TempDir(), "state.db"))

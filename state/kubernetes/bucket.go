@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -24,9 +25,12 @@ import (
 )
 
 const (
-	secretType = "davit.dev/state" //nolint:gosec // a type, no secret
-	stackLabel = "davit.dev/stack"
-	dataKey    = "state"
+	secretType = "davit.sh/state" //nolint:gosec // a type, no secret
+	stackLabel = "davit.sh/stack"
+	// firstLabel is the label of Secrets that the first versions of davit made. A Secret's type stays what it was.
+	firstLabel   = "davit.dev/stack"
+	managerLabel = "app.kubernetes.io/managed-by"
+	dataKey      = "state"
 )
 
 // bucket is the Secrets of one stack.
@@ -34,6 +38,7 @@ type bucket struct {
 	secrets, leases rest.Interface
 	namespace, name string
 	clock           objects.Clock
+	headType        atomic.Value // core.SecretType of the head as it was read; a Secret's type cannot be changed
 }
 
 // String implements objects.Bucket.
@@ -61,6 +66,9 @@ func (b *bucket) Get(ctx context.Context, name string) ([]byte, string, error) {
 	if err != nil {
 		return nil, "", b.failed(err)
 	}
+	if name == objects.Head {
+		b.headType.Store(s.Type)
+	}
 	return s.Data[dataKey], s.ResourceVersion, nil
 }
 
@@ -70,7 +78,7 @@ func (b *bucket) Put(ctx context.Context, name string, data []byte, version stri
 	s := &core.Secret{
 		ObjectMeta: metav1.ObjectMeta{
 			Name: b.object(name), Namespace: b.namespace, ResourceVersion: version,
-			Labels: map[string]string{"app.kubernetes.io/managed-by": "davit", stackLabel: b.name},
+			Labels: map[string]string{managerLabel: "davit", stackLabel: b.name},
 		},
 		Type: secretType,
 		Data: map[string][]byte{dataKey: data},
@@ -82,6 +90,9 @@ func (b *bucket) Put(ctx context.Context, name string, data []byte, version stri
 		}
 		r = b.request(b.secrets.Post())
 	} else {
+		if was, read := b.headType.Load().(core.SecretType); read {
+			s.Type = was
+		}
 		r = b.request(b.secrets.Put()).Name(s.Name)
 	}
 	var written core.Secret
@@ -108,7 +119,7 @@ func (b *bucket) Delete(ctx context.Context, name string) error {
 
 // List implements objects.Bucket. It asks for the names only.
 func (b *bucket) List(ctx context.Context) (names []string, err error) {
-	options := metav1.ListOptions{LabelSelector: stackLabel + "=" + b.name, Limit: 500}
+	options := metav1.ListOptions{LabelSelector: managerLabel + "=davit", Limit: 500}
 	for {
 		raw, err := b.request(b.secrets.Get()).VersionedParams(&options, scheme.ParameterCodec).
 			SetHeader("Accept", "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1").Do(quiet(ctx)).Raw()
@@ -120,7 +131,9 @@ func (b *bucket) List(ctx context.Context) (names []string, err error) {
 			return nil, fmt.Errorf("the list of Secrets: %w", err)
 		}
 		for _, item := range page.Items {
-			names = append(names, strings.TrimPrefix(item.Name, b.object("")))
+			if item.Labels[stackLabel] == b.name || item.Labels[firstLabel] == b.name {
+				names = append(names, strings.TrimPrefix(item.Name, b.object("")))
+			}
 		}
 		if options.Continue = page.Continue; options.Continue == "" {
 			return names, nil
@@ -156,7 +169,7 @@ func (b *bucket) failed(err error) error {
 func (b *bucket) Announce(ctx context.Context, holder *state.Holder) {
 	lease := coordination.Lease{ObjectMeta: metav1.ObjectMeta{
 		Name: "davit." + b.name, Namespace: b.namespace,
-		Labels: map[string]string{"app.kubernetes.io/managed-by": "davit", stackLabel: b.name},
+		Labels: map[string]string{managerLabel: "davit", stackLabel: b.name},
 	}}
 	spec := map[string]any{"holderIdentity": nil, "renewTime": nil, "acquireTime": nil, "leaseDurationSeconds": nil}
 	if holder != nil {
