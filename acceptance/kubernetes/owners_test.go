@@ -260,8 +260,7 @@ func TestARemovedVersionOrphansNothing(t *testing.T) {
 	t.Run("destroyed", func(t *testing.T) {
 		t.Parallel()
 		s := start(t)
-		s.destroy()
-		s.gone("zones." + s.group() + "/z")
+		contains(t, s.destroy(), "Zone/"+s.namespace+"/z: deleted")
 		s.gone("namespace/" + s.namespace)
 	})
 }
