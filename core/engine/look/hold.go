@@ -10,6 +10,7 @@ import (
 	"github.com/zclconf/go-cty/cty"
 
 	"github.com/davit-sh/davit/core/addr"
+	"github.com/davit-sh/davit/core/engine/record"
 	"github.com/davit-sh/davit/core/engine/types"
 	"github.com/davit-sh/davit/core/engine/world"
 	"github.com/davit-sh/davit/core/eval"
@@ -29,7 +30,7 @@ func (r *Planner) configureHeld(ctx context.Context, in *Finding, number uint64)
 	if err != nil || before == cty.NilVal {
 		return hcl.Diagnostics{in.Errorf("the revision cannot be read", "Revision %d has no arguments: %v", number, err)}
 	}
-	config := overlay(in.Config, types.Fit(before, in.Node.Type.ConfigType))
+	config := record.WithArguments(in.Config, types.Fit(before, in.Node.Type.ConfigType))
 	var inputs []plan.Observation
 	if len(rev.Inputs) > 0 {
 		if err := json.Unmarshal(rev.Inputs, &inputs); err != nil {
@@ -102,7 +103,7 @@ func (r *Planner) notAlone(in *Finding) *hcl.Diagnostic {
 // sourceOf has the files of an earlier revision of a source there again, and puts them where the arguments name that source.
 func (r *Planner) sourceOf(ctx context.Context, in *Finding, config cty.Value, o *plan.Observation) (cty.Value, hcl.Diagnostics) {
 	a, err := addr.Parse(o.Address)
-	if err != nil || !mentions(config, o.Address) {
+	if err != nil || !record.Mentions(config, o.Address) {
 		return config, nil
 	}
 	source := r.Finding(a)
@@ -123,7 +124,7 @@ func (r *Planner) sourceOf(ctx context.Context, in *Finding, config cty.Value, o
 	}
 	value := source.Node.Type.Object(source.Addr.String(), source.Node.Type.See(source.Config, outputs))
 	out, err := cty.Transform(config, func(_ cty.Path, v cty.Value) (cty.Value, error) {
-		if !v.IsMarked() && names(v, o.Address) {
+		if !v.IsMarked() && record.IsBlock(v, o.Address) {
 			return types.Fit(value, v.Type()), nil
 		}
 		return v, nil
@@ -132,19 +133,4 @@ func (r *Planner) sourceOf(ctx context.Context, in *Finding, config cty.Value, o
 		return config, append(diags, r.svc.Failure(in.Instance, "finding its source", err))
 	}
 	return out, diags
-}
-
-// names tells whether a value is a whole block of an address.
-func names(v cty.Value, address string) bool {
-	return v.Type().IsObjectType() && v.IsKnown() && !v.IsNull() && v.Type().HasAttribute(kinds.Address) && types.Text(v.GetAttr(kinds.Address)) == address
-}
-
-func mentions(config cty.Value, address string) bool {
-	found := false
-	_ = cty.Walk(config, func(_ cty.Path, v cty.Value) (bool, error) {
-		v, _ = v.Unmark()
-		found = found || names(v, address)
-		return !found, nil
-	})
-	return found
 }

@@ -3,15 +3,11 @@ package look
 import (
 	"context"
 	"errors"
-	"sync"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/zclconf/go-cty/cty"
 
-	"github.com/davit-sh/davit/core/addr"
-	"github.com/davit-sh/davit/core/config"
 	"github.com/davit-sh/davit/core/diag"
-	"github.com/davit-sh/davit/core/engine/input"
 	"github.com/davit-sh/davit/core/engine/types"
 	"github.com/davit-sh/davit/core/eval"
 	pluginv1 "github.com/davit-sh/davit/schemas/plugin/v1"
@@ -25,7 +21,7 @@ func (r *Planner) importID(in *Finding) (string, hcl.Diagnostics) {
 	}
 	for s := in.Node.Scope; s != nil; s = s.Parent {
 		for _, i := range s.Module.Imports {
-			each, meant, diags := r.importFor(s, i, in.Addr)
+			each, meant, diags := r.Tree.ImportFor(s, i, in.Addr)
 			if diags.HasErrors() {
 				return "", diags
 			}
@@ -44,42 +40,6 @@ func (r *Planner) importID(in *Finding) (string, hcl.Diagnostics) {
 		}
 	}
 	return "", nil
-}
-
-// importFor tells whether an import block of a module instance is about an instance, and for which of its objects.
-func (r *Planner) importFor(s *eval.Scope, i *config.Import, in addr.Instance) (eval.Each, bool, hcl.Diagnostics) {
-	place := input.Within(s.Path, i.To)
-	if i.Key == nil || !place.Matches(in) {
-		return eval.Each{}, place.Matches(in), nil
-	}
-	expand, _ := r.imports.LoadOrStore(importKey{s, i}, sync.OnceValues(func() (map[addr.Key]eval.Each, hcl.Diagnostics) { return importKeys(s, i) }))
-	keys, diags := expand.(func() (map[addr.Key]eval.Each, hcl.Diagnostics))()
-	each, meant := keys[in.Key]
-	return each, meant, diags
-}
-
-type importKey struct {
-	scope *eval.Scope
-	block *config.Import
-}
-
-// importKeys are the instances that an import is into, each with what it sees.
-func importKeys(s *eval.Scope, i *config.Import) (map[addr.Key]eval.Each, hcl.Diagnostics) {
-	list, diags := s.Expand("an import", i.ForEach, nil)
-	keys := make(map[addr.Key]eval.Each, len(list))
-	for _, each := range list {
-		v, more := s.Value(i.Key, each)
-		diags = append(diags, more...)
-		if more.HasErrors() {
-			return nil, diags
-		}
-		key, ok := addr.KeyFromValue(v)
-		if !ok || v.IsMarked() {
-			return nil, append(diags, diag.Errorf(i.Key.Range(), "Not a key", "The key of an instance is a text or a whole number that is known now, and not sensitive."))
-		}
-		keys[key] = each
-	}
-	return keys, diags
 }
 
 // importRecord asks a plugin for the record of an existing object.

@@ -3,19 +3,13 @@ package look
 import (
 	"bytes"
 	"context"
-	"fmt"
-	"slices"
-	"strings"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/zclconf/go-cty/cty"
 
-	"github.com/davit-sh/davit/core/config"
-	"github.com/davit-sh/davit/core/deep"
 	"github.com/davit-sh/davit/core/diag"
 	"github.com/davit-sh/davit/core/engine/input"
 	"github.com/davit-sh/davit/core/engine/record"
-	"github.com/davit-sh/davit/core/engine/secret"
 	"github.com/davit-sh/davit/core/engine/types"
 	"github.com/davit-sh/davit/core/engine/world"
 	"github.com/davit-sh/davit/core/plan"
@@ -58,9 +52,9 @@ func (r *Planner) ignoreChanges(in *Finding, rec *state.Record) hcl.Diagnostics 
 		return nil
 	}
 	before = types.Fit(before, in.Node.Type.ConfigType)
-	in.ignored = ignoredSecrets(in.Config, rec, l)
+	in.ignored = record.IgnoredSecrets(in.Config, rec, l)
 	if l.IgnoreAll {
-		in.Config = overlay(in.Config, before)
+		in.Config = record.WithArguments(in.Config, before)
 		return nil
 	}
 	attrs := in.Config.AsValueMap()
@@ -70,7 +64,7 @@ func (r *Planner) ignoreChanges(in *Finding, rec *state.Record) hcl.Diagnostics 
 			continue
 		}
 		old := before.GetAttr(first.Name)
-		v, err := withOld(attrs[first.Name], old, t[1:])
+		v, err := record.WithOld(attrs[first.Name], old, t[1:])
 		if err != nil {
 			return hcl.Diagnostics{diag.Errorf(t.SourceRange(), "ignore_changes cannot be followed", "%s: %s", in.Addr, err)}
 		}
@@ -78,135 +72,6 @@ func (r *Planner) ignoreChanges(in *Finding, rec *state.Record) hcl.Diagnostics 
 	}
 	in.Config = cty.ObjectVal(attrs)
 	return nil
-}
-
-// ignoredSecrets are the paths of sensitive arguments that were applied, and whose changes are ignored.
-func ignoredSecrets(now cty.Value, rec *state.Record, l config.Lifecycle) map[string]bool {
-	ignored := map[string]bool{}
-	secret.Parts(now, func(path string, _ cty.Value) {
-		if rec.Fingerprints[path] != "" && (l.IgnoreAll || slices.ContainsFunc(l.Ignore, func(t hcl.Traversal) bool { return isWithin(path, t) })) {
-			ignored[path] = true
-		}
-	})
-	return ignored
-}
-
-// isWithin tells whether a path leads to what is named, or to a part of it.
-func isWithin(path string, named hcl.Traversal) bool {
-	var of cty.Path
-	for _, step := range named {
-		switch step := step.(type) {
-		case hcl.TraverseAttr:
-			of = of.GetAttr(step.Name)
-		case hcl.TraverseIndex:
-			of = of.Index(step.Key)
-		default:
-			return false
-		}
-	}
-	rest, ok := strings.CutPrefix(path, plan.PathString(of))
-	return ok && (rest == "" || rest[0] == '.' || rest[0] == '[')
-}
-
-// overlay is a configuration with the values of an earlier one, but for what is sensitive and so not in state.
-func overlay(now, before cty.Value) cty.Value {
-	attrs := now.AsValueMap()
-	for name := range attrs {
-		if before.Type().HasAttribute(name) {
-			attrs[name] = withSecretsOf(attrs[name], before.GetAttr(name))
-		}
-	}
-	return cty.ObjectVal(attrs)
-}
-
-// withSecretsOf is an earlier value with what is sensitive now in its place: state does not have that. Elements of lists are told by their index.
-func withSecretsOf(now, before cty.Value) cty.Value {
-	switch {
-	case now.IsMarked():
-		return now
-	case !deep.Marked(now), before.IsNull(), !before.IsKnown(), !now.Type().Equals(before.Type()):
-		return before
-	case now.Type().IsListType() || now.Type().IsTupleType():
-		is, was := now.AsValueSlice(), before.AsValueSlice()
-		for i := range min(len(is), len(was)) {
-			was[i] = withSecretsOf(is[i], was[i])
-		}
-		return listLike(before, was)
-	case now.Type().IsMapType() || now.Type().IsObjectType():
-		is, was := now.AsValueMap(), before.AsValueMap()
-		for name := range was {
-			if v, there := is[name]; there {
-				was[name] = withSecretsOf(v, was[name])
-			}
-		}
-		return mapLike(before, was)
-	}
-	return before
-}
-
-// listLike is a list or a tuple, as another value is, of other elements.
-func listLike(v cty.Value, elements []cty.Value) cty.Value {
-	switch {
-	case len(elements) == 0:
-		return v
-	case v.Type().IsTupleType():
-		return cty.TupleVal(elements)
-	}
-	return cty.ListVal(elements)
-}
-
-// mapLike is a map or an object, as another value is, of other elements.
-func mapLike(v cty.Value, elements map[string]cty.Value) cty.Value {
-	switch {
-	case v.Type().IsObjectType():
-		return cty.ObjectVal(elements)
-	case len(elements) == 0:
-		return cty.MapValEmpty(v.Type().ElementType())
-	}
-	return cty.MapVal(elements)
-}
-
-// withOld is a value with the old one at a path in it.
-func withOld(now, old cty.Value, path hcl.Traversal) (cty.Value, error) {
-	if len(path) == 0 || now.IsMarked() {
-		return withSecretsOf(now, old), nil
-	}
-	if now.IsNull() || !now.IsKnown() || old.IsNull() || !now.CanIterateElements() {
-		return now, nil
-	}
-	var key cty.Value
-	switch step := path[0].(type) {
-	case hcl.TraverseAttr:
-		key = cty.StringVal(step.Name)
-	case hcl.TraverseIndex:
-		key = step.Key
-	default:
-		return now, fmt.Errorf("a splat cannot be ignored")
-	}
-	if key.Type() != cty.String || (!now.Type().IsMapType() && !now.Type().IsObjectType()) {
-		return now, fmt.Errorf("only attributes and keys of maps can be named")
-	}
-	elements := now.AsValueMap()
-	if elements == nil {
-		elements = map[string]cty.Value{}
-	}
-	oldElements := old.AsValueMap()
-	name := key.AsString()
-	before, had := oldElements[name]
-	after, has := elements[name]
-	switch {
-	case had && has:
-		v, err := withOld(after, before, path[1:])
-		if err != nil {
-			return now, err
-		}
-		elements[name] = v
-	case had && now.Type().IsMapType():
-		elements[name] = before
-	case has && now.Type().IsMapType():
-		delete(elements, name)
-	}
-	return mapLike(now, elements), nil
 }
 
 // asRecorded plans an instance without its plugin, if it is what state says: for -refresh=false.

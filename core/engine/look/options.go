@@ -2,13 +2,13 @@ package look
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 
 	"github.com/hashicorp/hcl/v2"
 
 	"github.com/davit-sh/davit/core/addr"
 	"github.com/davit-sh/davit/core/diag"
+	"github.com/davit-sh/davit/core/engine/record"
 	"github.com/davit-sh/davit/core/engine/world"
 	"github.com/davit-sh/davit/core/eval"
 )
@@ -22,7 +22,7 @@ func (r *Planner) partial() bool {
 func (r *Planner) checkOptions() hcl.Diagnostics {
 	var diags hcl.Diagnostics
 	r.opts.EachPlace(func(said string, p addr.Place) {
-		if !r.Input.Declares(p) && !r.hasRecord(p) {
+		if !r.Input.Declares(p) && !record.HasPlace(r.Records.Snapshot(), p) {
 			diags = append(diags, diag.Plain("Nothing of that name", fmt.Sprintf("%s: neither the stack nor state has it.%s", said, r.Input.SuggestPlace(p))))
 		}
 	})
@@ -33,7 +33,7 @@ func (r *Planner) checkOptions() hcl.Diagnostics {
 func (r *Planner) absent() hcl.Diagnostics {
 	var diags hcl.Diagnostics
 	r.opts.EachPlace(func(said string, p addr.Place) {
-		if why := r.lacks(p); why != "" && !r.hasRecord(p) {
+		if why := r.lacks(p); why != "" && !record.HasPlace(r.Records.Snapshot(), p) {
 			diags = append(diags, diag.Plain("Nothing of that name", said+": "+why))
 		}
 	})
@@ -75,14 +75,4 @@ func noInstance(of string, key addr.Key, keys []addr.Key) string {
 		return of + " has several instances: say which one is meant."
 	}
 	return fmt.Sprintf("%s has no instance %s, and neither has state.%s", of, key, world.NearestKey(key, keys))
-}
-
-// hasRecord tells whether state has something at a place.
-func (r *Planner) hasRecord(p addr.Place) bool {
-	for _, address := range slices.AppendSeq(slices.Clone(r.Records.Snapshot().Damaged), maps.Keys(r.Records.Snapshot().Records)) {
-		if i, err := addr.Parse(address); err == nil && p.Matches(i) {
-			return true
-		}
-	}
-	return false
 }

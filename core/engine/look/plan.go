@@ -156,56 +156,11 @@ func mayBeAmong(needed map[string]bool, p addr.Place, i addr.Instance) bool {
 	return false
 }
 
-// destroyed tells which recorded instances a destroy is about: all, or the targets and what depends on them, without the excluded
-// ones and what they depend on. It notes why.
+// destroyed tells which recorded instances a destroy is about, and notes why.
 func (r *Planner) destroyed() func(addr.Instance) bool {
-	dependants, needed := map[string][]string{}, map[string][]string{}
-	for address, rec := range r.Records.Snapshot().Records {
-		needed[address] = rec.DependsOn
-		for _, d := range rec.DependsOn {
-			dependants[d] = append(dependants[d], address)
-		}
-	}
-	doomed, kept := map[string]string{}, map[string]string{}
-	all := "everything is to be destroyed"
-	if len(r.opts.Excludes) > 0 {
-		all = "everything but what is left out is to be destroyed"
-	}
-	for _, address := range slices.Sorted(maps.Keys(r.Records.Snapshot().Records)) {
-		i, err := addr.Parse(address)
-		switch {
-		case err != nil:
-		case r.opts.LeavesOut(i):
-			kept[address] = ""
-		case len(r.opts.Targets) == 0:
-			doomed[address] = all
-		case r.opts.Wants(i):
-			doomed[address] = "-target asks for it"
-		}
-	}
-	spread(doomed, dependants, func(from string) string { return "it depends on " + from + ", which is to be destroyed" })
-	spread(kept, needed, func(string) string { return "" })
+	doomed, is := record.Destroyed(r.Records.Snapshot(), &r.opts)
 	r.whyDestroyed = doomed
-	return func(i addr.Instance) bool {
-		address := i.String()
-		_, stays := kept[address]
-		return doomed[address] != "" && !stays
-	}
-}
-
-// spread adds what can be reached from those that are in a set, each with what is said of the one that it was reached from.
-func spread(set map[string]string, next map[string][]string, say func(from string) string) {
-	queue := slices.Sorted(maps.Keys(set))
-	for len(queue) > 0 {
-		from := queue[0]
-		queue = queue[1:]
-		for _, to := range next[from] {
-			if _, there := set[to]; !there {
-				set[to] = say(from)
-				queue = append(queue, to)
-			}
-		}
-	}
+	return is
 }
 
 // Plan puts the plan together in the order of the configuration, so that the order of the walk does not show.
@@ -260,7 +215,7 @@ func (r *Planner) Assemble() *plan.Plan {
 	if r.opts.Rollback != nil {
 		p.Rollback = r.opts.Rollback.Address
 	}
-	p.Leftovers = r.leftovers(p.Changes)
+	p.Leftovers = record.Leftovers(r.Records.Snapshot(), &r.opts, r.partial(), p.Changes)
 	p.Steps = r.steps(p)
 	p.Summary = plan.Summarise(p.Changes)
 	p.Summary.Delete += len(p.Leftovers)

@@ -32,8 +32,6 @@ type Planner struct {
 
 	inheritOnce sync.Once
 	inherited   map[string]string // blocks that are replaced as a create_before_destroy block is: static name -> that block
-
-	imports sync.Map // importKey -> the instances that an import block is into; found when they are asked for
 }
 
 // NewPlanner returns a planner that knows nothing but its input.

@@ -72,7 +72,7 @@ func (r *Planner) AsApplied(in *Finding, rec *state.Record) (cty.Value, error) {
 	if err != nil || before == cty.NilVal {
 		return in.Config, err
 	}
-	return overlay(in.Config, types.Fit(before, in.Node.Type.ConfigType)), nil
+	return record.WithArguments(in.Config, types.Fit(before, in.Node.Type.ConfigType)), nil
 }
 
 // drifted are the items that differ from what was applied.

@@ -254,3 +254,18 @@ func jsonOf(v cty.Value) json.RawMessage {
 	}
 	return b
 }
+
+// IsBlock tells whether a value is a whole block of an address.
+func IsBlock(v cty.Value, address string) bool {
+	return v.Type().IsObjectType() && v.IsKnown() && !v.IsNull() && v.Type().HasAttribute(kinds.Address) && types.Text(v.GetAttr(kinds.Address)) == address
+}
+
+func Mentions(config cty.Value, address string) bool {
+	found := false
+	_ = cty.Walk(config, func(_ cty.Path, v cty.Value) (bool, error) {
+		v, _ = v.Unmark()
+		found = found || IsBlock(v, address)
+		return !found, nil
+	})
+	return found
+}

@@ -1,6 +1,10 @@
 package record
 
 import (
+	"maps"
+	"slices"
+
+	"github.com/davit-sh/davit/core/engine/input"
 	"github.com/davit-sh/davit/core/plan"
 	"github.com/davit-sh/davit/state"
 )
@@ -31,4 +35,29 @@ func MakingFirst(s *state.Snapshot, address string) *state.Operation {
 		}
 	}
 	return nil
+}
+
+// Leftovers returns what replacements that were cut off have left to be deleted: the old ones of those whose new ones are there, and the new
+// ones of those that do not go on.
+func Leftovers(s *state.Snapshot, o *input.Options, partial bool, changes []plan.Change) []plan.Leftover {
+	if o.PlanMode() == plan.ModeRefresh {
+		return nil
+	}
+	about := map[string]*plan.Change{}
+	for i := range changes {
+		about[changes[i].Address] = &changes[i]
+	}
+	var list []plan.Leftover
+	for _, id := range slices.Sorted(maps.Keys(s.Operations)) {
+		op := s.Operations[id]
+		c := about[op.Address]
+		switch {
+		case c == nil && partial, o.Rollback != nil && o.Rollback.Address != op.Address:
+		case DeletesOther(&op):
+			list = append(list, plan.Leftover{Address: op.Address, Operation: id, New: op.Action == ActionDeleteNew})
+		case MakesFirst(&op) && c != nil && !c.TwoSteps && c.Action != plan.Forget:
+			list = append(list, plan.Leftover{Address: op.Address, Operation: id, New: true})
+		}
+	}
+	return list
 }

@@ -19,6 +19,8 @@ type Tree struct {
 	Forms *Forms
 	Root  *eval.Scope
 
+	imports sync.Map // importKey -> the instances that an import block is into; found when they are asked for
+
 	nodesMu sync.RWMutex
 	nodes   map[addr.Node]*Node
 }
