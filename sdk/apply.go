@@ -63,6 +63,7 @@ func (a *applying) run(ctx context.Context, told *calls) *pluginv1.ApplyResult {
 			return err
 		}
 		a.tell(told)
+		told.sensitive = sensitivePaths(a.req.GetSensitivePaths())
 		warnings := findings(a.apply(with(ctx, told), c))
 		if warnings.failed() || c.action == ActionDelete {
 			return warnings

@@ -13,6 +13,7 @@ type calls struct {
 	item       func(key, status, message string)
 	addItem    func(Item)
 	checkpoint func(outputs any, private []byte) error
+	sensitive  [][]any
 	host       Host
 }
 
@@ -79,14 +80,20 @@ func Save[O any](ctx context.Context, r Result[O]) error {
 
 var errNoOperation = errors.New("Save was called outside of an Apply: there is no operation whose result could be kept")
 
+// Sensitive returns the paths of the sensitive parts of the configuration: names of attributes and keys as strings, indexes as ints. A path
+// that leads on below a text is the way into the JSON or YAML that the text is. Plan, Apply and Observe are told.
+func Sensitive(ctx context.Context) [][]any { return callsOf(ctx).sensitive }
+
 // TestCall is the other side of a method's calls in a test: it has the Host that HostOf returns, and collects what the
 // method says. A test reads the collected fields after the method has returned.
 type TestCall struct {
-	Host  Host
-	Items []Item   // given to AddItem
-	Logs  []string // "stream: line" of Log, "key status message" of ItemStatus
-	Saved []any    // the outputs given to Save
-	mu    sync.Mutex
+	Host Host
+	// Sensitive is what the function of the same name returns.
+	Sensitive [][]any
+	Items     []Item   // given to AddItem
+	Logs      []string // "stream: line" of Log, "key status message" of ItemStatus
+	Saved     []any    // the outputs given to Save
+	mu        sync.Mutex
 }
 
 // Context returns a context for calling a type's methods directly in a test.
@@ -97,8 +104,8 @@ func (t *TestCall) Context(ctx context.Context) context.Context {
 		f()
 	}
 	return context.WithValue(ctx, callsKey{}, &calls{
-		host: t.Host,
-		log:  func(stream, line string) { locked(func() { t.Logs = append(t.Logs, stream+": "+line) }) },
+		host: t.Host, sensitive: t.Sensitive,
+		log: func(stream, line string) { locked(func() { t.Logs = append(t.Logs, stream+": "+line) }) },
 		item: func(key, status, message string) {
 			locked(func() { t.Logs = append(t.Logs, key+" "+status+" "+message) })
 		},

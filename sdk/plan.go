@@ -179,7 +179,7 @@ func (p *planning) tell() (*calls, error) {
 	if err != nil {
 		return nil, errors.New(status.Convert(err).Message())
 	}
-	told.log = p.log
+	told.log, told.sensitive = p.log, sensitivePaths(p.req.GetSensitivePaths())
 	told.addItem = func(i Item) {
 		p.mu.Lock()
 		defer p.mu.Unlock()

@@ -70,11 +70,11 @@ func pure() map[string]function.Function {
 		// encodings and hashes
 		"base64decode": base64Decode, "base64encode": encoding.Base64EncodeFunc, "base64gunzip": base64Gunzip, "base64gzip": base64Gzip,
 		"base64sha256": base64sha256, "base64sha512": base64sha512,
-		"csvdecode": stdlib.CSVDecodeFunc, "jsondecode": stdlib.JSONDecodeFunc, "jsonencode": stdlib.JSONEncodeFunc,
+		"csvdecode": stdlib.CSVDecodeFunc, "jsondecode": stdlib.JSONDecodeFunc, "jsonencode": encoder(stdlib.JSONEncodeFunc),
 		"md5": crypto.Md5Func, "sha1": crypto.Sha1Func, "sha256": crypto.Sha256Func, "sha512": crypto.Sha512Func,
 		"textdecodebase64": textDecodeBase64, "textencodebase64": textEncodeBase64,
 		"urldecode": urlDecode, "urlencode": encoding.URLEncodeFunc, "uuidv5": uuid.V5Func, "yamldecode": ctyyaml.YAMLDecodeFunc, "yamldecode_all": yamlDecodeAll,
-		"yamlencode": ctyyaml.YAMLEncodeFunc, "yamlencode_all": yamlEncodeAll,
+		"yamlencode": encoder(ctyyaml.YAMLEncodeFunc), "yamlencode_all": yamlEncodeAll,
 		// dates
 		"formatdate": stdlib.FormatDateFunc, "timeadd": stdlib.TimeAddFunc, "timecmp": timeCmp,
 		// networks

@@ -33,10 +33,10 @@ var (
 	})
 	// isSensitive of an unknown value without the mark is unknown: the value may turn out to be sensitive.
 	isSensitive = marker(func(v cty.Value) cty.Value {
-		if !v.IsKnown() && !v.HasMark(Sensitive) {
+		if !v.IsKnown() && !v.IsMarked() {
 			return cty.UnknownVal(cty.Bool)
 		}
-		return cty.BoolVal(v.HasMark(Sensitive))
+		return cty.BoolVal(v.IsMarked())
 	})
 )
 

@@ -82,6 +82,7 @@ func (c *Client) request(r *pluginv1.PlanRequest, id uint64) *pluginv1.PlanReque
 	return &pluginv1.PlanRequest{
 		Id: id, Address: r.GetAddress(), Kind: r.GetKind(), Type: r.GetType(), Config: r.GetConfig(), Prior: r.GetPrior(), Destroy: r.GetDestroy(),
 		Pinned: r.GetPinned(), PlannedPrivate: r.GetPlannedPrivate(), Candidates: r.GetCandidates(), Stack: c.stack, PartialTexts: r.GetPartialTexts(),
+		SensitivePaths: r.GetSensitivePaths(),
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/davit-sh/davit/core/engine/claims"
 	"github.com/davit-sh/davit/core/engine/look"
 	"github.com/davit-sh/davit/core/engine/record"
+	"github.com/davit-sh/davit/core/engine/secret"
 	"github.com/davit-sh/davit/core/engine/types"
 	"github.com/davit-sh/davit/core/eval"
 	"github.com/davit-sh/davit/core/event"
@@ -61,6 +62,7 @@ func (a *applying) operate(ctx context.Context, c *plan.Change, in *look.Finding
 	if req.Checkpoint, err = savedBefore(&op, t); err != nil {
 		return hcl.Diagnostics{a.svc.Failure(in.Instance, "applying", err)}
 	}
+	req.SensitivePaths = secret.Paths(t.PluginConfig(in.Config))
 	plain, _ := in.Config.UnmarkDeep()
 	if req.Config, err = eval.EncodeValue(t.PluginConfig(plain)); err != nil {
 		return hcl.Diagnostics{a.svc.Failure(in.Instance, "applying", err)}

@@ -82,6 +82,7 @@ func (s *Services) Plan(ctx context.Context, in *world.Instance, req *pluginv1.P
 		if req.Config, err = eval.EncodeValue(deep.Unmarked(cfg)); err != nil {
 			return nil, cty.NilVal, hcl.Diagnostics{s.Failure(in, "planning", err)}
 		}
+		req.SensitivePaths = secret.Paths(cfg)
 	}
 	client, err := s.Plugins.Client(ctx, t.Plugin)
 	if err != nil {

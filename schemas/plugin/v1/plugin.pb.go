@@ -1237,9 +1237,12 @@ type PlanRequest struct {
 	Stack          string                 `protobuf:"bytes,11,opt,name=stack,proto3" json:"stack,omitempty"`
 	// Texts of the configuration that are unknown, and of which pieces are known. A plugin may plan with the known pieces; what depends on an
 	// unknown piece it answers as unknown.
-	PartialTexts  []*PartialText `protobuf:"bytes,12,rep,name=partial_texts,json=partialTexts,proto3" json:"partial_texts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	PartialTexts []*PartialText `protobuf:"bytes,12,rep,name=partial_texts,json=partialTexts,proto3" json:"partial_texts,omitempty"`
+	// Which parts of config are sensitive. What the plugin makes of them it marks as sensitive, too: in outputs that its type declares so, in
+	// the fields of items; and it keeps it out of keys, names, notes and reasons.
+	SensitivePaths []*SensitivePath `protobuf:"bytes,13,rep,name=sensitive_paths,json=sensitivePaths,proto3" json:"sensitive_paths,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *PlanRequest) Reset() {
@@ -1356,6 +1359,13 @@ func (x *PlanRequest) GetPartialTexts() []*PartialText {
 	return nil
 }
 
+func (x *PlanRequest) GetSensitivePaths() []*SensitivePath {
+	if x != nil {
+		return x.SensitivePaths
+	}
+	return nil
+}
+
 // PartialText is what is known of an unknown text that was put together, for example by yamlencode.
 type PartialText struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1409,6 +1419,52 @@ func (x *PartialText) GetKnown() []string {
 	return nil
 }
 
+// SensitivePath leads to a sensitive value in a configuration: everything at and below it is sensitive. Where it leads on below a text, the
+// text is JSON or YAML, and the rest of the path is the way in it.
+type SensitivePath struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Steps         []*PathStep            `protobuf:"bytes,1,rep,name=steps,proto3" json:"steps,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SensitivePath) Reset() {
+	*x = SensitivePath{}
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SensitivePath) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SensitivePath) ProtoMessage() {}
+
+func (x *SensitivePath) ProtoReflect() protoreflect.Message {
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SensitivePath.ProtoReflect.Descriptor instead.
+func (*SensitivePath) Descriptor() ([]byte, []int) {
+	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *SensitivePath) GetSteps() []*PathStep {
+	if x != nil {
+		return x.Steps
+	}
+	return nil
+}
+
 // Candidates is what a policy chooses from. The current tag is in the list even if
 // it is gone from the registry, unless the configuration allows older versions.
 type Candidates struct {
@@ -1421,7 +1477,7 @@ type Candidates struct {
 
 func (x *Candidates) Reset() {
 	*x = Candidates{}
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[16]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1433,7 +1489,7 @@ func (x *Candidates) String() string {
 func (*Candidates) ProtoMessage() {}
 
 func (x *Candidates) ProtoReflect() protoreflect.Message {
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[16]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1446,7 +1502,7 @@ func (x *Candidates) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Candidates.ProtoReflect.Descriptor instead.
 func (*Candidates) Descriptor() ([]byte, []int) {
-	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{16}
+	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Candidates) GetTags() []string {
@@ -1477,7 +1533,7 @@ type PlanResponse struct {
 
 func (x *PlanResponse) Reset() {
 	*x = PlanResponse{}
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[17]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1489,7 +1545,7 @@ func (x *PlanResponse) String() string {
 func (*PlanResponse) ProtoMessage() {}
 
 func (x *PlanResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[17]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1502,7 +1558,7 @@ func (x *PlanResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanResponse.ProtoReflect.Descriptor instead.
 func (*PlanResponse) Descriptor() ([]byte, []int) {
-	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{17}
+	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *PlanResponse) GetId() uint64 {
@@ -1587,7 +1643,7 @@ type PlanResult struct {
 
 func (x *PlanResult) Reset() {
 	*x = PlanResult{}
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[18]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1599,7 +1655,7 @@ func (x *PlanResult) String() string {
 func (*PlanResult) ProtoMessage() {}
 
 func (x *PlanResult) ProtoReflect() protoreflect.Message {
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[18]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1612,7 +1668,7 @@ func (x *PlanResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanResult.ProtoReflect.Descriptor instead.
 func (*PlanResult) Descriptor() ([]byte, []int) {
-	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{18}
+	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *PlanResult) GetDiagnostics() []*Diagnostic {
@@ -1697,7 +1753,7 @@ type Decision struct {
 
 func (x *Decision) Reset() {
 	*x = Decision{}
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[19]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1709,7 +1765,7 @@ func (x *Decision) String() string {
 func (*Decision) ProtoMessage() {}
 
 func (x *Decision) ProtoReflect() protoreflect.Message {
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[19]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1722,7 +1778,7 @@ func (x *Decision) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Decision.ProtoReflect.Descriptor instead.
 func (*Decision) Descriptor() ([]byte, []int) {
-	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{19}
+	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Decision) GetRanked() []string {
@@ -1756,7 +1812,7 @@ type Rejection struct {
 
 func (x *Rejection) Reset() {
 	*x = Rejection{}
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[20]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1768,7 +1824,7 @@ func (x *Rejection) String() string {
 func (*Rejection) ProtoMessage() {}
 
 func (x *Rejection) ProtoReflect() protoreflect.Message {
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[20]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1781,7 +1837,7 @@ func (x *Rejection) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Rejection.ProtoReflect.Descriptor instead.
 func (*Rejection) Descriptor() ([]byte, []int) {
-	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{20}
+	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Rejection) GetTag() string {
@@ -1817,7 +1873,7 @@ type Item struct {
 
 func (x *Item) Reset() {
 	*x = Item{}
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[21]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1829,7 +1885,7 @@ func (x *Item) String() string {
 func (*Item) ProtoMessage() {}
 
 func (x *Item) ProtoReflect() protoreflect.Message {
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[21]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1842,7 +1898,7 @@ func (x *Item) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Item.ProtoReflect.Descriptor instead.
 func (*Item) Descriptor() ([]byte, []int) {
-	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{21}
+	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Item) GetKey() string {
@@ -1915,7 +1971,7 @@ type Field struct {
 
 func (x *Field) Reset() {
 	*x = Field{}
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[22]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1927,7 +1983,7 @@ func (x *Field) String() string {
 func (*Field) ProtoMessage() {}
 
 func (x *Field) ProtoReflect() protoreflect.Message {
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[22]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1940,7 +1996,7 @@ func (x *Field) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Field.ProtoReflect.Descriptor instead.
 func (*Field) Descriptor() ([]byte, []int) {
-	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{22}
+	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Field) GetPath() string {
@@ -1998,7 +2054,7 @@ type Image struct {
 
 func (x *Image) Reset() {
 	*x = Image{}
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[23]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2010,7 +2066,7 @@ func (x *Image) String() string {
 func (*Image) ProtoMessage() {}
 
 func (x *Image) ProtoReflect() protoreflect.Message {
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[23]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2023,7 +2079,7 @@ func (x *Image) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Image.ProtoReflect.Descriptor instead.
 func (*Image) Descriptor() ([]byte, []int) {
-	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{23}
+	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Image) GetName() string {
@@ -2067,7 +2123,7 @@ type ResolveRequest struct {
 
 func (x *ResolveRequest) Reset() {
 	*x = ResolveRequest{}
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[24]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2079,7 +2135,7 @@ func (x *ResolveRequest) String() string {
 func (*ResolveRequest) ProtoMessage() {}
 
 func (x *ResolveRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[24]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2092,7 +2148,7 @@ func (x *ResolveRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResolveRequest.ProtoReflect.Descriptor instead.
 func (*ResolveRequest) Descriptor() ([]byte, []int) {
-	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{24}
+	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ResolveRequest) GetAddress() string {
@@ -2142,7 +2198,7 @@ type ResolveResponse struct {
 
 func (x *ResolveResponse) Reset() {
 	*x = ResolveResponse{}
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[25]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2154,7 +2210,7 @@ func (x *ResolveResponse) String() string {
 func (*ResolveResponse) ProtoMessage() {}
 
 func (x *ResolveResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[25]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2167,7 +2223,7 @@ func (x *ResolveResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResolveResponse.ProtoReflect.Descriptor instead.
 func (*ResolveResponse) Descriptor() ([]byte, []int) {
-	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{25}
+	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ResolveResponse) GetDiagnostics() []*Diagnostic {
@@ -2212,6 +2268,7 @@ type ApplyRequest struct {
 	Checkpoint        *Checkpoint            `protobuf:"bytes,10,opt,name=checkpoint,proto3" json:"checkpoint,omitempty"`                                             // of an earlier try at this operation
 	BeginBeforeUnixMs int64                  `protobuf:"varint,11,opt,name=begin_before_unix_ms,json=beginBeforeUnixMs,proto3" json:"begin_before_unix_ms,omitempty"` // the plugin does not begin later: another run may have taken over; 0 is no bound
 	Stack             string                 `protobuf:"bytes,12,opt,name=stack,proto3" json:"stack,omitempty"`
+	SensitivePaths    []*SensitivePath       `protobuf:"bytes,14,rep,name=sensitive_paths,json=sensitivePaths,proto3" json:"sensitive_paths,omitempty"` // as in PlanRequest
 	// Claims of this instance that another instance takes over in the same apply. The plugin does not delete or change
 	// these things, and forgets them: its result no longer holds them.
 	Transferred   []string `protobuf:"bytes,13,rep,name=transferred,proto3" json:"transferred,omitempty"`
@@ -2221,7 +2278,7 @@ type ApplyRequest struct {
 
 func (x *ApplyRequest) Reset() {
 	*x = ApplyRequest{}
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[26]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2233,7 +2290,7 @@ func (x *ApplyRequest) String() string {
 func (*ApplyRequest) ProtoMessage() {}
 
 func (x *ApplyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[26]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2246,7 +2303,7 @@ func (x *ApplyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyRequest.ProtoReflect.Descriptor instead.
 func (*ApplyRequest) Descriptor() ([]byte, []int) {
-	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{26}
+	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ApplyRequest) GetOperation() string {
@@ -2333,6 +2390,13 @@ func (x *ApplyRequest) GetStack() string {
 	return ""
 }
 
+func (x *ApplyRequest) GetSensitivePaths() []*SensitivePath {
+	if x != nil {
+		return x.SensitivePaths
+	}
+	return nil
+}
+
 func (x *ApplyRequest) GetTransferred() []string {
 	if x != nil {
 		return x.Transferred
@@ -2356,7 +2420,7 @@ type ApplyResponse struct {
 
 func (x *ApplyResponse) Reset() {
 	*x = ApplyResponse{}
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[27]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2368,7 +2432,7 @@ func (x *ApplyResponse) String() string {
 func (*ApplyResponse) ProtoMessage() {}
 
 func (x *ApplyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[27]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2381,7 +2445,7 @@ func (x *ApplyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyResponse.ProtoReflect.Descriptor instead.
 func (*ApplyResponse) Descriptor() ([]byte, []int) {
-	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{27}
+	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ApplyResponse) GetBody() isApplyResponse_Body {
@@ -2480,7 +2544,7 @@ type Log struct {
 
 func (x *Log) Reset() {
 	*x = Log{}
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[28]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2492,7 +2556,7 @@ func (x *Log) String() string {
 func (*Log) ProtoMessage() {}
 
 func (x *Log) ProtoReflect() protoreflect.Message {
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[28]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2505,7 +2569,7 @@ func (x *Log) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Log.ProtoReflect.Descriptor instead.
 func (*Log) Descriptor() ([]byte, []int) {
-	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{28}
+	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Log) GetStream() string {
@@ -2533,7 +2597,7 @@ type Progress struct {
 
 func (x *Progress) Reset() {
 	*x = Progress{}
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[29]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2545,7 +2609,7 @@ func (x *Progress) String() string {
 func (*Progress) ProtoMessage() {}
 
 func (x *Progress) ProtoReflect() protoreflect.Message {
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[29]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2558,7 +2622,7 @@ func (x *Progress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Progress.ProtoReflect.Descriptor instead.
 func (*Progress) Descriptor() ([]byte, []int) {
-	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{29}
+	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Progress) GetMessage() string {
@@ -2593,7 +2657,7 @@ type ItemProgress struct {
 
 func (x *ItemProgress) Reset() {
 	*x = ItemProgress{}
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[30]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2605,7 +2669,7 @@ func (x *ItemProgress) String() string {
 func (*ItemProgress) ProtoMessage() {}
 
 func (x *ItemProgress) ProtoReflect() protoreflect.Message {
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[30]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2618,7 +2682,7 @@ func (x *ItemProgress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ItemProgress.ProtoReflect.Descriptor instead.
 func (*ItemProgress) Descriptor() ([]byte, []int) {
-	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{30}
+	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ItemProgress) GetKey() string {
@@ -2653,7 +2717,7 @@ type Checkpoint struct {
 
 func (x *Checkpoint) Reset() {
 	*x = Checkpoint{}
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[31]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2665,7 +2729,7 @@ func (x *Checkpoint) String() string {
 func (*Checkpoint) ProtoMessage() {}
 
 func (x *Checkpoint) ProtoReflect() protoreflect.Message {
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[31]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2678,7 +2742,7 @@ func (x *Checkpoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Checkpoint.ProtoReflect.Descriptor instead.
 func (*Checkpoint) Descriptor() ([]byte, []int) {
-	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{31}
+	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Checkpoint) GetOutputs() *Value {
@@ -2706,7 +2770,7 @@ type ApplyResult struct {
 
 func (x *ApplyResult) Reset() {
 	*x = ApplyResult{}
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[32]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2718,7 +2782,7 @@ func (x *ApplyResult) String() string {
 func (*ApplyResult) ProtoMessage() {}
 
 func (x *ApplyResult) ProtoReflect() protoreflect.Message {
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[32]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2731,7 +2795,7 @@ func (x *ApplyResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyResult.ProtoReflect.Descriptor instead.
 func (*ApplyResult) Descriptor() ([]byte, []int) {
-	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{32}
+	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ApplyResult) GetDiagnostics() []*Diagnostic {
@@ -2765,7 +2829,7 @@ type WatchRequest struct {
 
 func (x *WatchRequest) Reset() {
 	*x = WatchRequest{}
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[33]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2777,7 +2841,7 @@ func (x *WatchRequest) String() string {
 func (*WatchRequest) ProtoMessage() {}
 
 func (x *WatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[33]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2790,7 +2854,7 @@ func (x *WatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRequest.ProtoReflect.Descriptor instead.
 func (*WatchRequest) Descriptor() ([]byte, []int) {
-	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{33}
+	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *WatchRequest) GetInstances() []*WatchedInstance {
@@ -2819,7 +2883,7 @@ type WatchedInstance struct {
 
 func (x *WatchedInstance) Reset() {
 	*x = WatchedInstance{}
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[34]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2831,7 +2895,7 @@ func (x *WatchedInstance) String() string {
 func (*WatchedInstance) ProtoMessage() {}
 
 func (x *WatchedInstance) ProtoReflect() protoreflect.Message {
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[34]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2844,7 +2908,7 @@ func (x *WatchedInstance) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchedInstance.ProtoReflect.Descriptor instead.
 func (*WatchedInstance) Descriptor() ([]byte, []int) {
-	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{34}
+	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *WatchedInstance) GetAddress() string {
@@ -2885,7 +2949,7 @@ type WatchResponse struct {
 
 func (x *WatchResponse) Reset() {
 	*x = WatchResponse{}
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[35]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2897,7 +2961,7 @@ func (x *WatchResponse) String() string {
 func (*WatchResponse) ProtoMessage() {}
 
 func (x *WatchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[35]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2910,7 +2974,7 @@ func (x *WatchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchResponse.ProtoReflect.Descriptor instead.
 func (*WatchResponse) Descriptor() ([]byte, []int) {
-	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{35}
+	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *WatchResponse) GetAddress() string {
@@ -2940,7 +3004,7 @@ type NotifyRequest struct {
 
 func (x *NotifyRequest) Reset() {
 	*x = NotifyRequest{}
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[36]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2952,7 +3016,7 @@ func (x *NotifyRequest) String() string {
 func (*NotifyRequest) ProtoMessage() {}
 
 func (x *NotifyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[36]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2965,7 +3029,7 @@ func (x *NotifyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NotifyRequest.ProtoReflect.Descriptor instead.
 func (*NotifyRequest) Descriptor() ([]byte, []int) {
-	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{36}
+	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *NotifyRequest) GetAddress() string {
@@ -3012,7 +3076,7 @@ type NotifyResponse struct {
 
 func (x *NotifyResponse) Reset() {
 	*x = NotifyResponse{}
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[37]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3024,7 +3088,7 @@ func (x *NotifyResponse) String() string {
 func (*NotifyResponse) ProtoMessage() {}
 
 func (x *NotifyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[37]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3037,7 +3101,7 @@ func (x *NotifyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NotifyResponse.ProtoReflect.Descriptor instead.
 func (*NotifyResponse) Descriptor() ([]byte, []int) {
-	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{37}
+	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *NotifyResponse) GetDiagnostics() []*Diagnostic {
@@ -3065,7 +3129,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[38]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3077,7 +3141,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[38]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3090,7 +3154,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{38}
+	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *Event) GetId() string {
@@ -3170,7 +3234,7 @@ type EventChange struct {
 
 func (x *EventChange) Reset() {
 	*x = EventChange{}
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[39]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3182,7 +3246,7 @@ func (x *EventChange) String() string {
 func (*EventChange) ProtoMessage() {}
 
 func (x *EventChange) ProtoReflect() protoreflect.Message {
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[39]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3195,7 +3259,7 @@ func (x *EventChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EventChange.ProtoReflect.Descriptor instead.
 func (*EventChange) Descriptor() ([]byte, []int) {
-	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{39}
+	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *EventChange) GetAddress() string {
@@ -3254,7 +3318,7 @@ type ImportRequest struct {
 
 func (x *ImportRequest) Reset() {
 	*x = ImportRequest{}
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[40]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3266,7 +3330,7 @@ func (x *ImportRequest) String() string {
 func (*ImportRequest) ProtoMessage() {}
 
 func (x *ImportRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[40]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3279,7 +3343,7 @@ func (x *ImportRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImportRequest.ProtoReflect.Descriptor instead.
 func (*ImportRequest) Descriptor() ([]byte, []int) {
-	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{40}
+	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *ImportRequest) GetAddress() string {
@@ -3334,7 +3398,7 @@ type ImportResponse struct {
 
 func (x *ImportResponse) Reset() {
 	*x = ImportResponse{}
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[41]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3346,7 +3410,7 @@ func (x *ImportResponse) String() string {
 func (*ImportResponse) ProtoMessage() {}
 
 func (x *ImportResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[41]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3359,7 +3423,7 @@ func (x *ImportResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImportResponse.ProtoReflect.Descriptor instead.
 func (*ImportResponse) Descriptor() ([]byte, []int) {
-	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{41}
+	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *ImportResponse) GetDiagnostics() []*Diagnostic {
@@ -3386,7 +3450,7 @@ type CancelRequest struct {
 
 func (x *CancelRequest) Reset() {
 	*x = CancelRequest{}
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[42]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3398,7 +3462,7 @@ func (x *CancelRequest) String() string {
 func (*CancelRequest) ProtoMessage() {}
 
 func (x *CancelRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[42]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3411,7 +3475,7 @@ func (x *CancelRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelRequest.ProtoReflect.Descriptor instead.
 func (*CancelRequest) Descriptor() ([]byte, []int) {
-	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{42}
+	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *CancelRequest) GetOperations() []string {
@@ -3436,7 +3500,7 @@ type CancelResponse struct {
 
 func (x *CancelResponse) Reset() {
 	*x = CancelResponse{}
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[43]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3448,7 +3512,7 @@ func (x *CancelResponse) String() string {
 func (*CancelResponse) ProtoMessage() {}
 
 func (x *CancelResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[43]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3461,7 +3525,7 @@ func (x *CancelResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelResponse.ProtoReflect.Descriptor instead.
 func (*CancelResponse) Descriptor() ([]byte, []int) {
-	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{43}
+	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{44}
 }
 
 type CloseStackRequest struct {
@@ -3473,7 +3537,7 @@ type CloseStackRequest struct {
 
 func (x *CloseStackRequest) Reset() {
 	*x = CloseStackRequest{}
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[44]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3485,7 +3549,7 @@ func (x *CloseStackRequest) String() string {
 func (*CloseStackRequest) ProtoMessage() {}
 
 func (x *CloseStackRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[44]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3498,7 +3562,7 @@ func (x *CloseStackRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloseStackRequest.ProtoReflect.Descriptor instead.
 func (*CloseStackRequest) Descriptor() ([]byte, []int) {
-	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{44}
+	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *CloseStackRequest) GetStack() string {
@@ -3516,7 +3580,7 @@ type CloseStackResponse struct {
 
 func (x *CloseStackResponse) Reset() {
 	*x = CloseStackResponse{}
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[45]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3528,7 +3592,7 @@ func (x *CloseStackResponse) String() string {
 func (*CloseStackResponse) ProtoMessage() {}
 
 func (x *CloseStackResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[45]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3541,7 +3605,7 @@ func (x *CloseStackResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloseStackResponse.ProtoReflect.Descriptor instead.
 func (*CloseStackResponse) Descriptor() ([]byte, []int) {
-	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{45}
+	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{46}
 }
 
 var File_schemas_plugin_v1_plugin_proto protoreflect.FileDescriptor
@@ -3640,7 +3704,7 @@ const file_schemas_plugin_v1_plugin_proto_rawDesc = "" +
 	"\x06Record\x12.\n" +
 	"\x06config\x18\x01 \x01(\v2\x16.davit.plugin.v1.ValueR\x06config\x120\n" +
 	"\aoutputs\x18\x02 \x01(\v2\x16.davit.plugin.v1.ValueR\aoutputs\x12\x18\n" +
-	"\aprivate\x18\x03 \x01(\fR\aprivate\"\xc7\x03\n" +
+	"\aprivate\x18\x03 \x01(\fR\aprivate\"\x90\x04\n" +
 	"\vPlanRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\tR\aaddress\x12\x12\n" +
@@ -3656,10 +3720,13 @@ const file_schemas_plugin_v1_plugin_proto_rawDesc = "" +
 	" \x01(\v2\x1b.davit.plugin.v1.CandidatesR\n" +
 	"candidates\x12\x14\n" +
 	"\x05stack\x18\v \x01(\tR\x05stack\x12A\n" +
-	"\rpartial_texts\x18\f \x03(\v2\x1c.davit.plugin.v1.PartialTextR\fpartialTexts\"A\n" +
+	"\rpartial_texts\x18\f \x03(\v2\x1c.davit.plugin.v1.PartialTextR\fpartialTexts\x12G\n" +
+	"\x0fsensitive_paths\x18\r \x03(\v2\x1e.davit.plugin.v1.SensitivePathR\x0esensitivePaths\"A\n" +
 	"\vPartialText\x12\x1c\n" +
 	"\tattribute\x18\x01 \x01(\tR\tattribute\x12\x14\n" +
-	"\x05known\x18\x02 \x03(\tR\x05known\":\n" +
+	"\x05known\x18\x02 \x03(\tR\x05known\"@\n" +
+	"\rSensitivePath\x12/\n" +
+	"\x05steps\x18\x01 \x03(\v2\x19.davit.plugin.v1.PathStepR\x05steps\":\n" +
 	"\n" +
 	"Candidates\x12\x12\n" +
 	"\x04tags\x18\x01 \x03(\tR\x04tags\x12\x18\n" +
@@ -3720,7 +3787,7 @@ const file_schemas_plugin_v1_plugin_proto_rawDesc = "" +
 	"\vdiagnostics\x18\x01 \x03(\v2\x1b.davit.plugin.v1.DiagnosticR\vdiagnostics\x12\x16\n" +
 	"\x06digest\x18\x02 \x01(\tR\x06digest\x12\x1c\n" +
 	"\tplatforms\x18\x03 \x03(\tR\tplatforms\x12!\n" +
-	"\fcreated_unix\x18\x04 \x01(\x03R\vcreatedUnix\"\xff\x03\n" +
+	"\fcreated_unix\x18\x04 \x01(\x03R\vcreatedUnix\"\xc8\x04\n" +
 	"\fApplyRequest\x12\x1c\n" +
 	"\toperation\x18\x01 \x01(\tR\toperation\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\tR\aaddress\x12\x12\n" +
@@ -3736,7 +3803,8 @@ const file_schemas_plugin_v1_plugin_proto_rawDesc = "" +
 	" \x01(\v2\x1b.davit.plugin.v1.CheckpointR\n" +
 	"checkpoint\x12/\n" +
 	"\x14begin_before_unix_ms\x18\v \x01(\x03R\x11beginBeforeUnixMs\x12\x14\n" +
-	"\x05stack\x18\f \x01(\tR\x05stack\x12 \n" +
+	"\x05stack\x18\f \x01(\tR\x05stack\x12G\n" +
+	"\x0fsensitive_paths\x18\x0e \x03(\v2\x1e.davit.plugin.v1.SensitivePathR\x0esensitivePaths\x12 \n" +
 	"\vtransferred\x18\r \x03(\tR\vtransferred\"\xa6\x02\n" +
 	"\rApplyResponse\x12(\n" +
 	"\x03log\x18\x01 \x01(\v2\x14.davit.plugin.v1.LogH\x00R\x03log\x127\n" +
@@ -3859,7 +3927,7 @@ func file_schemas_plugin_v1_plugin_proto_rawDescGZIP() []byte {
 }
 
 var file_schemas_plugin_v1_plugin_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_schemas_plugin_v1_plugin_proto_msgTypes = make([]protoimpl.MessageInfo, 46)
+var file_schemas_plugin_v1_plugin_proto_msgTypes = make([]protoimpl.MessageInfo, 47)
 var file_schemas_plugin_v1_plugin_proto_goTypes = []any{
 	(Action)(0),                // 0: davit.plugin.v1.Action
 	(NestedBlock_Nesting)(0),   // 1: davit.plugin.v1.NestedBlock.Nesting
@@ -3880,36 +3948,37 @@ var file_schemas_plugin_v1_plugin_proto_goTypes = []any{
 	(*Record)(nil),             // 16: davit.plugin.v1.Record
 	(*PlanRequest)(nil),        // 17: davit.plugin.v1.PlanRequest
 	(*PartialText)(nil),        // 18: davit.plugin.v1.PartialText
-	(*Candidates)(nil),         // 19: davit.plugin.v1.Candidates
-	(*PlanResponse)(nil),       // 20: davit.plugin.v1.PlanResponse
-	(*PlanResult)(nil),         // 21: davit.plugin.v1.PlanResult
-	(*Decision)(nil),           // 22: davit.plugin.v1.Decision
-	(*Rejection)(nil),          // 23: davit.plugin.v1.Rejection
-	(*Item)(nil),               // 24: davit.plugin.v1.Item
-	(*Field)(nil),              // 25: davit.plugin.v1.Field
-	(*Image)(nil),              // 26: davit.plugin.v1.Image
-	(*ResolveRequest)(nil),     // 27: davit.plugin.v1.ResolveRequest
-	(*ResolveResponse)(nil),    // 28: davit.plugin.v1.ResolveResponse
-	(*ApplyRequest)(nil),       // 29: davit.plugin.v1.ApplyRequest
-	(*ApplyResponse)(nil),      // 30: davit.plugin.v1.ApplyResponse
-	(*Log)(nil),                // 31: davit.plugin.v1.Log
-	(*Progress)(nil),           // 32: davit.plugin.v1.Progress
-	(*ItemProgress)(nil),       // 33: davit.plugin.v1.ItemProgress
-	(*Checkpoint)(nil),         // 34: davit.plugin.v1.Checkpoint
-	(*ApplyResult)(nil),        // 35: davit.plugin.v1.ApplyResult
-	(*WatchRequest)(nil),       // 36: davit.plugin.v1.WatchRequest
-	(*WatchedInstance)(nil),    // 37: davit.plugin.v1.WatchedInstance
-	(*WatchResponse)(nil),      // 38: davit.plugin.v1.WatchResponse
-	(*NotifyRequest)(nil),      // 39: davit.plugin.v1.NotifyRequest
-	(*NotifyResponse)(nil),     // 40: davit.plugin.v1.NotifyResponse
-	(*Event)(nil),              // 41: davit.plugin.v1.Event
-	(*EventChange)(nil),        // 42: davit.plugin.v1.EventChange
-	(*ImportRequest)(nil),      // 43: davit.plugin.v1.ImportRequest
-	(*ImportResponse)(nil),     // 44: davit.plugin.v1.ImportResponse
-	(*CancelRequest)(nil),      // 45: davit.plugin.v1.CancelRequest
-	(*CancelResponse)(nil),     // 46: davit.plugin.v1.CancelResponse
-	(*CloseStackRequest)(nil),  // 47: davit.plugin.v1.CloseStackRequest
-	(*CloseStackResponse)(nil), // 48: davit.plugin.v1.CloseStackResponse
+	(*SensitivePath)(nil),      // 19: davit.plugin.v1.SensitivePath
+	(*Candidates)(nil),         // 20: davit.plugin.v1.Candidates
+	(*PlanResponse)(nil),       // 21: davit.plugin.v1.PlanResponse
+	(*PlanResult)(nil),         // 22: davit.plugin.v1.PlanResult
+	(*Decision)(nil),           // 23: davit.plugin.v1.Decision
+	(*Rejection)(nil),          // 24: davit.plugin.v1.Rejection
+	(*Item)(nil),               // 25: davit.plugin.v1.Item
+	(*Field)(nil),              // 26: davit.plugin.v1.Field
+	(*Image)(nil),              // 27: davit.plugin.v1.Image
+	(*ResolveRequest)(nil),     // 28: davit.plugin.v1.ResolveRequest
+	(*ResolveResponse)(nil),    // 29: davit.plugin.v1.ResolveResponse
+	(*ApplyRequest)(nil),       // 30: davit.plugin.v1.ApplyRequest
+	(*ApplyResponse)(nil),      // 31: davit.plugin.v1.ApplyResponse
+	(*Log)(nil),                // 32: davit.plugin.v1.Log
+	(*Progress)(nil),           // 33: davit.plugin.v1.Progress
+	(*ItemProgress)(nil),       // 34: davit.plugin.v1.ItemProgress
+	(*Checkpoint)(nil),         // 35: davit.plugin.v1.Checkpoint
+	(*ApplyResult)(nil),        // 36: davit.plugin.v1.ApplyResult
+	(*WatchRequest)(nil),       // 37: davit.plugin.v1.WatchRequest
+	(*WatchedInstance)(nil),    // 38: davit.plugin.v1.WatchedInstance
+	(*WatchResponse)(nil),      // 39: davit.plugin.v1.WatchResponse
+	(*NotifyRequest)(nil),      // 40: davit.plugin.v1.NotifyRequest
+	(*NotifyResponse)(nil),     // 41: davit.plugin.v1.NotifyResponse
+	(*Event)(nil),              // 42: davit.plugin.v1.Event
+	(*EventChange)(nil),        // 43: davit.plugin.v1.EventChange
+	(*ImportRequest)(nil),      // 44: davit.plugin.v1.ImportRequest
+	(*ImportResponse)(nil),     // 45: davit.plugin.v1.ImportResponse
+	(*CancelRequest)(nil),      // 46: davit.plugin.v1.CancelRequest
+	(*CancelResponse)(nil),     // 47: davit.plugin.v1.CancelResponse
+	(*CloseStackRequest)(nil),  // 48: davit.plugin.v1.CloseStackRequest
+	(*CloseStackResponse)(nil), // 49: davit.plugin.v1.CloseStackResponse
 }
 var file_schemas_plugin_v1_plugin_proto_depIdxs = []int32{
 	6,  // 0: davit.plugin.v1.DescribeResponse.types:type_name -> davit.plugin.v1.Type
@@ -3930,72 +3999,75 @@ var file_schemas_plugin_v1_plugin_proto_depIdxs = []int32{
 	3,  // 15: davit.plugin.v1.PlanRequest.config:type_name -> davit.plugin.v1.Value
 	16, // 16: davit.plugin.v1.PlanRequest.prior:type_name -> davit.plugin.v1.Record
 	3,  // 17: davit.plugin.v1.PlanRequest.pinned:type_name -> davit.plugin.v1.Value
-	19, // 18: davit.plugin.v1.PlanRequest.candidates:type_name -> davit.plugin.v1.Candidates
+	20, // 18: davit.plugin.v1.PlanRequest.candidates:type_name -> davit.plugin.v1.Candidates
 	18, // 19: davit.plugin.v1.PlanRequest.partial_texts:type_name -> davit.plugin.v1.PartialText
-	21, // 20: davit.plugin.v1.PlanResponse.result:type_name -> davit.plugin.v1.PlanResult
-	31, // 21: davit.plugin.v1.PlanResponse.log:type_name -> davit.plugin.v1.Log
-	10, // 22: davit.plugin.v1.PlanResult.diagnostics:type_name -> davit.plugin.v1.Diagnostic
-	0,  // 23: davit.plugin.v1.PlanResult.action:type_name -> davit.plugin.v1.Action
-	24, // 24: davit.plugin.v1.PlanResult.items:type_name -> davit.plugin.v1.Item
-	26, // 25: davit.plugin.v1.PlanResult.images:type_name -> davit.plugin.v1.Image
-	3,  // 26: davit.plugin.v1.PlanResult.outputs:type_name -> davit.plugin.v1.Value
-	22, // 27: davit.plugin.v1.PlanResult.decision:type_name -> davit.plugin.v1.Decision
-	23, // 28: davit.plugin.v1.Decision.rejected:type_name -> davit.plugin.v1.Rejection
-	0,  // 29: davit.plugin.v1.Item.action:type_name -> davit.plugin.v1.Action
-	25, // 30: davit.plugin.v1.Item.fields:type_name -> davit.plugin.v1.Field
-	3,  // 31: davit.plugin.v1.ResolveRequest.config:type_name -> davit.plugin.v1.Value
-	10, // 32: davit.plugin.v1.ResolveResponse.diagnostics:type_name -> davit.plugin.v1.Diagnostic
-	0,  // 33: davit.plugin.v1.ApplyRequest.action:type_name -> davit.plugin.v1.Action
-	3,  // 34: davit.plugin.v1.ApplyRequest.config:type_name -> davit.plugin.v1.Value
-	16, // 35: davit.plugin.v1.ApplyRequest.prior:type_name -> davit.plugin.v1.Record
-	3,  // 36: davit.plugin.v1.ApplyRequest.planned:type_name -> davit.plugin.v1.Value
-	34, // 37: davit.plugin.v1.ApplyRequest.checkpoint:type_name -> davit.plugin.v1.Checkpoint
-	31, // 38: davit.plugin.v1.ApplyResponse.log:type_name -> davit.plugin.v1.Log
-	32, // 39: davit.plugin.v1.ApplyResponse.progress:type_name -> davit.plugin.v1.Progress
-	33, // 40: davit.plugin.v1.ApplyResponse.item:type_name -> davit.plugin.v1.ItemProgress
-	34, // 41: davit.plugin.v1.ApplyResponse.checkpoint:type_name -> davit.plugin.v1.Checkpoint
-	35, // 42: davit.plugin.v1.ApplyResponse.result:type_name -> davit.plugin.v1.ApplyResult
-	3,  // 43: davit.plugin.v1.Checkpoint.outputs:type_name -> davit.plugin.v1.Value
-	10, // 44: davit.plugin.v1.ApplyResult.diagnostics:type_name -> davit.plugin.v1.Diagnostic
-	3,  // 45: davit.plugin.v1.ApplyResult.outputs:type_name -> davit.plugin.v1.Value
-	37, // 46: davit.plugin.v1.WatchRequest.instances:type_name -> davit.plugin.v1.WatchedInstance
-	3,  // 47: davit.plugin.v1.WatchedInstance.config:type_name -> davit.plugin.v1.Value
-	3,  // 48: davit.plugin.v1.NotifyRequest.config:type_name -> davit.plugin.v1.Value
-	41, // 49: davit.plugin.v1.NotifyRequest.event:type_name -> davit.plugin.v1.Event
-	10, // 50: davit.plugin.v1.NotifyResponse.diagnostics:type_name -> davit.plugin.v1.Diagnostic
-	42, // 51: davit.plugin.v1.Event.changes:type_name -> davit.plugin.v1.EventChange
-	0,  // 52: davit.plugin.v1.EventChange.action:type_name -> davit.plugin.v1.Action
-	26, // 53: davit.plugin.v1.EventChange.images:type_name -> davit.plugin.v1.Image
-	3,  // 54: davit.plugin.v1.ImportRequest.config:type_name -> davit.plugin.v1.Value
-	10, // 55: davit.plugin.v1.ImportResponse.diagnostics:type_name -> davit.plugin.v1.Diagnostic
-	16, // 56: davit.plugin.v1.ImportResponse.record:type_name -> davit.plugin.v1.Record
-	4,  // 57: davit.plugin.v1.Plugin.Describe:input_type -> davit.plugin.v1.DescribeRequest
-	12, // 58: davit.plugin.v1.Plugin.Configure:input_type -> davit.plugin.v1.ConfigureRequest
-	14, // 59: davit.plugin.v1.Plugin.Validate:input_type -> davit.plugin.v1.ValidateRequest
-	17, // 60: davit.plugin.v1.Plugin.Plan:input_type -> davit.plugin.v1.PlanRequest
-	27, // 61: davit.plugin.v1.Plugin.Resolve:input_type -> davit.plugin.v1.ResolveRequest
-	29, // 62: davit.plugin.v1.Plugin.Apply:input_type -> davit.plugin.v1.ApplyRequest
-	36, // 63: davit.plugin.v1.Plugin.Watch:input_type -> davit.plugin.v1.WatchRequest
-	39, // 64: davit.plugin.v1.Plugin.Notify:input_type -> davit.plugin.v1.NotifyRequest
-	43, // 65: davit.plugin.v1.Plugin.Import:input_type -> davit.plugin.v1.ImportRequest
-	45, // 66: davit.plugin.v1.Plugin.Cancel:input_type -> davit.plugin.v1.CancelRequest
-	47, // 67: davit.plugin.v1.Plugin.CloseStack:input_type -> davit.plugin.v1.CloseStackRequest
-	5,  // 68: davit.plugin.v1.Plugin.Describe:output_type -> davit.plugin.v1.DescribeResponse
-	13, // 69: davit.plugin.v1.Plugin.Configure:output_type -> davit.plugin.v1.ConfigureResponse
-	15, // 70: davit.plugin.v1.Plugin.Validate:output_type -> davit.plugin.v1.ValidateResponse
-	20, // 71: davit.plugin.v1.Plugin.Plan:output_type -> davit.plugin.v1.PlanResponse
-	28, // 72: davit.plugin.v1.Plugin.Resolve:output_type -> davit.plugin.v1.ResolveResponse
-	30, // 73: davit.plugin.v1.Plugin.Apply:output_type -> davit.plugin.v1.ApplyResponse
-	38, // 74: davit.plugin.v1.Plugin.Watch:output_type -> davit.plugin.v1.WatchResponse
-	40, // 75: davit.plugin.v1.Plugin.Notify:output_type -> davit.plugin.v1.NotifyResponse
-	44, // 76: davit.plugin.v1.Plugin.Import:output_type -> davit.plugin.v1.ImportResponse
-	46, // 77: davit.plugin.v1.Plugin.Cancel:output_type -> davit.plugin.v1.CancelResponse
-	48, // 78: davit.plugin.v1.Plugin.CloseStack:output_type -> davit.plugin.v1.CloseStackResponse
-	68, // [68:79] is the sub-list for method output_type
-	57, // [57:68] is the sub-list for method input_type
-	57, // [57:57] is the sub-list for extension type_name
-	57, // [57:57] is the sub-list for extension extendee
-	0,  // [0:57] is the sub-list for field type_name
+	19, // 20: davit.plugin.v1.PlanRequest.sensitive_paths:type_name -> davit.plugin.v1.SensitivePath
+	11, // 21: davit.plugin.v1.SensitivePath.steps:type_name -> davit.plugin.v1.PathStep
+	22, // 22: davit.plugin.v1.PlanResponse.result:type_name -> davit.plugin.v1.PlanResult
+	32, // 23: davit.plugin.v1.PlanResponse.log:type_name -> davit.plugin.v1.Log
+	10, // 24: davit.plugin.v1.PlanResult.diagnostics:type_name -> davit.plugin.v1.Diagnostic
+	0,  // 25: davit.plugin.v1.PlanResult.action:type_name -> davit.plugin.v1.Action
+	25, // 26: davit.plugin.v1.PlanResult.items:type_name -> davit.plugin.v1.Item
+	27, // 27: davit.plugin.v1.PlanResult.images:type_name -> davit.plugin.v1.Image
+	3,  // 28: davit.plugin.v1.PlanResult.outputs:type_name -> davit.plugin.v1.Value
+	23, // 29: davit.plugin.v1.PlanResult.decision:type_name -> davit.plugin.v1.Decision
+	24, // 30: davit.plugin.v1.Decision.rejected:type_name -> davit.plugin.v1.Rejection
+	0,  // 31: davit.plugin.v1.Item.action:type_name -> davit.plugin.v1.Action
+	26, // 32: davit.plugin.v1.Item.fields:type_name -> davit.plugin.v1.Field
+	3,  // 33: davit.plugin.v1.ResolveRequest.config:type_name -> davit.plugin.v1.Value
+	10, // 34: davit.plugin.v1.ResolveResponse.diagnostics:type_name -> davit.plugin.v1.Diagnostic
+	0,  // 35: davit.plugin.v1.ApplyRequest.action:type_name -> davit.plugin.v1.Action
+	3,  // 36: davit.plugin.v1.ApplyRequest.config:type_name -> davit.plugin.v1.Value
+	16, // 37: davit.plugin.v1.ApplyRequest.prior:type_name -> davit.plugin.v1.Record
+	3,  // 38: davit.plugin.v1.ApplyRequest.planned:type_name -> davit.plugin.v1.Value
+	35, // 39: davit.plugin.v1.ApplyRequest.checkpoint:type_name -> davit.plugin.v1.Checkpoint
+	19, // 40: davit.plugin.v1.ApplyRequest.sensitive_paths:type_name -> davit.plugin.v1.SensitivePath
+	32, // 41: davit.plugin.v1.ApplyResponse.log:type_name -> davit.plugin.v1.Log
+	33, // 42: davit.plugin.v1.ApplyResponse.progress:type_name -> davit.plugin.v1.Progress
+	34, // 43: davit.plugin.v1.ApplyResponse.item:type_name -> davit.plugin.v1.ItemProgress
+	35, // 44: davit.plugin.v1.ApplyResponse.checkpoint:type_name -> davit.plugin.v1.Checkpoint
+	36, // 45: davit.plugin.v1.ApplyResponse.result:type_name -> davit.plugin.v1.ApplyResult
+	3,  // 46: davit.plugin.v1.Checkpoint.outputs:type_name -> davit.plugin.v1.Value
+	10, // 47: davit.plugin.v1.ApplyResult.diagnostics:type_name -> davit.plugin.v1.Diagnostic
+	3,  // 48: davit.plugin.v1.ApplyResult.outputs:type_name -> davit.plugin.v1.Value
+	38, // 49: davit.plugin.v1.WatchRequest.instances:type_name -> davit.plugin.v1.WatchedInstance
+	3,  // 50: davit.plugin.v1.WatchedInstance.config:type_name -> davit.plugin.v1.Value
+	3,  // 51: davit.plugin.v1.NotifyRequest.config:type_name -> davit.plugin.v1.Value
+	42, // 52: davit.plugin.v1.NotifyRequest.event:type_name -> davit.plugin.v1.Event
+	10, // 53: davit.plugin.v1.NotifyResponse.diagnostics:type_name -> davit.plugin.v1.Diagnostic
+	43, // 54: davit.plugin.v1.Event.changes:type_name -> davit.plugin.v1.EventChange
+	0,  // 55: davit.plugin.v1.EventChange.action:type_name -> davit.plugin.v1.Action
+	27, // 56: davit.plugin.v1.EventChange.images:type_name -> davit.plugin.v1.Image
+	3,  // 57: davit.plugin.v1.ImportRequest.config:type_name -> davit.plugin.v1.Value
+	10, // 58: davit.plugin.v1.ImportResponse.diagnostics:type_name -> davit.plugin.v1.Diagnostic
+	16, // 59: davit.plugin.v1.ImportResponse.record:type_name -> davit.plugin.v1.Record
+	4,  // 60: davit.plugin.v1.Plugin.Describe:input_type -> davit.plugin.v1.DescribeRequest
+	12, // 61: davit.plugin.v1.Plugin.Configure:input_type -> davit.plugin.v1.ConfigureRequest
+	14, // 62: davit.plugin.v1.Plugin.Validate:input_type -> davit.plugin.v1.ValidateRequest
+	17, // 63: davit.plugin.v1.Plugin.Plan:input_type -> davit.plugin.v1.PlanRequest
+	28, // 64: davit.plugin.v1.Plugin.Resolve:input_type -> davit.plugin.v1.ResolveRequest
+	30, // 65: davit.plugin.v1.Plugin.Apply:input_type -> davit.plugin.v1.ApplyRequest
+	37, // 66: davit.plugin.v1.Plugin.Watch:input_type -> davit.plugin.v1.WatchRequest
+	40, // 67: davit.plugin.v1.Plugin.Notify:input_type -> davit.plugin.v1.NotifyRequest
+	44, // 68: davit.plugin.v1.Plugin.Import:input_type -> davit.plugin.v1.ImportRequest
+	46, // 69: davit.plugin.v1.Plugin.Cancel:input_type -> davit.plugin.v1.CancelRequest
+	48, // 70: davit.plugin.v1.Plugin.CloseStack:input_type -> davit.plugin.v1.CloseStackRequest
+	5,  // 71: davit.plugin.v1.Plugin.Describe:output_type -> davit.plugin.v1.DescribeResponse
+	13, // 72: davit.plugin.v1.Plugin.Configure:output_type -> davit.plugin.v1.ConfigureResponse
+	15, // 73: davit.plugin.v1.Plugin.Validate:output_type -> davit.plugin.v1.ValidateResponse
+	21, // 74: davit.plugin.v1.Plugin.Plan:output_type -> davit.plugin.v1.PlanResponse
+	29, // 75: davit.plugin.v1.Plugin.Resolve:output_type -> davit.plugin.v1.ResolveResponse
+	31, // 76: davit.plugin.v1.Plugin.Apply:output_type -> davit.plugin.v1.ApplyResponse
+	39, // 77: davit.plugin.v1.Plugin.Watch:output_type -> davit.plugin.v1.WatchResponse
+	41, // 78: davit.plugin.v1.Plugin.Notify:output_type -> davit.plugin.v1.NotifyResponse
+	45, // 79: davit.plugin.v1.Plugin.Import:output_type -> davit.plugin.v1.ImportResponse
+	47, // 80: davit.plugin.v1.Plugin.Cancel:output_type -> davit.plugin.v1.CancelResponse
+	49, // 81: davit.plugin.v1.Plugin.CloseStack:output_type -> davit.plugin.v1.CloseStackResponse
+	71, // [71:82] is the sub-list for method output_type
+	60, // [60:71] is the sub-list for method input_type
+	60, // [60:60] is the sub-list for extension type_name
+	60, // [60:60] is the sub-list for extension extendee
+	0,  // [0:60] is the sub-list for field type_name
 }
 
 func init() { file_schemas_plugin_v1_plugin_proto_init() }
@@ -4013,11 +4085,11 @@ func file_schemas_plugin_v1_plugin_proto_init() {
 		(*PathStep_Key)(nil),
 		(*PathStep_Index)(nil),
 	}
-	file_schemas_plugin_v1_plugin_proto_msgTypes[17].OneofWrappers = []any{
+	file_schemas_plugin_v1_plugin_proto_msgTypes[18].OneofWrappers = []any{
 		(*PlanResponse_Result)(nil),
 		(*PlanResponse_Log)(nil),
 	}
-	file_schemas_plugin_v1_plugin_proto_msgTypes[27].OneofWrappers = []any{
+	file_schemas_plugin_v1_plugin_proto_msgTypes[28].OneofWrappers = []any{
 		(*ApplyResponse_Log)(nil),
 		(*ApplyResponse_Progress)(nil),
 		(*ApplyResponse_Item)(nil),
@@ -4030,7 +4102,7 @@ func file_schemas_plugin_v1_plugin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_schemas_plugin_v1_plugin_proto_rawDesc), len(file_schemas_plugin_v1_plugin_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   46,
+			NumMessages:   47,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
