@@ -2,7 +2,6 @@ package kubernetes
 
 import (
 	"context"
-	"encoding/base64"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -107,37 +106,5 @@ func scope(c *cluster.Cluster) render.Scope {
 			return false, false, c.Explain(err, "look up", "the kind "+gvk.Kind)
 		}
 		return namespaced, known, nil
-	}
-}
-
-// redactor takes the values of rendered Secrets out of texts.
-func redactor(objects []render.Object) func(string) string {
-	var values []string
-	for _, o := range objects {
-		if !render.IsSecret(o.Unstructured) {
-			continue
-		}
-		for _, field := range []string{"data", "stringData"} {
-			texts, _ := o.Object[field].(map[string]any)
-			for _, v := range texts {
-				text, ok := v.(string)
-				if !ok {
-					text = fmt.Sprint(v)
-				}
-				values = append(values, text)
-				if plain, err := base64.StdEncoding.DecodeString(text); err == nil {
-					values = append(values, string(plain), strings.TrimSpace(string(plain)))
-				}
-			}
-		}
-	}
-	// Very short values are in every text; longer ones first, for one may contain another.
-	values = slices.DeleteFunc(values, func(v string) bool { return len(v) < 4 })
-	slices.SortFunc(values, func(a, b string) int { return len(b) - len(a) })
-	return func(text string) string {
-		for _, v := range values {
-			text = strings.ReplaceAll(text, v, render.Mask)
-		}
-		return text
 	}
 }

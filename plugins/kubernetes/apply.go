@@ -208,7 +208,7 @@ func (w *applying) one(ctx context.Context, o render.Object) error {
 	}
 	known := w.inventory.find(ref)
 	e := entryOf(ref)
-	e.UID, e.Hash, e.Base = applied.GetUID(), hashOf(o), w.baseOf(o)
+	e.UID, e.Hash, e.Base, e.Sensitive = applied.GetUID(), hashOf(o), w.baseOf(o), o.Sensitive
 	e.Adopted = known != nil && known.Adopted || live != nil && known == nil && !w.owner.sure(live.GetAnnotations())
 	w.remember(e)
 	sdk.ItemStatus(ctx, key(ref), "applied", did(live, applied))

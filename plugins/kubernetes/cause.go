@@ -72,7 +72,7 @@ func (p *planning) causesOf(s *seen, known *entry) []sdk.Cause {
 	case known == nil:
 		return p.origin.causes
 	case known.Hash == hashOf(s.Object):
-		if render.IsSecret(s.Unstructured) && !others && p.valuesMayDiffer() {
+		if (render.IsSecret(s.Unstructured) || s.Sensitive != nil) && !others && p.valuesMayDiffer() {
 			return p.origin.causes // the hash has no values
 		}
 		return []sdk.Cause{sdk.CauseDrift}
@@ -123,7 +123,7 @@ func hashOf(o render.Object) string {
 	delete(annotations, stackAnnotation)
 	delete(annotations, lineageAnnotation)
 	u.SetAnnotations(annotations)
-	return render.Digest([]render.Object{{Unstructured: u}})
+	return render.Digest([]render.Object{{Unstructured: u, Sensitive: o.Sensitive}})
 }
 
 // baseOf is the same of the object without the tags and digests of its images. An image that the argument images
@@ -137,7 +137,7 @@ func (p *planning) baseOf(o render.Object) string {
 		}
 		c.Set(name)
 	}
-	return hashOf(render.Object{Unstructured: u})
+	return hashOf(render.Object{Unstructured: u, Sensitive: o.Sensitive})
 }
 
 // onlyMarks tells whether the changes are of the owner mark alone.

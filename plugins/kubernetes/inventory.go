@@ -11,6 +11,7 @@ import (
 	"sigs.k8s.io/kustomize/kyaml/resid"
 
 	"github.com/davit-sh/davit/plugins/kubernetes/cluster"
+	"github.com/davit-sh/davit/plugins/kubernetes/mask"
 )
 
 // inventory is what state keeps of an application: which objects are its own. It holds no
@@ -36,6 +37,8 @@ type entry struct {
 	Hash string `json:"hash,omitempty"`
 	// Base is the same without the tags and digests of images.
 	Base string `json:"base,omitempty"`
+	// Sensitive are the parts of the object that depended on something sensitive. The digests are without them.
+	Sensitive *mask.Tree `json:"sensitive,omitempty"`
 	// Adopted says that the object was there before davit; a Namespace that was is never deleted.
 	Adopted bool `json:"adopted,omitempty"`
 	// Added says that create_namespace made it; it is deleted only when nothing else is in it.

@@ -203,7 +203,11 @@ func mayForce(config Config, o render.Object) bool {
 }
 
 func (p *planning) diffOptions(o render.Object) diff.Options {
-	return diff.Options{Secret: render.IsSecret(o.Unstructured), Unknown: p.set.Unknown}
+	options := diff.Options{Secret: render.IsSecret(o.Unstructured), Sensitive: o.Sensitive, Unknown: p.set.Unknown}
+	if known := p.inventory.find(cluster.RefOf(o.Unstructured)); known != nil {
+		options.Before = known.Sensitive
+	}
+	return options
 }
 
 // changes compares the live object with what the server would make of it.

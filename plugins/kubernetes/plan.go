@@ -285,8 +285,8 @@ func (p *planning) drift(s *seen, known *entry) []string {
 		return nil
 	case len(owners) > 0:
 		return []string{fmt.Sprintf("%s was changed by %s", s.ref.Short(), strings.Join(owners, ", "))}
-	case render.IsSecret(s.Unstructured) && p.valuesMayDiffer():
-		return nil // the hash does not tell: it has no values
+	case (render.IsSecret(s.Unstructured) || s.Sensitive != nil) && p.valuesMayDiffer():
+		return nil // the hash does not tell: it has no sensitive values
 	default:
 		return []string{s.ref.Short() + " was changed outside of davit"}
 	}
@@ -317,7 +317,7 @@ func (p *planning) images(all []seen) []sdk.ImageUse {
 			if prefix, unknown := p.set.Unknown[c.Image]; unknown {
 				after = sdk.UnknownPrefix(prefix)
 			}
-			if before[c.Name] == c.Image {
+			if before[c.Name] == c.Image || s.Hides(c.Image) {
 				continue
 			}
 			uses = append(uses, sdk.ImageUse{Name: s.ref.Kind + "/" + render.Name(s.Unstructured) + ":" + c.Name, Before: before[c.Name], After: after})

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/davit-sh/davit/plugins/kubernetes/mask"
 	"github.com/davit-sh/davit/sdk"
 )
 
@@ -24,8 +25,10 @@ const MaxFields = 200
 
 // Options say how to compare.
 type Options struct {
-	Secret  bool              // the object is a Secret: its values are masked
-	Unknown map[string]string // placeholders in after that stand for unknown strings, and their known starts
+	Secret    bool              // the object is a Secret: its values are masked
+	Sensitive *mask.Tree        // parts of after that depend on something sensitive: they are masked, and so is what they were before
+	Before    *mask.Tree        // parts of before that depended on something sensitive
+	Unknown   map[string]string // placeholders in after that stand for unknown strings, and their known starts
 }
 
 // Change is one changed field and where it is.
@@ -37,7 +40,7 @@ type Change struct {
 // Compare lists the fields that differ. A nil before means that the object is made.
 func Compare(before, after map[string]any, o Options) []Change {
 	c := comparison{Options: o, create: before == nil}
-	c.maps(nil, before, after)
+	c.maps(nil, before, after, trees{o.Before.On(before), o.Sensitive})
 	return c.changes
 }
 
@@ -57,6 +60,11 @@ type comparison struct {
 	create  bool
 	changes []Change
 }
+
+// trees say what is sensitive of the two sides of a comparison.
+type trees struct{ before, after *mask.Tree }
+
+func (t trees) field(name string) trees { return trees{t.before.Field(name), t.after.Field(name)} }
 
 // step is one step of a field's path: a field of a map, an item of a list by what names it, or by its index.
 type step struct {
@@ -83,7 +91,7 @@ var marks = map[string]bool{
 // IsMark tells whether a field's path is of the owner mark.
 func IsMark(path string) bool { return marks[path] }
 
-func (c *comparison) maps(at []step, before, after map[string]any) {
+func (c *comparison) maps(at []step, before, after map[string]any, t trees) {
 	keys := map[string]bool{}
 	for k := range before {
 		keys[k] = true
@@ -94,11 +102,11 @@ func (c *comparison) maps(at []step, before, after map[string]any) {
 	for _, k := range slices.Sorted(maps.Keys(keys)) {
 		b, had := before[k]
 		a, has := after[k]
-		c.values(with(at, step{field: k}), b, a, had, has)
+		c.values(with(at, step{field: k}), b, a, had, has, t.field(k))
 	}
 }
 
-func (c *comparison) values(at []step, before, after any, had, has bool) {
+func (c *comparison) values(at []step, before, after any, had, has bool, t trees) {
 	path := text(at)
 	if ignored[path] || c.create && marks[path] || had && has && same(before, after) {
 		return
@@ -107,19 +115,27 @@ func (c *comparison) values(at []step, before, after any, had, has bool) {
 		c.masked(at, had, has)
 		return
 	}
+	if t.before.IsWhole() || t.after.IsWhole() {
+		c.masked(at, had, has)
+		return
+	}
 	bm, bIsMap := before.(map[string]any)
 	am, aIsMap := after.(map[string]any)
 	if (bIsMap || !had) && (aIsMap || !has) && len(bm)+len(am) > 0 {
-		c.maps(at, bm, am)
+		c.maps(at, bm, am, t)
 		return
 	}
 	bl, bIsList := before.([]any)
 	al, aIsList := after.([]any)
 	if (bIsList || !had) && (aIsList || !has) {
-		if key := itemKey(bl, al); key != nil {
-			c.lists(at, bl, al, key)
+		if key := itemKey(bl, al); key != nil && !t.before.Names(key) && !t.after.Names(key) {
+			c.lists(at, bl, al, key, t)
 			return
 		}
+	}
+	if t.before != nil || t.after != nil { // a part of it is sensitive, and it is shown in one piece
+		c.masked(at, had, has)
+		return
 	}
 	c.leaf(at, before, after, had, has)
 }
@@ -157,7 +173,7 @@ func (c *comparison) leaf(at []step, before, after any, had, has bool) {
 }
 
 // lists compares lists whose items have names.
-func (c *comparison) lists(at []step, before, after []any, key []string) {
+func (c *comparison) lists(at []step, before, after []any, key []string, t trees) {
 	old := map[string]map[string]any{}
 	for _, item := range before {
 		m := item.(map[string]any)
@@ -173,7 +189,7 @@ func (c *comparison) lists(at []step, before, after []any, key []string) {
 			kept[name] = true
 			orderAfter = append(orderAfter, name)
 		}
-		c.item(with(at, named(m, key)), was, m, key)
+		c.item(with(at, named(m, key)), was, m, key, t)
 	}
 	for _, item := range before {
 		m := item.(map[string]any)
@@ -182,7 +198,7 @@ func (c *comparison) lists(at []step, before, after []any, key []string) {
 			orderBefore = append(orderBefore, name)
 			continue
 		}
-		c.item(with(at, named(m, key)), m, nil, key)
+		c.item(with(at, named(m, key)), m, nil, key, t)
 	}
 	if !slices.Equal(orderBefore, orderAfter) {
 		c.changes = append(c.changes, Change{sdk.Field{Path: text(at) + " (order)", Before: anys(orderBefore), After: anys(orderAfter)}, at})
@@ -190,12 +206,13 @@ func (c *comparison) lists(at []step, before, after []any, key []string) {
 }
 
 // item compares two items, or lists the fields of one that comes or goes. What names it is in its path already.
-func (c *comparison) item(at []step, before, after map[string]any, key []string) {
+func (c *comparison) item(at []step, before, after map[string]any, key []string, t trees) {
+	t = trees{t.before.Item(at[len(at)-1].names), t.after.Item(at[len(at)-1].names)}
 	whole := before == nil || after == nil
 	if whole && len(before)+len(after) > len(key) {
 		before, after = without(before, key), without(after, key)
 	}
-	c.maps(at, before, after)
+	c.maps(at, before, after, t)
 }
 
 func without(m map[string]any, key []string) map[string]any {

@@ -11,6 +11,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/davit-sh/davit/plugins/kubernetes/diff"
+	"github.com/davit-sh/davit/plugins/kubernetes/mask"
 	"github.com/davit-sh/davit/plugins/kubernetes/render"
 	"github.com/davit-sh/davit/sdk"
 )
@@ -48,6 +49,8 @@ type entry struct {
 	// Bare is Hash without images, Images are the images: whether an object differs in its images only.
 	Bare   string `json:"bare,omitempty"`
 	Images string `json:"images,omitempty"`
+	// Sensitive are the parts of the object that depended on something sensitive. The hashes and Images are without them.
+	Sensitive *mask.Tree `json:"sensitive,omitempty"`
 }
 
 // planned is what a plan pins for its apply.
@@ -64,11 +67,20 @@ type file struct {
 }
 
 func (f file) entry() entry {
-	e := entry{File: f.name, Key: render.Key(f.Unstructured), Kind: f.GetKind(), Name: render.Name(f.Unstructured), Hash: render.Digest([]render.Object{f.Object})}
-	if e.Images = images(f.Object.Object); e.Images != "" {
-		e.Bare = render.Digest([]render.Object{{Unstructured: render.WithoutImages(f.Unstructured)}})
+	e := entry{File: f.name, Key: render.Key(f.Unstructured), Kind: f.GetKind(), Name: render.Name(f.Unstructured), Hash: render.Digest([]render.Object{f.Object}), Sensitive: f.Sensitive}
+	shown, _ := f.Sensitive.Apply(f.Object.Object).(map[string]any)
+	if e.Images = images(shown); e.Images != "" {
+		e.Bare = render.Digest([]render.Object{{Unstructured: render.WithoutImages(f.Unstructured), Sensitive: f.Sensitive}})
 	}
 	return e
+}
+
+// mask says what of the file that was written is sensitive. A nil entry has nothing.
+func (e *entry) mask() *mask.Tree {
+	if e == nil {
+		return nil
+	}
+	return e.Sensitive
 }
 
 func decode(private []byte) (inventory, error) {
@@ -281,7 +293,7 @@ func (p *planning) compareFile(ctx context.Context, f file) error {
 		item.Causes = collect(item.Causes, []sdk.Cause{sdk.CauseDrift})
 		p.result.Reasons = append(p.result.Reasons, f.name+" was deleted outside of davit")
 	}
-	changes := diff.Compare(before, f.Object.Object, diff.Options{Secret: render.IsSecret(f.Unstructured), Unknown: p.set.Unknown})
+	changes := diff.Compare(before, f.Object.Object, diff.Options{Secret: render.IsSecret(f.Unstructured), Sensitive: f.Sensitive, Before: was.mask(), Unknown: p.set.Unknown})
 	var more string
 	if item.Fields, more = diff.Fields(changes); more != "" {
 		item.Note += "; " + more
@@ -299,10 +311,10 @@ func (p *planning) compareFile(ctx context.Context, f file) error {
 
 // drifted tells whether a file does not hold what was written there. A changed value of a Secret may be the source's.
 func (p *planning) drifted(f file, content []byte, was entry, rendered []sdk.Cause) bool {
-	if hashOf(content) != was.Hash {
+	if hashOf(content, was.Sensitive) != was.Hash {
 		return true
 	}
-	return len(rendered) == 0 && !render.IsSecret(f.Unstructured) // the layout
+	return len(rendered) == 0 && !render.IsSecret(f.Unstructured) && f.Sensitive == nil // the layout
 }
 
 // numbers makes the numbers of a file what those of rendered objects are.
@@ -321,7 +333,7 @@ func imageUses(f file, before map[string]any, set *render.Set) []sdk.ImageUse {
 	}
 	var uses []sdk.ImageUse
 	for _, c := range render.Containers(f.Object.Object) {
-		if old[c.Name] == c.Image {
+		if old[c.Name] == c.Image || f.Hides(c.Image) {
 			continue
 		}
 		after := sdk.Known(c.Image)

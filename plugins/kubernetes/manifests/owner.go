@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
 
+	"github.com/davit-sh/davit/plugins/kubernetes/mask"
 	"github.com/davit-sh/davit/plugins/kubernetes/render"
 	"github.com/davit-sh/davit/sdk"
 )
@@ -40,13 +41,13 @@ func claims(ctx context.Context, directory string, names []string) []sdk.Claim {
 	return list
 }
 
-// hashOf returns the hash that an entry has of a file's content, "" for what is not an object in YAML.
-func hashOf(content []byte) string {
+// hashOf returns the hash that an entry with these sensitive parts has of a file's content, "" for what is not an object in YAML.
+func hashOf(content []byte, sensitive *mask.Tree) string {
 	var object map[string]any
 	if yaml.Unmarshal(content, &object) != nil || object == nil {
 		return ""
 	}
-	return render.Digest([]render.Object{{Unstructured: &unstructured.Unstructured{Object: numbers(object)}}})
+	return render.Digest([]render.Object{{Unstructured: &unstructured.Unstructured{Object: numbers(object)}, Sensitive: sensitive}})
 }
 
 // owns tells whether a file is there and still holds what the application wrote. A file that somebody else has changed or
@@ -63,7 +64,7 @@ func (f *folder) owns(e entry) (bool, error) {
 	if err != nil || !there {
 		return false, err
 	}
-	return e.Hash != "" && hashOf(content) == e.Hash, nil
+	return e.Hash != "" && hashOf(content, e.Sensitive) == e.Hash, nil
 }
 
 func ignoreMissing(err error) error {

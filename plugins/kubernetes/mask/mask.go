@@ -4,6 +4,7 @@
 package mask
 
 import (
+	"encoding/json"
 	"maps"
 	"reflect"
 )
@@ -55,20 +56,25 @@ func Between(real, twin any) *Tree {
 
 func betweenMaps(real, twin map[string]any) *Tree {
 	fields := map[string]*Tree{}
+	gone, strange := 0, 0 // keys that only one of them has
 	for k, v := range real {
 		other, there := twin[k]
 		if !there {
+			gone++
 			fields[k] = Whole()
 		} else if t := Between(v, other); t != nil {
 			fields[k] = t
 		}
 	}
 	for k := range twin {
-		if _, there := real[k]; !there && len(real) == 0 {
-			return Whole() // it depends on a secret that the map is empty
+		if _, there := real[k]; !there {
+			strange++
 		}
 	}
-	if len(fields) == 0 {
+	switch {
+	case gone > 0 && strange > 0, strange > 0 && len(real) == 0:
+		return Whole() // the keys are sensitive themselves, or that there are none
+	case len(fields) == 0:
 		return nil
 	}
 	return &Tree{fields: fields}
@@ -140,6 +146,21 @@ func (t *Tree) Item(names map[string]any) *Tree {
 	return found
 }
 
+// Names tells whether the fields that name the items of a list are sensitive in one of them.
+func (t *Tree) Names(key []string) bool {
+	if t == nil {
+		return false
+	}
+	for _, item := range t.items {
+		for _, k := range key {
+			if item.Field(k) != nil {
+				return true
+			}
+		}
+	}
+	return t.whole
+}
+
 // Apply returns a value with Text in the place of each sensitive part. What has none is shared with the value.
 func (t *Tree) Apply(value any) any {
 	if t == nil {
@@ -194,4 +215,54 @@ func (t *Tree) Values(value any, fn func(any)) {
 	default:
 		fn(value)
 	}
+}
+
+// stored is how a tree is written: it has the names of fields, and no values.
+type stored struct {
+	Whole  bool             `json:"whole,omitempty"`
+	Fields map[string]*Tree `json:"fields,omitempty"`
+	Items  []*Tree          `json:"items,omitempty"`
+}
+
+// MarshalJSON writes where the sensitive parts are.
+func (t *Tree) MarshalJSON() ([]byte, error) {
+	if t == nil {
+		return []byte("null"), nil
+	}
+	return json.Marshal(stored{t.whole, t.fields, t.items})
+}
+
+// UnmarshalJSON reads what MarshalJSON has written.
+func (t *Tree) UnmarshalJSON(text []byte) error {
+	var s stored
+	if err := json.Unmarshal(text, &s); err != nil {
+		return err
+	}
+	*t = Tree{whole: s.Whole, fields: s.Fields, items: s.Items}
+	return nil
+}
+
+// On returns a tree that was read for a value of the same form, so that items of lists can be found in it by their names.
+func (t *Tree) On(value any) *Tree {
+	if t == nil || t.whole {
+		return t
+	}
+	switch value := value.(type) {
+	case map[string]any:
+		out := &Tree{fields: make(map[string]*Tree, len(t.fields))}
+		for k, f := range t.fields {
+			out.fields[k] = f.On(value[k])
+		}
+		return out
+	case []any:
+		if len(value) != len(t.items) {
+			return Whole()
+		}
+		out := &Tree{list: value, items: make([]*Tree, len(t.items))}
+		for i, item := range t.items {
+			out.items[i] = item.On(value[i])
+		}
+		return out
+	}
+	return Whole()
 }

@@ -44,6 +44,6 @@ func (c Config) renderWith(ctx context.Context, files fs.FS, address string, sco
 	}
 	return Render(ctx, files, Options{
 		Path: c.Path, Recursive: c.Recursive, Namespace: c.Namespace, CreateNamespace: c.CreateNamespace, Application: address,
-		Labels: c.Labels, Images: c.Images, Values: values, AllowEmpty: c.AllowEmpty, Scope: scope,
+		Labels: c.Labels, Images: c.Images, Values: values, AllowEmpty: c.AllowEmpty, Scope: scope, Sensitive: sdk.Sensitive(ctx),
 	})
 }

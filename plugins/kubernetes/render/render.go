@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
+	"github.com/davit-sh/davit/plugins/kubernetes/mask"
 	"github.com/davit-sh/davit/plugins/kubernetes/render/load"
 	"github.com/davit-sh/davit/sdk"
 )
@@ -35,6 +36,7 @@ type Options struct {
 	Images          map[string]sdk.Value[string] // image name without tag or digest -> reference
 	Values          map[string]any               // of a Helm chart
 	AllowEmpty      bool                         // a folder without objects is not an error
+	Sensitive       [][]any                      // paths of the configuration that are sensitive, as sdk.Sensitive gives them
 	Scope           Scope                        // asked for kinds that neither Kubernetes nor a rendered CRD defines; may be nil
 }
 
@@ -47,6 +49,8 @@ type Object struct {
 	File string // "deploy/web.yaml:12"; the folder for objects of a kustomization or chart
 	// Added says that davit made the object: the Namespace of CreateNamespace.
 	Added bool
+	// Sensitive says which parts of the object depend on something sensitive; nil: none.
+	Sensitive *mask.Tree
 }
 
 // Set is everything that a folder renders to.
@@ -57,7 +61,7 @@ type Set struct {
 	Unknown map[string]string
 	// Chosen holds the references, and placeholders, that Options.Images put into the objects, and the names in Options.Images.
 	Chosen map[string]string
-	// Digest is over the objects as the folder has them, without any value of a Secret, and
+	// Digest is over the objects as the folder has them, without any value of a Secret and whatever else is sensitive, and
 	// over what the options change in them, without the images. It does not depend on what a cluster knows. It
 	// is empty if values of a chart are unknown.
 	Digest string
@@ -69,6 +73,35 @@ func Render(ctx context.Context, tree fs.FS, o Options) (*Set, error) {
 	if err != nil {
 		return nil, err
 	}
+	twins := o.twins()
+	objects, err := loadObjects(tree, dir, o)
+	if err != nil {
+		return nil, conceal(err, twins, func(t *twin) error {
+			_, err := loadObjects(tree, dir, t.Options)
+			return err
+		})
+	}
+	loadTwins(tree, dir, twins)
+	if err := noSensitiveNames(objects, twins); err != nil {
+		return nil, err
+	}
+	markSensitive(objects, twins)
+	digest := o.digest(objects)
+	finishTwins(ctx, twins)
+	set, err := finish(ctx, objects, o)
+	if err != nil {
+		return nil, err
+	}
+	set.Digest = digest
+	if err := noSensitiveNames(set.Objects, twins); err != nil {
+		return nil, err
+	}
+	markSensitive(set.Objects, twins)
+	return set, nil
+}
+
+// loadObjects reads the objects as the folder has them.
+func loadObjects(tree fs.FS, dir string, o Options) ([]Object, error) {
 	loaded, err := load.Folder(tree, load.Options{Dir: dir, Recursive: o.Recursive, Namespace: o.Namespace, Values: o.Values})
 	if err != nil {
 		return nil, err
@@ -83,8 +116,11 @@ func Render(ctx context.Context, tree fs.FS, o Options) (*Set, error) {
 			Hint: "An application without objects deletes everything that it had. Set allow_empty = true if that is wanted.",
 		}
 	}
-	objects = addNamespace(objects, o)
-	set := &Set{Digest: o.digest(objects)}
+	return addNamespace(objects, o), nil
+}
+
+// finish makes the objects what the options want, in the order of their keys. The set that it returns has no digest.
+func finish(ctx context.Context, objects []Object, o Options) (*Set, error) {
 	if err := setScope(ctx, objects, o); err != nil {
 		return nil, err
 	}
@@ -96,7 +132,8 @@ func Render(ctx context.Context, tree fs.FS, o Options) (*Set, error) {
 		setMetadata(object, o)
 	}
 	slices.SortStableFunc(objects, func(a, b Object) int { return strings.Compare(Key(a.Unstructured), Key(b.Unstructured)) })
-	set.Objects = objects
+	set := &Set{Objects: objects}
+	var err error
 	set.Unknown, set.Chosen, err = setImages(objects, o.Images)
 	return set, err
 }

@@ -145,7 +145,7 @@ func normalise(u *unstructured.Unstructured) {
 func Digest(objects []Object) string {
 	sum := sha256.New()
 	for _, x := range objects {
-		content := x.Object
+		content, _ := x.Sensitive.Apply(x.Object).(map[string]any)
 		if IsSecret(x.Unstructured) {
 			content = WithoutValues(x.Unstructured).Object
 		}
@@ -160,6 +160,7 @@ func Digest(objects []Object) string {
 // digest is that of a Set.
 func (o Options) digest(objects []Object) string {
 	sum := sha256.New()
+	o = o.masked()
 	text, _ := json.Marshal([]any{Digest(objects), o.Namespace, o.Labels, o.Application})
 	sum.Write(text)
 	return "sha256:" + hex.EncodeToString(sum.Sum(nil))
