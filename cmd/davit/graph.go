@@ -34,7 +34,7 @@ func (a *app) graphCmd() *cobra.Command {
 				return err
 			}
 			defer s.Close()
-			if err := a.show(s.Stack, s.Engine.Check()); err != nil {
+			if err := a.show(s.Stack, s.Engine.Check(a.soft)); err != nil {
 				return err
 			}
 			return view.Graph(a.out, s.Engine.Outline(), format)

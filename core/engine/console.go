@@ -38,7 +38,7 @@ func (e *Engine) Console(ctx context.Context, snapshot *state.Snapshot, fresh bo
 		}
 		return &Console{r.Input, r.Forms, r.Tree}, nil
 	}
-	if diags := e.Check(); diags.HasErrors() {
+	if diags := e.Check(ctx); diags.HasErrors() {
 		return nil, diags
 	}
 	c := &Console{input: e.input(), forms: e.forms()}

@@ -93,16 +93,25 @@ func (e *Engine) services() *service.Services {
 // Outline draws the stack up from its text.
 func (e *Engine) Outline() check.Outline { return check.NewOutline(e.forms(), e.Stack.Module) }
 
-// Check finds what is wrong with the stack as it is written, all of it in one go.
-func (e *Engine) Check() hcl.Diagnostics { return check.Stack(e.input(), e.forms()) }
+// Check finds what is wrong with the stack as it is written, all of it in one go. Evaluations end when ctx does.
+func (e *Engine) Check(ctx context.Context) hcl.Diagnostics {
+	return check.Stack(e.input(), e.forms(), ctx.Done())
+}
 
 // Validate checks the whole stack without looking at the world.
 func (e *Engine) Validate(ctx context.Context) hcl.Diagnostics {
-	diags := e.Check()
+	diags := e.Check(ctx)
 	if diags.HasErrors() {
 		return diags
 	}
-	return append(diags, check.Configs(ctx, world.NewTree(e.input(), e.forms()), e.services())...)
+	return append(diags, check.Configs(ctx, e.tree(ctx), e.services())...)
+}
+
+// tree returns a tree whose evaluations end when ctx does.
+func (e *Engine) tree(ctx context.Context) *world.Tree {
+	t := world.NewTree(e.input(), e.forms())
+	t.Root.StopOn(ctx.Done())
+	return t
 }
 
 // Plan observes the world and says what an apply would do. On errors there is no plan, and all errors that could be found are returned.
@@ -118,7 +127,7 @@ func (e *Engine) Plan(ctx context.Context, snapshot *state.Snapshot, opts Option
 // look does all of a plan but to write it down.
 func (e *Engine) look(ctx context.Context, snapshot *state.Snapshot, opts Options) (*look.Planner, hcl.Diagnostics) {
 	if opts.PlanMode() != plan.ModeDestroy {
-		if diags := e.Check(); diags.HasErrors() {
+		if diags := e.Check(ctx); diags.HasErrors() {
 			return nil, diags
 		}
 	}
@@ -126,6 +135,7 @@ func (e *Engine) look(ctx context.Context, snapshot *state.Snapshot, opts Option
 	if diags.HasErrors() {
 		return nil, diags
 	}
+	r.Tree.Root.StopOn(ctx.Done())
 	r.Look(ctx)
 	return r, nil
 }

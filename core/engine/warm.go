@@ -82,6 +82,7 @@ func (w *Warm) cold(ctx context.Context) (*plan.Plan, int, hcl.Diagnostics) {
 // again plans what has changed. It gives up, with ok false, when the instances themselves may be others now.
 func (w *Warm) again(ctx context.Context, c Changed, before *state.Snapshot) (p *plan.Plan, looked int, diags hcl.Diagnostics, ok bool) {
 	r := w.planner
+	r.Tree.Root.StopOn(ctx.Done())
 	dirty := map[*world.Instance]bool{}
 	if c.Snapshot != nil && !w.adopt(c.Snapshot, before, dirty) {
 		return nil, 0, nil, false

@@ -49,6 +49,9 @@ func (f folders) read(name string) ([]byte, error) {
 	}
 	defer root.Close()
 	info, err := root.Stat(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, function.NewArgErrorf(0, "no such file: %s", name)
+	}
 	if err != nil {
 		return nil, err
 	}

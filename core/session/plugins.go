@@ -29,7 +29,7 @@ func makeHost(with func(pluginhost.Options) *pluginhost.Host, o pluginhost.Optio
 
 // checkAsWell finds the other mistakes of a stack that has some already, so that all are shown
 // in one go. Types of plugins from outside cannot be told then, so those stacks are left alone.
-func (p *Process) checkAsWell(stack *config.Stack) hcl.Diagnostics {
+func (p *Process) checkAsWell(ctx context.Context, stack *config.Stack) hcl.Diagnostics {
 	if len(stack.Settings.Plugins) > 0 {
 		return nil
 	}
@@ -37,7 +37,7 @@ func (p *Process) checkAsWell(stack *config.Stack) hcl.Diagnostics {
 	if err != nil {
 		return nil
 	}
-	return (&engine.Engine{Stack: stack, Types: catalogue}).Check()
+	return (&engine.Engine{Stack: stack, Types: catalogue}).Check(ctx)
 }
 
 // BuiltinTypes returns the catalogue of the built-in plugins.

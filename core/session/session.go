@@ -68,7 +68,7 @@ func (p *Process) Open(ctx context.Context, o *Options) (*Session, error) {
 	values, more := eval.Variables(stack.Module, given)
 	diags = append(diags, more...)
 	if diags.HasErrors() {
-		return nil, &Problem{stack, append(diags, p.checkAsWell(stack)...)}
+		return nil, &Problem{stack, append(diags, p.checkAsWell(ctx, stack)...)}
 	}
 	hostOptions, err := p.HostOptions(stack, locked, GitHostOf(stack, values, p.getenv(GitHostVariable)), o.Guard)
 	if err != nil {

@@ -20,9 +20,11 @@ import (
 	"github.com/davit-sh/davit/core/kinds"
 )
 
-// Stack finds what is wrong with the whole stack as it is written, all of it in one go.
-func Stack(in *input.Input, f *world.Forms) hcl.Diagnostics {
-	return newChecker(in, f, eval.NewScope(in.Stack.Module, nil, nil)).stack()
+// Stack finds what is wrong with the whole stack as it is written, all of it in one go. Evaluations end when stop is closed.
+func Stack(in *input.Input, f *world.Forms, stop <-chan struct{}) hcl.Diagnostics {
+	s := eval.NewScope(in.Stack.Module, nil, nil)
+	s.StopOn(stop)
+	return newChecker(in, f, s).stack(stop)
 }
 
 // Expression finds what is wrong with the references of an expression that somebody has typed in.
@@ -33,9 +35,22 @@ func Expression(in *input.Input, f *world.Forms, s *eval.Scope, x hcl.Expression
 }
 
 // stack finds what is wrong with the whole stack as it is written, all of it in one go.
-func (c *checker) stack() hcl.Diagnostics {
+func (c *checker) stack(stop <-chan struct{}) hcl.Diagnostics {
 	c.modules(c.scope)
-	return append(c.diags, c.cycles()...)
+	c.diags = append(c.diags, c.cycles()...)
+	if !c.diags.HasErrors() { // what cannot be evaluated is reported already
+		c.diags = append(c.diags, eval.TypeCheck(c.input.Stack.Module, c.typeOf, stop)...)
+	}
+	return c.diags
+}
+
+// typeOf returns the type of what others see of an instance of a block.
+func (c *checker) typeOf(n addr.Node) cty.Type {
+	t := c.input.Types.Find(n)
+	if t == nil {
+		return cty.DynamicPseudoType
+	}
+	return t.SeenType()
 }
 
 // checker looks at one module after the other. A module that is called twice is looked at once.
@@ -169,8 +184,8 @@ func (c *checker) block(m *config.Module, b *config.Block) {
 	c.refs(m, f.Expansion, sees{who: expansionOf(b.ForEach, n.String())})
 	f.Constant.Store(c.constant(n.String(), b.ForEach, b.Count))
 	for _, ignored := range b.Lifecycle.Ignore {
-		if first, ok := ignored[0].(hcl.TraverseAttr); ok && !t.Schema.Has(first.Name) {
-			c.report(first.SrcRange, "Unknown attribute", "%s %q has no argument %q to ignore.%s", n.Kind, n.Type, first.Name, diag.DidYouMean(first.Name, t.Schema.Names()))
+		if d := t.Schema.Ignorable(ignored, fmt.Sprintf("%s %q", n.Kind, n.Type)); d != nil {
+			c.diags = append(c.diags, d)
 		}
 	}
 	if !f.Diags.HasErrors() {

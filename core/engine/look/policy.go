@@ -209,13 +209,24 @@ func (r *Planner) policyOutputs(t *types.Type, image *Finding, d *decision, dige
 	if digest.IsKnown() && !digest.IsNull() {
 		ref = cty.StringVal(start + digest.AsString())
 	}
-	rejected := make([]cty.Value, len(d.rejected))
-	for i, x := range d.rejected {
-		rejected[i] = cty.ObjectVal(map[string]cty.Value{"tag": cty.StringVal(x.Tag), "reason": cty.StringVal(x.Reason)})
-	}
 	all := map[string]cty.Value{
 		"tag": cty.StringVal(d.tag), "digest": digest, "ref": ref, "reason": cty.StringVal(d.reason),
-		"rejected": cty.TupleVal(rejected),
+		"rejected": rejectedTags(d.rejected),
 	}
 	return types.Fit(cty.ObjectVal(all), t.OutputType)
 }
+
+// rejectedTags returns the refused tags as an output of a policy. They are a list from the start: converting a tuple compares the types of its
+// elements pairwise, which takes seconds for the tags of a large repository.
+func rejectedTags(list []plan.Rejection) cty.Value {
+	tags := make([]cty.Value, len(list))
+	for i, x := range list {
+		tags[i] = cty.ObjectVal(map[string]cty.Value{"tag": cty.StringVal(x.Tag), "reason": cty.StringVal(x.Reason)})
+	}
+	if len(tags) == 0 {
+		return cty.ListValEmpty(rejectedTag)
+	}
+	return cty.ListVal(tags)
+}
+
+var rejectedTag = cty.Object(map[string]cty.Type{"tag": cty.String, "reason": cty.String})

@@ -55,6 +55,20 @@ func (s Seen) Known() bool {
 	})
 }
 
+// SeenType returns the type of Object: the attributes of an instance as others see them.
+func (t *Type) SeenType() cty.Type {
+	attrs := map[string]cty.Type{kinds.Address: cty.String}
+	for _, name := range t.seen {
+		if t.Schema.Has(name) {
+			attrs[name] = t.Schema.Type().AttributeType(name)
+		}
+		if out, ok := t.outputs[name]; ok {
+			attrs[name] = out
+		}
+	}
+	return cty.Object(attrs)
+}
+
 // Equal tells whether two are the same, and done.
 func (s Seen) Equal(o Seen) bool {
 	return s != nil && slices.EqualFunc(s, o, func(a, b cty.Value) bool {
