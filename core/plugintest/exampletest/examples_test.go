@@ -279,7 +279,9 @@ func TestHTTPSource(t *testing.T) {
 					return
 				default:
 					s.set("/two", fmt.Sprint("two, ", i/50))
-					_, _ = http.Get(s.URL + "/none")
+					if res, err := http.Get(s.URL + "/none"); err == nil {
+						_ = res.Body.Close() // else each round would keep a connection
+					}
 				}
 			}
 		}()

@@ -27,12 +27,15 @@ export async function serve(describe, type) {
     console.error('This is the davit plugin http. davit starts it by itself; name it in required_plugins.');
     process.exit(1);
   }
-  let host = { cacheDir: '', stackDir: '' };
+  const hosts = new Map(); // what davit told of each stack, by the stack's id
+  const unknown = (r) => ({ message: `the plugin was not configured for the stack "${r.stack}"` });
   const knows = (r) => r.kind === 'source' && r.type === 'http';
   const missing = (r) => ({ message: `the plugin http has no ${r.kind} "${r.type}"` });
 
   async function plan(r) {
     if (!knows(r)) return { diagnostics: [diagnostic(missing(r))] };
+    const host = hosts.get(r.stack);
+    if (!host) return { diagnostics: [diagnostic(unknown(r))] };
     try {
       const config = read(r.config);
       if (config === null || typeof config !== 'object' || Array.isArray(config)) throw new Error('the configuration is not an object');
@@ -50,7 +53,7 @@ export async function serve(describe, type) {
   const plugin = {
     Describe: (call, done) => done(null, describe),
     Configure: (call, done) => {
-      host = { cacheDir: call.request.cache_dir, stackDir: call.request.stack_dir };
+      hosts.set(call.request.stack, { cacheDir: call.request.cache_dir, stackDir: call.request.stack_dir });
       done(null, {});
     },
     Validate: (call, done) => {
@@ -77,10 +80,18 @@ export async function serve(describe, type) {
       stream.on('end', () => { ended = true; end(); });
       stream.on('error', () => {});
     },
-    Watch: (stream) => type.watch(
-      stream.request.instances.map((i) => ({ address: i.address, config: read(i.config) })), host,
-      (address, reason) => stream.write({ address, reason }), (stop) => stream.on('cancelled', stop),
-    ),
+    CloseStack: (call, done) => {
+      hosts.delete(call.request.stack);
+      done(null, {});
+    },
+    Watch: (stream) => {
+      const host = hosts.get(stream.request.stack);
+      if (!host) return stream.destroy(Object.assign(new Error(unknown(stream.request).message), { code: grpc.status.FAILED_PRECONDITION }));
+      type.watch(
+        stream.request.instances.map((i) => ({ address: i.address, config: read(i.config) })), host,
+        (address, reason) => stream.write({ address, reason }), (stop) => stream.on('cancelled', stop),
+      );
+    },
     Cancel: (call, done) => done(null, {}), // nothing is ever applied
   };
 

@@ -8,6 +8,7 @@ const text = Buffer.from('"string"');
 export const describe = {
   name: 'http',
   version: '1.0.0',
+  many_stacks: true, // each request is answered for its own stack: see serve.js
   types: [{
     kind: 'source', name: 'http', can_watch: true,
     description: 'What a URL answers, as a folder with one file. It is fetched again only when its ETag has changed.',
