@@ -56,8 +56,9 @@ acceptance: ## the tests on real servers
 	cd acceptance && $(GO) test -count=1 -timeout 80m -p 1 ./...
 
 attack: build ## try what strangers could write against bin/davit, and print what held
-	@log=$$(mktemp); DAVIT_ATTACK_BINARY=$(CURDIR)/$(BIN) $(GO) test -count=1 -v -run '^TestAttack' ./cmd/davit >$$log 2>&1; ended=$$?; \
-	[ $$ended = 0 ] || cat $$log; grep '^attack:' $$log; rm $$log; exit $$ended
+	@log=$$(mktemp); DAVIT_ATTACK_BINARY=$(CURDIR)/$(BIN) $(GO) test -count=1 -v -run '^TestAttack' ./cmd/davit ./plugins/kubernetes/render/cell >$$log 2>&1; ended=$$?; \
+	[ $$ended = 0 ] || cat $$log; grep '^attack: FAILED' $$log; \
+	awk '/^attack: tried/ {t += $$3; h += $$5; f += $$7} END {printf "attack: tried %d, held %d, failed %d\n", t, h, f}' $$log; rm $$log; exit $$ended
 
 kill: ## kill applies 300 times in each way, here and with state on real servers (KILLS=300; DAVIT_KILL_SEED=... repeats a run)
 	DAVIT_KILLS=$(KILLS) $(GO) test -count=1 -timeout 80m -v -run TestKilledApply ./cmd/davit

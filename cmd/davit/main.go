@@ -12,6 +12,7 @@ import (
 	"github.com/davit-sh/davit/plugins/buildx"
 	"github.com/davit-sh/davit/plugins/git"
 	"github.com/davit-sh/davit/plugins/kubernetes"
+	"github.com/davit-sh/davit/plugins/kubernetes/render/cell"
 	"github.com/davit-sh/davit/plugins/oci"
 	"github.com/davit-sh/davit/plugins/registry"
 	"github.com/davit-sh/davit/sdk"
@@ -30,6 +31,7 @@ var builtins = map[string]func(version string) *sdk.Plugin{
 }
 
 func main() {
+	cell.Main()
 	log.SetOutput(io.Discard)      // libraries log values that they cannot read, secrets among them
 	signal.Ignore(syscall.SIGXFSZ) // a file that may not grow (ulimit -f) is an error then, like a full disk
 	log.SetOutput(io.Discard)      // libraries write values to it, sensitive ones among them

@@ -16,6 +16,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"github.com/davit-sh/davit/core/install"
+	"github.com/davit-sh/davit/plugins/kubernetes/render/cell"
 	"github.com/davit-sh/davit/plugins/registry/embedded"
 	"github.com/davit-sh/davit/schemas"
 	"github.com/davit-sh/davit/sdk"
@@ -24,6 +25,7 @@ import (
 // The scripts run the real command with its real plugins, each a process of its own, and one
 // plugin from outside that misbehaves when it is told to.
 func TestMain(m *testing.M) {
+	cell.Main()
 	testscript.Main(m, map[string]func(){
 		"davit":      main,
 		"testplugin": func() { sdk.Serve(testPlugin()) },

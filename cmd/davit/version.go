@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/davit-sh/davit/core/session"
+	"github.com/davit-sh/davit/plugins/kubernetes/render/cell"
 	"github.com/davit-sh/davit/sdk/handshake"
 )
 
@@ -19,6 +20,7 @@ type versions struct {
 	Platform string            `json:"platform"`
 	Protocol int               `json:"plugin_protocol"`
 	Plugins  map[string]string `json:"plugins"` // built-in ones, and those that the stack here has locked
+	Render   *cell.Confinement `json:"render"`  // what confines the process that renders; null when none can be started
 }
 
 // versionLine is what davit version and davit -version print.
@@ -30,8 +32,9 @@ func (a *app) versionCmd() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use: "version", Short: "Print the version", Args: cobra.NoArgs,
-		Long: "Version prints davit's version; -json adds the plugins, those that the stack here has locked among them.\n\n  davit version -json",
-		RunE: func(*cobra.Command, []string) error {
+		Long: "Version prints davit's version; -json adds the plugins, those that the stack here has locked among them, and what\n" +
+			"the kernel keeps the processes from that render what repositories hold.\n\n  davit version -json",
+		RunE: func(cmd *cobra.Command, _ []string) error {
 			if !asJSON {
 				fmt.Fprint(a.out, versionLine())
 				return nil
@@ -46,6 +49,9 @@ func (a *app) versionCmd() *cobra.Command {
 						v.Plugins[l.Name] = l.Version
 					}
 				}
+			}
+			if confined, err := cell.New().Confinement(cmd.Context()); err == nil {
+				v.Render = &confined
 			}
 			return writeJSON(a.out, v)
 		},

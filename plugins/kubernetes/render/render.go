@@ -15,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/davit-sh/davit/plugins/kubernetes/mask"
+	"github.com/davit-sh/davit/plugins/kubernetes/render/cell"
 	"github.com/davit-sh/davit/plugins/kubernetes/render/load"
 	"github.com/davit-sh/davit/sdk"
 )
@@ -67,21 +68,24 @@ type Set struct {
 	Digest string
 }
 
-// Render reads and renders the folder. Findings are *sdk.Error or sdk.Errors.
+// workers render for all applications of this process.
+var workers = cell.New()
+
+// Render reads and renders the folder in a worker of package cell. Findings are *sdk.Error or sdk.Errors.
 func Render(ctx context.Context, tree fs.FS, o Options) (*Set, error) {
 	dir, err := cleanDir(tree, o.Path)
 	if err != nil {
 		return nil, err
 	}
 	twins := o.twins()
-	objects, err := loadObjects(tree, dir, o)
+	objects, err := loadObjects(ctx, tree, dir, o)
 	if err != nil {
 		return nil, conceal(err, twins, func(t *twin) error {
-			_, err := loadObjects(tree, dir, t.Options)
+			_, err := loadObjects(ctx, tree, dir, t.Options)
 			return err
 		})
 	}
-	loadTwins(tree, dir, twins)
+	loadTwins(ctx, tree, dir, twins)
 	if err := noSensitiveNames(objects, twins); err != nil {
 		return nil, err
 	}
@@ -101,13 +105,13 @@ func Render(ctx context.Context, tree fs.FS, o Options) (*Set, error) {
 }
 
 // loadObjects reads the objects as the folder has them.
-func loadObjects(tree fs.FS, dir string, o Options) ([]Object, error) {
-	loaded, err := load.Folder(tree, load.Options{Dir: dir, Recursive: o.Recursive, Namespace: o.Namespace, Values: o.Values})
+func loadObjects(ctx context.Context, tree fs.FS, dir string, o Options) ([]Object, error) {
+	loaded, err := workers.Folder(ctx, tree, load.Options{Dir: dir, Recursive: o.Recursive, Namespace: o.Namespace, Values: o.Values})
 	if err != nil {
 		return nil, err
 	}
-	objects := make([]Object, 0, len(loaded.Objects)+1)
-	for _, x := range loaded.Objects {
+	objects := make([]Object, 0, len(loaded)+1)
+	for _, x := range loaded {
 		objects = append(objects, Object{Unstructured: &unstructured.Unstructured{Object: x.Object}, File: x.File})
 	}
 	if len(objects) == 0 && !o.AllowEmpty {

@@ -456,19 +456,3 @@ func TestErrorsDoNotQuoteSecrets(t *testing.T) {
 		})
 	}
 }
-
-func FuzzManifest(f *testing.F) {
-	f.Add([]byte(cm("a")))
-	f.Add([]byte(deployment))
-	f.Add([]byte("---\n--- {a: b}\n...\n"))
-	f.Add([]byte("a: &a [*a, *a]\n"))
-	f.Add([]byte("{\"kind\": \"List\", \"items\": [null]}"))
-	f.Fuzz(func(t *testing.T, manifest []byte) {
-		for _, name := range []string{"a.yaml", "a.json"} {
-			set, err := render.Render(context.Background(), fstest.MapFS{name: {Data: manifest}}, render.Options{Namespace: "n", Application: "a"})
-			if err == nil && len(set.Objects) == 0 {
-				t.Error("neither objects nor an error")
-			}
-		}
-	})
-}

@@ -147,11 +147,11 @@ func noSensitiveNames(objects []Object, twins []*twin) error {
 }
 
 // loadTwins loads the folder for the twins.
-func loadTwins(tree fs.FS, dir string, twins []*twin) {
+func loadTwins(ctx context.Context, tree fs.FS, dir string, twins []*twin) {
 	for _, t := range twins {
 		if !t.failed {
 			var err error
-			t.objects, err = loadObjects(tree, dir, t.Options)
+			t.objects, err = loadObjects(ctx, tree, dir, t.Options)
 			t.failed = err != nil
 		}
 	}

@@ -297,3 +297,8 @@ func missingIn(u *unstructured.Unstructured) string {
 	}
 	return ""
 }
+
+// Applicable tells whether a decoded value is an object that can be applied.
+func Applicable(object map[string]any) bool {
+	return object != nil && missingIn(&unstructured.Unstructured{Object: object}) == ""
+}
