@@ -142,7 +142,7 @@ func (s *source) read(ctx context.Context, r request, repo *repository, host sdk
 	if err != nil {
 		return Outputs{}, err
 	}
-	h := &history{repo: repo, cache: repo.countsFile}
+	h := &history{ctx: ctx, repo: repo, cache: repo.countsFile}
 	if c.Path != "" {
 		// The newest commit that touched the folder: others do not change this source.
 		if commit, err = h.lastTouching(commit, clean(c.Path)); err != nil {

@@ -307,7 +307,7 @@ func TestCountsAreGits(t *testing.T) {
 				if err := repository.openLocal(r.dir, sdk.Host{}); err != nil {
 					t.Fatal(err)
 				}
-				h := &history{repo: repository, cache: filepath.Join(t.TempDir(), "counts.json")}
+				h := &history{ctx: t.Context(), repo: repository, cache: filepath.Join(t.TempDir(), "counts.json")}
 				if with.Host.CacheDir != "" {
 					h.cache = filepath.Join(with.Host.CacheDir, "counts.json")
 				}
@@ -510,7 +510,7 @@ func BenchmarkCount(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			h := &history{repo: repository, cache: filepath.Join(b.TempDir(), "counts.json")}
+			h := &history{ctx: b.Context(), repo: repository, cache: filepath.Join(b.TempDir(), "counts.json")}
 			if n, err := h.count(c, "d7"); err != nil || n != 100 {
 				b.Fatal(n, err)
 			}

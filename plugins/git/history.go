@@ -1,6 +1,7 @@
 package git
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"os"
@@ -16,6 +17,7 @@ import (
 // history walks commits. What a folder is at a commit is one hash, so that nothing is ever
 // diffed; counts of commits seen before are kept in a file.
 type history struct {
+	ctx    context.Context
 	repo   *repository
 	cache  string
 	counts map[string]int // by commit and path
@@ -53,6 +55,9 @@ func (h *history) at(c *object.Commit, path string) (plumbing.Hash, error) {
 // step looks at one commit as `git rev-list COMMIT -- PATH` does: a commit counts if it differs
 // from all its parents; a merge that equals a parent is followed to that parent only.
 func (h *history) step(c *object.Commit, path string) (counts bool, next []*object.Commit, err error) {
+	if err := h.ctx.Err(); err != nil {
+		return false, nil, err
+	}
 	var parents []*object.Commit
 	for _, hash := range c.ParentHashes {
 		p, err := h.repo.git.CommitObject(hash)

@@ -67,7 +67,14 @@ func (t *trees) entries(root *object.Tree) ([]tree.Entry, error) {
 	w := object.NewTreeWalker(root, true, nil)
 	defer w.Close()
 	var out []tree.Entry
-	for {
+	var limit tree.Limit
+	for names := 0; ; names++ {
+		if err := t.ctx.Err(); err != nil {
+			return nil, err
+		}
+		if names > 2*tree.MaxFiles { // folders of folders, with nothing in them
+			return nil, tooMuch(fmt.Errorf("it has more than %d files and folders", 2*tree.MaxFiles))
+		}
 		name, entry, err := w.Next()
 		if err == io.EOF { //nolint:errorlint // the walker returns it bare
 			return out, nil
@@ -100,8 +107,17 @@ func (t *trees) entries(root *object.Tree) ([]tree.Entry, error) {
 		if e.Size, err = t.repo.git.Storer.EncodedObjectSize(entry.Hash); err != nil {
 			return nil, err
 		}
+		if err := limit.Add(e); err != nil {
+			return nil, tooMuch(err)
+		}
 		out = append(out, e)
 	}
+}
+
+// tooMuch is the error of a repository that has more than a source may have.
+func tooMuch(err error) error {
+	return &sdk.Error{Summary: "the repository has more than davit takes", Detail: err.Error(), Code: "git.limit", Err: err, Path: sdk.At("path"),
+		Hint: "Name the folder that is needed with path."}
 }
 
 // longestLink is more than any file system takes.

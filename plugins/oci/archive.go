@@ -81,10 +81,14 @@ func list(ctx context.Context, f *os.File) ([]tree.Entry, map[string]int64, erro
 	}
 	var entries []tree.Entry
 	at := map[string]int64{}
+	var bytes int64
 	for r := tar.NewReader(f); ; {
+		if err := ctx.Err(); err != nil {
+			return nil, nil, err
+		}
 		h, err := r.Next()
 		if errors.Is(err, io.EOF) {
-			return entries, at, ctx.Err()
+			return entries, at, nil
 		}
 		if err != nil {
 			return nil, nil, err
@@ -95,6 +99,10 @@ func list(ctx context.Context, f *os.File) ([]tree.Entry, map[string]int64, erro
 		e, err := entryOf(h)
 		if err != nil {
 			return nil, nil, err
+		}
+		// A file with holes has more bytes than the archive.
+		if bytes += e.Size; e.Size > maxUnpacked || bytes > maxUnpacked {
+			return nil, nil, fmt.Errorf("%q and the files before it have more than %d MiB", h.Name, maxUnpacked>>20)
 		}
 		if e.Path == "" {
 			continue

@@ -7,8 +7,43 @@ import (
 	"strings"
 )
 
+// Limits of a tree. They are far above what repositories hold, and far below what fills a disk.
+const (
+	MaxFiles = 500_000
+	MaxBytes = 8 << 30
+)
+
+// Limit counts what a source lists, so that it can stop in the middle: a repository of a few kilobytes can name a hundred million
+// files. The zero value is ready.
+type Limit struct {
+	files int
+	bytes int64
+}
+
+// Add counts a file. It returns an error that names the file when there are too many, or when they have too many bytes.
+func (l *Limit) Add(e Entry) error {
+	l.files++
+	if e.Size < 0 || e.Size > MaxBytes {
+		return fmt.Errorf("%q has %d bytes; a source may have %d GiB", e.Path, e.Size, MaxBytes>>30)
+	}
+	l.bytes += e.Size
+	switch {
+	case l.files > MaxFiles:
+		return fmt.Errorf("%q is file %d; a source may have %d", e.Path, l.files, MaxFiles)
+	case l.bytes > MaxBytes:
+		return fmt.Errorf("%q and the files before it have more than %d GiB", e.Path, MaxBytes>>30)
+	}
+	return nil
+}
+
 // check refuses entries that lead out of the tree, or that no folder can hold.
 func check(entries []Entry) error {
+	var limit Limit
+	for _, e := range entries {
+		if err := limit.Add(e); err != nil {
+			return err
+		}
+	}
 	byPath := make(map[string]*Entry, len(entries))
 	for i := range entries {
 		e := &entries[i]

@@ -24,11 +24,11 @@ const (
 
 // source is the tree that a load reads, and how much of it was read.
 type source struct {
-	tree    fs.FS
-	bytes   int64
-	reads   int
-	openAPI bool     // a kustomization replaced the schema that Kustomize keeps for the whole process
-	secrets []string // values that errors must not quote
+	tree     fs.FS
+	bytes    int64
+	reads    int
+	openAPI  bool              // a kustomization replaced the schema that Kustomize keeps for the whole process
+	contents map[string][]byte // of the files that Kustomize has read, for what errors must not quote
 }
 
 // read returns the content of a file.
@@ -98,6 +98,10 @@ func (k *kustomizeFiles) ReadFile(p string) ([]byte, error) {
 	}
 	data, err := k.read(name)
 	if err == nil {
+		if k.contents == nil {
+			k.contents = map[string][]byte{}
+		}
+		k.contents[name] = data
 		err = checkBounds(name, data)
 	}
 	if err == nil && slices.Contains(kustomizationNames, path.Base(name)) {

@@ -22,11 +22,11 @@ import (
 func (l *loader) chart(dir string) ([]Object, error) {
 	c, err := l.readChart(dir)
 	if err != nil {
-		return nil, chartError(dir, err)
+		return nil, chartError(dir, nil, err)
 	}
 	rendered, err := renderChart(c, l.options)
 	if err != nil {
-		return nil, chartError(dir, err)
+		return nil, chartError(dir, c, err)
 	}
 	var objects []Object
 	for _, crd := range c.CRDObjects() {
@@ -57,7 +57,7 @@ func (l *loader) chart(dir string) ([]Object, error) {
 			case strings.HasPrefix(hook, "test"):
 				continue
 			case hook != "":
-				return nil, chartError(dir, fmt.Errorf("%s in %s is a %s hook, which davit does not run: remove the annotation, or switch it off in the chart's values",
+				return nil, hookError(dir, fmt.Sprintf("%s in %s is a %s hook, which davit does not run: remove the annotation, or switch it off in the chart's values",
 					short(x.Object), file, hook))
 			}
 			x.File = file
@@ -102,7 +102,8 @@ func relative(dir, name string) string {
 func renderChart(c *chart.Chart, o Options) (map[string]string, error) {
 	for _, dependency := range c.Metadata.Dependencies {
 		if !slices.ContainsFunc(c.Dependencies(), func(have *chart.Chart) bool { return have.Name() == dependency.Name }) {
-			return nil, fmt.Errorf("its dependency %q is not in charts/: run helm dependency build and commit the result", dependency.Name)
+			return nil, &sdk.Error{Summary: fmt.Sprintf("the dependency %q of the chart %s is not in its charts/", dependency.Name, c.Name()), Code: "kubernetes.helm", Path: sdk.At("path"),
+				Hint: "Run helm dependency build and commit the result."}
 		}
 	}
 	if err := checkSchemas(c, 0); err != nil {
@@ -116,9 +117,14 @@ func renderChart(c *chart.Chart, o Options) (map[string]string, error) {
 		return nil, err
 	}
 	release := chartutil.ReleaseOptions{Name: c.Name(), Namespace: o.Namespace, Revision: 1, IsInstall: true}
-	all, err := chartutil.ToRenderValues(c, values, release, chartutil.DefaultCapabilities)
+	all, err := chartutil.ToRenderValuesWithSchemaValidation(c, values, release, chartutil.DefaultCapabilities, true)
 	if err != nil {
 		return nil, err
+	}
+	if merged, ok := all["Values"].(chartutil.Values); ok {
+		if err := checkValues(c, merged.AsMap()); err != nil {
+			return nil, err
+		}
 	}
 	// No client: the template function "lookup" finds nothing, and none resolves host names.
 	rendered, err := engine.Engine{}.Render(c, all)
@@ -134,7 +140,7 @@ func renderChart(c *chart.Chart, o Options) (map[string]string, error) {
 	return rendered, nil
 }
 
-func chartError(dir string, err error) error {
+func chartError(dir string, c *chart.Chart, err error) error {
 	if finding, ok := errors.AsType[*sdk.Error](err); ok {
 		return finding
 	}
@@ -142,5 +148,9 @@ func chartError(dir string, err error) error {
 		return findings
 	}
 	return &sdk.Error{Summary: fmt.Sprintf("the Helm chart in %s cannot be rendered", shown(dir)),
-		Detail: bounded(err.Error()), Code: "kubernetes.helm", Path: sdk.At("path")}
+		Detail: chartMessage(c, err.Error()), Code: "kubernetes.helm", Path: sdk.At("path")}
+}
+
+func hookError(dir, message string) error {
+	return &sdk.Error{Summary: fmt.Sprintf("the Helm chart in %s cannot be rendered", shown(dir)), Detail: bounded(message), Code: "kubernetes.helm", Path: sdk.At("path")}
 }

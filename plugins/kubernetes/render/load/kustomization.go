@@ -19,7 +19,6 @@ func (k *kustomizeFiles) check(file string, data []byte) error {
 	if err := z.Unmarshal(data); err != nil {
 		return k.kustomizeError(path.Dir(file), fmt.Errorf("%s: %w", file, err))
 	}
-	k.remember(&z)
 	if len(z.OpenAPI) > 0 {
 		k.openAPI = true
 	}

@@ -3,7 +3,6 @@ package load
 import (
 	"fmt"
 	"path"
-	"strings"
 
 	"sigs.k8s.io/kustomize/api/konfig"
 	"sigs.k8s.io/kustomize/api/krusty"
@@ -58,25 +57,5 @@ func (l *loader) kustomization(dir string) ([]Object, error) {
 }
 
 func (s *source) kustomizeError(dir string, err error) error {
-	message := strings.Join(strings.Fields(err.Error()), " ")
-	for _, secret := range s.secrets {
-		message = strings.ReplaceAll(message, secret, mask)
-	}
-	return &sdk.Error{Summary: fmt.Sprintf("Kustomize cannot build %s", shown(dir)), Detail: bounded(message), Code: "kubernetes.kustomize", Path: sdk.At("path")}
-}
-
-// mask stands for a value that is not shown.
-const mask = "(sensitive)"
-
-// remember keeps the literal values of a kustomization's secret generators, which Kustomize quotes in its errors.
-func (s *source) remember(k *types.Kustomization) {
-	for _, generator := range k.SecretGenerator {
-		for _, literal := range generator.LiteralSources {
-			if _, value, found := strings.Cut(literal, "="); found && value != "" {
-				s.secrets = append(s.secrets, value)
-			} else if literal != "" {
-				s.secrets = append(s.secrets, literal)
-			}
-		}
-	}
+	return &sdk.Error{Summary: fmt.Sprintf("Kustomize cannot build %s", shown(dir)), Detail: s.kustomizeMessage(err.Error()), Code: "kubernetes.kustomize", Path: sdk.At("path")}
 }

@@ -1,11 +1,14 @@
 package load
 
 import (
+	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"regexp"
 	"strings"
 
+	"github.com/santhosh-tekuri/jsonschema/v6"
 	"helm.sh/helm/v3/pkg/chart"
 
 	"github.com/davit-sh/davit/sdk"
@@ -69,4 +72,59 @@ func outsideOf(v any) string {
 		}
 	}
 	return ""
+}
+
+// checkValues checks values against the schemas of a chart and of the charts in it, as Helm does. The error says where a value is and
+// which rule it breaks; it has no value in it, and nothing of the schema's texts.
+func checkValues(c *chart.Chart, values map[string]any) error {
+	if len(c.Schema) > 0 {
+		schema, err := jsonschema.UnmarshalJSON(bytes.NewReader(c.Schema))
+		if err != nil {
+			return fmt.Errorf("the values.schema.json of the chart %s is not JSON", c.Name())
+		}
+		compiler := jsonschema.NewCompiler()
+		compiler.UseLoader(jsonschema.SchemeURLLoader{}) // nothing is loaded
+		const name = "davit:///values.schema.json"
+		if err := compiler.AddResource(name, schema); err != nil {
+			return schemaError(c, "cannot be read as a schema")
+		}
+		compiled, err := compiler.Compile(name)
+		if err != nil {
+			return schemaError(c, "is not a valid schema, or refers to what is not in it")
+		}
+		if broken, ok := errors.AsType[*jsonschema.ValidationError](compiled.Validate(values)); ok {
+			return schemaError(c, "does not allow the values: "+strings.Join(breaches(broken, nil), "; "))
+		}
+	}
+	for _, d := range c.Dependencies() {
+		switch below := values[d.Name()].(type) {
+		case nil:
+		case map[string]any:
+			if err := checkValues(d, below); err != nil {
+				return err
+			}
+		default:
+			return schemaError(d, "is for a map, and the values of the chart are none")
+		}
+	}
+	return nil
+}
+
+func schemaError(c *chart.Chart, what string) error {
+	return &sdk.Error{Summary: fmt.Sprintf("the values.schema.json of the chart %s %s", c.Name(), bounded(what)), Code: "kubernetes.helm", Path: sdk.At("values")}
+}
+
+// breaches are the places of values and the rules that they break, at most ten.
+func breaches(e *jsonschema.ValidationError, all []string) []string {
+	for _, cause := range e.Causes {
+		all = breaches(cause, all)
+	}
+	if len(e.Causes) > 0 || len(all) >= 10 {
+		return all
+	}
+	where := "the values"
+	if len(e.InstanceLocation) > 0 {
+		where = strings.Join(e.InstanceLocation, ".")
+	}
+	return append(all, fmt.Sprintf("%s breaks the rule %q", where, strings.Join(e.ErrorKind.KeywordPath(), ".")))
 }
