@@ -26,8 +26,8 @@ func (c Config) renderPartial(ctx context.Context, files fs.FS, address string, 
 		return nil, ctx.Err()
 	}
 	if err1 != nil || err2 != nil {
-		if err1 != nil && err2 != nil && err1.Error() == err2.Error() && !one.speaksOf(err1) {
-			return nil, err1 // whatever the unknown pieces are
+		if err1 != nil && err2 != nil && err1.Error() == err2.Error() && !one.speaksOf(err1) && !strings.Contains(err1.Error(), Mask) {
+			return nil, err1 // whatever the unknown pieces are; what is masked may be one of them
 		}
 		return nil, sdk.NotKnown("values")
 	}
