@@ -252,7 +252,9 @@ func planEvent(p *plan.Plan) event.Event {
 
 // writes tells whether a plan without changes still writes to state: what was seen, or the end of what a killed process has
 // left open.
-func writes(s *session.Session, p *plan.Plan) bool { return p.Mode == plan.ModeRefresh || s.Unsettled }
+func writes(s *session.Session, p *plan.Plan) bool {
+	return p.Mode == plan.ModeRefresh || s.Unsettled || p.RecordsChanged()
+}
 
 // showOutputs prints the outputs as state has them after an apply.
 func (a *app) showOutputs(s *session.Session) {

@@ -148,6 +148,9 @@ type Change struct {
 	// Deferred says that the configuration is not known enough to plan: it is planned in full at apply.
 	Deferred bool   `json:"deferred,omitempty"`
 	Private  []byte `json:"private,omitempty"` // the plugin's own
+	// Record is what of its record is out of date although nothing is to be done: "arguments", "outputs", "dependencies", "claims". An
+	// apply brings it up to date.
+	Record []string `json:"record,omitempty"`
 	// MovedFrom is the address that the instance had before, Import what existing object it takes over.
 	MovedFrom string `json:"moved_from,omitempty"`
 	Import    string `json:"import,omitempty"`
@@ -313,6 +316,11 @@ func (p *Plan) NotInIt() []string {
 		}
 	}
 	return slices.Sorted(maps.Keys(out))
+}
+
+// RecordsChanged tells whether an apply would bring records up to date, besides what it does.
+func (p *Plan) RecordsChanged() bool {
+	return slices.ContainsFunc(p.Changes, func(c Change) bool { return len(c.Record) > 0 })
 }
 
 // Empty tells whether there is nothing to do: no change of an instance, a record or an output.

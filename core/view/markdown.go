@@ -40,7 +40,7 @@ func Markdown(p *plan.Plan, o MarkdownOptions) string {
 	if s := partialLine(p); s != "" {
 		head += "\n> [!IMPORTANT]\n> " + prose(s) + "\n"
 	}
-	parts := []part{markdownDeletions(p), markdownChecks(p), markdownImages(p), markdownObserved(p), markdownMoves(p)}
+	parts := []part{markdownDeletions(p), markdownChecks(p), markdownImages(p), markdownObserved(p), markdownMoves(p), markdownRecords(p)}
 	for _, c := range p.Changes {
 		if shown(p, c) {
 			parts = append(parts, markdownChange(c, phrase(p, c)))
@@ -104,6 +104,14 @@ func markdownDeletions(p *plan.Plan) part {
 	out.short = head + out.more(len(list))
 	for _, d := range list {
 		out.lines = append(out.lines, fmt.Sprintf("> - `%s`\n", code(text.Shorten(d, longestName))))
+	}
+	return out
+}
+
+func markdownRecords(p *plan.Plan) part {
+	out := part{rank: 8, head: "\n**Only state will be updated**\n\n", more: func(n int) string { return fmt.Sprintf("- and %d more\n", n) }}
+	for _, line := range outdatedRecords(p) {
+		out.lines = append(out.lines, "- `"+code(line)+"`\n")
 	}
 	return out
 }

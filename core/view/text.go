@@ -37,6 +37,7 @@ func (t *textWriter) print() {
 	}
 	some := t.o.Verbose || slices.ContainsFunc(t.plan.Changes, func(c plan.Change) bool { return shown(t.plan, c) })
 	if t.plan.Empty() && !some {
+		t.records()
 		t.checks()
 		t.warnings()
 		t.outputs()
@@ -50,6 +51,7 @@ func (t *textWriter) print() {
 			t.change(c)
 		}
 	}
+	t.records()
 	t.checks()
 	t.warnings()
 	t.outputs()
@@ -101,6 +103,18 @@ func deletions(p *plan.Plan) []string {
 		}
 	}
 	return list
+}
+
+// records names the records that an apply brings up to date, although nothing is to be done about their instances.
+func (t *textWriter) records() {
+	list := outdatedRecords(t.plan)
+	if len(list) > 0 {
+		t.line(0, "")
+		t.line(0, t.bold("Only state will be updated:"))
+	}
+	for _, line := range list {
+		t.line(2, line)
+	}
 }
 
 // moves prints a line for each record that gets another address. The object itself does not change.

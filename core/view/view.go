@@ -157,6 +157,17 @@ func shown(p *plan.Plan, c plan.Change) bool {
 	return c.Action != plan.None || c.Hold != nil || (p.Mode == plan.ModeRefresh && !c.AsIs)
 }
 
+// outdatedRecords returns a line for each record that an apply brings up to date, with what of it is out of date.
+func outdatedRecords(p *plan.Plan) []string {
+	var list []string
+	for i := range p.Changes {
+		if c := &p.Changes[i]; len(c.Record) > 0 {
+			list = append(list, text.Clean(c.Address)+": "+text.Clean(strings.Join(c.Record, ", ")))
+		}
+	}
+	return list
+}
+
 // remarks returns the lines about a change that are not reasons: where it moved from, the order of a replacement, a hold.
 func remarks(c plan.Change) []string {
 	var list []string

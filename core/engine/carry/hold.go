@@ -1,8 +1,14 @@
 package carry
 
 import (
+	"encoding/json"
+	"slices"
+	"strings"
+	"time"
+
 	"github.com/davit-sh/davit/core/engine/input"
 	"github.com/davit-sh/davit/core/engine/look"
+	"github.com/davit-sh/davit/core/engine/types"
 	"github.com/davit-sh/davit/core/plan"
 	"github.com/davit-sh/davit/state"
 	"github.com/davit-sh/davit/state/key"
@@ -18,10 +24,10 @@ func rollbackOf(p *plan.Plan) *input.Rollback {
 	return nil
 }
 
-// keep writes the record of an instance again that its plugin has just found to be as it should: when it is to be held from
-// now on, or the key that its fingerprints were made with is not the one of now.
+// keep writes the record of an instance again that its plugin has just found to be as it should: when it is to be held from now on, when
+// the plan says that the record is out of date, or when its fingerprints were made with another key than that of now.
 func (a *applying) keep(in *look.Finding, c *plan.Change, rec *state.Record) error {
-	anew := c.Holds()
+	anew := c.Holds() || len(c.Record) > 0
 	now := a.input.Fingerprints.Arguments(in.Config)
 	for path, before := range rec.Fingerprints {
 		after, there := now[path]
@@ -35,5 +41,31 @@ func (a *applying) keep(in *look.Finding, c *plan.Change, rec *state.Record) err
 	if c.Holds() {
 		put.Hold = a.hold(c)
 	}
-	return a.commit(state.Batch{Put: []state.Record{put}})
+	b := state.Batch{}
+	if len(c.Record) > 0 {
+		var err error
+		if put.Config, err = types.Encode(in.Node.Type.PluginConfig(in.Config)); err != nil {
+			return err
+		}
+		if slices.Contains(c.Record, "outputs") {
+			if put.Outputs, err = json.Marshal(c.After); err != nil {
+				return err
+			}
+		}
+		put.DependsOn, put.Updated = a.tree.ManagedUpstream(in.Instance), time.Now().UTC()
+		if slices.Contains(c.Record, "claims") {
+			put.Claims = c.Claims
+		}
+		if slices.Contains(c.Record, "arguments") || slices.Contains(c.Record, "outputs") { // the history shows what runs
+			did := *c
+			did.Action, did.Reasons = plan.Adopt, []string{"only its record was out of date: " + strings.Join(c.Record, ", ")}
+			b.History = []state.Revision{a.newRevision(&did, in, &put, "state")}
+		}
+	}
+	b.Put = []state.Record{put}
+	if err := a.commit(b); err != nil {
+		return err
+	}
+	a.records.Put(&put)
+	return nil
 }

@@ -130,11 +130,5 @@ func (r *Planner) steps(p *plan.Plan) []plan.Step {
 	if p.Mode == plan.ModeRefresh || !works {
 		return nil
 	}
-	recorded := make(map[string][]string, len(r.Records.Snapshot().Records))
-	for address, rec := range r.Records.Snapshot().Records {
-		if kinds.IsManaged(rec.Kind) {
-			recorded[address] = rec.DependsOn
-		}
-	}
-	return order.Steps(p, recorded)
+	return order.Steps(p, r.recordedNeeds())
 }

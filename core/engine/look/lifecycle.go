@@ -98,6 +98,7 @@ func (r *Planner) asRecorded(in *Finding) bool {
 		return false
 	}
 	r.compare(c, in, &rec)
+	c.Record = r.recordOnly(in, c, &rec, nil, nil)
 	r.planned(in, c, outputs)
 	return true
 }

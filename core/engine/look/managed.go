@@ -101,6 +101,11 @@ func (r *Planner) One(ctx context.Context, in *Finding, reviewed *plan.Change) h
 	if rec != nil && c.Action != plan.None {
 		c.Before = types.PlanValue(rec.Outputs)
 	}
+	if reviewed == nil {
+		c.Record = r.recordOnly(in, c, rec, req, res)
+	} else {
+		c.Record = reviewed.Record
+	}
 	r.explain(in, c, rec)
 	return append(diags, r.planned(in, c, outputs)...)
 }
@@ -138,6 +143,9 @@ const NotEnded = "an earlier operation on it did not end"
 
 // explain gives a change the causes that only the core knows, and a reason if its plugin gave none.
 func (r *Planner) explain(in *Finding, c *plan.Change, rec *state.Record) {
+	if len(c.Record) > 0 {
+		c.Causes = []plan.Cause{plan.CauseState}
+	}
 	if c.Action == plan.None && !c.Deferred && !c.Holds() {
 		return
 	}

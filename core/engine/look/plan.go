@@ -158,7 +158,7 @@ func mayBeAmong(needed map[string]bool, p addr.Place, i addr.Instance) bool {
 
 // destroyed tells which recorded instances a destroy is about, and notes why.
 func (r *Planner) destroyed() func(addr.Instance) bool {
-	doomed, is := record.Destroyed(r.Records.Snapshot(), &r.opts)
+	doomed, is := record.Destroyed(r.Records.Snapshot(), r.recordedNeeds(), &r.opts)
 	r.whyDestroyed = doomed
 	return is
 }

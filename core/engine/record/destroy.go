@@ -11,11 +11,10 @@ import (
 
 // Destroyed tells which recorded instances a destroy is about: all, or the targets and what depends on them, without the excluded
 // ones and what they depend on. It returns why as well, by address.
-func Destroyed(s *state.Snapshot, o *input.Options) (why map[string]string, is func(addr.Instance) bool) {
-	dependants, needed := map[string][]string{}, map[string][]string{}
-	for address, rec := range s.Records {
-		needed[address] = rec.DependsOn
-		for _, d := range rec.DependsOn {
+func Destroyed(s *state.Snapshot, needed map[string][]string, o *input.Options) (why map[string]string, is func(addr.Instance) bool) {
+	dependants := map[string][]string{}
+	for address, list := range needed {
+		for _, d := range list {
 			dependants[d] = append(dependants[d], address)
 		}
 	}

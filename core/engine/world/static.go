@@ -10,6 +10,7 @@ import (
 	"github.com/davit-sh/davit/core/addr"
 	"github.com/davit-sh/davit/core/config"
 	"github.com/davit-sh/davit/core/eval"
+	"github.com/davit-sh/davit/core/kinds"
 )
 
 // static is what refers to what, as it is written: without values, so without instances. The names
@@ -19,11 +20,13 @@ type static struct {
 	Deps   map[string][]string
 	Ranges map[string]hcl.Range
 	forms  *Forms
+
+	managed map[string]bool // names of blocks of managed kinds
 }
 
 // Static returns what refers to what in a stack.
 func (f *Forms) Static(m *config.Module) *static {
-	g := &static{Deps: map[string][]string{}, Ranges: map[string]hcl.Range{}, forms: f}
+	g := &static{Deps: map[string][]string{}, Ranges: map[string]hcl.Range{}, forms: f, managed: map[string]bool{}}
 	g.module(m, "", nil)
 	return g
 }
@@ -70,6 +73,7 @@ func (g *static) module(m *config.Module, path string, call *config.Call) {
 			deps = append(deps, path)
 		}
 		g.add(path, n.String(), b.Range, deps)
+		g.managed[staticName(path, n.String())] = kinds.IsManaged(n.Kind)
 		whole = append(whole, staticName(path, n.String()))
 	}
 	for _, name := range slices.Sorted(maps.Keys(m.Locals)) {
@@ -156,6 +160,27 @@ func RefsOf(list []hcl.Traversal) []eval.Ref {
 		refs = append(refs, eval.RefOf(t))
 	}
 	return refs
+}
+
+// ManagedNeeds returns the static names of the nearest blocks of managed kinds that a block needs, sorted.
+func (g *static) ManagedNeeds(name string) []string {
+	found, seen := map[string]bool{}, map[string]bool{}
+	var visit func(name string)
+	visit = func(name string) {
+		for _, d := range g.Deps[name] {
+			if seen[d] {
+				continue
+			}
+			seen[d] = true
+			if g.managed[d] {
+				found[d] = true
+			} else {
+				visit(d)
+			}
+		}
+	}
+	visit(name)
+	return slices.Sorted(maps.Keys(found))
 }
 
 // Reach finds everything that places need, and the places themselves.
