@@ -31,7 +31,6 @@ const (
 type Event struct {
 	Time       time.Time      `json:"time"`
 	Type       Type           `json:"type"`
-	Run        string         `json:"run,omitempty"` // id of the plan or apply that it happened in
 	Address    string         `json:"address,omitempty"`
 	Action     string         `json:"action,omitempty"`    // of a plan.Change
 	Operation  string         `json:"operation,omitempty"` // id
@@ -48,6 +47,7 @@ type Event struct {
 	Digest     string         `json:"digest,omitempty"`         // of the plan
 	Diagnostic *Diagnostic    `json:"diagnostic,omitempty"`
 	Result     *Result        `json:"result,omitempty"`
+	Run        string         `json:"run,omitempty"` // id of the plan or apply that it happened in
 }
 
 // Diagnostic is an error or a warning.
