@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/hashicorp/hcl/v2"
 
@@ -83,11 +84,16 @@ func Move(in *input.Input, s *state.Snapshot) (Moved, hcl.Diagnostics) {
 	m := &mover{input: in, state: s, in: map[addr.Module][]movement{}}
 	out := Moved{Snapshot: s}
 	var diags hcl.Diagnostics
-	if out.Damaged, diags = m.damaged(); diags.HasErrors() || !input.AnyModule(in.Stack.Module, func(m *config.Module) bool { return len(m.Moved) > 0 }) {
+	if out.Damaged, diags = m.damaged(); diags.HasErrors() {
 		return out, diags
 	}
+	written := input.AnyModule(in.Stack.Module, func(m *config.Module) bool { return len(m.Moved) > 0 })
+	counted := input.AnyModule(in.Stack.Module, hasCount)
 	now, origin := map[string]string{}, map[string]string{} // by the address in state, and by the new one
 	for _, address := range slices.Sorted(maps.Keys(s.Records)) {
+		if !written && !counted && !strings.Contains(address, "[0]") {
+			continue // most stacks have nothing that could move
+		}
 		i, err := addr.Parse(address)
 		if err != nil {
 			continue
@@ -95,6 +101,9 @@ func Move(in *input.Input, s *state.Snapshot) (Moved, hcl.Diagnostics) {
 		target, circle := m.follow(i)
 		if circle != nil {
 			return out, hcl.Diagnostics{circle}
+		}
+		if implied := Implied(in.Stack.Module, target); implied != target && s.Records[implied.String()].Address == "" && origin[implied.String()] == "" {
+			target = implied
 		}
 		to := target.String()
 		if to == address {
@@ -134,4 +143,51 @@ func stateMoves(moves []plan.Move) []state.Move {
 		list[i] = state.Move(m)
 	}
 	return list
+}
+
+// Implied returns the address that an instance has now because count was added to its block or to a module around it, or removed from there:
+// the instance without a key is the one with the key 0.
+func Implied(stack *config.Module, i addr.Instance) addr.Instance {
+	steps, err := i.Module.Steps()
+	if err != nil {
+		return i
+	}
+	m, path := stack, addr.Module("")
+	for _, step := range steps {
+		call := m.Calls[step.Name]
+		if call == nil || call.Module == nil {
+			return i
+		}
+		path, m = path.Child(step.Name, impliedKey(step.Key, call.ForEach, call.Count)), call.Module
+	}
+	out := addr.Instance{Node: i.In(path), Key: i.Key}
+	if b := m.Blocks[i.In("")]; b != nil {
+		out.Key = impliedKey(i.Key, b.ForEach, b.Count)
+	}
+	return out
+}
+
+func impliedKey(k addr.Key, forEach, count hcl.Expression) addr.Key {
+	switch {
+	case count != nil && k.IsNone():
+		return addr.IntKey(0)
+	case forEach == nil && count == nil && k == addr.IntKey(0):
+		return addr.Key{}
+	}
+	return k
+}
+
+// hasCount tells whether a block or a call of a module has count.
+func hasCount(m *config.Module) bool {
+	for _, b := range m.Blocks {
+		if b.Count != nil {
+			return true
+		}
+	}
+	for _, c := range m.Calls {
+		if c.Count != nil {
+			return true
+		}
+	}
+	return false
 }
