@@ -15,14 +15,15 @@ import (
 	"github.com/davit-sh/davit/core/eval"
 )
 
-// maskedJSON stands for a sensitive value in a field.
+// MaskedJSON stands for a sensitive value in a field.
 var MaskedJSON = json.RawMessage(`"` + Masked + `"`)
 
 // Secrets are the sensitive strings that a run has met. What leaves the run is searched for
 // them: a plugin may repeat a secret in a log line or an output that it did not mean to.
 type Secrets struct {
-	mu   sync.RWMutex
-	list []string // in all their forms, the longest first
+	mu    sync.RWMutex
+	list  []string // in all their forms, the longest first
+	short []string // too short to be looked for inside of words
 }
 
 // shortest is the length below which a string is too common to search for.
@@ -31,6 +32,7 @@ const shortest = 6
 // shortestLine is the same for one line of a longer secret.
 const shortestLine = 12
 
+// Masked stands for a sensitive value in a text.
 const Masked = "(sensitive)"
 
 // AddFrom adds the marked strings in a value.
@@ -50,19 +52,24 @@ func (s *Secrets) AddFrom(v cty.Value) {
 
 func (s *Secrets) addAll(v cty.Value) {
 	_ = cty.Walk(v, func(_ cty.Path, v cty.Value) (bool, error) {
-		if v.IsKnown() && !v.IsNull() && v.Type() == cty.String {
+		switch {
+		case !v.IsKnown() || v.IsNull():
+		case v.Type() == cty.String:
 			s.add(v.AsString())
+		case v.Type() == cty.Number:
+			s.add(v.AsBigFloat().Text('f', -1))
 		}
 		return true, nil
 	})
 }
 
 func (s *Secrets) add(text string) {
-	if len(text) < shortest {
-		return
-	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if len(text) < shortest {
+		s.addShort(text)
+		return
+	}
 	if slices.Contains(s.list, text) {
 		return
 	}
@@ -75,13 +82,18 @@ func (s *Secrets) add(text string) {
 	slices.SortStableFunc(s.list, func(a, b string) int { return len(b) - len(a) })
 }
 
-// formsOf are a secret as it is and as programs write it: in JSON, in a URL, in base64 and hex; and its lines, as a log has
-// no longer ones.
+// formsOf are a secret as it is and as programs write it: in JSON, in a URL, in base64 (inside of a longer text and twice as well), hex, upper
+// and lower case; and its lines, as a log has no longer ones.
 func formsOf(text string) []string {
+	encoded := base64.StdEncoding.EncodeToString([]byte(text))
 	list := []string{
 		text, jsonText(text, true), jsonText(text, false), url.QueryEscape(text), url.PathEscape(text), url.UserPassword("", text).String()[1:],
-		strings.TrimRight(base64.StdEncoding.EncodeToString([]byte(text)), "="), strings.TrimRight(base64.URLEncoding.EncodeToString([]byte(text)), "="),
-		hex.EncodeToString([]byte(text)), strings.ToUpper(hex.EncodeToString([]byte(text))),
+		strings.TrimRight(encoded, "="), strings.TrimRight(base64.URLEncoding.EncodeToString([]byte(text)), "="),
+		strings.TrimRight(base64.StdEncoding.EncodeToString([]byte(encoded)), "="),
+		hex.EncodeToString([]byte(text)), strings.ToUpper(hex.EncodeToString([]byte(text))), strings.ToUpper(text), strings.ToLower(text),
+	}
+	if len(text) >= shortestInside {
+		list = append(list, insideBase64(text, 1), insideBase64(text, 2))
 	}
 	for line := range strings.Lines(text) {
 		if line = strings.TrimSpace(line); len(line) >= shortestLine {
@@ -89,6 +101,54 @@ func formsOf(text string) []string {
 		}
 	}
 	return list
+}
+
+// shortestInside is the length from which a secret is looked for inside of what was encoded in base64 with something before it.
+const shortestInside = 8
+
+// insideBase64 is what base64 makes of a text that begins at an offset in what is encoded, without the ends, which depend on what is beside it.
+func insideBase64(text string, offset int) string {
+	encoded := base64.StdEncoding.EncodeToString([]byte(strings.Repeat("x", offset) + text))
+	begin := map[int]int{1: 2, 2: 3}[offset]
+	return encoded[begin : (len(text)+offset)/3*4]
+}
+
+// shortestAlone is the length from which a short secret is looked for, where it stands alone. Shorter numbers and words are everywhere.
+const shortestAlone = 3
+
+// addShort adds a secret that is looked for where it stands alone only. The lock is held.
+func (s *Secrets) addShort(text string) {
+	common := text == "true" || text == "false" || text == "null" || text == "none"
+	if len(text) < shortestAlone || common || slices.Contains(s.short, text) {
+		return
+	}
+	s.short = append(s.short, text)
+}
+
+// maskAlone replaces a text where no letters, digits or signs of names are beside it.
+func maskAlone(text, secret string) string {
+	var out strings.Builder
+	for from := 0; ; {
+		i := strings.Index(text[from:], secret)
+		if i < 0 {
+			out.WriteString(text[from:])
+			return out.String()
+		}
+		i += from
+		end := i + len(secret)
+		out.WriteString(text[from:i])
+		if (i == 0 || !ofName(text[i-1])) && (end == len(text) || !ofName(text[end]) || text[end] == '.' && (end+1 == len(text) || text[end+1] == ' ')) {
+			out.WriteString(Masked)
+		} else {
+			out.WriteString(secret)
+		}
+		from = end
+	}
+}
+
+// ofName tells whether a byte can be a part of a name or a number.
+func ofName(c byte) bool {
+	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte("_-./", c) >= 0 || c >= 0x80
 }
 
 // jsonText is a text in JSON, without the quotes. Go escapes what means something in HTML, others do not.
@@ -109,6 +169,11 @@ func (s *Secrets) Mask(text string) string {
 	for _, secret := range s.list {
 		text = strings.ReplaceAll(text, secret, Masked)
 	}
+	for _, secret := range s.short {
+		if strings.Contains(text, secret) {
+			text = maskAlone(text, secret)
+		}
+	}
 	return text
 }
 
@@ -120,13 +185,13 @@ func (s *Secrets) contains(text string) bool {
 			return true
 		}
 	}
-	return false
+	return slices.Contains(s.short, text)
 }
 
 // Mark marks the strings of a value that hold a secret.
 func (s *Secrets) Mark(v cty.Value) cty.Value {
 	s.mu.RLock()
-	none := len(s.list) == 0
+	none := len(s.list)+len(s.short) == 0
 	s.mu.RUnlock()
 	if none {
 		return v
@@ -149,7 +214,9 @@ func (s *Secrets) maskJSON(text string) (json.RawMessage, bool) {
 		return nil, false
 	}
 	var v any
-	if s.contains(text) || (json.Unmarshal([]byte(text), &v) == nil && s.containsInside(v)) {
+	d := json.NewDecoder(strings.NewReader(text))
+	d.UseNumber()
+	if s.contains(text) || (d.Decode(&v) == nil && s.containsInside(v)) {
 		return json.RawMessage(`"` + Masked + `"`), true
 	}
 	return json.RawMessage(text), false
@@ -160,6 +227,8 @@ func (s *Secrets) containsInside(v any) bool {
 	switch v := v.(type) {
 	case string:
 		return s.contains(v)
+	case json.Number:
+		return s.contains(v.String())
 	case []any:
 		return slices.ContainsFunc(v, s.containsInside)
 	case map[string]any:
