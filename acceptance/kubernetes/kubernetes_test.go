@@ -266,7 +266,7 @@ func TestAnObjectThatMovesIsNotMadeAnew(t *testing.T) {
 	if code != 1 {
 		t.Errorf("the plan ended with %d", code)
 	}
-	contains(t, out, "Service/web is rendered by two applications")
+	contains(t, out, "two owners of one thing", "application.kubernetes.other", "application.kubernetes.web")
 }
 
 func TestWhatKubectlMadeIsAdopted(t *testing.T) {

@@ -20,7 +20,6 @@ import (
 type Application struct {
 	mu       sync.Mutex
 	clusters map[cluster.Access]connection
-	claims   claims
 }
 
 // connection is a cluster and the kubeconfig's age when it was read.
@@ -33,7 +32,7 @@ var _ sdk.Managed[Config, Outputs] = (*Application)(nil)
 
 // New makes the type.
 func New() *Application {
-	return &Application{clusters: map[cluster.Access]connection{}, claims: claims{byOwner: map[claimant]claim{}}}
+	return &Application{clusters: map[cluster.Access]connection{}}
 }
 
 // Validate checks what can be checked without a cluster.

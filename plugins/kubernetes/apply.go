@@ -60,7 +60,7 @@ func (w *applying) run(ctx context.Context) (sdk.Result[Outputs], error) {
 		return w.result(health), errors.Join(err, w.save(ctx, health))
 	}
 	remove := &removal{
-		app: w.app, cluster: w.cluster, clusterID: w.clusterID, owner: w.owner, timeout: time.Duration(w.config.Timeout), transferred: w.transferred,
+		cluster: w.cluster, clusterID: w.clusterID, owner: w.owner, timeout: time.Duration(w.config.Timeout), transferred: w.transferred,
 		gone: func(e entry) error {
 			w.mu.Lock()
 			defer w.mu.Unlock()

@@ -21,7 +21,6 @@ func (a *Application) planDestroy(ctx context.Context, r sdk.PlanRequest[Config,
 		return result, err
 	}
 	o := ownerAt(ctx, r.Address, v)
-	a.claims.drop(claimant{o.Lineage, r.Address})
 	connected, clusterID, err := a.reach(ctx, r.Config)
 	if err != nil {
 		return result, err
@@ -60,7 +59,7 @@ func (a *Application) Destroy(ctx context.Context, r sdk.DestroyRequest[Config, 
 	var mu sync.Mutex
 	rest := v.clone()
 	remove := &removal{
-		app: a, cluster: connected, clusterID: clusterID, owner: ownerAt(ctx, r.Address, v), timeout: time.Duration(r.Config.Timeout), transferred: r.Transferred,
+		cluster: connected, clusterID: clusterID, owner: ownerAt(ctx, r.Address, v), timeout: time.Duration(r.Config.Timeout), transferred: r.Transferred,
 		gone: func(e entry) error {
 			mu.Lock()
 			defer mu.Unlock()

@@ -91,39 +91,6 @@ func TestOrderOfKinds(t *testing.T) {
 	}
 }
 
-func TestTwoApplicationsMustNotShareAnObject(t *testing.T) {
-	object := func(name string) render.Object {
-		u := &unstructured.Unstructured{Object: map[string]any{}}
-		u.SetAPIVersion("v1")
-		u.SetKind("ConfigMap")
-		u.SetName(name)
-		return render.Object{Unstructured: u}
-	}
-	who := func(address string) claimant { return claimant{here, address} }
-	c := claims{byOwner: map[claimant]claim{}}
-	c.set(who("a"), "server", []render.Object{object("x")})
-	if other, shared := c.set(who("b"), "server", []render.Object{object("x")}); other != "a" || shared == nil {
-		t.Errorf("two on one server: %q %v", other, shared)
-	}
-	if other, _ := c.set(who("b"), "another server", []render.Object{object("x")}); other != "" {
-		t.Errorf("on two servers: %q", other)
-	}
-	if other, _ := c.set(claimant{there, "b"}, "server", []render.Object{object("x")}); other != "" {
-		t.Errorf("of two stacks: %q", other)
-	}
-	c.drop(claimant{there, "b"})
-	if other, _ := c.set(who("a"), "server", []render.Object{object("y")}); other != "" {
-		t.Errorf("the same application again: %q", other)
-	}
-	if other, shared := c.set(who("c"), "server", []render.Object{object("x")}); shared != nil {
-		t.Errorf("an object that was given up: %q", other)
-	}
-	c.drop(who("c"))
-	if other, shared := c.set(who("d"), "server", []render.Object{object("x")}); shared != nil {
-		t.Errorf("an object of an application that is gone: %q", other)
-	}
-}
-
 func TestRedactor(t *testing.T) {
 	u := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "Secret",
 		"data": map[string]any{"a": "aHVudGVyMi1odW50ZXIy", "b": "not base64!", "short": "eA==", "odd": int64(12345)}}}

@@ -25,7 +25,6 @@ type planned struct {
 
 // planning is what planning and applying one instance share.
 type planning struct {
-	app       *Application
 	address   string
 	config    Config
 	prior     *sdk.Record[Config, Outputs] // nil when state knows nothing of the application
@@ -43,7 +42,7 @@ func (a *Application) begin(ctx context.Context, address string, config Config, 
 	if config.Namespace == "" {
 		config.Namespace = "default"
 	}
-	p := &planning{app: a, address: address, config: config, prior: prior}
+	p := &planning{address: address, config: config, prior: prior}
 	if checkpoint == nil && prior != nil {
 		checkpoint = prior.Private
 	}
@@ -127,13 +126,6 @@ func (a *Application) Plan(ctx context.Context, r sdk.PlanRequest[Config, Output
 	p, err := a.begin(ctx, r.Address, r.Config, r.Prior, nil, r.Private)
 	if err != nil {
 		return sdk.PlanResult[Outputs]{}, err
-	}
-	if other, shared := a.claims.set(claimant{p.owner.Lineage, r.Address}, p.cluster.Server, p.set.Objects); shared != nil {
-		return sdk.PlanResult[Outputs]{}, &sdk.Error{
-			Summary: fmt.Sprintf("%s is rendered by two applications", render.Short(shared.Unstructured)),
-			Detail:  fmt.Sprintf("By %s and by %s (%s).", other, r.Address, shared.File), Code: "kubernetes.shared", Path: sdk.At("path"),
-			Hint: "Leave it to one of them.",
-		}
 	}
 	p.origin = p.originOf(ctx)
 	all, err := p.look(ctx)

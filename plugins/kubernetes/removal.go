@@ -17,7 +17,6 @@ import (
 
 // removal deletes objects and waits until they are gone.
 type removal struct {
-	app         *Application
 	cluster     *cluster.Cluster
 	clusterID   string
 	owner       owner
@@ -58,9 +57,6 @@ func (r *removal) remove(ctx context.Context, d deletion) error {
 	ref := d.Object.ref()
 	if slices.Contains(r.transferred, claimOf(r.clusterID, ref)) {
 		return r.keep(ctx, d, "it moves to another application")
-	}
-	if other := r.app.claims.by(claimant{r.owner.Lineage, r.owner.Application}, r.cluster.Server, ref); other != "" {
-		return r.keep(ctx, d, "it moves to "+other)
 	}
 	for {
 		live, err := r.cluster.Get(ctx, ref)
