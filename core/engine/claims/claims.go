@@ -134,8 +134,15 @@ func (s *settling) conflicts() []Conflict {
 	return list
 }
 
-// transfers adds to the plan what one instance gives up and another one claims.
+// transfers adds to the plan what one instance gives up and another one claims. An instance that stays gives to one outside of the
+// plan as well: what that one wants is left alone until it is planned.
 func (s *settling) transfers() {
+	outside := map[string]string{}
+	for _, address := range slices.Sorted(maps.Keys(s.in.Others)) {
+		for _, claim := range s.in.Others[address] {
+			outside[claim] = address
+		}
+	}
 	for _, from := range slices.Sorted(maps.Keys(s.in.Recorded)) {
 		giver := s.changes[from]
 		if giver == nil {
@@ -144,6 +151,9 @@ func (s *settling) transfers() {
 		kept := s.after(giver)
 		for _, claim := range s.in.Recorded[from] {
 			owners := s.owners[claim]
+			if by := outside[claim]; len(owners) == 0 && by != "" && giver.Action != plan.Delete {
+				owners = []string{by}
+			}
 			if len(owners) == 1 && owners[0] != from && !slices.Contains(kept, claim) {
 				s.plan.Transfers = append(s.plan.Transfers, plan.Transfer{Claim: claim, From: from, To: owners[0]})
 			}

@@ -135,6 +135,22 @@ func TestHeldBack(t *testing.T) {
 	}
 }
 
+// An instance that stays leaves alone what an instance outside of the plan wants.
+func TestGivenToOneOutsideOfThePlan(t *testing.T) {
+	p := &plan.Plan{Changes: []plan.Change{change("web", plan.Update, "x")}}
+	p.Changes[0].Items = []plan.Item{{Key: "y", Action: plan.Delete, Claim: "y"}, {Key: "z", Action: plan.Delete, Claim: "z"}}
+	in := claims.Input{Recorded: map[string][]string{"web": {"x", "y", "z"}}, Others: map[string][]string{"other": {"y"}}}
+	if conflicts, held := claims.Settle(p, in); conflicts != nil || held != nil {
+		t.Errorf("conflicts %v, held back %v", conflicts, held)
+	}
+	if got := claims.Given(p, "web"); !reflect.DeepEqual(got, []string{"y"}) {
+		t.Errorf("it gives %q", got)
+	}
+	if items := p.Changes[0].Items; items[0].Action != plan.None || items[0].MovedTo != "other" || items[1].Action != plan.Delete {
+		t.Errorf("the items are %+v", items)
+	}
+}
+
 func TestDescribe(t *testing.T) {
 	for claim, want := range map[string]string{
 		"file:/srv/out":                          "file or folder /srv/out",
