@@ -96,7 +96,7 @@ func whole(outputs *pluginv1.Value) error {
 		if v, rest = rest.Cut(); v.Has(msgpack.Extension) {
 			return &Error{
 				Summary: fmt.Sprintf("the plugin answered with a result whose %q is still not known", name.Text()),
-				Code:    "plugin.unknown-output", Hint: "This is a defect of the plugin; please report it to its authors.",
+				Code:    "plugin.unknown-output", Hint: "This is a defect in the plugin. Please report it to its authors.",
 			}
 		}
 	}

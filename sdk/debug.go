@@ -34,7 +34,7 @@ func serveDebug(p *Plugin) error {
 		if err != nil {
 			return err
 		}
-		fmt.Printf("Plugin %s %s serves as process %d until it is interrupted. Elsewhere, run davit with\n\n  export %s\n", p.name, p.version, w.Pid, text)
+		fmt.Printf("Plugin %s %s runs as process %d until it is interrupted. In another shell, run davit with\n\n  export %s\n", p.name, p.version, w.Pid, text)
 	case <-closed:
 		return fmt.Errorf("the plugin %s could not serve on a socket in %s", p.name, dir)
 	}

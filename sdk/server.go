@@ -190,7 +190,7 @@ func guard(address string, f func() error) (found Errors) {
 		found = Errors{{
 			Summary: fmt.Sprintf("the plugin failed inside while working on %s: %v", address, p),
 			Code:    "plugin.panic",
-			Hint:    "This is a defect of the plugin; please report it to its authors.",
+			Hint:    "This is a defect in the plugin. Please report it to its authors.",
 		}}
 	}()
 	return findings(f())

@@ -26,7 +26,7 @@ func ReadArchive(where string, text []byte) (*Archive, error) {
 	// The format is looked at first: a newer one may have fields that are not known here. This also
 	// refuses text after the end, which a decoder would leave unread.
 	if err := json.Unmarshal(text, &head); err != nil {
-		return nil, fmt.Errorf("%s is no state, or was cut off or added to: %w", where, err)
+		return nil, fmt.Errorf("%s is not a state file, or is damaged: %w", where, err)
 	}
 	if head.Format > Format {
 		return nil, &FormatError{Where: where, Got: head.Format, Know: Format}
@@ -38,7 +38,7 @@ func ReadArchive(where string, text []byte) (*Archive, error) {
 		return nil, fmt.Errorf("%s cannot be read: %w", where, err)
 	}
 	if a.Format < 1 {
-		return nil, fmt.Errorf("%s is no state: it has no format", where)
+		return nil, fmt.Errorf("%s is not a state file: it has no format", where)
 	}
 	if err := a.Check(); err != nil {
 		return nil, fmt.Errorf("%s cannot be used: %w", where, err)
@@ -82,7 +82,7 @@ func (a *Archive) Check() error {
 	for _, r := range a.History {
 		k := key{r.Record.Address, r.Number}
 		if r.Number == 0 || seen[k] {
-			return fmt.Errorf("revision %d of %s is there twice, or has no number", r.Number, r.Record.Address)
+			return fmt.Errorf("revision %d of %s appears twice or has no number", r.Number, r.Record.Address)
 		}
 		seen[k] = true
 		if err := checkNames("address", r.Record.Address); err != nil {

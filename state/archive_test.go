@@ -158,18 +158,18 @@ func TestReadArchive(t *testing.T) {
 		}
 	}
 	for name, c := range map[string]struct{ text, want string }{
-		"nothing":            {"", "is no state, or was cut off"},
-		"cut off":            {string(text[:len(text)/2]), "is no state, or was cut off"},
+		"nothing":            {"", "is not a state file, or is damaged"},
+		"cut off":            {string(text[:len(text)/2]), "is not a state file, or is damaged"},
 		"text after it":      {string(text) + "x", "after top-level value"},
 		"two of them":        {string(text) + string(text), "after top-level value"},
-		"no object":          {`[]`, "is no state"},
+		"no object":          {`[]`, "is not a state file"},
 		"null":               {`null`, "has no format"},
 		"no format":          {`{"lineage":"x","serial":1,"records":{}}`, "has no format"},
 		"a newer format":     {`{"format":3,"later":true}`, "use a newer davit"},
 		"an unknown field":   {`{"format":2,"lineage":"x","later":true}`, `unknown field "later"`},
 		"no lineage":         {`{"format":2,"serial":1,"records":{}}`, "has no lineage"},
 		"a record elsewhere": {`{"format":2,"lineage":"x","serial":1,"records":{"a":{"address":"b"}}}`, `the record of "b" is under "a"`},
-		"a revision twice":   {`{"format":2,"lineage":"x","serial":1,"records":{},"history":[{"number":1,"record":{"address":"a"}},{"number":1,"record":{"address":"a"}}]}`, "revision 1 of a is there twice"},
+		"a revision twice":   {`{"format":2,"lineage":"x","serial":1,"records":{},"history":[{"number":1,"record":{"address":"a"}},{"number":1,"record":{"address":"a"}}]}`, "revision 1 of a appears twice"},
 	} {
 		_, err := state.ReadArchive("backup.json", []byte(c.text))
 		if err == nil || !strings.Contains(err.Error(), c.want) {

@@ -43,7 +43,7 @@ func (b Batch) Check() error {
 	from, to := map[string]bool{}, map[string]bool{}
 	for _, m := range b.Move {
 		if from[m.From] || to[m.To] {
-			return fmt.Errorf("moving %s to %s: one of them is in another move already", m.From, m.To)
+			return fmt.Errorf("moving %s to %s: one of them is part of another move", m.From, m.To)
 		}
 		from[m.From], to[m.To] = true, true
 		if err := checkNames("address", m.From, m.To); err != nil {
@@ -82,7 +82,7 @@ func checkNames(what string, names ...string) error {
 		case len(n) > MaxName:
 			return fmt.Errorf("the %s that begins with %.60q is longer than %d bytes", what, n, MaxName)
 		case !utf8.ValidString(n) || strings.ContainsRune(n, 0):
-			return fmt.Errorf("%q cannot be the %s: it is no text", n, what)
+			return fmt.Errorf("%q cannot be the %s: it is not valid text", n, what)
 		}
 	}
 	return nil

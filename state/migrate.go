@@ -64,7 +64,7 @@ func Migrate(ctx context.Context, from, to Store, who Holder) (_ Migration, err 
 	clean.Damaged, clean.History = nil, SortHistory(have.History)
 	if there.Serial == have.Serial && len(there.Damaged) == 0 {
 		if err := m.compare(&clean, there); err != nil {
-			return m, fmt.Errorf("the target holds another state of this stack with the same serial: %w; both were used since they parted: empty the one that is not to be kept", err)
+			return m, fmt.Errorf("the target contains another state of this stack with the same serial: %w; both were changed separately: empty the one that you do not want to keep", err)
 		}
 		m.Already = true
 		return m, nil
@@ -79,10 +79,10 @@ func Migrate(ctx context.Context, from, to Store, who Holder) (_ Migration, err 
 		return m, fmt.Errorf("reading the migrated state back: %w", err)
 	}
 	if err := m.compare(&clean, there); err != nil {
-		return m, fmt.Errorf("the migrated state is not what was written: %w; keep the old one", err)
+		return m, fmt.Errorf("the migrated state differs from the state that was written: %w; keep the old one", err)
 	}
 	if lost(source) {
-		return m, fmt.Errorf("the state to migrate from may have changed meanwhile: %w; migrate again", ErrLeaseLost)
+		return m, fmt.Errorf("the state to migrate from may have changed during the migration: %w; migrate again", ErrLeaseLost)
 	}
 	return m, nil
 }
@@ -107,14 +107,14 @@ func migratable(have, there *Archive) (leftBehind []string, err error) {
 	}
 	switch {
 	case len(have.Damaged) > revisions:
-		return nil, fmt.Errorf("in the state to migrate from, these are damaged: %q; restore or remove them first", have.Damaged)
+		return nil, fmt.Errorf("damaged in the state to migrate from: %q; restore or remove them first", have.Damaged)
 	case there.Serial == 0:
 		return leftBehind, nil
 	case there.Lineage != have.Lineage:
-		return nil, fmt.Errorf("the target holds the state of another stack (lineage %s, serial %d, %d records; to be migrated is lineage %s): name another target, or empty that one first",
+		return nil, fmt.Errorf("the target contains the state of another stack (lineage %s, serial %d, %d records; expected lineage %s): name another target, or empty this one first",
 			there.Lineage, there.Serial, len(there.Records), have.Lineage)
 	case there.Serial > have.Serial:
-		return nil, fmt.Errorf("the target holds a later state of this stack (serial %d; to be migrated is serial %d): it is in use already", there.Serial, have.Serial)
+		return nil, fmt.Errorf("the target contains a later state of this stack (serial %d; the state to migrate has serial %d): the target is already in use", there.Serial, have.Serial)
 	}
 	return leftBehind, nil
 }
@@ -158,7 +158,7 @@ func same[T any](kind string, want, got map[string]T) (int, error) {
 	for _, name := range slices.Sorted(maps.Keys(want)) {
 		g, there := got[name]
 		if !there {
-			return 0, fmt.Errorf("the %s %s is not there", kind, name)
+			return 0, fmt.Errorf("the %s %s is missing", kind, name)
 		}
 		a, err1 := json.Marshal(want[name])
 		b, err2 := json.Marshal(g)
@@ -166,7 +166,7 @@ func same[T any](kind string, want, got map[string]T) (int, error) {
 			return 0, fmt.Errorf("the %s %s: %w", kind, name, err)
 		}
 		if !bytes.Equal(a, b) {
-			return 0, fmt.Errorf("the %s %s is another one", kind, name)
+			return 0, fmt.Errorf("the %s %s differs", kind, name)
 		}
 	}
 	for name := range got {

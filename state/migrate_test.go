@@ -155,7 +155,7 @@ func TestMigrateKilled(t *testing.T) {
 					}
 					kills++
 					if diff := cmp.Diff(want, archive(t, from)); diff != "" {
-						t.Fatalf("killed at %s, the source is another one:\n%s", m.names[step-1], diff)
+						t.Fatalf("killed at %s, the source differs:\n%s", m.names[step-1], diff)
 					}
 					switch there := archive(t, to); {
 					case there.Serial == 0 && len(there.Records)+len(there.History)+len(there.Operations)+len(there.Outputs) == 0:
@@ -215,7 +215,7 @@ func TestMigrateRefuses(t *testing.T) {
 				t.Fatal(err)
 			}
 			withLease(t, to, func(l state.Lease) error { _, err := l.Commit(t.Context(), put("x")); return err })
-		}, "a later state of this stack (serial 13; to be migrated is serial 12)"},
+		}, "a later state of this stack (serial 13; the state to migrate has serial 12)"},
 		"a target that went its own way": {func(t *testing.T, from, to *memory.Store) {
 			if _, err := state.Migrate(t.Context(), from, to, state.Holder{}); err != nil {
 				t.Fatal(err)
@@ -269,12 +269,12 @@ func TestMigrateEmptyAndLying(t *testing.T) {
 		t.Errorf("%+v, %v", report, err)
 	}
 	for name, lie := range map[string]func(*state.Archive){
-		"the record build.oci.r3 is not there":      func(a *state.Archive) { delete(a.Records, "build.oci.r3") },
-		"the record build.oci.r3 is another one":    func(a *state.Archive) { a.Records["build.oci.r3"] = state.Record{Address: "build.oci.r3"} },
+		"the record build.oci.r3 is missing":      func(a *state.Archive) { delete(a.Records, "build.oci.r3") },
+		"the record build.oci.r3 differs":    func(a *state.Archive) { a.Records["build.oci.r3"] = state.Record{Address: "build.oci.r3"} },
 		"the record new was not written":            func(a *state.Archive) { a.Records["new"] = state.Record{} },
-		"the operation op is not there":             func(a *state.Archive) { clear(a.Operations) },
-		"the output o is not there":                 func(a *state.Archive) { clear(a.Outputs) },
-		"the revision 3 of build.oci.r0 is another": func(a *state.Archive) { a.History[1].Who = "x" },
+		"the operation op is missing":             func(a *state.Archive) { clear(a.Operations) },
+		"the output o is missing":                 func(a *state.Archive) { clear(a.Outputs) },
+		"the revision 3 of build.oci.r0 differs": func(a *state.Archive) { a.History[1].Who = "x" },
 		"lineage shop and serial 12 became":         func(a *state.Archive) { a.Serial++ },
 		"are damaged":                               func(a *state.Archive) { a.Damaged = []string{"x"} },
 	} {

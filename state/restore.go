@@ -23,7 +23,7 @@ func Restore(ctx context.Context, store Store, lease Lease, address string, n ui
 		return Revision{}, err
 	}
 	if _, there := snapshot.Records[address]; there && n == 0 {
-		return Revision{}, fmt.Errorf("the record of %s is sound: there is nothing to restore; to write it as it was at another revision, say which", address)
+		return Revision{}, fmt.Errorf("the record of %s is not damaged: nothing to restore. To restore an earlier revision, use -to", address)
 	}
 	from, err := pick(list, address, n)
 	if err != nil {
@@ -32,7 +32,7 @@ func Restore(ctx context.Context, store Store, lease Lease, address string, n ui
 	now := time.Now().UTC()
 	r := Revision{
 		Action: ActionRestore, Who: who, At: now, Record: from.Record, From: from.From, Items: from.Items, Arguments: from.Arguments, Inputs: from.Inputs,
-		Reasons: []string{fmt.Sprintf("the record was restored from revision %d", from.Number)},
+		Reasons: []string{fmt.Sprintf("restored from revision %d", from.Number)},
 	}
 	r.Record.Address, r.Record.Updated = address, now
 	if _, err := lease.Commit(ctx, Batch{Put: []Record{r.Record}, History: []Revision{r}}); err != nil {
@@ -51,7 +51,7 @@ func pick(list []Revision, address string, n uint64) (Revision, error) {
 	}
 	if n == 0 {
 		if list[0].Action == "delete" {
-			return Revision{}, fmt.Errorf("%s was deleted by revision %d: to restore its record all the same, say from which revision", address, list[0].Number)
+			return Revision{}, fmt.Errorf("%s was deleted by revision %d. To restore its record anyway, name a revision with -to", address, list[0].Number)
 		}
 		return list[0], nil
 	}
@@ -60,5 +60,5 @@ func pick(list []Revision, address string, n uint64) (Revision, error) {
 			return r, nil
 		}
 	}
-	return Revision{}, fmt.Errorf("%s has no revision %d: there are %d to %d", address, n, list[len(list)-1].Number, list[0].Number)
+	return Revision{}, fmt.Errorf("%s has no revision %d: the first is %d, the last %d", address, n, list[len(list)-1].Number, list[0].Number)
 }

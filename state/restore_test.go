@@ -25,13 +25,13 @@ func TestRestore(t *testing.T) {
 		"damaged, from the newest":      {"build.oci.damaged", 0, "two", 3, ""},
 		"damaged, from an older one":    {"build.oci.damaged", 1, "one", 3, ""},
 		"removed":                       {"build.oci.removed", 0, "one", 2, ""},
-		"sound":                         {"build.oci.sound", 0, "", 0, "is sound: there is nothing to restore"},
+		"sound":                         {"build.oci.sound", 0, "", 0, "is not damaged: nothing to restore"},
 		"sound, but asked for":          {"build.oci.sound", 1, "one", 3, ""},
 		"deleted":                       {"build.oci.deleted", 0, "", 0, "was deleted by revision 2"},
 		"deleted, but asked for":        {"build.oci.deleted", 1, "one", 3, ""},
 		"without a history":             {"build.oci.none", 0, "", 0, "has no history to restore it from"},
-		"a revision that is not there":  {"build.oci.damaged", 9, "", 0, "has no revision 9: there are 1 to 2"},
-		"a revision that is damaged":    {"build.oci.old", 1, "", 0, "has no revision 1: there are 2 to 2"},
+		"a revision that is not there":  {"build.oci.damaged", 9, "", 0, "has no revision 9: the first is 1, the last 2"},
+		"a revision that is damaged":    {"build.oci.old", 1, "", 0, "has no revision 1: the first is 2, the last 2"},
 		"damaged as its newest is, too": {"build.oci.twice", 0, "one", 3, ""},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -185,11 +185,11 @@ type FormatError struct {
 }
 
 func (e *FormatError) Error() string {
-	return fmt.Sprintf("%s is of format %d and this davit knows formats up to %d: use a newer davit", e.Where, e.Got, e.Know)
+	return fmt.Sprintf("%s has format %d, but this davit knows formats up to %d only: use a newer davit", e.Where, e.Got, e.Know)
 }
 
 // ErrBusy is in the errors of a store whose state another process keeps busy: it may be asked again.
-var ErrBusy = errors.New("another process keeps the state busy")
+var ErrBusy = errors.New("another process is using the state")
 
 // ErrLeaseLost is returned by Commit when the lease has been taken by another process or has expired.
 var ErrLeaseLost = errors.New("the lease on the state was lost: another process may have taken over; nothing was written")

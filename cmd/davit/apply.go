@@ -39,9 +39,9 @@ func (a *app) applyCmd() *cobra.Command {
 	var f applyFlags
 	var destroy bool
 	cmd := &cobra.Command{
-		Use: "apply [PLAN]", Short: "Carry out a saved plan, or plan and apply",
-		Long: "Apply carries out a saved plan, with the values of variables that it was made with; sensitive ones are not in it and are given again.\n" +
-			"Without one it makes a plan, shows it and asks.\n\n" +
+		Use: "apply [PLAN]", Short: "Apply a saved plan, or plan and apply",
+		Long: "Apply carries out a saved plan with the variables of the plan. Sensitive variables are not in the plan: give them again.\n" +
+			"Without a plan file it makes a plan, shows it and asks for approval.\n\n" +
 			"  davit plan -out=plan.davit && davit apply plan.davit",
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -72,7 +72,7 @@ func (a *app) applyCmd() *cobra.Command {
 func (a *app) destroyCmd() *cobra.Command {
 	var f applyFlags
 	cmd := &cobra.Command{
-		Use: "destroy", Short: "Delete everything that the stack has made", Args: cobra.NoArgs,
+		Use: "destroy", Short: "Delete everything in the stack's state", Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error { return a.apply(&f, plan.ModeDestroy, nil, nil) },
 	}
 	f.addParts(a, cmd)
@@ -83,8 +83,8 @@ func (a *app) destroyCmd() *cobra.Command {
 func (a *app) refreshCmd() *cobra.Command {
 	var f applyFlags
 	cmd := &cobra.Command{
-		Use: "refresh", Short: "Compare the world with what was last applied, and bring state up to date",
-		Long: "Refresh shows what somebody else has changed since the last apply, and what is gone. It changes nothing but state.\n\n" +
+		Use: "refresh", Short: "Compare the real objects with the last apply, and update the state",
+		Long: "Refresh shows the objects that were changed or deleted by others since the last apply. Only the state changes.\n\n" +
 			"  davit refresh -auto-approve",
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
@@ -100,8 +100,8 @@ func (a *app) refreshCmd() *cobra.Command {
 func (a *app) importCmd() *cobra.Command {
 	var f applyFlags
 	cmd := &cobra.Command{
-		Use: "import ADDRESS ID", Short: "Take over an object that exists already",
-		Long: "Import writes the record of an object that was made by other means to state, under the address of a block that describes it.\n\n" +
+		Use: "import ADDRESS ID", Short: "Import an existing object",
+		Long: "Import writes the record of an existing object to the state, under the address of the block that describes it.\n\n" +
 			"  davit import application.kubernetes.api shop/web",
 		Args: cobra.ExactArgs(2), ValidArgsFunction: a.completeFirst(a.completePlace),
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -116,7 +116,7 @@ func (a *app) importCmd() *cobra.Command {
 					return err
 				}
 				if _, there := snapshot.Records[at.String()]; there {
-					return fmt.Errorf("state has a record of %s already: remove it with davit state rm, if it is another one", at)
+					return fmt.Errorf("the state already has a record of %s: if it is of another object, remove it with davit state rm", at)
 				}
 				o.Import = map[string]string{at.String(): args[1]}
 				return nil
@@ -130,7 +130,7 @@ func (a *app) importCmd() *cobra.Command {
 // apply carries out a reviewed plan, or makes one, shows it and asks. adjust, if there is one, changes what the plan is about.
 func (a *app) apply(f *applyFlags, mode plan.Mode, reviewed *plan.Plan, adjust func(context.Context, *session.Session, *engine.Options) error) error {
 	if f.asJSON && !f.yes && reviewed == nil {
-		return errors.New("-json cannot ask: give -auto-approve as well, or a plan file")
+		return errors.New("-json cannot ask for approval: use -auto-approve or a plan file")
 	}
 	opts, err := f.options(mode)
 	if err != nil {
@@ -138,7 +138,7 @@ func (a *app) apply(f *applyFlags, mode plan.Mode, reviewed *plan.Plan, adjust f
 	}
 	if reviewed != nil {
 		if opts.Targets != nil || opts.Excludes != nil || opts.Replace != nil || opts.NoRefresh || opts.Mode != mode {
-			return errors.New("a saved plan is applied as it was reviewed: -target, -exclude, -replace, -refresh and -refresh-only belong to davit plan")
+			return errors.New("a saved plan cannot be changed: use -target, -exclude, -replace, -refresh and -refresh-only with davit plan")
 		}
 		opts.Mode = reviewed.Mode
 	}
@@ -164,7 +164,7 @@ func (a *app) apply(f *applyFlags, mode plan.Mode, reviewed *plan.Plan, adjust f
 	}
 	defer func() {
 		if err := lease.Release(a.hard); err != nil {
-			fmt.Fprintf(a.err, "Warning: the lock on the state could not be given up and will expire by itself: %s\n", err)
+			fmt.Fprintf(a.err, "Warning: the lock on the state could not be released and will expire by itself: %s\n", err)
 		}
 	}()
 	if adjust != nil {
@@ -215,7 +215,7 @@ func (a *app) apply(f *applyFlags, mode plan.Mode, reviewed *plan.Plan, adjust f
 		if reviewed != nil {
 			next = "make a new plan"
 		}
-		return fmt.Errorf("the run was stopped before everything was done; %s to go on", next)
+		return fmt.Errorf("the run was stopped before everything was done; to continue, %s", next)
 	}
 	return nil
 }

@@ -39,15 +39,15 @@ func (a *app) initState(ctx context.Context, stack *config.Stack, migrate, recon
 	defer to.Close()
 	m, err := state.Migrate(ctx, from, to, state.Holder{Who: whoami(), PID: os.Getpid(), What: "davit init -migrate-state"})
 	if err != nil {
-		return fmt.Errorf("the state was not migrated, and is still in %s: %w", before, err)
+		return fmt.Errorf("the state was not migrated and is still in %s: %w", before, err)
 	}
 	if err := now.Remember(stack.Dir); err != nil {
 		return err
 	}
 	fmt.Fprintf(a.out, "State copied to %s and compared: %d records, %d revisions, %d outputs, %d open operations.\n", now, m.Records, m.Revisions, m.Outputs, m.Operations)
 	for _, l := range m.LeftBehind {
-		fmt.Fprintf(a.out, "It was damaged, and stays behind: %s\n", l)
+		fmt.Fprintf(a.out, "Damaged, therefore not copied: %s\n", l)
 	}
-	fmt.Fprintf(a.out, "What is in %s was left as it is.\n", before)
+	fmt.Fprintf(a.out, "The state in %s was not changed.\n", before)
 	return nil
 }

@@ -22,9 +22,9 @@ func (a *app) consoleCmd() *cobra.Command {
 	var f stackFlags
 	var fresh bool
 	cmd := &cobra.Command{
-		Use: "console", Short: "Try expressions",
-		Long: "Console evaluates expressions, a line each, with the stack's variables, locals and functions, and with what state has of its blocks;\n" +
-			"-plan looks at the world first and takes what a plan says. It changes nothing and takes no lock.\n\n" +
+		Use: "console", Short: "Evaluate expressions",
+		Long: "Console evaluates expressions, one on each line, with the stack's variables, locals and functions, and the outputs of its blocks in state;\n" +
+			"-plan makes a plan first and uses its values. Console changes nothing and takes no lock.\n\n" +
 			"  echo 'policy.semver.api.tag' | davit console",
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
@@ -41,7 +41,7 @@ func (a *app) consoleCmd() *cobra.Command {
 		},
 	}
 	f.add(cmd)
-	cmd.Flags().BoolVar(&fresh, "plan", false, "take values of a new plan instead of those in state")
+	cmd.Flags().BoolVar(&fresh, "plan", false, "use the values of a new plan instead of the state's")
 	return cmd
 }
 

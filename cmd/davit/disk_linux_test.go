@@ -100,7 +100,7 @@ func TestReadOnlyState(t *testing.T) {
 		t.Fatal(err)
 	}
 	out, errs, err := k.run(dir, "apply", "-auto-approve")
-	if err == nil || !strings.Contains(errs, "you may read this state, not write to it") {
+	if err == nil || !strings.Contains(errs, "you may read this state but not write to it") {
 		t.Errorf("apply: %v\n%s%s", err, out, errs)
 	}
 	if after, err := os.ReadFile(filepath.Join(dir, "journal")); err != nil || !bytes.Equal(after, before) {

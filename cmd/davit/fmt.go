@@ -28,8 +28,8 @@ type formatter struct {
 func (a *app) fmtCmd() *cobra.Command {
 	f := &formatter{app: a}
 	cmd := &cobra.Command{
-		Use: "fmt [FILE|FOLDER|-]...", Short: "Write the stack's files in the usual form",
-		Long: "Fmt rewrites *.hcl and *.hclvars files, and prints the names of those that it has changed. With - it formats standard input.\n" +
+		Use: "fmt [FILE|FOLDER|-]...", Short: "Format the stack's files",
+		Long: "Fmt formats *.hcl and *.hclvars files and prints the names of the files that it changes. With - it formats standard input.\n" +
 			"A file that is no HCL is an error; the others are formatted all the same.\n\n" +
 			"  davit fmt -recursive\n  davit fmt -check -diff",
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -47,9 +47,9 @@ func (a *app) fmtCmd() *cobra.Command {
 			return nil
 		},
 	}
-	cmd.Flags().BoolVar(&f.check, "check", false, "change nothing; exit with 3 if a file is not in the usual form")
-	cmd.Flags().BoolVar(&f.recursive, "recursive", false, "folders below as well")
-	cmd.Flags().BoolVar(&f.diff, "diff", false, "print what changes")
+	cmd.Flags().BoolVar(&f.check, "check", false, "change nothing; exit with 3 if a file is not formatted")
+	cmd.Flags().BoolVar(&f.recursive, "recursive", false, "subfolders as well")
+	cmd.Flags().BoolVar(&f.diff, "diff", false, "print the differences")
 	cmd.Flags().BoolVar(&f.list, "list", true, "print the names of files that change")
 	cmd.Flags().BoolVar(&f.write, "write", true, "write the files")
 	return cmd

@@ -13,14 +13,14 @@ func (a *app) graphCmd() *cobra.Command {
 	f := stackFlags{unset: true}
 	var format, file string
 	cmd := &cobra.Command{
-		Use: "graph", Short: "Draw what depends on what, as DOT or Mermaid",
-		Long: "Graph draws the blocks of the stack and what each of them refers to, or, with -plan, what a saved plan would do and in which order.\n" +
-			"Variables need no values.\n\n" +
+		Use: "graph", Short: "Print the dependency graph as DOT or Mermaid",
+		Long: "Graph prints the blocks of the stack and their references or, with -plan, the changes of a saved plan and their order.\n" +
+			"Variables do not need values.\n\n" +
 			"  davit graph | dot -Tsvg > stack.svg\n  davit graph -format=mermaid -plan=p.davit",
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			if format != "dot" && format != "mermaid" {
-				return fmt.Errorf("-format is dot or mermaid, not %q", format)
+				return fmt.Errorf("-format must be dot or mermaid, not %q", format)
 			}
 			if file != "" {
 				p, err := plan.ReadFile(file)

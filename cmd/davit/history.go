@@ -13,7 +13,7 @@ import (
 func (a *app) historyCmd() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use: "history ADDRESS", Short: "List what was applied to an instance, newest first",
+		Use: "history ADDRESS", Short: "List the revisions of an instance, newest first",
 		Long: fmt.Sprintf("History lists the last %d applied revisions of an instance: when, by whom, what and why.\n\n", state.KeepRevisions) +
 			"  davit history application.kubernetes.api",
 		Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeAddress,
@@ -24,7 +24,7 @@ func (a *app) historyCmd() *cobra.Command {
 					return err
 				}
 				if len(list) == 0 {
-					return fmt.Errorf("state has no revisions of %s.%s", args[0], severalOrNone(args[0], sortedKeys(s.Records)))
+					return fmt.Errorf("the state has no revisions of %s.%s", args[0], severalOrNone(args[0], sortedKeys(s.Records)))
 				}
 				if asJSON {
 					return writeJSON(a.out, map[string]any{"format_version": jsonFormat, "revisions": list})

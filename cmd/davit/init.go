@@ -13,12 +13,12 @@ import (
 func (a *app) initCmd() *cobra.Command {
 	var upgrade, migrate, reconfigure bool
 	cmd := &cobra.Command{
-		Use: "init", Short: "Find and verify plugins and modules, and write the lock file", Args: cobra.NoArgs,
+		Use: "init", Short: "Install plugins and modules, and write the lock file", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.init(cmd, upgrade, migrate, reconfigure) },
 	}
-	cmd.Flags().BoolVar(&upgrade, "upgrade", false, "take what there is now of plugins and modules, whatever the lock file says")
-	cmd.Flags().BoolVar(&migrate, "migrate-state", false, "copy the state to where the stack says now that it is, and compare")
-	cmd.Flags().BoolVar(&reconfigure, "reconfigure", false, "take the state that is where the stack says now, and leave the old one behind")
+	cmd.Flags().BoolVar(&upgrade, "upgrade", false, "install the newest allowed versions and update the lock file")
+	cmd.Flags().BoolVar(&migrate, "migrate-state", false, "copy the state to the place that the stack's settings name now, and compare")
+	cmd.Flags().BoolVar(&reconfigure, "reconfigure", false, "use the state at the place that the settings name now, without the old one")
 	cmd.MarkFlagsMutuallyExclusive("migrate-state", "reconfigure")
 	return cmd
 }
@@ -60,7 +60,7 @@ func (a *app) init(cmd *cobra.Command, upgrade, migrate, reconfigure bool) error
 	for _, name := range sortedKeys(stack.Settings.Plugins) {
 		p := stack.Settings.Plugins[name]
 		if builtins[name] != nil {
-			return fmt.Errorf("required_plugins names %q, which is a built-in plugin: give yours another name", name)
+			return fmt.Errorf("required_plugins names %q, which is a built-in plugin: use another name", name)
 		}
 		l, err := a.initPlugin(cmd.Context(), stack, p, old, types, upgrade)
 		if err != nil {

@@ -176,7 +176,7 @@ func (a *app) moduleCmd() *cobra.Command {
 		},
 	}
 	push.Flags().BoolVar(&insecure, "insecure", false, "allow plain HTTP to a registry on another machine")
-	push.Flags().BoolVar(&force, "force", false, "move a tag that holds something else")
+	push.Flags().BoolVar(&force, "force", false, "move a tag that has other content")
 	cmd.AddCommand(push)
 	return cmd
 }
@@ -187,7 +187,7 @@ var leftAtHome = []string{".git", ".davit"}
 func (a *app) pushModule(ctx context.Context, dir, to string, insecure, force bool) error {
 	p, folder, err := modules.Parse(to)
 	if err != nil || p.Type != "oci" || p.Tag == "" || folder != "" {
-		return fmt.Errorf("%s is not where a module can be pushed to: it looks like oci://registry.example.com/acme/web:1.2.0", to)
+		return fmt.Errorf("a module cannot be pushed to %s: use the form oci://registry.example.com/acme/web:1.2.0", to)
 	}
 	if stack, diags := config.Load(dir); diags.HasErrors() { // nobody could use it
 		return a.show(stack, diags)

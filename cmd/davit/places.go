@@ -28,7 +28,7 @@ func meant(place string, among []string) ([]string, error) {
 // severalOrNone says what to do about an address that is not that of one instance.
 func severalOrNone(asked string, among []string) string {
 	if list, err := meant(asked, among); err == nil && len(list) > 0 {
-		return fmt.Sprintf(" It stands for %s: give the address of one.", diag.Some(list))
+		return fmt.Sprintf(" Name one instance: %s.", diag.Some(list))
 	}
 	return diag.DidYouMean(asked, among)
 }
@@ -65,7 +65,7 @@ func movesOf(s *state.Snapshot, from, to string) ([]plan.Move, error) {
 		return nil, err
 	}
 	if was.IsModule() != now.IsModule() || was.Kind != now.Kind || was.Type != now.Type {
-		return nil, fmt.Errorf("%s cannot become %s: only the name, the key and the module may change", from, to)
+		return nil, fmt.Errorf("%s cannot move to %s: only the name, the key and the module may change", from, to)
 	}
 	var moves []plan.Move
 	for _, address := range slices.Concat(sortedKeys(s.Records), s.Damaged) {
@@ -81,13 +81,13 @@ func movesOf(s *state.Snapshot, from, to string) ([]plan.Move, error) {
 				}
 			}
 			if _, taken := s.Records[target.String()]; taken {
-				return nil, fmt.Errorf("the state has a record of %s already", target)
+				return nil, fmt.Errorf("the state already has a record of %s", target)
 			}
 			moves = append(moves, plan.Move{From: address, To: target.String()})
 		}
 	}
 	if len(moves) == 0 {
-		return nil, fmt.Errorf("the state has no record of %s that could move to %s.%s", from, to, severalOrNone(from, sortedKeys(s.Records)))
+		return nil, fmt.Errorf("the state has no record of %s to move to %s.%s", from, to, severalOrNone(from, sortedKeys(s.Records)))
 	}
 	return moves, nil
 }

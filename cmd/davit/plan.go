@@ -22,8 +22,8 @@ func (a *app) planCmd() *cobra.Command {
 	var detailed, destroy bool
 	cmd := &cobra.Command{
 		Use: "plan", Short: "Show what an apply would do", Args: cobra.NoArgs,
-		Long: "Plan looks at the world and shows what an apply would do, with the reason of each change. With -json and without errors it\n" +
-			"prints the plan (schemas/plan.schema.json), and otherwise what is wrong, as davit validate does (schemas/validate.schema.json).\n\n" +
+		Long: "Plan compares the stack with the real objects and shows what an apply would do, with the reason of each change. With -json it\n" +
+			"prints the plan (schemas/plan.schema.json) or, if there is an error, the diagnostics (schemas/validate.schema.json).\n\n" +
 			"  davit plan -out p.davit\n  davit plan -json",
 	}
 	var made *plan.Plan
@@ -74,7 +74,7 @@ func (a *app) planCmd() *cobra.Command {
 			if err := planAndPrint(); err != nil {
 				return err
 			}
-		} else if found := a.find("There is no plan", planAndPrint); !found.Valid {
+		} else if found := a.find("Planning failed", planAndPrint); !found.Valid {
 			return a.printFindings(found)
 		}
 		a.collect = nil // what is damaged is not said instead of the plan, but besides
@@ -84,8 +84,8 @@ func (a *app) planCmd() *cobra.Command {
 	addLockFlag(cmd, &lockFlag{reads: true}, "has no effect: a plan reads the state without a lock")
 	cmd.Flags().DurationVar(&f.lockTimeout, "lock-timeout", 0, "has no effect: a plan reads the state without a lock")
 	pf.add(a, cmd)
-	cmd.Flags().IntVar(&f.parallel, "parallelism", 0, "how many instances are planned at once (64)")
-	cmd.Flags().StringVar(&out, "out", "", "save the plan to this `file`, for davit apply FILE")
+	cmd.Flags().IntVar(&f.parallel, "parallelism", 0, "the number of instances that are planned at the same time (64)")
+	cmd.Flags().StringVar(&out, "out", "", "save the plan in this `file`, for davit apply FILE")
 	form.add(cmd)
 	cmd.Flags().BoolVar(&detailed, "detailed-exitcode", false, "exit with 2 when there are changes, of outputs as well, or, with -refresh-only, when something differs")
 	cmd.Flags().BoolVar(&destroy, "destroy", false, "plan the deletion of everything")
@@ -112,16 +112,16 @@ type formFlags struct {
 func (f *formFlags) add(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&f.asJSON, "json", false, "print JSON")
 	cmd.Flags().BoolVar(&f.asMarkdown, "markdown", false, "print Markdown for a pull request")
-	cmd.Flags().IntVar(&f.limit, "limit", view.CommentLimit, "how many bytes of Markdown there may be; the least important lines are left out")
-	cmd.Flags().BoolVar(&f.verbose, "verbose", false, "show what is unchanged as well")
+	cmd.Flags().IntVar(&f.limit, "limit", view.CommentLimit, "the maximum bytes of Markdown; the least important lines are left out")
+	cmd.Flags().BoolVar(&f.verbose, "verbose", false, "show unchanged instances and items as well")
 }
 
 func (f *formFlags) check() error {
 	if f.asJSON && f.asMarkdown {
-		return errors.New("-json and -markdown are two forms: give one")
+		return errors.New("-json and -markdown cannot be combined")
 	}
 	if f.limit < minLimit {
-		return fmt.Errorf("-limit=%d is less than what a plan needs to be told at all: give %d or more", f.limit, minLimit)
+		return fmt.Errorf("-limit=%d is too small for a plan: use %d or more", f.limit, minLimit)
 	}
 	return nil
 }

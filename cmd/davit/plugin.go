@@ -23,7 +23,7 @@ func (a *app) pluginCmd() *cobra.Command {
 		RunE: func(_ *cobra.Command, args []string) error {
 			plugin := builtins[args[0]]
 			if plugin == nil {
-				return fmt.Errorf("there is no built-in plugin %q.%s", args[0], diag.DidYouMean(args[0], sortedKeys(builtins)))
+				return fmt.Errorf("the built-in plugin %q does not exist.%s", args[0], diag.DidYouMean(args[0], sortedKeys(builtins)))
 			}
 			silenceLibraries()
 			sdk.Serve(plugin(version))

@@ -50,7 +50,7 @@ func (a *app) initPlugin(ctx context.Context, stack *config.Stack, p *config.Req
 func initLocal(ctx context.Context, stack *config.Stack, p *config.RequiredPlugin, old session.LockFile, types *types.Catalogue, upgrade bool) (install.Locked, error) {
 	l := install.Locked{Name: p.Name, Source: p.Source, Constraint: p.Version}
 	if p.PublicKey != "" {
-		return l, fmt.Errorf("plugin %q: public_key is for plugins that are fetched, and this one is a path. Remove public_key", p.Name)
+		return l, fmt.Errorf("plugin %q: public_key is only for plugins that are fetched, but the source is a path. Remove public_key", p.Name)
 	}
 	path := session.Absolute(stack.Dir, p.Source)
 	var err error
@@ -116,14 +116,14 @@ func descriptionOf(d *pluginv1.DescribeResponse) install.Description {
 func checkPluginVersion(p *config.RequiredPlugin, got string) error {
 	c, err := goversion.NewConstraint(p.Version)
 	if err != nil {
-		return fmt.Errorf("plugin %q: version %q is no constraint: %w", p.Name, p.Version, err)
+		return fmt.Errorf("plugin %q: version %q is not a version constraint: %w", p.Name, p.Version, err)
 	}
 	v, err := goversion.NewVersion(got)
 	if err != nil {
-		return fmt.Errorf("plugin %q says that its version is %q, which is no version: %w", p.Name, got, err)
+		return fmt.Errorf("plugin %q reports the version %q, which is not a version: %w", p.Name, got, err)
 	}
 	if !c.Check(v) {
-		return fmt.Errorf("plugin %q has version %s, and the stack wants %s", p.Name, got, p.Version)
+		return fmt.Errorf("plugin %q has version %s, but the stack requires %s", p.Name, got, p.Version)
 	}
 	return nil
 }

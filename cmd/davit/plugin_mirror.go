@@ -16,8 +16,8 @@ import (
 func (a *app) pluginMirrorCmd() *cobra.Command {
 	return &cobra.Command{
 		Use: "mirror FOLDER", Short: "Copy the plugins that the stack requires into a folder, for all platforms", Args: cobra.ExactArgs(1),
-		Long: "Mirror writes what required_plugins fetches to HOST/REPOSITORY/VERSION/OS_ARCH/NAME in a folder, with what proves it.\n" +
-			"What is locked is copied as it is locked. Where " + install.MirrorVariable + " names that folder, davit init takes plugins from it and asks no registry.",
+		Long: "Mirror copies the plugins of required_plugins to HOST/REPOSITORY/VERSION/OS_ARCH/NAME in a folder, with their signatures and digests.\n" +
+			"Locked plugins are copied in their locked version. When " + install.MirrorVariable + " names the folder, davit init takes plugins from it and contacts no registry.",
 		RunE: func(cmd *cobra.Command, args []string) error { return a.mirrorPlugins(cmd, args[0]) },
 	}
 }
@@ -59,6 +59,6 @@ func (a *app) mirrorPlugins(cmd *cobra.Command, folder string) error {
 		copied++
 		fmt.Fprintf(a.out, "Plugin %s %s for %s\n", name, release.Claims.Version, strings.Join(sortedKeys(release.Platforms), ", "))
 	}
-	fmt.Fprintf(a.out, "%d plugins are in %s. Use them with %s=%s\n", copied, folder, install.MirrorVariable, folder)
+	fmt.Fprintf(a.out, "Copied %d plugins to %s. Use them with %s=%s\n", copied, folder, install.MirrorVariable, folder)
 	return nil
 }

@@ -13,17 +13,17 @@ import (
 func (a *app) pluginNewCmd() *cobra.Command {
 	o := scaffold.Options{Version: "v" + version}
 	cmd := &cobra.Command{
-		Use: "new NAME", Short: "Write the beginnings of a plugin in Go", Args: cobra.ExactArgs(1),
-		Long: "New writes a folder with a Go module that builds and works: one type, its test, and the examples that davit plugin test tries.",
+		Use: "new NAME", Short: "Create a new plugin in Go", Args: cobra.ExactArgs(1),
+		Long: "New writes a folder with a complete Go module: one type, its test, and the examples for davit plugin test.",
 		RunE: func(_ *cobra.Command, args []string) error {
 			o.Name = args[0]
 			return a.newPlugin(o)
 		},
 	}
 	cmd.Flags().StringVar(&o.Kind, "kind", "", "`kind` of its type: "+strings.Join(scaffold.Kinds(), ", "))
-	cmd.Flags().StringVar(&o.Dir, "dir", "", "`folder` to write; by default one of the module's name")
-	cmd.Flags().StringVar(&o.Module, "module", "", "`path` of the Go module; by default davit-NAME")
-	cmd.Flags().StringVar(&o.Replace, "replace", "", "build with the source of davit in this `folder`, not with a released davit; a development build needs it")
+	cmd.Flags().StringVar(&o.Dir, "dir", "", "`folder` to write (default: the name of the module)")
+	cmd.Flags().StringVar(&o.Module, "module", "", "`path` of the Go module (default: davit-NAME)")
+	cmd.Flags().StringVar(&o.Replace, "replace", "", "build with the davit source in this `folder` instead of a release; a development build needs it")
 	return cmd
 }
 

@@ -17,15 +17,15 @@ func (a *app) pluginPushCmd() *cobra.Command {
 	var p install.Publication
 	cmd := &cobra.Command{
 		Use: "push [FOLDER] oci://REPOSITORY:VERSION", Short: "Push a plugin for all its platforms to a registry", Args: cobra.RangeArgs(1, 2),
-		Long: "Push publishes a plugin's executables as one OCI index. They are the files NAME_OS_ARCH of a folder, or are named one by one:\n\n" +
+		Long: "Push publishes a plugin's executables as one OCI index. Name a folder with files NAME_OS_ARCH, or each file:\n\n" +
 			"    davit plugin push dist oci://registry.example.com/davit/telegram:1.2.0\n" +
 			"    davit plugin push -platform linux/amd64=out/a -platform linux/arm64=out/b oci://registry.example.com/davit/telegram:1.2.0\n\n" +
-			"The executable for this machine is started once: its version must be the tag. The same executables give the same digest.",
+			"The executable for this machine is started once: its version must equal the tag. The same executables give the same digest.",
 		RunE: func(cmd *cobra.Command, args []string) error { return a.pushPlugin(cmd.Context(), p, files, args) },
 	}
 	cmd.Flags().StringArrayVar(&files, "platform", nil, "an executable, as `os/arch=file`")
 	cmd.Flags().BoolVar(&p.Insecure, "insecure", false, "allow plain HTTP to a registry on another machine")
-	cmd.Flags().BoolVar(&p.Force, "force", false, "move a tag that holds something else, and take a tag that is not the plugin's version")
+	cmd.Flags().BoolVar(&p.Force, "force", false, "move a tag that has other content, and accept a tag that is not the plugin's version")
 	return cmd
 }
 
@@ -61,7 +61,7 @@ func (a *app) pushPlugin(ctx context.Context, p install.Publication, files, args
 // executables are the files to push, by platform.
 func executables(files, folder []string) (map[string]string, error) {
 	if len(files) > 0 && len(folder) > 0 || len(files)+len(folder) == 0 {
-		return nil, fmt.Errorf("name either a folder with files NAME_OS_ARCH, or the files with -platform linux/amd64=FILE")
+		return nil, fmt.Errorf("name a folder with files NAME_OS_ARCH, or the files with -platform linux/amd64=FILE")
 	}
 	if len(folder) > 0 {
 		return install.Built(folder[0])
@@ -70,7 +70,7 @@ func executables(files, folder []string) (map[string]string, error) {
 	for _, f := range files {
 		platform, path, ok := strings.Cut(f, "=")
 		if !ok {
-			return nil, fmt.Errorf("-platform wants os/arch=file, as linux/amd64=dist/telegram, and not %s", f)
+			return nil, fmt.Errorf("-platform must be os/arch=file, such as linux/amd64=dist/telegram, not %s", f)
 		}
 		platform, err := install.ParsePlatform(platform)
 		if err != nil {

@@ -18,14 +18,14 @@ func (a *app) pluginRunCmd() *cobra.Command {
 	var debug bool
 	cmd := &cobra.Command{
 		Use: "run PATH", Short: "Start a plugin and keep it running, for other davit commands to connect to", Args: cobra.MinimumNArgs(1),
-		Long: "Run starts a plugin, prints what connects other davit commands to it, and shows what it prints until it is interrupted.\n" +
-			"With -debug it may take as long as it likes to start, for a debugger to attach to it.\n" +
+		Long: "Run starts a plugin, prints the variable that connects other davit commands to it, and shows its output until it is interrupted.\n" +
+			"With -debug its start has no time limit, so that a debugger can attach.\n" +
 			"A Go plugin can also be started by the debugger itself, and prints the same:\n\n" +
 			"    dlv exec ./my-plugin -- -debug\n\n" +
-			"What follows the path is handed to the plugin as arguments.",
+			"Arguments after the path are passed to the plugin.",
 		RunE: func(cmd *cobra.Command, args []string) error { return a.runPlugin(cmd, debug, args) },
 	}
-	cmd.Flags().BoolVar(&debug, "debug", false, "wait for the plugin's start without a limit")
+	cmd.Flags().BoolVar(&debug, "debug", false, "do not limit the time of the plugin's start")
 	return cmd
 }
 
@@ -48,7 +48,7 @@ func (a *app) runPlugin(cmd *cobra.Command, debug bool, args []string) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(a.out, "Plugin %s %s serves as process %d until it is interrupted. Elsewhere, run davit with\n\n  export %s='%s'\n",
+	fmt.Fprintf(a.out, "Plugin %s %s runs as process %d until it is interrupted. In another shell, run davit with\n\n  export %s='%s'\n",
 		d.GetName(), d.GetVersion(), where.Pid, pluginhost.ReattachVariable, text)
 	look := time.NewTicker(time.Second)
 	defer look.Stop()
@@ -104,10 +104,10 @@ func (a *app) tellReattached(required map[string]*config.RequiredPlugin) {
 	all, _ := pluginhost.ParseReattach(os.Getenv(pluginhost.ReattachVariable)) // who makes the host tells what is wrong with it
 	for _, name := range sortedKeys(all) {
 		if _, needed := required[name]; needed || builtins[name] != nil {
-			fmt.Fprintf(a.err, "Plugin %s is the one that runs as process %d (%s): it is not verified.\n", name, all[name].Pid, pluginhost.ReattachVariable)
+			fmt.Fprintf(a.err, "Plugin %s runs as process %d (%s): it is not verified.\n", name, all[name].Pid, pluginhost.ReattachVariable)
 			continue
 		}
-		fmt.Fprintf(a.err, "Warning: %s names the plugin %s, and the stack requires none of that name: it is not used. "+
-			"The name in the variable must be that in required_plugins.\n", pluginhost.ReattachVariable, name)
+		fmt.Fprintf(a.err, "Warning: %s names the plugin %s, which the stack does not require: it is not used.  "+
+			"Use the name in required_plugins.\n", pluginhost.ReattachVariable, name)
 	}
 }

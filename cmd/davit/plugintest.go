@@ -25,15 +25,15 @@ type pluginTestFlags struct {
 func (a *app) pluginTestCmd() *cobra.Command {
 	var f pluginTestFlags
 	cmd := &cobra.Command{
-		Use: "test PATH", Short: "Test that a plugin keeps to the protocol", Args: cobra.MinimumNArgs(1),
-		Long: "Test runs a plugin, in whatever language it is written, and says what it does that it should not, and how to mend it.\n" +
-			"What it is asked for comes from davit-plugin-test.hcl (or .json) beside it, or is made of its schema:\n\n" +
+		Use: "test PATH", Short: "Test that a plugin follows the protocol", Args: cobra.MinimumNArgs(1),
+		Long: "Test runs a plugin in any language, reports where it breaks the protocol, and how to repair that.\n" +
+			"The requests come from davit-plugin-test.hcl (or .json) beside the plugin, or are made from its schema:\n\n" +
 			"    test \"source\" \"feed\" {\n" +
 			"      config  = { url = \"https://example.com/feed\" }\n" +
 			"      changed = { url = \"https://example.com/other\" }\n" +
 			"      invalid = { url = \"not a url\" }\n" +
 			"    }\n\n" +
-			"What follows the path is handed to the plugin as arguments. It ends with 1 if a check has failed.",
+			"Arguments after the path are passed to the plugin. The exit code is 1 if a check fails.",
 		RunE: func(cmd *cobra.Command, args []string) error { return a.testPlugin(cmd, &f, args) },
 	}
 	cmd.Flags().StringVar(&f.config, "config", "", "`file` with examples of each type")
@@ -89,7 +89,7 @@ func pluginPath(given string) (string, error) {
 		if _, err := os.Stat(given); err != nil {
 			found, err := exec.LookPath(given)
 			if err != nil {
-				return "", fmt.Errorf("there is no plugin %s here or on the PATH", given)
+				return "", fmt.Errorf("plugin %s was found neither here nor on the PATH", given)
 			}
 			given = found
 		}

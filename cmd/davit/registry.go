@@ -10,7 +10,7 @@ import (
 
 func (a *app) registryCmd() *cobra.Command {
 	var address, dir string
-	cmd := &cobra.Command{Use: "registry", Short: "A small registry for trying things out"}
+	cmd := &cobra.Command{Use: "registry", Short: "A small registry for experiments"}
 	serve := &cobra.Command{
 		Use: "serve", Short: "Serve images from a folder until interrupted", Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {

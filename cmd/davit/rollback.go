@@ -18,10 +18,10 @@ func (a *app) rollbackCmd() *cobra.Command {
 	var to uint64
 	var reason string
 	cmd := &cobra.Command{
-		Use: "rollback ADDRESS", Short: "Bring an instance back to an earlier revision, and hold it there",
+		Use: "rollback ADDRESS", Short: "Return an instance to an earlier revision, and hold it there",
 		Long: "Rollback plans an instance as it was at an earlier revision (the one before the newest, or -to), shows the plan and applies it.\n" +
-			"What it depends on is left alone: nothing is built, and the files are those that it was made from then.\n" +
-			"The instance is then held at that revision, whatever its block says, until davit release.\n\n" +
+			"Its dependencies are not changed: nothing is built, and its files are those of that revision.\n" +
+			"The instance then stays at that revision, even when its block changes, until davit release.\n\n" +
 			"  davit rollback application.kubernetes.api -to 12 -reason \"slow queries\"",
 		Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeAddress,
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -37,8 +37,8 @@ func (a *app) rollbackCmd() *cobra.Command {
 		},
 	}
 	f.addRun(cmd)
-	cmd.Flags().Uint64Var(&to, "to", 0, "the `revision`, as davit history shows it")
-	cmd.Flags().StringVar(&reason, "reason", "", "why, for those who see that it is held")
+	cmd.Flags().Uint64Var(&to, "to", 0, "the number of the `revision` in davit history")
+	cmd.Flags().StringVar(&reason, "reason", "", "the reason, shown wherever the hold is shown")
 	return cmd
 }
 
@@ -52,7 +52,7 @@ func earlierRevision(ctx context.Context, s *session.Session, address string, to
 		return 0, err
 	}
 	if len(list) == 0 {
-		return 0, fmt.Errorf("state has no revisions of %s", address)
+		return 0, fmt.Errorf("the state has no revisions of %s", address)
 	}
 	skipped := false
 	for _, r := range list { // newest first
@@ -65,15 +65,15 @@ func earlierRevision(ctx context.Context, s *session.Session, address string, to
 		skipped = true
 	}
 	if to == 0 {
-		return 0, fmt.Errorf("%s has one revision only: there is nothing to go back to", address)
+		return 0, fmt.Errorf("%s has only one revision: there is no earlier one", address)
 	}
-	return 0, fmt.Errorf("%s has no revision %d to go back to: see davit history %s", address, to, address)
+	return 0, fmt.Errorf("%s has no revision %d to return to: see davit history %s", address, to, address)
 }
 
 func (a *app) releaseCmd() *cobra.Command {
 	return a.stateWriter(&cobra.Command{
-		Use: "release ADDRESS", Short: "Let an instance that is held at a revision follow its block again",
-		Long: "Release ends what davit rollback began. Nothing but state changes; the next plan moves the instance to what its block says.\n\n" +
+		Use: "release ADDRESS", Short: "End the hold of a rollback",
+		Long: "Release ends the hold of davit rollback. Only the state changes; the next plan updates the instance to its block.\n\n" +
 			"  davit release application.kubernetes.api && davit plan",
 		Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeAddress,
 	}, func(args []string, s *stateWriting) error {
@@ -90,8 +90,8 @@ func (a *app) releaseCmd() *cobra.Command {
 		if err := s.commit(state.Batch{Put: []state.Record{rec}}); err != nil {
 			return err
 		}
-		fmt.Fprintf(a.out, "%s was held at revision %d and follows its block again. Next: davit plan\n", args[0], was)
-		s.tellOpen(args[0], "the next davit apply looks what came of it")
+		fmt.Fprintf(a.out, "%s is no longer held at revision %d. Next: davit plan\n", args[0], was)
+		s.tellOpen(args[0], "the next davit apply finds out how far it came")
 		return nil
 	})
 }

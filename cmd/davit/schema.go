@@ -29,11 +29,11 @@ func (a *app) schemaCmd() *cobra.Command {
 	var f schemaFlags
 	cmd := &cobra.Command{
 		Use: "schema [PLUGIN|PATH]...", Short: "Print the reference of plugins' types",
-		Long: "Schema prints what blocks there are and what their arguments and outputs are: of all built-in plugins, of those that are named, or\n" +
+		Long: "Schema prints the blocks of plugins with their arguments and outputs: of all built-in plugins, of the named ones, or\n" +
 			"of one from outside, by its path.",
 		RunE: func(cmd *cobra.Command, args []string) error { return a.schema(cmd, &f, args) },
 	}
-	cmd.Flags().BoolVar(&f.markdown, "markdown", false, "print pages of Markdown; it does so without -json as well")
+	cmd.Flags().BoolVar(&f.markdown, "markdown", false, "print pages of Markdown (the default)")
 	cmd.Flags().BoolVar(&f.json, "json", false, "print JSON: schemas/schema.schema.json")
 	cmd.Flags().StringVar(&f.out, "out", "", "write a page NAME.md of each plugin into this `folder` instead")
 	cmd.MarkFlagsMutuallyExclusive("markdown", "json")
@@ -99,7 +99,7 @@ func (a *app) describeOne(cmd *cobra.Command, arg string) (*pluginv1.DescribeRes
 	}
 	d, err := client.Describe(cmd.Context())
 	if err == nil && (d.GetName() == "" || d.GetName() != filepath.Base(d.GetName())) {
-		return nil, fmt.Errorf("the plugin %s calls itself %q, which is no name", arg, d.GetName())
+		return nil, fmt.Errorf("the plugin %s reports the name %q, which is not a name", arg, d.GetName())
 	}
 	return d, err
 }

@@ -126,7 +126,7 @@ func (f *stackFlags) add(cmd *cobra.Command) {
 func (f *stackFlags) addLock(cmd *cobra.Command) {
 	f.guard = true
 	f.addLockTimeout(cmd)
-	cmd.Flags().IntVar(&f.parallel, "parallelism", 0, "how many operations run at once (10)")
+	cmd.Flags().IntVar(&f.parallel, "parallelism", 0, "the number of operations at the same time (10)")
 }
 
 // process is what all stacks of this process share.

@@ -26,7 +26,7 @@ func (a *app) showCmd() *cobra.Command {
 				return a.printPlan(p, f)
 			}
 			if f.asMarkdown {
-				return errors.New("-markdown is for plans: name a plan file")
+				return errors.New("-markdown needs a plan file: name one")
 			}
 			return a.showState(cmd, f.asJSON)
 		},

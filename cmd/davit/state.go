@@ -24,7 +24,7 @@ import (
 )
 
 func (a *app) stateCmd() *cobra.Command {
-	cmd := &cobra.Command{Use: "state", Short: "Look at the state, and mend it"}
+	cmd := &cobra.Command{Use: "state", Short: "Inspect and repair the state"}
 	cmd.AddCommand(a.stateListCmd(), a.stateShowCmd(), a.stateMvCmd(), a.stateRmCmd(), a.statePullCmd(), a.statePushCmd(), a.stateReplaceCmd(), a.stateRestoreCmd(), a.stateOperationsCmd())
 	return cmd
 }
@@ -32,7 +32,7 @@ func (a *app) stateCmd() *cobra.Command {
 func (a *app) stateListCmd() *cobra.Command {
 	return &cobra.Command{
 		Use: "list [ADDRESS...]", Short: "List the addresses in the state, all or those of blocks and modules",
-		Long: "List prints the addresses that the state has records of.\n\n  davit state list\n  davit state list 'module.shop[\"eu\"]'",
+		Long: "List prints the addresses of the records in the state.\n\n  davit state list\n  davit state list 'module.shop[\"eu\"]'",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.withState(cmd.Context(), func(_ state.Store, s *state.Snapshot) error {
 				among := slices.Sorted(slices.Values(slices.Concat(s.Damaged, sortedKeys(s.Records))))
@@ -141,14 +141,14 @@ func (w *stateWriting) open(address string) []state.Operation {
 // tellOpen says of operations on an address that did not end what becomes of them.
 func (w *stateWriting) tellOpen(address, what string) {
 	for _, op := range w.open(address) {
-		fmt.Fprintf(w.app.out, "An operation on it did not end (%s, begun %s): %s.\n", op.Action, op.Begun.Format(time.RFC3339), what)
+		fmt.Fprintf(w.app.out, "An operation on it did not end (%s, started %s): %s.\n", op.Action, op.Begun.Format(time.RFC3339), what)
 	}
 }
 
 func (a *app) stateMvCmd() *cobra.Command {
 	return a.stateWriter(&cobra.Command{
 		Use: "mv FROM TO", Short: "Give a record another address, with its history", Args: cobra.ExactArgs(2), ValidArgsFunction: a.completeAddress,
-		Long: "Mv renames a record, or those of a block or of a module, each with its key. A moved block in the stack does the same as a part of a plan, where it is reviewed.\n\n" +
+		Long: "Mv renames the record of an instance, or all records of a block or module; keys are kept. A moved block in the stack does the same, but in a plan that can be reviewed.\n\n" +
 			"  davit state mv application.kubernetes.api application.kubernetes.web\n  davit state mv module.shop module.store",
 	}, func(args []string, s *stateWriting) error {
 		from, to := args[0], args[1]
@@ -165,8 +165,8 @@ func (a *app) stateMvCmd() *cobra.Command {
 			return err
 		}
 		for _, m := range moves {
-			fmt.Fprintf(a.out, "%s is now %s.\n", m.From, m.To)
-			s.tellOpen(m.From, "the next davit apply goes on with it under the new address")
+			fmt.Fprintf(a.out, "Moved %s to %s.\n", m.From, m.To)
+			s.tellOpen(m.From, "the next davit apply continues it under the new address")
 		}
 		return nil
 	})
@@ -174,8 +174,8 @@ func (a *app) stateMvCmd() *cobra.Command {
 
 func (a *app) stateRmCmd() *cobra.Command {
 	return a.stateWriter(&cobra.Command{
-		Use: "rm ADDRESS...", Short: "Forget what a record stands for, and leave it alone", Args: cobra.MinimumNArgs(1), ValidArgsFunction: a.completeAddress,
-		Long: "Rm removes records, and operations on them that did not end: of an instance, of all instances of a block, or of all that is in a module. What they stand for stays as it is, and the next plan knows nothing of it.\n\n" +
+		Use: "rm ADDRESS...", Short: "Remove records from the state; the real objects are kept", Args: cobra.MinimumNArgs(1), ValidArgsFunction: a.completeAddress,
+		Long: "Rm removes the records of an instance, of a block or of a module, with their operations that did not end. The real objects are not deleted: the next plan does not know them.\n\n" +
 			"  davit state rm application.kubernetes.api",
 	}, func(args []string, s *stateWriting) error {
 		args, err := recorded(s.Snapshot, args)
@@ -202,8 +202,8 @@ func (a *app) stateRmCmd() *cobra.Command {
 			return err
 		}
 		for _, address := range args {
-			fmt.Fprintf(a.out, "Forgot %s.\n", address)
-			s.tellOpen(address, "it is forgotten as well, and what it has done stays as it is")
+			fmt.Fprintf(a.out, "Removed the record of %s.\n", address)
+			s.tellOpen(address, "it was removed as well; what it did was not undone")
 		}
 		return nil
 	})
@@ -212,7 +212,7 @@ func (a *app) stateRmCmd() *cobra.Command {
 func (a *app) statePullCmd() *cobra.Command {
 	return &cobra.Command{
 		Use: "pull", Short: "Print the whole state with its history, as JSON", Args: cobra.NoArgs,
-		Long: "Pull prints what davit state push takes. It holds no secrets.\n\n  davit state pull > backup.json",
+		Long: "Pull prints the state in the form that davit state push reads. It contains no secrets.\n\n  davit state pull > backup.json",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.withState(cmd.Context(), func(store state.Store, _ *state.Snapshot) error {
 				all, err := store.Archive(cmd.Context())
@@ -228,8 +228,8 @@ func (a *app) statePullCmd() *cobra.Command {
 func (a *app) statePushCmd() *cobra.Command {
 	var force bool
 	cmd := a.stateWriter(&cobra.Command{
-		Use: "push FILE", Short: "Replace the whole state by what davit state pull printed", Args: cobra.ExactArgs(1),
-		Long: "Push refuses the state of another stack, and one that is older than what is there, unless -force is given.\n\n  davit state push backup.json",
+		Use: "push FILE", Short: "Replace the whole state by the output of davit state pull", Args: cobra.ExactArgs(1),
+		Long: "Push refuses the state of another stack, and a state that is older than the present one. -force overrides both.\n\n  davit state push backup.json",
 	}, func(args []string, s *stateWriting) error {
 		text, err := os.ReadFile(args[0])
 		if err != nil {
@@ -241,30 +241,30 @@ func (a *app) statePushCmd() *cobra.Command {
 		}
 		switch {
 		case len(archive.Damaged)+len(s.Damaged) > 0 && !force:
-			return fmt.Errorf("records of %v are damaged, and would be lost: remove them with davit state rm first, or give -force", append(archive.Damaged, s.Damaged...))
+			return fmt.Errorf("the records of %v are damaged and would be lost: remove them with davit state rm first, or use -force", append(archive.Damaged, s.Damaged...))
 		case archive.Lineage == "":
-			return fmt.Errorf("%s is no state: it has no lineage", args[0])
+			return fmt.Errorf("%s is not a state file: it has no lineage", args[0])
 		case s.Lineage != "" && s.Lineage != archive.Lineage && !force:
-			return fmt.Errorf("%s is the state of another stack (lineage %s, and here is %s); -force takes it all the same", args[0], archive.Lineage, s.Lineage)
+			return fmt.Errorf("%s is the state of another stack (its lineage is %s, not %s). Use -force to push it anyway", args[0], archive.Lineage, s.Lineage)
 		case archive.Serial < s.Serial && !force:
-			return fmt.Errorf("%s is older (serial %d) than the state that is there (serial %d); -force takes it all the same", args[0], archive.Serial, s.Serial)
+			return fmt.Errorf("%s is older (serial %d) than the present state (serial %d). Use -force to push it anyway", args[0], archive.Serial, s.Serial)
 		}
 		archive.Serial = max(archive.Serial, s.Serial) + 1
 		archive.Format = state.Format
 		if err := s.lease.Replace(a.hard, archive); err != nil {
 			return err
 		}
-		fmt.Fprintf(a.out, "The state has %d records now.\n", len(archive.Records))
+		fmt.Fprintf(a.out, "The state now has %d records.\n", len(archive.Records))
 		return nil
 	})
-	cmd.Flags().BoolVar(&force, "force", false, "take the state of another stack, or an older one")
+	cmd.Flags().BoolVar(&force, "force", false, "accept the state of another stack, or an older state")
 	return cmd
 }
 
 func (a *app) stateReplaceCmd() *cobra.Command {
 	return a.stateWriter(&cobra.Command{
 		Use: "replace ADDRESS FILE", Short: "Replace one record by JSON in the form of davit state show -json", Args: cobra.ExactArgs(2), ValidArgsFunction: a.completeAddress,
-		Long: "Replace mends a record by hand.\n\n  davit state show -json application.kubernetes.api > r.json\n  davit state replace application.kubernetes.api r.json",
+		Long: "Replace repairs a record by hand.\n\n  davit state show -json application.kubernetes.api > r.json\n  davit state replace application.kubernetes.api r.json",
 	}, func(args []string, s *stateWriting) error {
 		var rec state.Record
 		if err := readStrict(args[1], &rec); err != nil {
@@ -277,7 +277,7 @@ func (a *app) stateReplaceCmd() *cobra.Command {
 		case rec.Address != args[0] || rec.Kind != at.Kind || rec.Type != at.Type:
 			return fmt.Errorf("%s is a record of %s, not of %s", args[1], rec.Address, args[0])
 		case rec.Status != state.StatusOK && rec.Status != state.StatusPartial:
-			return fmt.Errorf("%s has the status %q: it is %q or %q", args[1], rec.Status, state.StatusOK, state.StatusPartial)
+			return fmt.Errorf("%s has the status %q: it must be %q or %q", args[1], rec.Status, state.StatusOK, state.StatusPartial)
 		}
 		rec.Updated = time.Now().UTC()
 		if err := s.commit(state.Batch{Put: []state.Record{rec}}); err != nil {
@@ -291,8 +291,8 @@ func (a *app) stateReplaceCmd() *cobra.Command {
 func (a *app) stateRestoreCmd() *cobra.Command {
 	var to uint64
 	cmd := a.stateWriter(&cobra.Command{
-		Use: "restore ADDRESS", Short: "Write a record that is damaged or gone again, from the history", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeAddress,
-		Long: "Restore takes a record from what was applied before. It changes nothing but state: the next plan shows what is different by now.\n\n" +
+		Use: "restore ADDRESS", Short: "Restore a damaged or missing record from the history", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeAddress,
+		Long: "Restore writes the record of an earlier revision. Only the state changes: the next plan shows how the real object differs.\n\n" +
 			"  davit state restore application.kubernetes.api\n  davit state restore application.kubernetes.api -to 12",
 	}, func(args []string, s *stateWriting) error {
 		if _, err := addr.Parse(args[0]); err != nil {
@@ -302,18 +302,18 @@ func (a *app) stateRestoreCmd() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(a.out, "The record of %s is there again: %s. Look at it with davit plan.\n", args[0], strings.Join(r.Reasons, "; "))
+		fmt.Fprintf(a.out, "Restored the record of %s: %s. Next: davit plan\n", args[0], strings.Join(r.Reasons, "; "))
 		return nil
 	})
-	cmd.Flags().Uint64Var(&to, "to", 0, "the `number` of the revision (the newest one)")
+	cmd.Flags().Uint64Var(&to, "to", 0, "the `number` of the revision (default: the newest one)")
 	return cmd
 }
 
 func (a *app) stateOperationsCmd() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use: "operations", Short: "List operations that have begun and not ended", Args: cobra.NoArgs,
-		Long: "Operations lists what a process that was killed has left open. The next apply looks what came of each of them, and goes on.\n\n  davit state operations",
+		Use: "operations", Short: "List operations that have started and not ended", Args: cobra.NoArgs,
+		Long: "Operations lists the operations that a killed process left open. The next apply finds out how far each of them came, and continues.\n\n  davit state operations",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.withState(cmd.Context(), func(_ state.Store, s *state.Snapshot) error {
 				if asJSON {
@@ -345,7 +345,7 @@ func readStrict(name string, into any) error {
 
 func (a *app) forceUnlockCmd() *cobra.Command {
 	return &cobra.Command{
-		Use: "force-unlock ID", Short: "End a lock on the state that its holder left behind", Args: cobra.ExactArgs(1),
+		Use: "force-unlock ID", Short: "Remove the lock on the state that a dead process left behind", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.withState(cmd.Context(), func(store state.Store, _ *state.Snapshot) error {
 				if err := store.Unlock(cmd.Context(), args[0]); err != nil {

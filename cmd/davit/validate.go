@@ -54,9 +54,9 @@ func (a *app) validateCmd() *cobra.Command {
 	f := stackFlags{unset: true}
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use: "validate", Short: "Check the stack without looking at the world",
-		Long: "Validate reads the stack and its modules, checks every reference and type, and asks the plugins about each block. Variables that have " +
-			"neither a default nor a value may have any.\n\n" +
+		Use: "validate", Short: "Check the stack without contacting anything",
+		Long: "Validate reads the stack and its modules, checks every reference and type, and lets the plugins check each block. Variables without a " +
+			"value or default are unknown.\n\n" +
 			"  davit validate\n  davit validate -json",
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {

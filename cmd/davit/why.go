@@ -19,7 +19,7 @@ func (a *app) whyCmd() *cobra.Command {
 	var file string
 	var asJSON, verbose bool
 	cmd := &cobra.Command{
-		Use: "why ADDRESS", Short: "Explain an instance: what was done, and the chain behind it back to the commit",
+		Use: "why ADDRESS", Short: "Explain an instance: what was done and why, back to the commit",
 		Long: "Why prints what was done to an instance last, when, by whom and for what reason, which fields changed, which tag was chosen and which\n" +
 			"were rejected, and the same of everything that it was made from. It needs no plugin and no network.\n\n" +
 			"  davit why application.kubernetes.api\n  davit why -plan=p.davit policy.semver.api",
@@ -47,9 +47,9 @@ func (a *app) whyCmd() *cobra.Command {
 			})
 		},
 	}
-	cmd.Flags().StringVar(&file, "plan", "", "explain what a saved plan in this `file` would do, and why")
+	cmd.Flags().StringVar(&file, "plan", "", "explain the change in the saved plan in this `file`")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
-	cmd.Flags().BoolVar(&verbose, "verbose", false, "print long lists whole")
+	cmd.Flags().BoolVar(&verbose, "verbose", false, "print all lines of long lists")
 	return cmd
 }
 
@@ -59,7 +59,7 @@ func (a *app) explain(facts why.Facts, asked string, all []string, asJSON, verbo
 	case len(list) == 1:
 		address = list[0]
 	case len(list) > 1 && !slices.Contains(list, address):
-		return fmt.Errorf("%s is more than one instance.%s", address, severalOrNone(address, all))
+		return fmt.Errorf("%s has more than one instance.%s", address, severalOrNone(address, all))
 	}
 	c, err := why.Explain(facts, address)
 	if err != nil {

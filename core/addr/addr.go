@@ -166,7 +166,7 @@ func Compare(a, b Instance) int {
 }
 
 func notAnAddress(s string) error {
-	return fmt.Errorf("%q is not an address: it should look like application.kubernetes.api or module.shop.application.kubernetes.api[\"prod\"]", s)
+	return fmt.Errorf("%q is not an address such as application.kubernetes.api or module.shop.application.kubernetes.api[\"prod\"]", s)
 }
 
 // Parse reads the address of an instance as String writes it.

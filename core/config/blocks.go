@@ -33,7 +33,7 @@ func (m *Module) addFile(s *Stack, body hcl.Body, root bool) hcl.Diagnostics {
 	var diags hcl.Diagnostics
 	for _, a := range sortedAttributes(b) {
 		diags = append(diags, diag.Errorf(a.SrcRange, "Unexpected argument",
-			"An argument stands here outside of any block. Put %q into a block, or into locals.", a.Name))
+			"The argument %q is outside of any block. Move it into a block or into locals.", a.Name))
 	}
 	for _, block := range b.Blocks {
 		want, known := labels[block.Type]
@@ -43,17 +43,17 @@ func (m *Module) addFile(s *Stack, body hcl.Body, root bool) hcl.Diagnostics {
 				names = append(names, name)
 			}
 			diags = append(diags, diag.Errorf(block.TypeRange, "Unknown kind of block",
-				"There is no block %q.%s", block.Type, diag.DidYouMean(block.Type, names)))
+				"The block type %q does not exist.%s", block.Type, diag.DidYouMean(block.Type, names)))
 			continue
 		}
 		if len(block.Labels) != want {
 			diags = append(diags, diag.Errorf(block.DefRange(), "Wrong number of labels",
-				"A %s block has %d labels, this one has %d: %s.", block.Type, want, len(block.Labels), example(block.Type)))
+				"A %s block has %d labels, but this one has %d: %s.", block.Type, want, len(block.Labels), example(block.Type)))
 			continue
 		}
 		if block.Type == "davit" {
 			if !root {
-				diags = append(diags, diag.Errorf(block.DefRange(), "Settings in a module", "A module has no davit block: the stack that calls it has one."))
+				diags = append(diags, diag.Errorf(block.DefRange(), "Settings in a module", "A module cannot have a davit block. Move it to the stack that calls the module."))
 				continue
 			}
 			diags = append(diags, s.addSettings(block)...)
@@ -113,7 +113,7 @@ func (m *Module) addBlock(block *hclsyntax.Block) hcl.Diagnostics {
 
 // duplicate is the one text for a name that is there twice.
 func duplicate(what string, again, first hcl.Range) hcl.Diagnostics {
-	return hcl.Diagnostics{diag.Errorf(again, "Declared twice", "%s was declared before, at %s:%d. Rename or remove one of them.", what, first.Filename, first.Start.Line)}
+	return hcl.Diagnostics{diag.Errorf(again, "Declared twice", "%s is already declared at %s:%d. Rename or remove one of them.", what, first.Filename, first.Start.Line)}
 }
 
 func (m *Module) addLocals(block *hclsyntax.Block) hcl.Diagnostics {
@@ -243,8 +243,8 @@ func (m *Module) addKind(block *hclsyntax.Block) hcl.Diagnostics {
 		diags = append(diags, b.addLifecycle(l)...)
 	}
 	if a := content.Attributes["depends_on"]; node.Kind == Notification && (a != nil || len(content.Blocks) > 0) {
-		diags = append(diags, diag.Errorf(block.DefRange(), "A notification has no life",
-			"%s is told of what happens and is never made: remove its lifecycle block and depends_on.", node))
+		diags = append(diags, diag.Errorf(block.DefRange(), "Not for a notification",
+			"%s cannot have a lifecycle block or depends_on: a notification is never created or deleted. Remove them.", node))
 	}
 	return diags
 }

@@ -206,8 +206,8 @@ func LoadTree(dir string, modules Resolver) (*Stack, hcl.Diagnostics) {
 		return nil, hcl.Diagnostics{d}
 	}
 	if len(files) == 0 {
-		return nil, hcl.Diagnostics{diag.Plain("No configuration here",
-			fmt.Sprintf("There are no *.hcl files in %s. Change to the stack's directory, or name it with -chdir.", dir))}
+		return nil, hcl.Diagnostics{diag.Plain("No configuration",
+			fmt.Sprintf("%s contains no *.hcl files. Change to the stack's directory, or name it with -chdir.", dir))}
 	}
 	return parse(dir, files, modules)
 }
@@ -304,22 +304,22 @@ func (l *loader) calls(m *Module, from Location, address string, above []string)
 		at := strings.TrimPrefix(address+".module."+name, ".")
 		where, err := l.modules.Find(from, c.Source, c.Version)
 		if err != nil {
-			diags = append(diags, diag.Errorf(c.Range, "A module that cannot be found", "%s: %s", at, err))
+			diags = append(diags, diag.Errorf(c.Range, "Module not found", "%s: %s", at, err))
 			continue
 		}
 		if slices.Contains(above, where.Dir) || len(above) > deepest {
-			diags = append(diags, diag.Errorf(c.Range, "Modules that call each other without end", "%s calls %s, which is above it already.", at, c.Source))
+			diags = append(diags, diag.Errorf(c.Range, "Circular module calls", "%s calls %s, which already contains it.", at, c.Source))
 			continue
 		}
 		child := l.loaded[where.Dir]
 		if child == nil {
 			files, d := read(where.Dir)
 			if d != nil {
-				diags = append(diags, diag.Errorf(c.Range, "A module that cannot be read", "%s: %s", at, d.Detail))
+				diags = append(diags, diag.Errorf(c.Range, "Module cannot be read", "%s: %s", at, d.Detail))
 				continue
 			}
 			if len(files) == 0 {
-				diags = append(diags, diag.Errorf(c.Range, "A module without files", "%s: there are no *.hcl files in %s.", at, c.Source))
+				diags = append(diags, diag.Errorf(c.Range, "Empty module", "%s: %s contains no *.hcl files.", at, c.Source))
 				continue
 			}
 			var more hcl.Diagnostics

@@ -11,11 +11,11 @@ import (
 // Mistakes in the form of blocks, each with its line.
 func TestMistakes(t *testing.T) {
 	for text, want := range map[string]string{
-		"surce \"git\" \"x\" {}":               `davit.hcl:1,1-6: Unknown kind of block; There is no block "surce". Did you mean "source"?`,
+		"surce \"git\" \"x\" {}":               `davit.hcl:1,1-6: Unknown kind of block; The block type "surce" does not exist. Did you mean "source"?`,
 		"\nsource \"git\" {}":                  `davit.hcl:2,1-13: Wrong number of labels`,
 		"x = 1":                                `davit.hcl:1,1-6: Unexpected argument`,
 		"source \"git\" \"1x\" {}":             `Not a name`,
-		"locals { a = 1 }\nlocals { a = 2 }":   `davit.hcl:2,10-11: Declared twice; local.a was declared before, at davit.hcl:1`,
+		"locals { a = 1 }\nlocals { a = 2 }":   `davit.hcl:2,10-11: Declared twice; local.a is already declared at davit.hcl:1`,
 		"variable \"a\" {}\nvariable \"a\" {}": `Declared twice`,
 		"output \"a\" {}":                      `Missing required argument`,
 		"source \"git\" \"x\" {\n for_each = {}\n count = 1\n}":                                                  `for_each and count`,

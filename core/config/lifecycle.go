@@ -34,7 +34,7 @@ func (b *Block) addLifecycle(block *hcl.Block) hcl.Diagnostics {
 	for name, a := range c.Attributes {
 		if !managed {
 			diags = append(diags, diag.Errorf(a.Range, "Not for this kind of block",
-				"%s is only looked at, never made or deleted: %s means nothing for it. Remove it.", b.Addr, name))
+				"%s is only observed, never created or deleted: %s has no effect. Remove it.", b.Addr, name))
 		}
 	}
 	return diags

@@ -51,7 +51,7 @@ func place(a *hcl.Attribute, into *addr.Place) hcl.Diagnostics {
 	}
 	p, err := addr.FromTraversal(t)
 	if err != nil {
-		return hcl.Diagnostics{diag.Errorf(a.Expr.Range(), "Not an address", "%s wants an address, such as application.kubernetes.api or module.shop.", a.Name)}
+		return hcl.Diagnostics{diag.Errorf(a.Expr.Range(), "Not an address", "%s must be an address, such as application.kubernetes.api or module.shop.", a.Name)}
 	}
 	*into = p
 	return nil
@@ -68,7 +68,7 @@ func (m *Module) addMoved(block *hclsyntax.Block) hcl.Diagnostics {
 		return diags
 	}
 	if moved.From.IsModule() != moved.To.IsModule() || moved.From.Kind != moved.To.Kind || moved.From.Type != moved.To.Type {
-		return append(diags, diag.Errorf(block.DefRange(), "A move to something else", "%s cannot become %s: only the name, the key and the module may change.", moved.From, moved.To))
+		return append(diags, diag.Errorf(block.DefRange(), "Invalid move", "%s cannot move to %s: only the name, the key and the module may change.", moved.From, moved.To))
 	}
 	for _, old := range m.Moved {
 		if old.From == moved.From {
@@ -146,7 +146,7 @@ func (m *Module) addCheck(block *hclsyntax.Block) hcl.Diagnostics {
 		diags = append(diags, addCondition(b, &c.Asserts)...)
 	}
 	if len(content.Blocks) == 0 && !diags.HasErrors() {
-		diags = append(diags, diag.Errorf(block.DefRange(), "A check of nothing", "check %q has no assert block.", c.Name))
+		diags = append(diags, diag.Errorf(block.DefRange(), "Check without an assertion", "check %q has no assert block.", c.Name))
 	}
 	for _, old := range m.Checks {
 		if old.Name == c.Name {

@@ -60,10 +60,10 @@ func what(v cty.Value) string {
 func message(c config.Condition, ctx *hcl.EvalContext) string {
 	m, diags := evaluate(c.Message, ctx)
 	if m.IsMarked() {
-		return "The condition at " + config.Where(c.Range) + " does not hold. Its error_message is made of a sensitive value, and so it is not shown."
+		return "The condition at " + config.Where(c.Range) + " is false. Its error_message contains a sensitive value and is not shown."
 	}
 	if diags.HasErrors() || m.Type() != cty.String || !m.IsKnown() || m.IsNull() {
-		return "The condition at " + config.Where(c.Range) + " does not hold."
+		return "The condition at " + config.Where(c.Range) + " is false."
 	}
 	return m.AsString()
 }

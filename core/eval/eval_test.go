@@ -168,9 +168,9 @@ variable "secret" {
 		want  string
 	}{
 		{nil, `Variable "s" has no default`},
-		{[]eval.Given{text("s", "x"), text("n", "y")}, `Variable "n" wants number, and -var gives something else: a number is required`},
+		{[]eval.Given{text("s", "x"), text("n", "y")}, `Variable "n" must be a number, not a string. The value comes from -var`},
 		{[]eval.Given{text("s", "x"), text("S", "y")}, `Did you mean "s"`},
-		{[]eval.Given{text("s", "x"), text("secret", `{ hunter2`)}, `-var gives something that cannot be read as one. Write`},
+		{[]eval.Given{text("s", "x"), text("secret", `{ hunter2`)}, `value from -var cannot be read as one. Write`},
 	} {
 		_, diags := eval.Variables(s.Module, c.given)
 		if !diags.HasErrors() || !strings.Contains(fmt.Sprint(diags.Errs()), c.want) || strings.Contains(fmt.Sprint(diags.Errs()), "hunter2") {

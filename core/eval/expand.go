@@ -37,17 +37,17 @@ func (s *Scope) forEach(name string, expr hcl.Expression) ([]Each, hcl.Diagnosti
 	case v.IsKnown() && v.IsNull():
 		return fail("for_each of %s is null. Use an empty map for no instances.", name)
 	case !v.IsKnown():
-		return fail("How many instances %s has is not known before apply. Use keys that are known now, and put what is not known into the values.", name)
+		return fail("The number of instances of %s is not known before apply. Use keys that are known now, and unknown values only as values of the map.", name)
 	case t.IsSetType() && t.ElementType() == cty.String, t.IsMapType(), t.IsObjectType():
 	case t.IsSetType() && v.LengthInt() == 0:
 	default:
-		return fail("for_each of %s wants a map or a set of strings, and this is %s. Turn a list into a set with toset(...).", name, t.FriendlyName())
+		return fail("for_each of %s must be a map or a set of strings, not %s. Turn a list into a set with toset(...).", name, t.FriendlyName())
 	}
 	var list []Each
 	for it := v.ElementIterator(); it.Next(); {
 		k, e := it.Element()
 		if k, _ = k.Unmark(); !k.IsKnown() || k.IsNull() {
-			return fail("A key of for_each of %s is not known before apply, or null.", name)
+			return fail("A key of for_each of %s is null or not known before apply.", name)
 		}
 		list = append(list, Each{Key: addr.StringKey(k.AsString()), Value: e})
 	}
@@ -68,7 +68,7 @@ func (s *Scope) count(name string, expr hcl.Expression) ([]Each, hcl.Diagnostics
 	}
 	if n < 0 || n > maxCount {
 		return nil, append(diags, diag.Errorf(expr.Range(), "count cannot be expanded",
-			"count of %s wants a whole number that is not negative, at most %d, and known now.", name, maxCount))
+			"count of %s must be a whole number from 0 to %d that is known before apply.", name, maxCount))
 	}
 	list := make([]Each, n)
 	for i := range list {

@@ -13,7 +13,6 @@ import (
 	ctyjson "github.com/zclconf/go-cty/cty/json"
 
 	"github.com/davit-sh/davit/core/diag"
-	"github.com/davit-sh/davit/core/plan"
 	pluginv1 "github.com/davit-sh/davit/schemas/plugin/v1"
 	"github.com/davit-sh/davit/sdk/wire"
 )
@@ -227,7 +226,7 @@ func (s *Schema) dynamicExpressions(b *hcl.Block, bound []string) ([]Expr, hcl.D
 	name := b.Labels[0]
 	nested := s.Blocks[name]
 	if nested == nil {
-		return nil, hcl.Diagnostics{diag.Errorf(b.LabelRanges[0], "Unknown block", "There is no block %q here to make with dynamic.%s", name, diag.DidYouMean(name, slices.Clone(s.blocks)))}
+		return nil, hcl.Diagnostics{diag.Errorf(b.LabelRanges[0], "Unknown block", "A dynamic block cannot make a block %q here.%s", name, diag.DidYouMean(name, slices.Clone(s.blocks)))}
 	}
 	content, diags := b.Body.Content(dynamicSchema)
 	if diags.HasErrors() {
@@ -237,11 +236,11 @@ func (s *Schema) dynamicExpressions(b *hcl.Block, bound []string) ([]Expr, hcl.D
 	iterator := name
 	if a := content.Attributes["iterator"]; a != nil {
 		if iterator = hcl.ExprAsKeyword(a.Expr); iterator == "" {
-			return list, append(diags, diag.Errorf(a.Range, "Not a name", "iterator is a plain name, such as rule."))
+			return list, append(diags, diag.Errorf(a.Range, "Not a name", "iterator must be a plain name, such as rule."))
 		}
 	}
 	if len(content.Blocks) != 1 {
-		return list, append(diags, diag.Errorf(b.DefRange, "Block is missing", "A dynamic block has one content block."))
+		return list, append(diags, diag.Errorf(b.DefRange, "Block is missing", "A dynamic block must have one content block."))
 	}
 	inner, more := nested.Expressions(content.Blocks[0].Body, append(slices.Clone(bound), iterator)...)
 	return append(list, inner...), append(diags, more...)
@@ -344,20 +343,13 @@ func (a *Attribute) decode(x hcl.Expression, want cty.Type, e *Evaluator) (cty.V
 	converted, err := convert.Convert(v, a.Type)
 	if err != nil {
 		return cty.UnknownVal(want), append(diags, diag.Errorf(x.Range(), "Wrong type of value",
-			"The argument %q wants %s: %s.", a.Name, a.Type.FriendlyNameForConstraint(), typeError(err)))
+			"The argument %q must be %s.", a.Name, mismatch(a.Type, v, err)))
 	}
 	if a.Required && converted.IsKnown() && converted.IsNull() {
 		return cty.UnknownVal(want), append(diags, diag.Errorf(x.Range(), "A required argument is null",
 			"The argument %q must have a value.", a.Name))
 	}
 	return a.orDefault(converted), diags
-}
-
-func typeError(err error) string {
-	if path, ok := err.(cty.PathError); ok && len(path.Path) > 0 { //nolint:errorlint // cty returns the type itself
-		return "at " + plan.PathString(path.Path) + ": " + err.Error()
-	}
-	return err.Error()
 }
 
 func (a *Attribute) orDefault(v cty.Value) cty.Value {
@@ -376,7 +368,7 @@ func (n *Nested) decode(name string, content *hcl.BodyContent, e *Evaluator) (ct
 			continue
 		}
 		if !n.List && len(list) == 1 {
-			diags = append(diags, diag.Errorf(b.DefRange, "Block twice", "There can be one %s block only.", name))
+			diags = append(diags, diag.Errorf(b.DefRange, "Duplicate block", "Only one %s block is allowed.", name))
 			continue
 		}
 		if made, ok := b.Body.(interface{ Unknown() bool }); ok && made.Unknown() {

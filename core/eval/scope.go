@@ -361,7 +361,7 @@ func (s *Scope) outputConditions(o *config.Output) hcl.Diagnostics {
 		r := s.Check(rule, Each{}, cty.NilVal)
 		diags = append(diags, r.Diagnostics...)
 		if r.Status == Failed {
-			diags = append(diags, diag.Errorf(rule.Condition.Range(), "A condition of output "+o.Name+" does not hold", "%s", r.Message))
+			diags = append(diags, diag.Errorf(rule.Condition.Range(), "A condition of output "+o.Name+" is false", "%s", r.Message))
 		}
 	}
 	return diags

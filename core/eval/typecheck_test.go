@@ -134,7 +134,7 @@ output "unused" { value = var.n.x }
 `)
 	diags := eval.TypeCheck(root, gitType, nil)
 	got := fmt.Sprint(diags.Errs())
-	for _, want := range []string{`Variable "names" wants list of string`, "davit.hcl:5,32-34: Unsupported attribute", "davit.hcl:12,40-42: Unsupported attribute"} {
+	for _, want := range []string{`Variable "names" must be a list of string`, "davit.hcl:5,32-34: Unsupported attribute", "davit.hcl:12,40-42: Unsupported attribute"} {
 		if !strings.Contains(got, want) {
 			t.Errorf("%s is missing in %s", want, got)
 		}

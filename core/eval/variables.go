@@ -48,8 +48,8 @@ func Variables(stack *config.Module, given []Given) (map[string]cty.Value, hcl.D
 			continue
 		}
 		if stack.Variables[g.Name] == nil {
-			diags = append(diags, diag.Plain("A value for a variable that is not there",
-				fmt.Sprintf("%s gives a value for %q, and the stack has no such variable.%s", g.From, g.Name, diag.DidYouMean(g.Name, slices.Collect(maps.Keys(stack.Variables))))))
+			diags = append(diags, diag.Plain("Unknown variable",
+				fmt.Sprintf("%s gives a value for %q, but the stack has no such variable.%s", g.From, g.Name, diag.DidYouMean(g.Name, slices.Collect(maps.Keys(stack.Variables))))))
 			continue
 		}
 		last[g.Name] = g
@@ -87,10 +87,10 @@ func variable(v *config.Variable, g Given) (cty.Value, hcl.Diagnostics) {
 	}
 	converted, err := convert.Convert(value, want)
 	if err != nil {
-		return cty.DynamicVal, hcl.Diagnostics{diag.Errorf(v.Range, "Wrong type of value", "Variable %q wants %s, and %s gives something else: %s.", v.Name, want.FriendlyNameForConstraint(), from, err)}
+		return cty.DynamicVal, hcl.Diagnostics{diag.Errorf(v.Range, "Wrong type of value", "Variable %q must be %s. The value comes from %s.", v.Name, mismatch(want, value, err), from)}
 	}
 	if converted.IsKnown() && converted.IsNull() && !v.Nullable {
-		return cty.DynamicVal, hcl.Diagnostics{diag.Errorf(v.Range, "A variable is null", "Variable %q must not be null, and %s gives null.", v.Name, from)}
+		return cty.DynamicVal, hcl.Diagnostics{diag.Errorf(v.Range, "Variable is null", "Variable %q must not be null. The value comes from %s.", v.Name, from)}
 	}
 	return converted, nil
 }
@@ -107,7 +107,7 @@ func rawVariable(v *config.Variable, g Given, want cty.Type) (value cty.Value, f
 		value, diags = v.Default.Value(nil)
 		g.From = "its default"
 	default:
-		diags = hcl.Diagnostics{diag.Errorf(v.Range, "A variable without a value",
+		diags = hcl.Diagnostics{diag.Errorf(v.Range, "Variable without a value",
 			"Variable %q has no default. Give it a value with -var %s=..., in a *.auto.hclvars file, or in the environment as DAVIT_VAR_%s.", v.Name, v.Name, v.Name)}
 	}
 	return value, g.From, diags
@@ -126,8 +126,8 @@ func expression(v *config.Variable, g Given, want cty.Type) (cty.Value, hcl.Diag
 	if !v.Sensitive { // else it would show a part of the value
 		why = ": " + strings.TrimSuffix(diags[0].Detail, ".")
 	}
-	return cty.DynamicVal, hcl.Diagnostics{diag.Errorf(v.Range, "A value that cannot be read",
-		"Variable %q wants %s, and %s gives something that cannot be read as one%s. Write it as in a file, with texts in quotes.", v.Name, want.FriendlyNameForConstraint(), g.From, why)}
+	return cty.DynamicVal, hcl.Diagnostics{diag.Errorf(v.Range, "Value cannot be read",
+		"Variable %q must be %s, but the value from %s cannot be read as one%s. Write it as in a file, with strings in quotes.", v.Name, withArticle(want.FriendlyNameForConstraint()), g.From, why)}
 }
 
 // validate checks the validation blocks of the root module's variables.
@@ -158,7 +158,7 @@ func (s *Scope) validateVariable(name string, at hcl.Range) hcl.Diagnostics {
 		r := CheckCondition(rule, ctx)
 		diags = append(diags, r.Diagnostics...)
 		if r.Status == Failed {
-			diags = append(diags, diag.Errorf(at, "Variable "+v.Name+" is not acceptable", "%s", r.Message))
+			diags = append(diags, diag.Errorf(at, "Invalid value for variable "+v.Name, "%s", r.Message))
 		}
 	}
 	return diags

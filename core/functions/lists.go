@@ -59,7 +59,7 @@ var sum = function.New(&function.Spec{
 	Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
 		list, err := convert.Convert(args[0], cty.List(cty.Number))
 		if err != nil || !list.IsKnown() || list.IsNull() || list.LengthInt() == 0 {
-			return cty.NilVal, function.NewArgErrorf(0, "sum wants at least one number")
+			return cty.NilVal, function.NewArgErrorf(0, "sum needs at least one number")
 		}
 		total := cty.Zero
 		for it := list.ElementIterator(); it.Next(); {
@@ -112,7 +112,7 @@ var one = function.New(&function.Spec{
 		case t.IsListType() || t.IsSetType():
 			return t.ElementType(), nil
 		}
-		return cty.NilType, function.NewArgErrorf(0, "one wants a list or set of at most one element")
+		return cty.NilType, function.NewArgErrorf(0, "the argument must be a list or set of at most one element")
 	},
 	Impl: func(args []cty.Value, t cty.Type) (cty.Value, error) {
 		switch args[0].LengthInt() {
@@ -124,7 +124,7 @@ var one = function.New(&function.Spec{
 			_, v := it.Element()
 			return v, nil
 		}
-		return cty.NilVal, function.NewArgErrorf(0, "there are %d elements, and one wants at most one", args[0].LengthInt())
+		return cty.NilVal, function.NewArgErrorf(0, "the list must have at most one element, not %d", args[0].LengthInt())
 	},
 })
 
@@ -234,11 +234,11 @@ func element(args []cty.Value) (cty.Value, error) {
 	}
 	switch name, t := key.AsString(), collection.Type(); {
 	case !t.IsMapType() && !t.IsObjectType():
-		return cty.DynamicVal, function.NewArgErrorf(0, "a map or an object is wanted")
+		return cty.DynamicVal, function.NewArgErrorf(0, "the argument must be a map or an object")
 	case t.IsObjectType() && t.HasAttribute(name):
 		return collection.GetAttr(name).WithMarks(mapMarks, keyMarks), nil
 	case t.IsMapType() && collection.HasIndex(key).True():
 		return collection.Index(key).WithMarks(mapMarks, keyMarks), nil
 	}
-	return cty.DynamicVal, function.NewArgErrorf(1, "there is no such key: give a default as the third argument")
+	return cty.DynamicVal, function.NewArgErrorf(1, "the key does not exist: give a default as the third argument")
 }

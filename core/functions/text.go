@@ -56,7 +56,7 @@ var (
 			out = text.TrimRight(out[:63], "-")
 		}
 		if out == "" {
-			return "", function.NewArgErrorf(0, "nothing of it can be part of a host name")
+			return "", function.NewArgErrorf(0, "it contains no character that is allowed in a host name")
 		}
 		return out, nil
 	})

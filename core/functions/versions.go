@@ -124,7 +124,7 @@ var semverSort = function.New(&function.Spec{
 })
 
 var semverLatest = function.New(&function.Spec{
-	Description: "The newest version in a range, null if there is none. What is no version is passed over.",
+	Description: "The newest version in a range, null if there is none. Other strings are ignored.",
 	Params:      []function.Parameter{{Name: "versions", Type: cty.List(cty.String)}, {Name: "range", Type: cty.String}},
 	Type:        function.StaticReturnType(cty.String),
 	Impl: func(args []cty.Value, t cty.Type) (cty.Value, error) {

@@ -57,19 +57,19 @@ func TestRegistryThatLies(t *testing.T) {
 func TestHostileArtifacts(t *testing.T) {
 	good := made{platforms: []string{machine}, program: program("1.0.0"), config: ConfigType, layers: 1, title: "telegram"}
 	for want, change := range map[string]func(*made){
-		`"../../../../tmp/evil", which is no plain name`:                           func(m *made) { m.title = "../../../../tmp/evil" },
-		`"/etc/passwd", which is no plain name`:                                    func(m *made) { m.title = "/etc/passwd" },
-		`"a\nb", which is no plain name`:                                           func(m *made) { m.title = "a\nb" },
-		`"..", which is no plain name`:                                             func(m *made) { m.title = ".." },
-		`an annotation that cannot be: "../1.0.0"`:                                 func(m *made) { m.annotations = map[string]string{annotationVersion: "../1.0.0"} },
-		`an annotation that cannot be: "\x1b[31mred"`:                              func(m *made) { m.annotations = map[string]string{annotationName: "\x1b[31mred"} },
-		`an annotation that cannot be: "a/b"`:                                      func(m *made) { m.annotations = map[string]string{annotationTypes: "source.x a/b"} },
-		"the index is of version 7.0.0":                                            func(m *made) { m.annotations = map[string]string{annotationVersion: "7.0.0"} },
-		"names linux/amd64 twice":                                                  func(m *made) { m.platforms = []string{machine, machine} },
-		"not of one executable":                                                    func(m *made) { m.config = types.OCIConfigJSON },
-		"is not of one executable":                                                 func(m *made) { m.layers = 2 },
-		"has no executable for linux/amd64; there are: linux/riscv64, linux/s390x": func(m *made) { m.platforms = []string{"linux/s390x", "linux/riscv64"} },
-		"its index has no platforms":                                               func(m *made) { m.platforms = nil },
+		`"../../../../tmp/evil", which is not a plain file name`:                 func(m *made) { m.title = "../../../../tmp/evil" },
+		`"/etc/passwd", which is not a plain file name`:                          func(m *made) { m.title = "/etc/passwd" },
+		`"a\nb", which is not a plain file name`:                                 func(m *made) { m.title = "a\nb" },
+		`"..", which is not a plain file name`:                                   func(m *made) { m.title = ".." },
+		`an invalid annotation: "../1.0.0"`:                                      func(m *made) { m.annotations = map[string]string{annotationVersion: "../1.0.0"} },
+		`an invalid annotation: "\x1b[31mred"`:                                   func(m *made) { m.annotations = map[string]string{annotationName: "\x1b[31mred"} },
+		`an invalid annotation: "a/b"`:                                           func(m *made) { m.annotations = map[string]string{annotationTypes: "source.x a/b"} },
+		"its index has version 7.0.0":                                            func(m *made) { m.annotations = map[string]string{annotationVersion: "7.0.0"} },
+		"names linux/amd64 twice":                                                func(m *made) { m.platforms = []string{machine, machine} },
+		"does not have exactly one executable":                                   func(m *made) { m.config = types.OCIConfigJSON },
+		"not have exactly one executable":                                        func(m *made) { m.layers = 2 },
+		"has no executable for linux/amd64, only for linux/riscv64, linux/s390x": func(m *made) { m.platforms = []string{"linux/s390x", "linux/riscv64"} },
+		"its index has no platforms":                                             func(m *made) { m.platforms = nil },
 	} {
 		w := newWorld(t)
 		m := good
@@ -86,9 +86,9 @@ func TestHostileArtifacts(t *testing.T) {
 func TestPluginThatSaysSomethingElse(t *testing.T) {
 	claim := map[string]string{annotationVersion: "1.0.0", annotationName: "telegram", annotationTypes: "application.telegram"}
 	for want, text := range map[string]string{
-		`its version is "0.9.0"`:                                 program("0.9.0"),
-		`its name is "other"`:                                    "#!other 1.0.0 application.telegram\n",
-		`it has the types ["application.telegram" "source.git"]`: "#!telegram 1.0.0 application.telegram source.git\n",
+		`the version "0.9.0"`: program("0.9.0"),
+		`the name "other"`:    "#!other 1.0.0 application.telegram\n",
+		`the types ["application.telegram" "source.git"]`: "#!telegram 1.0.0 application.telegram source.git\n",
 	} {
 		w := newWorld(t)
 		w.pushMade("1.0.0", made{platforms: []string{machine}, program: text, config: ConfigType, layers: 1, annotations: claim})
@@ -106,9 +106,9 @@ func TestLockedAndGone(t *testing.T) {
 	l := w.install(r, nil)
 	l.Digest = digestOf([]byte("what was there"))
 	w.here.Cache = Cache{t.TempDir()}
-	w.refused(r, &l, "is not in "+w.host()+"/davit/telegram any more, and version 1.2.0 is sha256:")
+	w.refused(r, &l, "is no longer in "+w.host()+"/davit/telegram, and version 1.2.0 is now sha256:")
 	l.Version = "1.1.0"
-	w.refused(r, &l, "any more, and there is no version 1.1.0")
+	w.refused(r, &l, "/davit/telegram, which has no version 1.1.0")
 }
 
 // Something that is no plugin at all.

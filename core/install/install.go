@@ -70,7 +70,7 @@ var (
 // Check tells what is wrong with an entry that a person, or somebody else, has changed.
 func (l Locked) Check() error {
 	wrong := func(what, value string) error {
-		return refuse("Take the file from your repository, or remove it and run davit init.", "the lock file's plugin %q has a %s that cannot be: %q", l.Name, what, value)
+		return refuse("Take the file from your repository, or remove it and run davit init.", "the lock file's plugin %q has an invalid %s: %q", l.Name, what, value)
 	}
 	if l.SHA256 == "" && l.Digest == "" {
 		return refuse("Remove the block and run davit init.", "the lock file's plugin %q has neither sha256 nor digest", l.Name)
@@ -97,15 +97,15 @@ func (l Locked) Fits(r Requirement) error {
 	const hint = "Run davit init."
 	switch {
 	case l.Source != r.Source || l.Digest == "":
-		return refuse(hint, "plugin %q is locked from %s, and required from %s", r.Name, l.Source, r.Source)
+		return refuse(hint, "plugin %q is locked from %s, but required from %s", r.Name, l.Source, r.Source)
 	case r.Key != nil && l.PublicKey != r.Key.Fingerprint:
-		return refuse(hint, "plugin %q was not verified yet with the public key that the stack names", r.Name)
+		return refuse(hint, "plugin %q was not verified with the public key in the stack's settings", r.Name)
 	case r.Constraint == l.Constraint || r.Constraint == "":
 		return nil
 	}
 	ok, err := allows(r.Constraint, l.Version)
 	if err == nil && !ok {
-		err = refuse(hint, "plugin %q is locked at version %s, and the stack wants %s", r.Name, l.Version, r.Constraint)
+		err = refuse(hint, "plugin %q is locked at version %s, but the stack requires %s", r.Name, l.Version, r.Constraint)
 	}
 	return err
 }
@@ -127,11 +127,11 @@ func (l Locked) Executable(platform string) (name, sum string, err error) {
 func allows(constraint, v string) (bool, error) {
 	c, err := version.NewConstraint(constraint)
 	if err != nil {
-		return false, fmt.Errorf("version %q is no constraint: %w", constraint, err)
+		return false, fmt.Errorf("version %q is not a version constraint: %w", constraint, err)
 	}
 	parsed, err := version.NewVersion(v)
 	if err != nil {
-		return false, fmt.Errorf("%q is no version: %w", v, err)
+		return false, fmt.Errorf("%q is not a version: %w", v, err)
 	}
 	return c.Check(parsed), nil
 }

@@ -117,9 +117,9 @@ func settleVersion(r *Release, t target) error {
 	claimed := r.Claims.Version
 	switch {
 	case t.version == "" && claimed == "":
-		return refuse("Name a tag that is a version, such as 1.2.0.", "neither the tag nor the index says which version %s is", r.Digest)
+		return refuse("Name a tag that is a version, such as 1.2.0.", "the version of %s is not known: neither its tag nor its index names one", r.Digest)
 	case t.version != "" && claimed != "" && !sameVersion(t.version, claimed):
-		return refuse("Ask its authors to push it under its own version.", "it is not what its tag says: %s is wanted, and the index is of version %s", t.version, claimed)
+		return refuse("Ask its authors to push it under its own version.", "its tag is %s, but its index has version %s", t.version, claimed)
 	case t.version != "":
 		r.Claims.Version = t.version
 	}
@@ -131,12 +131,12 @@ func (i *Installer) gone(ctx context.Context, t target, err error) error {
 	if t.pin == nil || !errors.Is(err, ErrNotFound) {
 		return err
 	}
-	now := "and there is no version " + t.version
+	now := "which has no version " + t.version
 	if c, err := i.Origin.Open(ctx, t.repo, t.version); err == nil {
-		now = fmt.Sprintf("and version %s is %s now: its tag was moved", t.version, digestOf(c.Index()))
+		now = fmt.Sprintf("and version %s is now %s: its tag was moved", t.version, digestOf(c.Index()))
 	}
-	return refuse("Ask its authors why. If another one is what you want, run davit init -upgrade.",
-		"what is locked, %s, is not in %s any more, %s", t.reference, t.repo, now)
+	return refuse("Ask its authors why. To accept another one, run davit init -upgrade.",
+		"the locked release %s is no longer in %s, %s", t.reference, t.repo, now)
 }
 
 // readManifests learns the checksums of all platforms' executables. They must be those that are locked.
@@ -149,8 +149,8 @@ func (i *Installer) readManifests(ctx context.Context, r *Release, from Copy, pi
 	}
 	for p, sum := range pin.Platforms {
 		if got := r.Platforms[p].Digest; got != sum {
-			return refuse("The lock file was changed by other means than davit init. Take it from your repository, or run davit init -upgrade.",
-				"the lock file says that its executable for %s is %s, and in %s it is %q", p, sum, r.Digest, got)
+			return refuse("The lock file was not changed by davit init. Restore it from your repository, or run davit init -upgrade.",
+				"the lock file has %[2]s for its executable for %[1]s, but %[3]s has %[4]q", p, sum, r.Digest, got)
 		}
 	}
 	return nil
@@ -192,11 +192,11 @@ func (i *Installer) start(ctx context.Context, r Requirement, t target, l Locked
 	const hint = "It was not pushed by davit plugin push, or with -force. Ask its authors."
 	switch {
 	case !sameVersion(d.Version, claimed.Version):
-		return l, refuse(hint, "it says that its version is %q, and it was published as %s", d.Version, claimed.Version)
+		return l, refuse(hint, "it reports the version %q, but was published as %s", d.Version, claimed.Version)
 	case claimed.Name != "" && d.Name != claimed.Name:
-		return l, refuse(hint, "it says that its name is %q, and it was published as %s", d.Name, claimed.Name)
+		return l, refuse(hint, "it reports the name %q, but was published as %s", d.Name, claimed.Name)
 	case len(claimed.Types) > 0 && !slices.Equal(d.Types, claimed.Types):
-		return l, refuse(hint, "it says that it has the types %q, and it was published with %q", d.Types, claimed.Types)
+		return l, refuse(hint, "it reports the types %q, but was published with %q", d.Types, claimed.Types)
 	}
 	if t.version == "" {
 		l.Version = d.Version

@@ -80,7 +80,7 @@ func (m Mirror) Open(ctx context.Context, repo name.Repository, reference string
 		}
 	}
 	return nil, &refusal{err: ErrNotFound, problem: fmt.Sprintf("%s is not in the mirror %s (%s)", describe(repo, reference), m.Dir, MirrorVariable),
-		hint: "Write it there with davit plugin mirror, on a machine that reaches the registry. While a mirror is set, no registry is asked."}
+		hint: "Add it with davit plugin mirror, on a machine that reaches the registry. With a mirror, no registry is contacted."}
 }
 
 func describe(repo name.Repository, reference string) string {
@@ -103,8 +103,8 @@ func (m Mirror) open(file string) (*os.File, error) {
 		at := path.Join(steps[:n+1]...)
 		info, err := root.Lstat(filepath.FromSlash(at))
 		if errors.Is(err, fs.ErrNotExist) {
-			return nil, &refusal{problem: fmt.Sprintf("there is no %s in the mirror %s (%s)", at, m.Dir, MirrorVariable), err: ErrNotFound,
-				hint: "Write it there with davit plugin mirror, on a machine that reaches the registry. While a mirror is set, no registry is asked."}
+			return nil, &refusal{problem: fmt.Sprintf("%s is not in the mirror %s (%s)", at, m.Dir, MirrorVariable), err: ErrNotFound,
+				hint: "Add it with davit plugin mirror, on a machine that reaches the registry. With a mirror, no registry is contacted."}
 		}
 		if err != nil {
 			return nil, fmt.Errorf("reading the mirror: %w", err)
@@ -124,7 +124,7 @@ func (m Mirror) read(file string) ([]byte, error) {
 	defer f.Close()
 	b, err := io.ReadAll(io.LimitReader(f, maxManifest+1))
 	if err == nil && len(b) > maxManifest {
-		err = fmt.Errorf("%s in the mirror has more than %d MiB", file, maxManifest>>20)
+		err = fmt.Errorf("%s in the mirror is larger than %d MiB", file, maxManifest>>20)
 	}
 	return b, err
 }
@@ -194,7 +194,7 @@ func (i *Installer) writeMirror(ctx context.Context, r Requirement, was *Locked,
 	}
 	to := filepath.Join(dir, filepath.FromSlash(inMirror(t.repo)), folder)
 	if there, err := os.ReadFile(filepath.Join(to, indexFile)); err == nil && !bytes.Equal(there, release.index) {
-		return nil, refuse("Remove the folder if it is out of date.", "%s holds another release of version %s (%s)", to, release.Claims.Version, digestOf(there))
+		return nil, refuse("Remove the folder if it is out of date.", "%s contains another release of version %s (%s)", to, release.Claims.Version, digestOf(there))
 	}
 	for _, p := range release.platforms() {
 		if err := i.copyExecutable(ctx, t, release, from, p, filepath.Join(to, platformFolder(p))); err != nil {

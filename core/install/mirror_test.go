@@ -65,7 +65,7 @@ func TestMirror(t *testing.T) {
 	}
 	w.refused(w.require(":1.3.0", ""), nil, host+"/davit/telegram:1.3.0 is not in the mirror")
 	w.refused(w.require("", "~> 2.0"), nil, "none of the 1 versions")
-	w.refused(Requirement{Name: "x", Source: Scheme + host + "/davit/other"}, nil, "there is no "+host+"/davit/other in the mirror")
+	w.refused(Requirement{Name: "x", Source: Scheme + host + "/davit/other"}, nil, host+"/davit/other is not in the mirror")
 	w.here.Origin = Mirror{filepath.Join(dir, "nowhere")}
 	w.refused(w.require("", ""), nil, "the mirror that DAVIT_PLUGIN_MIRROR names cannot be read")
 }
@@ -77,28 +77,28 @@ func TestMirrorThatWasChanged(t *testing.T) {
 		change func(dir string) error
 		want   string
 	}{
-		"executable": {func(dir string) error { return os.WriteFile(dir+"/linux_amd64/telegram", evil, 0o755) }, "its executable is not what it should be"},
+		"executable": {func(dir string) error { return os.WriteFile(dir+"/linux_amd64/telegram", evil, 0o755) }, "its executable was changed"},
 		"index": {func(dir string) error {
 			b, err := os.ReadFile(dir + "/index.json")
 			if err != nil {
 				return err
 			}
 			return os.WriteFile(dir+"/index.json", append(b, ' '), 0o644)
-		}, "is not in"},
+		}, "is no longer in"},
 		"manifest": {func(dir string) error {
 			b, err := os.ReadFile(dir + "/linux_arm64/manifest.json")
 			if err != nil {
 				return err
 			}
 			return os.WriteFile(dir+"/linux_amd64/manifest.json", b, 0o644)
-		}, "its manifest is not what it should be"},
+		}, "its manifest was changed"},
 		"signatures": {func(dir string) error { return os.WriteFile(dir+"/signatures.json", []byte("[]"), 0o644) }, "it is not signed"},
 		"no JSON":    {func(dir string) error { return os.WriteFile(dir+"/signatures.json", []byte("x"), 0o644) }, "signatures.json in the mirror"},
-		"platform":   {func(dir string) error { return os.RemoveAll(dir + "/linux_amd64") }, "/1.2.0/linux_amd64 in the mirror"},
+		"platform":   {func(dir string) error { return os.RemoveAll(dir + "/linux_amd64") }, "/1.2.0/linux_amd64 is not in the mirror"},
 		"link":       {func(dir string) error { return relink(t, dir+"/linux_amd64/telegram") }, "is neither a file nor a folder"},
 		"folder that is a link": {func(dir string) error { return relink(t, dir+"/linux_amd64") },
 			"is neither a file nor a folder"},
-		"version that is a link": {func(dir string) error { return relink(t, dir) }, "is not in"},
+		"version that is a link": {func(dir string) error { return relink(t, dir) }, "is no longer in"},
 		"host that is a link":    {func(dir string) error { return relink(t, filepath.Dir(filepath.Dir(filepath.Dir(dir)))) }, "is neither a file nor a folder"},
 		"pipe": {func(dir string) error {
 			if err := os.Remove(dir + "/linux_amd64/telegram"); err != nil {
@@ -142,7 +142,7 @@ func TestMirrorAgain(t *testing.T) {
 		t.Error(err)
 	}
 	w.push("1.2.0", map[string]string{machine: program("1.2.0") + "# moved\n"})
-	if _, err := w.here.WriteMirror(t.Context(), r, nil, dir); err == nil || !strings.Contains(err.Error(), "holds another release of version 1.2.0") {
+	if _, err := w.here.WriteMirror(t.Context(), r, nil, dir); err == nil || !strings.Contains(err.Error(), "contains another release of version 1.2.0") {
 		t.Error(err)
 	}
 	// A mirror of a mirror.

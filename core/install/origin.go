@@ -103,11 +103,11 @@ func (p *pushed) Signatures(ctx context.Context) ([]Signature, error) {
 	}
 	img, err := desc.Image()
 	if err != nil {
-		return nil, refuse("", "%s:%s holds no signatures: %s", p.repo, tag, err)
+		return nil, refuse("", "%s:%s does not contain signatures: %s", p.repo, tag, err)
 	}
 	m, err := img.Manifest()
 	if err != nil {
-		return nil, refuse("", "%s:%s holds no signatures: %s", p.repo, tag, err)
+		return nil, refuse("", "%s:%s does not contain signatures: %s", p.repo, tag, err)
 	}
 	var out []Signature
 	for _, d := range m.Layers {
@@ -139,7 +139,7 @@ func (p *pushed) signature(img v1.Image, d v1.Descriptor) (Signature, error) {
 	defer func() { _ = body.Close() }()
 	s.Payload, err = io.ReadAll(io.LimitReader(body, maxPayload+1))
 	if len(s.Payload) > maxPayload {
-		return s, fmt.Errorf("a signature has more than %d bytes", maxPayload)
+		return s, fmt.Errorf("a signature is larger than %d bytes", maxPayload)
 	}
 	return s, err
 }
@@ -153,7 +153,7 @@ func registryError(err error) error {
 	r := &refusal{problem: e.Error(), hint: e.Hint, err: err}
 	switch {
 	case e.Code == "registry.plain_http":
-		r.hint = "Plugins are fetched over HTTPS, without it only from this machine."
+		r.hint = "Plugins are fetched over HTTPS; over HTTP only from this machine."
 	case oci.IsNotFound(err):
 		r.err = errors.Join(ErrNotFound, err)
 	}

@@ -14,11 +14,11 @@ var rePlatform = regexp.MustCompile(`^[a-z0-9]+/[a-z0-9]+(/v[0-9]+)?$`)
 // ParsePlatform reads "os/architecture[/variant]" and writes it in its usual form: "linux/arm" is "linux/arm/v7".
 func ParsePlatform(s string) (string, error) {
 	if !rePlatform.MatchString(s) {
-		return "", fmt.Errorf("%q is no platform: it looks like linux/amd64 or linux/arm/v7", s)
+		return "", fmt.Errorf("%q is not a platform such as linux/amd64 or linux/arm/v7", s)
 	}
 	p, err := platforms.Parse(s)
 	if err != nil {
-		return "", fmt.Errorf("%q is no platform: it looks like linux/amd64 or linux/arm/v7", s)
+		return "", fmt.Errorf("%q is not a platform such as linux/amd64 or linux/arm/v7", s)
 	}
 	return platforms.Format(platforms.Normalize(p)), nil
 }
@@ -31,7 +31,7 @@ func Platform() string { return platforms.Format(platforms.DefaultSpec()) }
 func choose(plugin, version, machine string, have []string) (string, error) {
 	m, err := platforms.Parse(machine)
 	if err != nil {
-		return "", fmt.Errorf("%q is no platform: %w", machine, err)
+		return "", fmt.Errorf("%q is not a platform: %w", machine, err)
 	}
 	fits := platforms.Only(m)
 	var best string
@@ -46,8 +46,8 @@ func choose(plugin, version, machine string, have []string) (string, error) {
 		}
 	}
 	if best == "" {
-		return "", refuse("Ask its authors for one, or build it yourself and require it by its path.",
-			"plugin %q %s has no executable for %s; there are: %s", plugin, version, machine, strings.Join(have, ", "))
+		return "", refuse("Ask its authors for one, or build it and use its path as source.",
+			"plugin %q %s has no executable for %s, only for %s", plugin, version, machine, strings.Join(have, ", "))
 	}
 	return best, nil
 }

@@ -38,11 +38,11 @@ func checkProgram(path, platform string) error {
 		return nil
 	case system == "darwin" || system == "windows":
 		if isELF {
-			return refuse("Look which file is which.", "%s is a program for Linux or BSD, and is to be pushed for %s", path, platform)
+			return refuse("Check which file belongs to which platform.", "%s is a program for Linux or BSD, but would be pushed for %s", path, platform)
 		}
 		return nil
 	case !isELF:
-		return refuse("Look which file is which.", "%s is no program for %s: it is neither an ELF file nor a script", path, platform)
+		return refuse("Check which file belongs to which platform.", "%s is not a program for %s: it is neither an ELF file nor a script", path, platform)
 	}
 	program, err := elf.NewFile(f)
 	if err != nil {
@@ -50,7 +50,7 @@ func checkProgram(path, platform string) error {
 	}
 	want, known := machines[arch]
 	if known && program.Machine != want {
-		return refuse("Look which file is which.", "%s is a program for %s, and is to be pushed for %s", path, nameOf(program.Machine), platform)
+		return refuse("Check which file belongs to which platform.", "%s is a program for %s, but would be pushed for %s", path, nameOf(program.Machine), platform)
 	}
 	return nil
 }

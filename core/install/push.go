@@ -29,7 +29,7 @@ type Publication struct {
 	Executables map[string]string // platform, as ParsePlatform writes it, to the path of a file
 	Platform    string            // of this machine: Platform()
 	Insecure    bool              // plain HTTP to a registry on another machine
-	Force       bool              // move a tag that holds something else, and take a version that is not the tag
+	Force       bool              // move a tag that has other content, and take a version that is not the tag
 	// Describe starts this machine's executable and asks what it is.
 	Describe func(ctx context.Context, name, path, sum string) (Description, error)
 }
@@ -70,7 +70,7 @@ func Built(dir string) (map[string]string, error) {
 		name, found[platform] = m[1], filepath.Join(dir, e.Name())
 	}
 	if len(found) == 0 {
-		return nil, refuse("Files are called NAME_OS_ARCH: telegram_linux_amd64, telegram_linux_arm_v7. Or name them with -platform linux/amd64=FILE.", "there are no executables in %s", dir)
+		return nil, refuse("Files are called NAME_OS_ARCH: telegram_linux_amd64, telegram_linux_arm_v7. Or name them with -platform linux/amd64=FILE.", "%s contains no executables", dir)
 	}
 	return found, nil
 }
@@ -79,7 +79,7 @@ func Built(dir string) (map[string]string, error) {
 func Push(ctx context.Context, p Publication) (Pushed, error) {
 	src, err := ParseSource(p.To)
 	if err != nil || src.Tag == "" || src.Digest != "" {
-		return Pushed{}, refuse("It looks like oci://registry.example.com/davit/telegram:1.2.0.", "%s is not where a plugin can be pushed to", p.To)
+		return Pushed{}, refuse("Use the form oci://registry.example.com/davit/telegram:1.2.0.", "a plugin cannot be pushed to %s", p.To)
 	}
 	repo, err := oci.Repository(src.Repository.Name(), p.Insecure)
 	if err != nil {
@@ -110,8 +110,8 @@ func Push(ctx context.Context, p Publication) (Pushed, error) {
 	case err == nil && there == out.Digest:
 		return out, nil
 	case err == nil && !p.Force:
-		return out, refuse("Push under another version, or move this tag with -force: who has locked the old one is told so, and stays with it.",
-			"%s is there already, with other content (%s)", p.To, there)
+		return out, refuse("Push another version, or move this tag with -force. Stacks that locked the old release keep it and are told that the tag moved.",
+			"%s already exists with other content (%s)", p.To, there)
 	}
 	if _, err := oci.Push(ctx, repo, src.Tag, index); err != nil {
 		return out, registryError(err)
@@ -124,10 +124,10 @@ func (p Publication) describe(ctx context.Context, tag string, out *Pushed) erro
 	platform, err := choose("", "", p.Platform, slices.Collect(maps.Keys(p.Executables)))
 	if err != nil {
 		if !reVersion.MatchString(tag) {
-			return refuse("Push under a version, such as 1.2.0.", "the tag %s is no version, and no executable runs here that could be asked for it", tag)
+			return refuse("Push under a version, such as 1.2.0.", "the tag %s is not a version, and no executable can run on this machine to report its version", tag)
 		}
 		out.Description.Version = tag
-		out.Warnings = append(out.Warnings, "None of the executables is for "+p.Platform+", so none was started: its version and types are not checked.")
+		out.Warnings = append(out.Warnings, "None of the executables is for "+p.Platform+": the version and the types of the plugin were not checked.")
 		return nil
 	}
 	path, err := filepath.Abs(p.Executables[platform])
@@ -143,16 +143,16 @@ func (p Publication) describe(ctx context.Context, tag string, out *Pushed) erro
 	}
 	said := out.Description.Version
 	if _, err := version.NewVersion(said); err != nil || !rePlain().MatchString(said) {
-		return refuse("Give it one like 1.2.0 where it is made: sdk.New(name, version, ...).", "the plugin says that its version is %q, which is no version", said)
+		return refuse("Give it a version such as 1.2.0 in sdk.New(name, version, ...).", "the plugin reports the version %q, which is not a version", said)
 	}
 	if reVersion.MatchString(tag) && sameVersion(tag, said) {
 		return nil
 	}
 	if !p.Force {
-		return refuse("Push it under its own version, or build it with that of the tag.", "the plugin says that its version is %s, and the tag is %s", said, tag)
+		return refuse("Push it under its own version, or build it with the version of the tag.", "the plugin reports the version %s, but the tag is %s", said, tag)
 	}
 	if reVersion.MatchString(tag) {
-		out.Warnings = append(out.Warnings, fmt.Sprintf("The plugin says that its version is %s, and the tag is %s: davit init will refuse it.", said, tag))
+		out.Warnings = append(out.Warnings, fmt.Sprintf("The plugin reports the version %s, but the tag is %s: davit init will refuse it.", said, tag))
 	}
 	return nil
 }
@@ -186,7 +186,7 @@ func (p Publication) index(src Source, d Description) (v1.ImageIndex, error) {
 	}
 	out, ok := mutate.Annotations(index, annotations).(v1.ImageIndex)
 	if !ok {
-		return nil, errors.New("annotating an index gave no index")
+		return nil, errors.New("the annotated index is not an index")
 	}
 	return out, nil
 }
@@ -204,7 +204,7 @@ func newFileLayer(path string) (*fileLayer, error) {
 		return nil, err
 	}
 	if info.Size() > maxExecutable {
-		return nil, refuse("Strip it: go build -ldflags='-s -w'.", "%s has more than %d MiB", path, maxExecutable>>20)
+		return nil, refuse("Strip it: go build -ldflags='-s -w'.", "%s is larger than %d MiB", path, maxExecutable>>20)
 	}
 	sum, err := sumOf(path)
 	return &fileLayer{path: path, hash: sum, size: info.Size()}, err

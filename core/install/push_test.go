@@ -41,8 +41,8 @@ func TestCheckProgram(t *testing.T) {
 		{strings.Join(strings.Split(Platform(), "/")[:2], "/"), self, ""},
 		{"linux/arm64", arm, ""}, {"freebsd/arm64", arm, ""}, {"linux/s390x", elfFile(elf.EM_S390, binary.BigEndian), ""},
 		{"linux/amd64", []byte("#!/bin/sh\n"), ""}, {"darwin/arm64", []byte("\xcf\xfa\xed\xfe"), ""}, {"linux/unheard", arm, ""},
-		{"linux/amd64", arm, "is a program for arm64, and is to be pushed for linux/amd64"},
-		{"linux/arm/v7", arm, "is a program for arm64, and is to be pushed for linux/arm/v7"},
+		{"linux/amd64", arm, "is a program for arm64, but would be pushed for linux/amd64"},
+		{"linux/arm/v7", arm, "is a program for arm64, but would be pushed for linux/arm/v7"},
 		{"darwin/arm64", arm, "is a program for Linux or BSD"},
 		{"windows/arm64", arm, "is a program for Linux or BSD"},
 		{"linux/amd64", []byte("MZ\x90\x00"), "neither an ELF file nor a script"},
@@ -71,7 +71,7 @@ func TestBuilt(t *testing.T) {
 		{[]string{"my-plugin-linux-amd64", "my-plugin-darwin-arm64"}, "darwin/arm64 linux/amd64"},
 		{[]string{"x_linux_amd64", "y_linux_arm64"}, "several plugins: x and y"},
 		{[]string{"x_linux_arm", "x_linux_arm_v7"}, "are both for linux/arm/v7"},
-		{[]string{"README"}, "there are no executables in"},
+		{[]string{"README"}, "contains no executables"},
 	} {
 		dir := t.TempDir()
 		for _, f := range c.files {
@@ -111,11 +111,11 @@ func TestPush(t *testing.T) {
 			t.Errorf("%v, want %q", err, want)
 		}
 	}
-	try("is there already, with other content (" + first)
+	try("already exists with other content (" + first)
 	p.To = w.source(":2.0.0")
-	try("the plugin says that its version is 1.0.0, and the tag is 2.0.0")
+	try("the plugin reports the version 1.0.0, but the tag is 2.0.0")
 	p.To = w.source(":edge")
-	try("and the tag is edge")
+	try("but the tag is edge")
 	p.Force = true
 	try("")
 	if l := w.install(w.require(":edge", ""), nil); l.Version != "1.0.0" {
@@ -124,10 +124,10 @@ func TestPush(t *testing.T) {
 	p.Describe = func(context.Context, string, string, string) (Description, error) {
 		return Description{Name: "x", Version: "soon"}, nil
 	}
-	try("which is no version")
+	try("which is not a version")
 	for _, to := range []string{w.source(""), w.source("@" + first), "registry.example.com/x:1", "oci://x:1"} {
 		p.To = to
-		try("is not where a plugin can be pushed to")
+		try("a plugin cannot be pushed to")
 	}
 	w.server.Close()
 	p.To, p.Describe = w.source(":3.0.0"), w.describe

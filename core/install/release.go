@@ -63,7 +63,7 @@ func readIndex(index []byte) (*Release, error) {
 	r := &Release{Digest: digestOf(index), Platforms: map[string]Executable{}, index: index, manifests: map[string]v1.Descriptor{}}
 	m, err := v1.ParseIndexManifest(bytes.NewReader(index))
 	if err != nil || !m.MediaType.IsIndex() {
-		return nil, refuse("Plugins are published by davit plugin push.", "%s is not a plugin: it is no OCI index", r.Digest)
+		return nil, refuse("Plugins are published by davit plugin push.", "%s is not a plugin: it is not an OCI index", r.Digest)
 	}
 	if r.Claims, err = claims(m.Annotations); err != nil {
 		return nil, err
@@ -103,7 +103,7 @@ func claims(annotations map[string]string) (Description, error) {
 	d := Description{Name: annotations[annotationName], Version: annotations[annotationVersion], Types: strings.Fields(annotations[annotationTypes])}
 	for _, text := range append([]string{d.Name, d.Version}, d.Types...) {
 		if text != "" && !rePlain().MatchString(text) {
-			return d, refuse("It was not pushed by davit plugin push; do not use it before you know by whom.", "its index has an annotation that cannot be: %q", shown(text))
+			return d, refuse("It was not pushed by davit plugin push. Do not use it before you know who pushed it.", "its index has an invalid annotation: %q", shown(text))
 		}
 	}
 	return d, nil
@@ -119,23 +119,23 @@ func readManifest(ctx context.Context, from Copy, platform string, d v1.Descript
 	}
 	m, err := v1.ParseManifest(bytes.NewReader(raw))
 	if err != nil || m.Config.MediaType != ConfigType || len(m.Layers) != 1 || m.Layers[0].MediaType != ExecutableType {
-		return Executable{}, refuse("Plugins are published by davit plugin push.", "it is not a plugin: its manifest %s is not of one executable", d.Digest)
+		return Executable{}, refuse("Plugins are published by davit plugin push.", "it is not a plugin: its manifest %s does not have exactly one executable", d.Digest)
 	}
 	layer := m.Layers[0]
 	if title := layer.Annotations[annotationTitle]; title != "" && !rePlain().MatchString(title) {
-		return Executable{}, refuse("It was not pushed by davit plugin push; do not use it before you know by whom.", "its executable is called %q, which is no plain name of a file", shown(title))
+		return Executable{}, refuse("It was not pushed by davit plugin push. Do not use it before you know who pushed it.", "its executable is called %q, which is not a plain file name", shown(title))
 	}
 	e := Executable{Digest: layer.Digest.String(), Size: layer.Size, manifest: raw}
 	if !reDigest().MatchString(e.Digest) || e.Size < 1 || e.Size > maxExecutable {
-		return Executable{}, refuse("", "its executable has %d bytes and the digest %q: that cannot be", e.Size, shown(e.Digest))
+		return Executable{}, refuse("", "its executable has an invalid size (%d bytes) or digest (%q)", e.Size, shown(e.Digest))
 	}
 	return e, nil
 }
 
 // tampered is the error of bytes that are not what their digest says.
 func tampered(what, got, want string) error {
-	return refuse("Somebody, or a broken disk or network, has changed it. Nothing of it is used; find out before you try again.",
-		"%s is not what it should be: it has the digest %s, and %s is expected", what, got, want)
+	return refuse("It was changed, or damaged by a disk or network. It is not used. Find out why before you try again.",
+		"%s was changed: its digest is %s, expected %s", what, got, want)
 }
 
 // shown is text from afar, not endless. It is printed quoted.

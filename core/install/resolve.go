@@ -31,7 +31,7 @@ func (i *Installer) resolve(ctx context.Context, r Requirement, was *Locked) (ta
 	}
 	t := target{repo: src.Repository, tag: src.Tag}
 	if src.Tag+src.Digest != "" && r.Constraint != "" {
-		return t, refuse("Keep one.", "it has both version and a tag or a digest in source")
+		return t, refuse("Keep one.", "it has a version, and a tag or digest in source as well")
 	}
 	if was != nil && !i.Upgrade && was.Digest != "" && was.Source == r.Source {
 		fits := true
@@ -70,7 +70,7 @@ func (i *Installer) highest(ctx context.Context, repo name.Repository, constrain
 	if constraint != "" {
 		var err error
 		if allowed, err = version.NewConstraint(constraint); err != nil {
-			return "", fmt.Errorf("version %q is no constraint: %w", constraint, err)
+			return "", fmt.Errorf("version %q is not a version constraint: %w", constraint, err)
 		}
 	}
 	tags, err := i.Origin.Tags(ctx, repo)
@@ -98,9 +98,9 @@ func (i *Installer) highest(ctx context.Context, repo name.Repository, constrain
 		return best.Original(), nil
 	}
 	if constraint == "" {
-		constraint = "any that is released"
+		constraint = "any release"
 	}
-	return "", refuse("Look at its tags, and change version.", "none of the %d versions in %s is what the stack wants: %s", versions, repo, constraint)
+	return "", refuse("Check its tags, and change version.", "none of the %d versions in %s satisfies %s", versions, repo, constraint)
 }
 
 // step refuses a way from what is locked to a release that nobody has asked for.
@@ -108,16 +108,16 @@ func (i *Installer) step(t target, was *Locked, version, digest string) error {
 	if was == nil || t.pin != nil {
 		return nil
 	}
-	const hint = "If that is what you want, run davit init -upgrade."
+	const hint = "To accept the change, run davit init -upgrade."
 	src, err := ParseSource(was.Source)
 	same := err == nil && src.Repository == t.repo && was.Digest != ""
 	switch {
 	case below(version, was.Version) && !i.Upgrade:
-		return refuse(hint, "it would go back from version %s, which is locked, to %s", was.Version, version)
+		return refuse(hint, "it would go back from the locked version %s to %s", was.Version, version)
 	case same && sameVersion(version, was.Version) && digest != was.Digest && !i.Upgrade:
-		return refuse("Ask its authors why. "+hint, "version %s is another one than before: it is %s, and %s is locked. Its tag was moved", version, digest, was.Digest)
+		return refuse("Ask its authors why. "+hint, "version %s has changed: its digest is %s, but %s is locked. Its tag was moved", version, digest, was.Digest)
 	case same && sameVersion(version, was.Version) && digest != was.Digest:
-		i.tell("Version %s of plugin %s is another one than before: its tag was moved from %s to %s", version, was.Name, was.Digest, digest)
+		i.tell("Version %s of plugin %s has changed: its tag was moved from %s to %s", version, was.Name, was.Digest, digest)
 	}
 	return nil
 }

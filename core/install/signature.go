@@ -31,20 +31,20 @@ const minRSA = 2048 // bits
 
 // ParseKey reads a public key in PEM form: ECDSA, Ed25519 or RSA. Its error does not repeat the text.
 func ParseKey(text string) (*Key, error) {
-	const hint = "cosign generate-key-pair writes one: cosign.pub."
+	const hint = "cosign generate-key-pair writes one, cosign.pub."
 	block, rest := pem.Decode([]byte(text))
 	if block == nil {
-		return nil, refuse(hint, "it is no public key in PEM form (-----BEGIN PUBLIC KEY-----)")
+		return nil, refuse(hint, "it is not a public key in PEM form (-----BEGIN PUBLIC KEY-----)")
 	}
 	if strings.Contains(block.Type, "PRIVATE") {
-		return nil, refuse("The private key stays with who signs. Here the public one is named.", "it is a private key")
+		return nil, refuse("Keep the private key secret. Name the public key here.", "it is a private key")
 	}
 	if strings.TrimSpace(string(rest)) != "" {
-		return nil, refuse("", "there is more than one key in it, or text after the key")
+		return nil, refuse("", "it contains more than one key, or text after the key")
 	}
 	public, err := x509.ParsePKIXPublicKey(block.Bytes)
 	if err != nil {
-		return nil, refuse(hint, "it is no public key: %s", err)
+		return nil, refuse(hint, "it is not a public key: %s", err)
 	}
 	switch k := public.(type) {
 	case *ecdsa.PublicKey:
@@ -57,7 +57,7 @@ func ParseKey(text string) (*Key, error) {
 			return nil, refuse(hint, "an RSA key of %d bits is too weak: at least %d", k.N.BitLen(), minRSA)
 		}
 	default:
-		return nil, refuse(hint, "a key of the type %T is not known: ECDSA, Ed25519 and RSA are", public)
+		return nil, refuse(hint, "a key of the type %T is not supported: use ECDSA, Ed25519 or RSA", public)
 	}
 	sum := sha256.Sum256(block.Bytes)
 	return &Key{Fingerprint: "sha256:" + hex.EncodeToString(sum[:]), public: public}, nil
@@ -80,10 +80,10 @@ func (k *Key) signed(payload, signature []byte) bool {
 // Verify tells whether the key has signed a digest, and if not, why no signature counts.
 func (k *Key) Verify(digest string, all []Signature) error {
 	if len(all) == 0 {
-		return refuse("If it should be used all the same, remove public_key.", "it is not signed, and the stack names the public key that signs it")
+		return refuse("To use it anyway, remove public_key.", "it is not signed, but the stack requires a signature by its public_key")
 	}
-	const hint = "Use the version that its authors have signed. If they have a new key, get it from them in another way than from the registry."
-	problem := "it is not signed by the public key that the stack names, but by another"
+	const hint = "Use a version that its authors have signed. If they have a new key, get it from them directly, not from the registry."
+	problem := "it is signed by another key than public_key"
 	for _, s := range all {
 		if !k.signed(s.Payload, s.Signature) {
 			continue
@@ -92,9 +92,9 @@ func (k *Key) Verify(digest string, all []Signature) error {
 		if err == nil && of == digest {
 			return nil
 		}
-		problem = fmt.Sprintf("its signature is by the right key, but is that of something else: %q", of)
+		problem = fmt.Sprintf("its signature is by the right key, but signs something else: %q", of)
 		if err != nil {
-			problem = "its signature is by the right key, but it signs no digest: " + err.Error()
+			problem = "its signature is by the right key, but does not sign a digest: " + err.Error()
 		}
 	}
 	return refuse(hint, "%s", problem)
@@ -113,10 +113,10 @@ func signedDigest(payload []byte) (string, error) {
 		} `json:"critical"`
 	}
 	if err := json.Unmarshal(payload, &p); err != nil {
-		return "", errors.New("it is no JSON")
+		return "", errors.New("it is not JSON")
 	}
 	if p.Critical.Type != simpleSigning {
-		return "", fmt.Errorf("it is of the type %q", p.Critical.Type)
+		return "", fmt.Errorf("its type is %q", p.Critical.Type)
 	}
 	return p.Critical.Image.Digest, nil
 }

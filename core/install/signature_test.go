@@ -36,11 +36,11 @@ func TestSignaturesOfSigstore(t *testing.T) {
 		}
 		changed := []byte(strings.Replace(string(f.Payload), "critical", "Critical", 1))
 		for want, err := range map[string]error{
-			"is that of something else: \"" + f.Digest: key.Verify(digestOf(nil), good),
-			"not signed by the public key":             key.Verify(f.Digest, []Signature{{changed, f.Signature}}),
-			"but by another":                           other.Verify(f.Digest, good),
-			"it is not signed, and":                    key.Verify(f.Digest, nil),
-			"signed by the public key that":            key.Verify(f.Digest, []Signature{{f.Payload, nil}}),
+			"signs something else: \"" + f.Digest:   key.Verify(digestOf(nil), good),
+			"it is signed by another key than":      key.Verify(f.Digest, []Signature{{changed, f.Signature}}),
+			"signed by another key than public_key": other.Verify(f.Digest, good),
+			"it is not signed, but":                 key.Verify(f.Digest, nil),
+			"by another key than public_key":        key.Verify(f.Digest, []Signature{{f.Payload, nil}}),
 		} {
 			if err == nil || !strings.Contains(err.Error(), want) {
 				t.Errorf("%s: %v, want %q", f.Algorithm, err, want)
@@ -57,22 +57,22 @@ func TestSigned(t *testing.T) {
 		r := w.require(":1.0.0", "")
 		r.Key = mine.key(t)
 		digest := w.push("1.0.0", both("1.0.0"))
-		w.refused(r, nil, "it is not signed, and the stack names the public key")
+		w.refused(r, nil, "it is not signed, but the stack requires")
 		w.sign(other, digest)
-		w.refused(r, nil, "but by another")
+		w.refused(r, nil, "signed by another key than public_key")
 
 		before := w.push("0.9.0", both("0.9.0"))
 		old := payloadOf(before, simpleSigning)
 		w.pushSignatures(digest, Signature{old, mine.sign(t, old)})
-		w.refused(r, nil, "is that of something else: \""+before)
+		w.refused(r, nil, "signs something else: \""+before)
 
 		strange := payloadOf(digest, "something else")
 		w.pushSignatures(digest, Signature{strange, mine.sign(t, strange)})
-		w.refused(r, nil, `it is of the type "something else"`)
+		w.refused(r, nil, `its type is "something else"`)
 		w.pushSignatures(digest, Signature{[]byte("x"), mine.sign(t, []byte("x"))})
-		w.refused(r, nil, "it is no JSON")
+		w.refused(r, nil, "it is not JSON")
 		w.pushSignatures(digest, Signature{make([]byte, maxPayload+1), nil})
-		w.refused(r, nil, "a signature has more than")
+		w.refused(r, nil, "a signature is larger than")
 
 		// One good signature among others counts.
 		p := payloadOf(digest, simpleSigning)
@@ -83,7 +83,7 @@ func TestSigned(t *testing.T) {
 		}
 		// A key that comes later is asked for its signature, though all is here.
 		r.Key = newKey(t, kind).key(t)
-		w.refused(r, &l, "but by another")
+		w.refused(r, &l, "signed by another key than public_key")
 		// Signatures that were changed in the cache do not count.
 		r.Key = mine.key(t)
 		w.check(w.here.Cache.keepSignatures(digest, []Signature{{p, []byte("x")}}))
@@ -100,12 +100,12 @@ i9qg0TVP2pM6ivwZzM4IYVTcBg8Pv1IYwvGqhlrvSOOz1Oqi0JxtVXUCAwEAAQ==
 `
 	good := newKey(t, "ed25519").pem
 	for want, text := range map[string]string{
-		"no public key in PEM":   "ssh-ed25519 AAAA",
-		"private key":            "-----BEGIN PRIVATE KEY-----\nMC4=\n-----END PRIVATE KEY-----\n",
-		"it is no public key: ":  "-----BEGIN PUBLIC KEY-----\nMC4=\n-----END PUBLIC KEY-----\n",
-		"of 512 bits is too":     weak,
-		"more than one key":      good + good,
-		"no public key in PEM f": "",
+		"not a public key in PEM":   "ssh-ed25519 AAAA",
+		"private key":               "-----BEGIN PRIVATE KEY-----\nMC4=\n-----END PRIVATE KEY-----\n",
+		"it is not a public key: ":  "-----BEGIN PUBLIC KEY-----\nMC4=\n-----END PUBLIC KEY-----\n",
+		"of 512 bits is too":        weak,
+		"more than one key":         good + good,
+		"not a public key in PEM f": "",
 	} {
 		if _, err := ParseKey(text); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want %q", err, want)

@@ -19,7 +19,7 @@ type Source struct {
 	Tag, Digest string
 }
 
-const example = `It is a path such as "./plugins/telegram", or "oci://registry.example.com/davit/telegram".`
+const example = `Use a path such as "./plugins/telegram", or "oci://registry.example.com/davit/telegram".`
 
 // Fetched tells whether a source is one that plugins are fetched from, and not a path.
 func Fetched(source string) bool {
@@ -37,15 +37,15 @@ var (
 func ParseSource(source string) (Source, error) {
 	rest, ok := strings.CutPrefix(source, Scheme)
 	if !ok {
-		return Source{}, refuse(example, "%q is not where a plugin can be fetched from", source)
+		return Source{}, refuse(example, "a plugin cannot be fetched from %q", source)
 	}
 	var s Source
 	where, digest, pinned := strings.Cut(rest, "@")
 	if pinned {
 		if !reDigest().MatchString(digest) {
 			// Not echoed: it may be user:password@host.
-			return s, refuse("A digest is sha256: and 64 hexadecimal digits. A login belongs into the docker configuration: docker login.",
-				"what stands after @ in a plugin's source is no digest")
+			return s, refuse("A digest is sha256: and 64 hexadecimal digits. Put credentials into the docker configuration with docker login.",
+				"the text after @ in a plugin's source is not a digest")
 		}
 		s.Digest = digest
 	}
@@ -57,7 +57,7 @@ func ParseSource(source string) (Source, error) {
 	}
 	host, inside, _ := strings.Cut(where, "/")
 	if !strings.ContainsAny(host, ".:") && host != "localhost" || !reHost.MatchString(host) || !rePath.MatchString(inside) {
-		return s, refuse(example, "%q names no repository with its registry", source)
+		return s, refuse(example, "%q does not name a registry and a repository", source)
 	}
 	repo, err := oci.Repository(where, false)
 	if err != nil {

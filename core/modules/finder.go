@@ -45,7 +45,7 @@ func (f *Finder) Find(parent config.Location, source, version string) (config.Lo
 		return config.Location{}, err
 	}
 	if version != "" && (p.Ref != "" || p.Tag != "" || p.Digest != "") {
-		return config.Location{}, errors.New("it has both version and a ref, tag or digest in source. Keep one")
+		return config.Location{}, errors.New("it has a version, and a ref, tag or digest in source as well. Keep one")
 	}
 	l, err := f.find(p, version)
 	if err != nil {
@@ -116,7 +116,7 @@ func (f *Finder) fetched(p Package, version string, pin *Locked) (Locked, error)
 	}
 	l.Source, l.Version = p.Source, version
 	if pin != nil && l.Tree != pin.Tree {
-		return l, fmt.Errorf("%s at %s is not what %s says: its files are %s and should be %s. Somebody has changed it; if that is what you want, run davit init -upgrade",
+		return l, fmt.Errorf("%s at %s has changed: its files have the digest %[4]s, but %[3]s has %[5]s. To accept the change, run davit init -upgrade",
 			p.Source, pin.Resolved, config.LockFile, l.Tree, pin.Tree)
 	}
 	return l, nil
@@ -137,25 +137,25 @@ func (f *Finder) Used() []Locked {
 // local finds a module that is called by a path. In a package the path may not lead out of it.
 func local(parent config.Location, source, version string) (config.Location, error) {
 	if version != "" {
-		return config.Location{}, errors.New("version is for modules that are fetched, and this one is called by a path. Remove version")
+		return config.Location{}, errors.New("version is only for modules that are fetched, but the source is a path. Remove version")
 	}
 	out := config.Location{Dir: filepath.Join(parent.Dir, filepath.FromSlash(source)), Root: parent.Root, Name: path.Join(parent.Name, source)}
 	if parent.Root == "" {
 		return out, nil
 	}
 	if leaves(parent.Root, out.Dir) {
-		return out, fmt.Errorf("the path %s leads out of what was fetched", source)
+		return out, fmt.Errorf("the path %s leads out of the fetched files", source)
 	}
 	real, err := filepath.EvalSymlinks(out.Dir)
 	if err != nil {
-		return out, fmt.Errorf("there is no folder %s in what was fetched", source)
+		return out, fmt.Errorf("the fetched files have no folder %s", source)
 	}
 	root, err := filepath.EvalSymlinks(parent.Root)
 	if err != nil {
 		return out, err
 	}
 	if leaves(root, real) {
-		return out, fmt.Errorf("the path %s leads out of what was fetched", source)
+		return out, fmt.Errorf("the path %s leads out of the fetched files", source)
 	}
 	return out, nil
 }

@@ -40,11 +40,11 @@ func TestParse(t *testing.T) {
 		"github.com/acme/m":                    `did you mean "git::https://github.com/acme/m"?`,
 		"modules/web":                          `did you mean "./modules/web"?`,
 		"/abs":                                 "a module's source is a path that begins with ./",
-		"git::https://git.example.com/m?r=1":   `"r" is not known after ?`,
+		"git::https://git.example.com/m?r=1":   `"r" is not known`,
 		"git::https://u:p@git.example.com/m":   "use the environment variable",
-		"git::https://git.example.com/m//../x": "leads out of what was fetched",
-		"git::":                                "names no repository",
-		"oci://web":                            "names no repository",
+		"git::https://git.example.com/m//../x": "leads out of the fetched files",
+		"git::":                                "does not name a repository",
+		"oci://web":                            "does not name a repository",
 	} {
 		if _, _, err := Parse(source); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", source, err, want)
@@ -139,7 +139,7 @@ func TestFind(t *testing.T) {
 	}
 	got = other
 	empty.Fetch = f.Fetch
-	if _, err := empty.Find(config.Location{}, source, ""); err == nil || !strings.Contains(err.Error(), "is not what davit.lock.hcl says") {
+	if _, err := empty.Find(config.Location{}, source, ""); err == nil || !strings.Contains(err.Error(), "has changed: its files have the digest") {
 		t.Errorf("%v", err)
 	}
 	failing := &Finder{CacheDir: cache, Fetch: func(Package, string, *Locked) (Locked, error) { return Locked{}, errors.New("no network") }}

@@ -72,19 +72,19 @@ func parseGit(source string) (Package, string, error) {
 	where, folder, _ := strings.Cut(rest, "//")
 	values, err := url.ParseQuery(query)
 	if err != nil {
-		return Package{}, "", fmt.Errorf("what stands after ? is no query: %w", err)
+		return Package{}, "", fmt.Errorf("the text after ? is not a query: %w", err)
 	}
 	for k := range values {
 		if k != "ref" {
-			return Package{}, "", fmt.Errorf("%q is not known after ?; there is ref", k)
+			return Package{}, "", fmt.Errorf("the query parameter %q is not known; use ref", k)
 		}
 	}
 	p := Package{Type: "git", Where: scheme + where, Ref: values.Get("ref")}
 	if where == "" {
-		return Package{}, "", errors.New("it names no repository")
+		return Package{}, "", errors.New("it does not name a repository")
 	}
 	if what := redact.SecretIn(p.Where); what != "" {
-		return Package{}, "", fmt.Errorf("the URL holds %s; use the environment variable DAVIT_GIT_TOKEN", what)
+		return Package{}, "", fmt.Errorf("the URL contains %s; use the environment variable DAVIT_GIT_TOKEN", what)
 	}
 	p.Source = gitPrefix + p.Where
 	if query != "" {
@@ -106,7 +106,7 @@ func parseOCI(source string) (Package, string, error) {
 		p.Where = p.Where[:i]
 	}
 	if !strings.Contains(p.Where, "/") {
-		return Package{}, "", errors.New("it names no repository: oci://registry.example.com/acme/module:1.0.0")
+		return Package{}, "", errors.New("it does not name a repository: oci://registry.example.com/acme/module:1.0.0")
 	}
 	return p, clean(folder), checkFolder(folder)
 }
@@ -115,7 +115,7 @@ func clean(folder string) string { return strings.Trim(folder, "/") }
 
 func checkFolder(folder string) error {
 	if slices.Contains(strings.Split(folder, "/"), "..") {
-		return fmt.Errorf("the folder %q leads out of what was fetched", folder)
+		return fmt.Errorf("the folder %q leads out of the fetched files", folder)
 	}
 	return nil
 }
@@ -124,7 +124,7 @@ func checkFolder(folder string) error {
 // Terraform's constraints mean: "~> 1.2" is 1.2 up to, but without, 2.0.
 func Range(constraint string) (string, error) {
 	if _, err := version.NewConstraint(constraint); err != nil {
-		return "", fmt.Errorf("version %q is no constraint: %w", constraint, err)
+		return "", fmt.Errorf("version %q is not a version constraint: %w", constraint, err)
 	}
 	parts := strings.Split(constraint, ",")
 	for i, p := range parts {

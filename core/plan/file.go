@@ -135,7 +135,7 @@ func Decode(b []byte) (*Plan, error) {
 		return nil, fmt.Errorf("the plan file is damaged: %w", err)
 	}
 	if head.Format != Format {
-		return nil, fmt.Errorf("the plan is of format %d, made by davit %s, and this davit reads format %d: plan again with this davit, or apply with that one", head.Format, head.Davit, Format)
+		return nil, fmt.Errorf("the plan has format %d of davit %s, but this davit reads format %d: plan again with this davit, or apply with the other one", head.Format, head.Davit, Format)
 	}
 	p := &Plan{}
 	if err := json.Unmarshal(text.Bytes(), p); err != nil {
@@ -146,7 +146,7 @@ func Decode(b []byte) (*Plan, error) {
 		return nil, err
 	}
 	if digest != p.Digest {
-		return nil, errors.New("the plan file was changed after it was made: its digest does not hold. Plan again")
+		return nil, errors.New("the plan file was changed after it was made: its digest does not match. Plan again")
 	}
 	return p, nil
 }

@@ -124,7 +124,7 @@ func TestBadPlanFiles(t *testing.T) {
 		want  string
 	}{
 		"changed": {changed, "was changed after it was made"},
-		"newer":   {newer, "is of format 2"},
+		"newer":   {newer, "has format 2"},
 		"cut":     {whole[:len(whole)/2], "is damaged"},
 		"other":   {[]byte("{}"), "this is not a plan file"},
 		"empty":   {nil, "this is not a plan file"},

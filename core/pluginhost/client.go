@@ -243,7 +243,7 @@ func (c *Client) check(doing string, r proto.Message) error {
 	if size := proto.Size(r); size > c.host.limit-idSize {
 		return &Error{
 			Plugin: c.name, Doing: doing, Hint: "Split the block, or keep large content in files.",
-			Problem: "was not asked", Detail: fmt.Sprintf("the request has %d bytes, and %d are the most", size, c.host.limit),
+			Problem: "was not asked", Detail: fmt.Sprintf("the request has %d bytes, but the limit is %d", size, c.host.limit),
 		}
 	}
 	return nil
@@ -313,12 +313,12 @@ func (c *Client) said(doing string, code codes.Code, err error) *Error {
 	case code == codes.ResourceExhausted && strings.Contains(err.Error(), "larger than max"):
 		e.Problem, e.Detail, e.Hint = fmt.Sprintf("sent more than %d bytes in one message", c.host.limit), "", reportIt
 		if m := tooLarge.FindStringSubmatch(err.Error()); m != nil && m[1] != strconv.Itoa(c.host.limit) { // the other side's limit
-			e.Problem = "takes no more than " + m[1] + " bytes in one message"
+			e.Problem = "accepts at most " + m[1] + " bytes in one message"
 		}
 	case code == codes.Unimplemented:
 		e.Problem, e.Detail, e.Hint = "does not know the call", "", "It may be older than this davit: get a newer version of the plugin."
 	case code == codes.Unavailable:
-		e.Problem, e.Detail, e.Output = "broke its connection off", "", c.output.last()
+		e.Problem, e.Detail, e.Output = "closed its connection", "", c.output.last()
 	}
 	return e
 }

@@ -112,7 +112,7 @@ func TestALateAnswerIsNobodys(t *testing.T) {
 func TestAMixedUpPluginFailsItsPlansAndLivesOn(t *testing.T) {
 	for address, says := range map[string]string{
 		"twice:":       "answered twice for one instance",
-		"unknown:":     "answered for an instance that it was not asked about",
+		"unknown:":     "answered for an instance that was not requested",
 		"end-stream:":  "ended its stream of answers",
 		"fail-stream:": "the disk is on fire",
 		"big:2000000":  "sent more than 1000000 bytes in one message",
@@ -159,7 +159,7 @@ func TestARequestAboveTheLimitHurtsNobodyElse(t *testing.T) {
 	other := make(chan string)
 	go func() { other <- planned(t, c, "slow:200") }()
 	_, err = c.Plan(context.Background(), &pluginv1.PlanRequest{Address: "say:x", PlannedPrivate: make([]byte, 1_000_000-20)}, nil)
-	problem(t, err, "was not asked while planning say:x: the request has 999991 bytes", "1000000 are the most")
+	problem(t, err, "was not asked while planning say:x: the request has 999991 bytes", "the limit is 1000000")
 	if got := <-other; got != "200" {
 		t.Error(got)
 	}
@@ -321,7 +321,7 @@ func TestCloseEndsWhatIsRunning(t *testing.T) {
 		t.Error(err)
 	}
 	for _, e := range []<-chan error{planning, ended} {
-		problem(t, <-e, "was stopped, because davit is ending")
+		problem(t, <-e, "was stopped because davit is stopping")
 	}
 }
 

@@ -19,7 +19,7 @@ type Error struct {
 }
 
 // reportIt is the hint when it is the plugin's own defect.
-const reportIt = "This is a defect of the plugin; please report it to its authors."
+const reportIt = "This is a defect in the plugin. Please report it to its authors."
 
 // Error is one sentence, followed by the plugin's last lines.
 func (e *Error) Error() string {

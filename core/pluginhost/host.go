@@ -114,7 +114,7 @@ func (h *Host) Client(ctx context.Context, name string) (*Client, error) {
 	case <-s.ready:
 		return s.client, s.err
 	case <-ctx.Done():
-		return nil, &Error{Plugin: name, Doing: "starting", Problem: "was not waited for", Err: context.Cause(ctx)}
+		return nil, &Error{Plugin: name, Doing: "starting", Problem: "was not awaited", Err: context.Cause(ctx)}
 	}
 }
 
@@ -122,7 +122,7 @@ func (h *Host) slot(name string) (*slot, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.closed {
-		return nil, &Error{Plugin: name, Problem: "was not started, because davit is ending"}
+		return nil, &Error{Plugin: name, Problem: "was not started because davit is stopping"}
 	}
 	if s := h.slots[name]; s != nil {
 		return s, nil
@@ -130,7 +130,7 @@ func (h *Host) slot(name string) (*slot, error) {
 	exe, ok := h.options.Plugins[name]
 	where, attached := h.options.Reattach[name]
 	if !ok && !attached {
-		return nil, &Error{Plugin: name, Problem: "is not known", Hint: fmt.Sprintf("Name it in required_plugins: %s = { source = \"./path/to/it\" }.", name)}
+		return nil, &Error{Plugin: name, Problem: "is not known", Hint: fmt.Sprintf("Add it to required_plugins: %s = { source = \"./path/to/it\" }.", name)}
 	}
 	s := &slot{ready: make(chan struct{})}
 	h.slots[name] = s

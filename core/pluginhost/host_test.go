@@ -120,11 +120,11 @@ func TestABadStartSaysWhatIsWrong(t *testing.T) {
 		{"closes", []string{"closed its standard output"}, "not be a davit plugin"},
 		{"garbage", []string{`its first line was "Welcome to plugin 1.0!"`}, "not be a davit plugin"},
 		{"long-garbage", []string{"does not speak the plugin protocol", "xxx..."}, "not be a davit plugin"},
-		{"newer", []string{"speaks version 7 of the plugin protocol, this davit version 1"}, "Get a version"},
+		{"newer", []string{"speaks version 7 of the plugin protocol, but this davit speaks version 1"}, "Get a version"},
 		{"netrpc", []string{"does not speak gRPC"}, "another program"},
 		{"tcp", []string{`serves on tcp "127.0.0.1:1", not on a Unix socket`}, "PLUGIN_UNIX_SOCKET_DIR"},
-		{"elsewhere", []string{`serves on "/tmp/other.sock", outside of the folder`}, "PLUGIN_UNIX_SOCKET_DIR"},
-		{"nothing-there", []string{"where nothing is"}, "PLUGIN_UNIX_SOCKET_DIR"},
+		{"elsewhere", []string{`serves on "/tmp/other.sock", outside of its folder`}, "PLUGIN_UNIX_SOCKET_DIR"},
+		{"nothing-there", []string{"which does not exist"}, "PLUGIN_UNIX_SOCKET_DIR"},
 		{"refuses", []string{"refused to work: The cache is read-only: cannot write"}, "Mount it writable."},
 		{"dies-in-configure", []string{"ended (exit status 4) while starting", "out of luck"}, ""},
 	} {
@@ -201,7 +201,7 @@ func TestAnExecutableThatCannotBeStarted(t *testing.T) {
 		name, path, says string
 		is               error
 	}{
-		{"not found", filepath.Join(dir, "none"), "was not found: there is no file " + dir, fs.ErrNotExist},
+		{"not found", filepath.Join(dir, "none"), "was not found: missing file " + dir, fs.ErrNotExist},
 		{"a folder", dir, "is a folder", nil},
 		{"not executable", write("plain", "#!/bin/sh\n", 0o644), "is not executable", fs.ErrPermission},
 		{"not a program", write("text", "hello", 0o755), "is not a program for this machine", nil},
@@ -248,7 +248,7 @@ func TestTheChecksumIsVerified(t *testing.T) {
 		}
 	}
 	for _, sum := range []string{strings.Repeat("0", 64), good[:32], "nonsense"} {
-		problem(t, start(sum), "was not started", "is not the file that was locked", good)
+		problem(t, start(sum), "was not started", "is not the locked file", good)
 	}
 }
 
@@ -433,7 +433,7 @@ func TestAfterCloseNothingStarts(t *testing.T) {
 		t.Error(err)
 	}
 	_, err = h.Client(context.Background(), "good")
-	problem(t, err, "was not started, because davit is ending")
+	problem(t, err, "was not started because davit is stopping")
 	_, err = c.Describe(context.Background())
-	problem(t, err, "was stopped, because davit is ending")
+	problem(t, err, "was stopped because davit is stopping")
 }

@@ -223,7 +223,7 @@ func (s *planStream) receiver(m *pluginv1.PlanResponse) (*planCall, string) {
 		return nil, ""
 	}
 	if id == 0 || id > s.last {
-		return nil, "answered for an instance that it was not asked about"
+		return nil, "answered for an instance that was not requested"
 	}
 	return nil, "answered twice for one instance"
 }

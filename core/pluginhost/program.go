@@ -24,8 +24,8 @@ type program struct {
 }
 
 var (
-	errChanged   = errors.New("its file was changed while it was being started")
-	errNotLocked = errors.New("its file is not the one that was locked")
+	errChanged   = errors.New("its file changed while it was starting")
+	errNotLocked = errors.New("its file is not the locked one")
 )
 
 // openProgram opens an executable and compares its SHA-256 with want, in hex, if that is not empty.
@@ -54,7 +54,7 @@ func (p *program) look() *Error {
 	info, err := os.Stat(p.path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return &Error{Problem: "was not found: there is no file " + p.path, Hint: "Check the path in required_plugins, and that the plugin is built.", Err: err}
+		return &Error{Problem: "was not found: missing file " + p.path, Hint: "Check the path in required_plugins, and that the plugin is built.", Err: err}
 	case err != nil:
 		return &Error{Problem: "was not started: " + err.Error(), Err: err}
 	case info.IsDir():
@@ -85,8 +85,8 @@ func (p *program) verify(want string) *Error {
 	p.sum = hex.EncodeToString(hash.Sum(nil))
 	if p.sum != want {
 		return &Error{
-			Problem: fmt.Sprintf("was not started: %s is not the file that was locked (it has SHA-256 %s, the lock file says %s)", p.path, p.sum, printable(want)),
-			Hint:    "If the plugin was rebuilt or updated on purpose, run davit init -upgrade. If not, somebody has changed it.",
+			Problem: fmt.Sprintf("was not started: %s is not the locked file (its SHA-256 is %s, the lock file has %s)", p.path, p.sum, printable(want)),
+			Hint:    "If you rebuilt or updated the plugin, run davit init -upgrade. If not, somebody else changed it.",
 			Err:     errNotLocked,
 		}
 	}

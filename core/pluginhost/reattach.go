@@ -61,9 +61,9 @@ func (h *Host) attach(name string, r Reattach) (*Client, error) {
 	const again = "Start the plugin with -debug again, and set " + ReattachVariable + " to what it prints now."
 	switch {
 	case r.Protocol != string(goplugin.ProtocolGRPC):
-		return bad(again, "does not speak gRPC, as %s says", ReattachVariable)
+		return bad(again, "does not speak gRPC, according to %s", ReattachVariable)
 	case r.ProtocolVersion != int(handshake.Config.ProtocolVersion):
-		return bad("Get a version of the plugin for this davit, or a davit for this plugin.", "speaks version %d of the plugin protocol, this davit version %d", r.ProtocolVersion, handshake.Config.ProtocolVersion)
+		return bad("Get a version of the plugin for this davit, or a davit for this plugin.", "speaks version %d of the plugin protocol, but this davit speaks version %d", r.ProtocolVersion, handshake.Config.ProtocolVersion)
 	case r.Addr.Network != "unix":
 		return bad(again, "serves on %s %q, not on a Unix socket", printable(r.Addr.Network), printable(r.Addr.String))
 	}
@@ -88,7 +88,7 @@ func (h *Host) attach(name string, r Reattach) (*Client, error) {
 		case errors.As(err, &no):
 			return bad(no.hint, "refused to work: %s", no.text)
 		case status.Code(err) == codes.Unavailable:
-			return bad(again, "is not there any more: nothing serves on %s", printable(r.Addr.String))
+			return bad(again, "no longer runs: nothing serves on %s", printable(r.Addr.String))
 		}
 		return nil, &Error{Plugin: name, Doing: "connecting", Problem: "failed", Detail: printable(errorText(err)), Err: err}
 	}
@@ -99,7 +99,7 @@ func (h *Host) attach(name string, r Reattach) (*Client, error) {
 func ownSocket(path string) string {
 	info, err := os.Lstat(path)
 	if err != nil {
-		return "there is no socket " + printable(path)
+		return "the socket does not exist: " + printable(path)
 	}
 	if info.Mode().Type() != os.ModeSocket {
 		return printable(path) + " is not a socket"

@@ -36,9 +36,9 @@ func TestAPluginThatRunsAlreadyIsNotEnded(t *testing.T) {
 		if err := h.Close(); err != nil {
 			t.Error(err)
 		}
-		problem(t, <-waiting, "was stopped, because davit is ending")
+		problem(t, <-waiting, "was stopped because davit is stopping")
 		_, err = c.Describe(context.Background())
-		problem(t, err, "was stopped, because davit is ending")
+		problem(t, err, "was stopped because davit is stopping")
 	}
 	if got := planned(t, first, "say:alive"); got != "alive" {
 		t.Error(got)
@@ -56,7 +56,7 @@ func TestAPluginThatEndsWhileConnected(t *testing.T) {
 	}
 	<-first.process.done
 	_, err = c.Describe(context.Background())
-	problem(t, err, `plugin "good" broke its connection off while describing itself`)
+	problem(t, err, `plugin "good" closed its connection while describing itself`)
 }
 
 func TestWhereAPluginDoesNotServe(t *testing.T) {
@@ -76,9 +76,9 @@ func TestWhereAPluginDoesNotServe(t *testing.T) {
 		change func(*Reattach)
 		says   string
 	}{
-		"nothing":          {func(r *Reattach) { r.Addr.String = filepath.Join(dir, "none") }, "there is no socket"},
+		"nothing":          {func(r *Reattach) { r.Addr.String = filepath.Join(dir, "none") }, "the socket does not exist"},
 		"a file":           {func(r *Reattach) { r.Addr.String = plain }, "is not a socket"},
-		"a dead socket":    {func(r *Reattach) { r.Addr.String = dead }, "is not there any more"},
+		"a dead socket":    {func(r *Reattach) { r.Addr.String = dead }, "no longer runs"},
 		"TCP":              {func(r *Reattach) { r.Addr.Network, r.Addr.String = "tcp", "127.0.0.1:1" }, "not on a Unix socket"},
 		"another version":  {func(r *Reattach) { r.ProtocolVersion = 9 }, "speaks version 9 of the plugin protocol"},
 		"another protocol": {func(r *Reattach) { r.Protocol = "netrpc" }, "does not speak gRPC"},

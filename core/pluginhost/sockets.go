@@ -115,11 +115,11 @@ func checkSocket(dir, network, address string) error {
 		return badSocket("serves on %s %q, not on a Unix socket", printable(network), printable(address))
 	}
 	if filepath.Dir(filepath.Clean(address)) != dir {
-		return badSocket("serves on %q, outside of the folder %q that it was told", printable(address), dir)
+		return badSocket("serves on %q, outside of its folder %q", printable(address), dir)
 	}
 	info, err := os.Lstat(address)
 	if err != nil {
-		return badSocket("said that it serves on %q, where nothing is", printable(address))
+		return badSocket("reported the socket %q, which does not exist", printable(address))
 	}
 	if info.Mode().Type() != os.ModeSocket {
 		return badSocket("serves on %q, which is not a socket", printable(address))

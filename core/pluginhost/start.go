@@ -169,7 +169,7 @@ func (c *Client) startProblem(ctx context.Context, exe Executable, err error) *E
 	var no *refused
 	switch {
 	case c.host.ctx.Err() != nil:
-		return &Error{Problem: "was not started, because davit is ending", Err: context.Canceled}
+		return &Error{Problem: "was not started because davit is stopping", Err: context.Canceled}
 	case c.process == nil || c.process.ID() == "":
 		return notStarted(exe.Path, err)
 	case errors.Is(err, errChanged):
@@ -183,7 +183,7 @@ func (c *Client) startProblem(ctx context.Context, exe Executable, err error) *E
 	e.Output = c.output.last()
 	if ctx.Err() != nil {
 		e.Problem = fmt.Sprintf("did not answer within %s", c.host.options.StartTimeout)
-		e.Hint = "It was stopped. Start it by hand to see whether it waits for something; a loaded machine may need more time."
+		e.Hint = "It was stopped. Start it by hand to see what it waits for; a loaded machine may need more time."
 		return e
 	}
 	if p, hint := announcementProblem(c.process.announcement()); p != "" {
@@ -215,7 +215,7 @@ func notStarted(path string, err error) *Error {
 		e.Problem = "was not started: " + path + " is not a program for this machine"
 		e.Hint = "It may be built for another system or processor, or be a script without a first line such as #!/bin/sh."
 	case errors.Is(err, fs.ErrNotExist):
-		e.Problem = "was not started: " + path + " needs an interpreter or a library loader that is not here"
+		e.Problem = "was not started: " + path + " needs an interpreter or a library loader that is not installed"
 		e.Hint = "See the script's first line, or build the plugin as a static binary."
 	case errors.Is(err, fs.ErrPermission):
 		e.Problem = "was not started: the system does not allow " + path + " to be run"
@@ -237,10 +237,10 @@ func announcementProblem(line string) (problem, hint string) {
 		return fmt.Sprintf("does not speak the plugin protocol: its first line was %q", short(printable(line))), author
 	}
 	if core != goplugin.CoreProtocolVersion {
-		return fmt.Sprintf("shakes hands in version %d of go-plugin's way, this davit in version %d", core, goplugin.CoreProtocolVersion), "Get a version of the plugin for this davit."
+		return fmt.Sprintf("uses version %d of go-plugin's handshake, but this davit uses version %d", core, goplugin.CoreProtocolVersion), "Get a version of the plugin for this davit."
 	}
 	if parts[1] != strconv.Itoa(int(handshake.Config.ProtocolVersion)) {
-		return fmt.Sprintf("speaks version %s of the plugin protocol, this davit version %d", short(printable(parts[1])), handshake.Config.ProtocolVersion),
+		return fmt.Sprintf("speaks version %s of the plugin protocol, but this davit speaks version %d", short(printable(parts[1])), handshake.Config.ProtocolVersion),
 			"Get a version of the plugin for this davit, or a davit for this plugin."
 	}
 	if len(parts) < 5 || parts[4] != string(goplugin.ProtocolGRPC) {

@@ -93,7 +93,7 @@ func reviewedVariables(stack *config.Stack, p *plan.Plan, around, asked []eval.G
 	for _, name := range slices.Sorted(maps.Keys(p.Variables)) {
 		value, err := variableOf(p.Variables[name])
 		if err != nil {
-			diags = append(diags, diag.Plain("The plan cannot be applied", fmt.Sprintf("Its value of variable %q cannot be read: %s", name, err)))
+			diags = append(diags, diag.Plain("The plan cannot be applied", fmt.Sprintf("The plan's value of variable %q cannot be read: %s", name, err)))
 			continue
 		}
 		list = append(list, eval.Given{Name: name, Expr: hcl.StaticExpr(value, hcl.Range{}), From: "the plan"})

@@ -55,7 +55,7 @@ func Annotate(index v1.ImageIndex, l Label) (v1.ImageIndex, error) {
 	}
 	annotated, ok := mutate.Annotations(index, annotations).(v1.ImageIndex)
 	if !ok {
-		return nil, fmt.Errorf("annotating an index gave no index")
+		return nil, fmt.Errorf("the annotated index is not an index")
 	}
 	return annotated, nil
 }

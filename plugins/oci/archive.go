@@ -190,7 +190,7 @@ func PushFolder(ctx context.Context, reference string, f Folder, insecure, overw
 		return there, nil
 	}
 	if err == nil && !overwrite {
-		return "", fmt.Errorf("%s is there already, with other content (%s). Push under another tag, or move this one with -force", reference, there)
+		return "", fmt.Errorf("%s already exists with other content (%s). Push under another tag, or move this one with -force", reference, there)
 	}
 	if err := remote.Write(ref, img, registry.Options(ctx, ref.Context())...); err != nil {
 		return "", registry.Diagnose(err, "pushing", reference)

@@ -46,7 +46,7 @@ func Find(file string) (*Key, error) {
 func parse(text, from string) (*Key, error) {
 	secret, err := base64.StdEncoding.DecodeString(strings.TrimSpace(text))
 	if err != nil || len(secret) != size {
-		return nil, fmt.Errorf("%s holds no key: it should be %d bytes in base64", from, size)
+		return nil, fmt.Errorf("%s does not contain a key: it must be %d bytes in base64", from, size)
 	}
 	sum := sha256.Sum256(append([]byte("davit key id\x00"), secret...))
 	return &Key{secret: secret, id: hex.EncodeToString(sum[:4])}, nil

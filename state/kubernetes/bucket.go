@@ -157,7 +157,7 @@ func (b *bucket) failed(err error) error {
 	case apierrors.IsForbidden(err):
 		return objects.Permanent(fmt.Errorf("%w; davit needs get, list, create, update and delete on secrets in namespace %s", err, b.namespace))
 	case apierrors.IsNotFound(err):
-		return objects.Permanent(fmt.Errorf("%w: make the namespace %s first", err, b.namespace))
+		return objects.Permanent(fmt.Errorf("%w: create the namespace %s first", err, b.namespace))
 	case status.Status().Code >= 400 && status.Status().Code < 500 && !apierrors.IsTimeout(err):
 		return objects.Permanent(err)
 	}

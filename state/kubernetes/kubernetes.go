@@ -35,7 +35,7 @@ type Config struct {
 func (c Config) Validate() error {
 	var errs []error
 	if c.Name == "" {
-		errs = append(errs, errors.New("name is missing: give the stack's state a name, like \"shop\""))
+		errs = append(errs, errors.New("name is missing: give the stack's state a name, such as \"shop\""))
 	} else if wrong := validation.IsDNS1123Label(c.Name); len(wrong) > 0 {
 		errs = append(errs, fmt.Errorf("name %q cannot be part of a Secret's name: %s", c.Name, wrong[0]))
 	}
@@ -43,7 +43,7 @@ func (c Config) Validate() error {
 		errs = append(errs, fmt.Errorf("namespace %q: %s", c.Namespace, wrong[0]))
 	}
 	if c.InCluster && (c.Kubeconfig != "" || c.Context != "") {
-		errs = append(errs, errors.New("in_cluster goes without kubeconfig and context: leave one or the other out"))
+		errs = append(errs, errors.New("in_cluster cannot be combined with kubeconfig or context: remove one of them"))
 	}
 	return errors.Join(errs...)
 }
@@ -107,12 +107,12 @@ func connection(c Config) (cfg *rest.Config, namespace string, err error) {
 	if c.InCluster {
 		cfg, err = rest.InClusterConfig()
 		if err != nil {
-			return nil, "", fmt.Errorf("in_cluster is set and this is no pod with a service account: %w", err)
+			return nil, "", fmt.Errorf("in_cluster is set, but this is not a pod with a service account: %w", err)
 		}
 		if namespace = c.Namespace; namespace == "" {
 			b, err := os.ReadFile(namespaceFile)
 			if namespace = strings.TrimSpace(string(b)); err != nil || namespace == "" {
-				return nil, "", errors.New("the pod does not say its namespace: set namespace")
+				return nil, "", errors.New("the namespace of the pod is not known: set namespace")
 			}
 		}
 		return cfg, namespace, nil
@@ -123,7 +123,7 @@ func connection(c Config) (cfg *rest.Config, namespace string, err error) {
 	overrides.Context.Namespace = c.Namespace
 	loader := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, overrides)
 	if cfg, err = loader.ClientConfig(); err != nil {
-		return nil, "", fmt.Errorf("no cluster: %w", err)
+		return nil, "", fmt.Errorf("no cluster is configured: %w", err)
 	}
 	if namespace = c.Namespace; namespace == "" {
 		namespace, _, err = loader.Namespace()

@@ -22,7 +22,7 @@ func TestValidate(t *testing.T) {
 		"capitals":            {kubernetes.Config{Name: "Shop"}, `name "Shop" cannot be part of a Secret's name`},
 		"dots":                {kubernetes.Config{Name: "shop.prod"}, `name "shop.prod"`},
 		"a path":              {kubernetes.Config{Name: "shop", Namespace: "../x"}, `namespace "../x"`},
-		"a pod and a context": {kubernetes.Config{Name: "shop", InCluster: true, Context: "c"}, "leave one or the other out"},
+		"a pod and a context": {kubernetes.Config{Name: "shop", InCluster: true, Context: "c"}, "remove one of them"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			err := c.config.Validate()
@@ -60,7 +60,7 @@ func TestWhere(t *testing.T) {
 		"a namespace":         {kubernetes.Config{Name: "shop", Namespace: "mine"}, "the Secrets davit.shop.* of namespace mine"},
 		"no such context":     {kubernetes.Config{Name: "shop", Context: "three"}, "three"},
 		"no such file":        {kubernetes.Config{Name: "shop", Kubeconfig: filepath.Join(dir, "none")}, "none"},
-		"in no pod after all": {kubernetes.Config{Name: "shop", InCluster: true}, "this is no pod with a service account"},
+		"in no pod after all": {kubernetes.Config{Name: "shop", InCluster: true}, "this is not a pod with a service account"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, err := kubernetes.Open(t.Context(), c.config)

@@ -149,7 +149,7 @@ func openFile(ctx context.Context, path string, write bool) (*file, error) {
 func notEmpty(f *os.File) error {
 	info, err := f.Stat()
 	if err == nil && info.Size() == 0 {
-		err = errors.New("the file is empty: it was cut off; put a backup in its place, or remove it to begin anew")
+		err = errors.New("the file is empty: it was truncated. Replace it by a backup, or remove it to start with an empty state")
 	}
 	return err
 }

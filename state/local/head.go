@@ -34,7 +34,7 @@ func (t tables) head() (h head, err error) {
 		return head{Lineage: string(meta.Get(keyLineage1)), Serial: number(meta.Get(keySerial1))}, nil
 	}
 	if t.unseal(bucketMeta, keyHead, meta.Get(keyHead), &h) != nil {
-		return h, errors.New("the file is damaged: its lineage and serial cannot be read; put a backup in its place, or move it away and push an archive with davit state push")
+		return h, errors.New("the file is damaged: its lineage and serial cannot be read. Replace it by a backup, or move it away and push an archive with davit state push")
 	}
 	return h, nil
 }

@@ -118,7 +118,7 @@ func (s *Store) nanoseconds() uint64 { return uint64(s.now().UnixNano()) } //nol
 // holder, whose token it has, beats and makes it its own again.
 func (t tables) standIn(now time.Time, ttl time.Duration) (*state.LockedError, error) {
 	h := held{Token: t.token(func() uint64 { return 0 }), Holder: state.Holder{
-		ID: uuid.NewString(), Who: "somebody", What: "the entry of the lock is damaged", Since: now.UTC(), Expires: now.Add(ttl).UTC(),
+		ID: uuid.NewString(), Who: "somebody", What: "a damaged lock entry", Since: now.UTC(), Expires: now.Add(ttl).UTC(),
 	}}
 	locked := &state.LockedError{Holder: h.Holder}
 	if t.format < state.Format { // an old holder could not read the entry; without one it cannot write
@@ -133,12 +133,12 @@ func (s *Store) Unlock(ctx context.Context, id string) error {
 		return s.explain("unlocking", err)
 	}
 	if _, err := os.Stat(s.path); errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("there is no state in %s, so no lock", s.path)
+		return fmt.Errorf("%s contains no state, so there is no lock", s.path)
 	}
 	return s.update(ctx, func(t tables) error {
 		h, damaged := t.lease()
 		if !damaged && (h == nil || h.Holder.ID != id) {
-			return fmt.Errorf("there is no lock %q", id)
+			return fmt.Errorf("the lock %q does not exist", id)
 		}
 		return t.Bucket(bucketMeta).Delete(keyLease)
 	})

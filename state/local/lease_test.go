@@ -174,7 +174,7 @@ func TestBusyFile(t *testing.T) {
 		}
 		cancel()
 	}
-	if _, err := store(t, path, local.Busy(20*time.Millisecond)).Load(t.Context()); err == nil || !strings.Contains(err.Error(), "another process keeps the state busy for longer than 20ms") {
+	if _, err := store(t, path, local.Busy(20*time.Millisecond)).Load(t.Context()); err == nil || !strings.Contains(err.Error(), "another process is using the state for longer than 20ms") {
 		t.Errorf("the file is busy: %v", err)
 	}
 	ended, cancel := context.WithCancel(t.Context())

@@ -47,7 +47,7 @@ func Open(path string, options ...Option) (*Store, error) {
 		o(s)
 	}
 	if info, err := os.Stat(path); err == nil && info.IsDir() {
-		return nil, fmt.Errorf("state %s is a folder: name a file", path)
+		return nil, fmt.Errorf("the state %s is a folder: name a file", path)
 	}
 	return s, nil
 }
@@ -146,11 +146,11 @@ func (s *Store) explain(doing string, err error) error {
 	case errors.As(err, &locked), errors.As(err, &format), errors.As(err, &own), errors.Is(err, state.ErrLeaseLost):
 		return err
 	case errors.Is(err, state.ErrBusy):
-		err = fmt.Errorf("%w for longer than %s: a process that was suspended in the middle of a write does that", err, s.busy)
+		err = fmt.Errorf("%w for longer than %s: a process may have been suspended during a write", err, s.busy)
 	case errors.Is(err, berrors.ErrInvalid), errors.Is(err, berrors.ErrChecksum), errors.Is(err, berrors.ErrVersionMismatch):
-		err = fmt.Errorf("the file is no davit state, or damaged (%w): put a backup in its place", err)
+		err = fmt.Errorf("the file is not a davit state, or is damaged (%w): replace it by a backup", err)
 	case doing != "reading" && (errors.Is(err, fs.ErrPermission) || isReadOnly(err)):
-		err = fmt.Errorf("%w: you may read this state, not write to it", err)
+		err = fmt.Errorf("%w: you may read this state but not write to it", err)
 	}
 	return &Error{Doing: doing, Path: s.path, Err: err}
 }

@@ -117,7 +117,7 @@ func TestBadFiles(t *testing.T) {
 		want string
 	}{
 		"empty":   {write(""), "the file is empty"},
-		"garbage": {write(strings.Repeat("garbage ", 2000)), "no davit state, or damaged"},
+		"garbage": {write(strings.Repeat("garbage ", 2000)), "not a davit state, or is damaged"},
 		"newer":   {newer, "use a newer davit"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -44,8 +44,8 @@ func TestReadOnly(t *testing.T) {
 		there     bool
 		want      string
 	}{
-		"file and folder":     {0o555, 0o444, true, "you may read this state, not write to it"},
-		"the file":            {0o755, 0o444, true, "you may read this state, not write to it"},
+		"file and folder":     {0o555, 0o444, true, "you may read this state but not write to it"},
+		"the file":            {0o755, 0o444, true, "you may read this state but not write to it"},
 		"a folder without it": {0o555, 0o444, false, "permission denied"},
 	} {
 		t.Run(name, func(t *testing.T) {

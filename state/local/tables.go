@@ -46,18 +46,18 @@ type tables struct {
 func open(tx *bbolt.Tx, path string) (tables, error) {
 	meta := tx.Bucket(bucketMeta)
 	if meta == nil {
-		return tables{}, errors.New("the file is a database, but no davit state")
+		return tables{}, errors.New("the file is a database, but not a davit state")
 	}
 	t := tables{Tx: tx, format: number(meta.Get(keyFormat))}
 	switch {
 	case t.format > state.Format:
 		return t, &state.FormatError{Where: path, Got: int(t.format), Know: state.Format} //nolint:gosec // a format is a small number
 	case t.format == 0:
-		return t, errors.New("the file does not say which format it has: it is damaged, or no davit state")
+		return t, errors.New("the file has no format: it is damaged, or is not a davit state")
 	}
 	for _, name := range [][]byte{bucketRecords, bucketOperations, bucketOutputs} {
 		if tx.Bucket(name) == nil {
-			return t, fmt.Errorf("the file is damaged: its table %q is not there", name)
+			return t, fmt.Errorf("the file is damaged: its table %q is missing", name)
 		}
 	}
 	return t, nil

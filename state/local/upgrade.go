@@ -21,7 +21,7 @@ import (
 func (s *Store) backup(ctx context.Context, tx *bbolt.Tx, format uint64) error {
 	name := fmt.Sprintf("%s.backup-format%d-%s", s.path, format, s.now().UTC().Format("20060102T150405Z"))
 	if err := s.copyTo(ctx, tx, name); err != nil {
-		return fmt.Errorf("making a backup before the format is changed to %d: %w", state.Format, err)
+		return fmt.Errorf("making a backup before changing the format to %d: %w", state.Format, err)
 	}
 	return nil
 }

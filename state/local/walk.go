@@ -22,7 +22,7 @@ func (f *file) walkable() error {
 		}
 		return tx.ForEach(func(_ []byte, b *bbolt.Bucket) error {
 			if b == nil {
-				return errors.New("the file is damaged: the list of its tables cannot be read; put a backup in its place")
+				return errors.New("the file is damaged: the list of its tables cannot be read; replace it by a backup")
 			}
 			if b.Root() == 0 { // it is inside the page that names it
 				return nil
@@ -47,7 +47,7 @@ const (
 // page looks at a page and those below it. No page is below two others, so there are no more steps than pages.
 func (w *walk) page(number uint64) error {
 	if number < 2 || number >= w.end/uint64(w.size) || w.seen[number] { //nolint:gosec // a size is positive
-		return fmt.Errorf("the file is damaged: its page %d is where it cannot be; put a backup in its place", number)
+		return fmt.Errorf("the file is damaged: its page %d has an impossible position; replace it by a backup", number)
 	}
 	w.seen[number] = true
 	at := int64(number) * w.size //nolint:gosec // it is less than the size of a file
@@ -63,7 +63,7 @@ func (w *walk) page(number uint64) error {
 	}
 	for i := 0; i < len(entries); i += pageHeader {
 		if uint64(pageHeader+i)+extent(entries[i:], branch) > room { //nolint:gosec // both are positive
-			return fmt.Errorf("the file is damaged: its page %d has an entry that is larger than the page; put a backup in its place", number)
+			return fmt.Errorf("the file is damaged: its page %d has an entry that is larger than the page; replace it by a backup", number)
 		}
 		if !branch {
 			continue

@@ -88,7 +88,7 @@ func (s *Store) Unlock(ctx context.Context, id string) error {
 		return err
 	}
 	if s.holder == nil || s.holder.who.ID != id {
-		return fmt.Errorf("there is no lock %q", id)
+		return fmt.Errorf("the lock %q does not exist", id)
 	}
 	s.holder.lose()
 	s.holder = nil

@@ -84,7 +84,7 @@ func (b *bucket) Put(ctx context.Context, name string, data []byte, version stri
 	}
 	b.observe(sent, out.ResultMetadata)
 	if aws.ToString(out.ETag) == "" {
-		return "", objects.Permanent(errors.New("the server answers without an ETag: it cannot keep state"))
+		return "", objects.Permanent(errors.New("the server's answer has no ETag: it cannot store a state"))
 	}
 	return *out.ETag, nil
 }
@@ -130,19 +130,19 @@ func (b *bucket) failed(err error) error {
 	if api, ok := errors.AsType[smithy.APIError](err); ok {
 		code, said = api.ErrorCode(), api.ErrorMessage()
 	}
-	plain := fmt.Errorf("the server says %d %s: %s", status, code, said)
+	plain := fmt.Errorf("the server answered %d %s: %s", status, code, said)
 	switch {
 	case status == http.StatusPreconditionFailed:
 		return objects.ErrConflict
 	case code == "NoSuchBucket":
-		return objects.Permanent(fmt.Errorf("there is no bucket %s: make it first", b.bucket))
+		return objects.Permanent(fmt.Errorf("the bucket %s does not exist: create it first", b.bucket))
 	case status == http.StatusNotFound && (code == "NoSuchKey" || code == "NotFound"):
 		return objects.ErrNotFound
 	case status == http.StatusTooManyRequests, status == http.StatusServiceUnavailable, status == http.StatusConflict,
 		code == "RequestTimeTooSkewed", code == "RequestTimeout", code == "SlowDown":
 		return objects.Refused(plain)
 	case status == http.StatusNotImplemented:
-		return objects.Permanent(fmt.Errorf("%w; the server must honour conditional writes", plain))
+		return objects.Permanent(fmt.Errorf("%w; the server must support conditional writes", plain))
 	case status >= 500:
 		return plain
 	case status == http.StatusForbidden || status == http.StatusUnauthorized:

@@ -35,7 +35,7 @@ type Config struct {
 func (c Config) Validate() error {
 	var errs []error
 	if c.Bucket == "" {
-		errs = append(errs, errors.New("bucket is missing: name the bucket that the state is kept in"))
+		errs = append(errs, errors.New("bucket is missing: name the bucket for the state"))
 	}
 	if key := strings.Trim(c.Key, "/"); key == "" {
 		errs = append(errs, errors.New(`key is missing: say what the names of the state's objects begin with, like "shop/prod"`))
@@ -46,9 +46,9 @@ func (c Config) Validate() error {
 		u, err := url.Parse(c.Endpoint)
 		switch {
 		case err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https": // the text may hold a password
-			errs = append(errs, errors.New("endpoint is no URL like https://s3.example.com"))
+			errs = append(errs, errors.New("endpoint is not a URL such as https://s3.example.com"))
 		case u.User != nil:
-			errs = append(errs, errors.New("endpoint holds a password: credentials come from the environment or the shared configuration"))
+			errs = append(errs, errors.New("endpoint contains a password: put credentials into the environment or the shared configuration"))
 		}
 	}
 	return errors.Join(errs...)
@@ -98,12 +98,12 @@ func newClient(ctx context.Context, c Config) (*s3.Client, error) {
 	}
 	if cfg.Region == "" {
 		if c.Endpoint == "" {
-			return nil, errors.New("no region: set region, AWS_REGION, or one in the profile")
+			return nil, errors.New("the region is missing: set region, AWS_REGION, or a region in the profile")
 		}
 		cfg.Region = "us-east-1" // what servers of other makers expect
 	}
 	if _, err := cfg.Credentials.Retrieve(ctx); err != nil {
-		return nil, fmt.Errorf("no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a profile, or run where a role is given: %w", err)
+		return nil, fmt.Errorf("credentials are missing: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a profile, or run with a role: %w", err)
 	}
 	return s3.NewFromConfig(cfg, func(o *s3.Options) {
 		o.UsePathStyle = c.PathStyle

@@ -26,10 +26,10 @@ func TestValidate(t *testing.T) {
 		"nothing":              {s3.Config{}, []string{"bucket is missing", "key is missing"}},
 		"only a slash":         {s3.Config{Bucket: "b", Key: "/"}, []string{"key is missing"}},
 		"slashes":              {s3.Config{Bucket: "b", Key: "/a/b/"}, []string{`write "a/b"`}},
-		"no URL":               {s3.Config{Bucket: "b", Key: "k", Endpoint: "s3.example.com"}, []string{"endpoint is no URL"}},
-		"another protocol":     {s3.Config{Bucket: "b", Key: "k", Endpoint: "ftp://s3.example.com"}, []string{"endpoint is no URL"}},
-		"a password":           {s3.Config{Bucket: "b", Key: "k", Endpoint: "https://user:hunter2@s3.example.com"}, []string{"endpoint holds a password"}},
-		"a password in no URL": {s3.Config{Bucket: "b", Key: "k", Endpoint: "https://user:hunter2@s3 .example.com:x"}, []string{"endpoint is no URL"}},
+		"no URL":               {s3.Config{Bucket: "b", Key: "k", Endpoint: "s3.example.com"}, []string{"endpoint is not a URL"}},
+		"another protocol":     {s3.Config{Bucket: "b", Key: "k", Endpoint: "ftp://s3.example.com"}, []string{"endpoint is not a URL"}},
+		"a password":           {s3.Config{Bucket: "b", Key: "k", Endpoint: "https://user:hunter2@s3.example.com"}, []string{"endpoint contains a password"}},
+		"a password in no URL": {s3.Config{Bucket: "b", Key: "k", Endpoint: "https://user:hunter2@s3 .example.com:x"}, []string{"endpoint is not a URL"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			err := c.config.Validate()

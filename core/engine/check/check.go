@@ -237,7 +237,7 @@ func (c *checker) call(m *config.Module, call *config.Call) {
 	}
 	for _, name := range slices.Sorted(maps.Keys(variables)) {
 		if variables[name].Default == nil && call.Arguments[name] == nil {
-			c.report(call.Range, "A variable without a value", "The module %s wants a value for %q: give it as an argument of this block.", call.Source, name)
+			c.report(call.Range, "Variable without a value", "The module %s wants a value for %q: give it as an argument of this block.", call.Source, name)
 		}
 	}
 	expansion := sees{who: expansionOf(call.ForEach, world.CallName(call.Name))}

@@ -47,7 +47,7 @@ const Head = "head"
 
 // What a Bucket answers.
 var (
-	ErrNotFound = errors.New("there is no such object")
+	ErrNotFound = errors.New("the object does not exist")
 	ErrConflict = errors.New("the object has another version")
 )
 
@@ -83,7 +83,7 @@ func (e *Error) Unwrap() error { return e.Err }
 type UnknownError struct{ Err error }
 
 func (e *UnknownError) Error() string {
-	return fmt.Sprintf("it is not known whether this was written: %v; the next run goes on from what was", e.Err)
+	return fmt.Sprintf("it is not known whether this was written: %v; the next run continues from what was written", e.Err)
 }
 
 // Unwrap returns the cause.
@@ -139,7 +139,7 @@ func (s *Store) retry(ctx context.Context, size int, attempt func(context.Contex
 		}
 		if err != nil && ctx.Err() == nil {
 			if within.Err() != nil {
-				err = fmt.Errorf("no answer within %s: %w", limit, err)
+				err = fmt.Errorf("there was no answer within %s: %w", limit, err)
 			}
 			last = err
 		}

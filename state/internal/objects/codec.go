@@ -96,7 +96,7 @@ func (c *codec) pack(entries []entry) []byte {
 	return bytes.Join([][]byte{[]byte(magic), header, packed, frames, packed, header, []byte(magic)}, nil)
 }
 
-var errDirectory = errors.New("it is damaged, and so is its list of what was in it")
+var errDirectory = errors.New("it is damaged, and so is its list of contents")
 
 // unpack reads what can be read of a blob. Values that cannot are empty.
 func (c *codec) unpack(b []byte) ([]entry, error) {

@@ -131,9 +131,9 @@ func TestBadHeads(t *testing.T) {
 	commit(t, lock(t, store(t, good, objects.Options{})), "build.oci.x")
 	head := string(good.objects[objects.Head].data)
 	for name, c := range map[string]struct{ data, want string }{
-		"empty":          {"", "no davit state, or damaged"},
-		"something else": {`{"version": 4, "resources": []}`, "no davit state, or damaged"},
-		"damaged":        {strings.Replace(head, `"serial":1`, `"serial":2`, 1), "no davit state, or damaged"},
+		"empty":          {"", "not a davit state, or is damaged"},
+		"something else": {`{"version": 4, "resources": []}`, "not a davit state, or is damaged"},
+		"damaged":        {strings.Replace(head, `"serial":1`, `"serial":2`, 1), "not a davit state, or is damaged"},
 		"newer":          {strings.Replace(head, `"format":2`, `"format":99`, 1), "use a newer davit"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -111,7 +111,7 @@ func encodeHead(h *head) ([]byte, error) {
 	return json.Marshal(stored{Format: state.Format, Sum: sum(b), Head: b, State: h.State.Tail, History: h.History.Tail})
 }
 
-var errHead = errors.New("the object " + Head + " is no davit state, or damaged: restore it from a backup or an earlier version of the object")
+var errHead = errors.New("the object " + Head + " is not a davit state, or is damaged: restore it from a backup or an earlier version of the object")
 
 func decodeHead(b []byte, where string) (*head, error) {
 	var s stored

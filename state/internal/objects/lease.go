@@ -56,7 +56,7 @@ func (s *Store) Lock(ctx context.Context, who state.Holder) (state.Lease, error)
 // contention is how often a swap is tried that others are faster with.
 const contention = 100
 
-var errContention = errors.New("others write all the time, or the server does not keep what is written: try again later")
+var errContention = errors.New("other processes write all the time, or the server loses writes: try again later")
 
 func (s *Store) lease(h *head, version string, renewed time.Time) *lease {
 	l := &lease{store: s, id: h.Holder.ID, token: h.Token, head: h, version: version, renewed: renewed,
@@ -100,7 +100,7 @@ type lease struct {
 
 // errStale says that the head is this lease's and another than was thought: an earlier write, given up
 // because no answer came, has come through.
-var errStale = errors.New("the head is newer than was thought")
+var errStale = errors.New("the head is newer than expected")
 
 // anyHead is the generation of changes that do not depend on what the head says.
 const anyHead = -1

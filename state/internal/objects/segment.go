@@ -68,7 +68,7 @@ func (e *damagedError) Error() string {
 	if e.missing {
 		what = "missing"
 	}
-	return fmt.Sprintf("the object %s is %s, and what was in it is not known: restore it, or the whole state, from a backup", e.name, what)
+	return fmt.Sprintf("the object %s is %s, and its contents are not known: restore it, or the whole state, from a backup", e.name, what)
 }
 
 // unreadable tells whether an object is missing or damaged.

@@ -75,7 +75,7 @@ type movedError struct {
 	version string
 }
 
-func (*movedError) Error() string { return "another process has written in the meantime" }
+func (*movedError) Error() string { return "another process wrote in the meantime" }
 
 // swap writes a head in place of the one of that version, with the lease renewed by whoever holds it. It
 // knows its own writing again: one whose answer was lost is not taken for another's, and not
@@ -330,7 +330,7 @@ func (s *Store) Unlock(ctx context.Context, id string) error {
 			return s.failed("unlocking", err)
 		}
 		if h == nil || h.Holder == nil || h.Holder.ID != id {
-			return fmt.Errorf("there is no lock %q", id)
+			return fmt.Errorf("the lock %q does not exist", id)
 		}
 		next := h.clone()
 		next.Holder = nil
