@@ -19,26 +19,26 @@ func TestInstancesAreChecked(t *testing.T) {
 		text string
 		want []string
 	}{
-		"a list":                  {app("for_each = [\"a\", \"b\"]\n  name = each.key"), []string{"for_each of application.a.x wants a map or a set of strings, and this is a list. Turn it into a set with toset(...)"}},
+		"a list":                  {app("for_each = [\"a\", \"b\"]\n  name = each.key"), []string{"for_each of application.a.x must be a map or a set of strings, not a list. Turn it into a set with toset(...)"}},
 		"a list of references":    {one + app("for_each = [application.a.one.sum]\n  name = \"x\""), []string{"Turn it into a set with toset"}},
-		"a text":                  {app("for_each = \"a\"\n  name = each.key"), []string{"for_each of application.a.x wants a map or a set of strings, and this is string"}},
-		"a count that is a text":  {app("count = \"x\"\n  name = \"x\""), []string{"count of application.a.x wants a whole number"}},
-		"each":                    {app("name = each.key"), []string{"each.key and each.value are those of an instance of for_each, and application.a.x has no for_each."}},
+		"a text":                  {app("for_each = \"a\"\n  name = each.key"), []string{"for_each of application.a.x must be a map or a set of strings, not string"}},
+		"a count that is a text":  {app("count = \"x\"\n  name = \"x\""), []string{"count of application.a.x must be a whole number"}},
+		"each":                    {app("name = each.key"), []string{"each.key and each.value need for_each, but application.a.x has no for_each."}},
 		"each of a count":         {app("count = 1\n  name = each.key"), []string{"has no for_each. Use count.index."}},
-		"count":                   {app("name = \"x${count.index}\""), []string{"count.index is that of an instance of count, and application.a.x has no count."}},
+		"count":                   {app("name = \"x${count.index}\""), []string{"count.index needs count, but application.a.x has no count."}},
 		"count of a for_each":     {app("for_each = toset([\"a\"])\n  name = \"x${count.index}\""), []string{"has no count. Use each.key."}},
-		"self":                    {app("name = self.address"), []string{"self is the instance itself, in its postconditions"}},
-		"self before":             {app("name = \"x\"\n  lifecycle {\n    precondition {\n      condition = self.name != \"\"\n      error_message = \"x\"\n    }\n  }"), []string{"self is the instance itself"}},
+		"self":                    {app("name = self.address"), []string{"self is the instance in its own postconditions"}},
+		"self before":             {app("name = \"x\"\n  lifecycle {\n    precondition {\n      condition = self.name != \"\"\n      error_message = \"x\"\n    }\n  }"), []string{"self is the instance in its own"}},
 		"each in for_each":        {app("for_each = toset([each.key])\n  name = each.key"), []string{"for_each of application.a.x has no for_each"}},
 		"each in a local":         {"locals { x = each.key }\n", []string{"local.x has no for_each"}},
 		"each in an output":       {"output \"x\" { value = each.key }\n", []string{"output.x has no for_each"}},
 		"each in a call":          {"-- d.hcl --\nmodule \"m\" {\n  source = \"./m\"\n  n = each.key\n}\n" + module, []string{"module.m has no for_each"}},
-		"one of several":          {fe + app("name = application.a.fe.sum"), []string{"application.a.fe has for_each: say which instance is meant, as in application.a.fe[\"key\"], or take all of them with [for x in application.a.fe : ...]"}},
-		"one of several, counted": {counted + app("name = application.a.cn.sum"), []string{"application.a.cn has count: say which instance is meant, as in application.a.cn[0]"}},
-		"one of several modules":  {"-- d.hcl --\n" + call + "output \"x\" { value = module.m.sum }\n" + module, []string{"module.m has for_each: say which"}},
+		"one of several":          {fe + app("name = application.a.fe.sum"), []string{"application.a.fe has for_each: name one instance, such as application.a.fe[\"key\"], or use all of them with [for x in application.a.fe : ...]"}},
+		"one of several, counted": {counted + app("name = application.a.cn.sum"), []string{"application.a.cn has count: name one instance, such as application.a.cn[0]"}},
+		"one of several modules":  {"-- d.hcl --\n" + call + "output \"x\" { value = module.m.sum }\n" + module, []string{"module.m has for_each: name one"}},
 		"an index of one":         {one + app("name = application.a.one[0].sum"), []string{"application.a.one has neither for_each nor count"}},
-		"a key of a count":        {counted + app("name = application.a.cn[\"a\"].sum"), []string{"its instances are application.a.cn[0] and the like, and this is application.a.cn[\"a\"]"}},
-		"a number of a for_each":  {fe + app("name = application.a.fe[0].sum"), []string{"its instances are application.a.fe[\"key\"] and the like"}},
+		"a key of a count":        {counted + app("name = application.a.cn[\"a\"].sum"), []string{"its instances have keys such as application.a.cn[0], not application.a.cn[\"a\"]"}},
+		"a number of a for_each":  {fe + app("name = application.a.fe[0].sum"), []string{"its instances have keys such as application.a.fe[\"key\"]"}},
 		"a misspelt key":          {fe + app("name = application.a.fe[\"alhpa\"].sum"), []string{"application.a.fe has no instance [\"alhpa\"]. Did you mean \"alpha\"?"}},
 		"a number too many":       {counted + app("name = application.a.cn[2].sum"), []string{"application.a.cn has no instance [2]."}},
 		"a misspelt key, module":  {"-- d.hcl --\n" + call + "output \"x\" { value = module.m[\"alhpa\"].sum }\n" + module, []string{"module.m has no instance [\"alhpa\"]. Did you mean \"alpha\"?"}},
@@ -71,7 +71,7 @@ func TestACountGivenOnTheCommandLine(t *testing.T) {
 	wantActions(t, f.plan(text), "application.a.x[0]: create")
 	n = "one"
 	_, diags := f.tryPlan(text, plan.ModeApply)
-	wantDiags(t, diags, "count of application.a.x wants a whole number")
+	wantDiags(t, diags, "count of application.a.x must be a whole number")
 }
 
 // A key that is known while planning only gets a suggestion as well.

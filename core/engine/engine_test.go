@@ -86,7 +86,7 @@ application "a" "x" {
 	}
 	delete(f.world.tags, "v2")
 	_, diags := f.tryPlan(stack, plan.ModeApply)
-	wantDiags(t, diags, "v2 was chosen before and is not in the registry any more, and the next best is the older v1")
+	wantDiags(t, diags, "v2 was chosen before and is not in the registry any more, and the next best tag is the older v1")
 	f.apply(strings.Replace(stack, "image = image.i.x\n}", "image = image.i.x\n  allow_older = true\n}", 1))
 	if f.world.things["x"] != "v1" {
 		t.Errorf("with allow_older it chose %q", f.world.things["x"])
@@ -267,7 +267,7 @@ func TestAStalePlanIsRefused(t *testing.T) {
 	f := newFixture(t)
 	p := f.plan(chain)
 	_, diags := f.tryApply(chain+"\n# changed", p, true)
-	wantDiags(t, diags, "the stack's files have changed since it was made")
+	wantDiags(t, diags, "the stack's files have changed")
 	f.apply(chain)
 	_, diags = f.tryApply(chain, p, true)
 	wantDiags(t, diags, "the state has moved on from serial 0 to")

@@ -132,7 +132,7 @@ func TestNotificationsThatAreGivenUp(t *testing.T) {
 	if diags.HasErrors() {
 		t.Fatal(diags)
 	}
-	wantDiags(t, diags, "its block is gone", "could not be told for a day", "cannot be read")
+	wantDiags(t, diags, "its block was removed", "could not be told for a day", "cannot be read")
 	if got := f.world.told(); !strings.HasPrefix(got, "team applied: late") || strings.Contains(got, "\n") {
 		t.Errorf("they are told %s", got)
 	}

@@ -103,7 +103,7 @@ func lifecycle() *plan.Plan {
 		Moves:  []plan.Move{{From: "application.kubernetes.old", To: `module.shop["eu"].application.kubernetes.moved`}},
 		Checks: []plan.Check{{Address: "check.small", Status: "fail", Message: "it is larger than 2"}, {Address: "check.fine", Status: "pass"}, {Address: "check.late", Status: "unknown"}},
 		Warnings: []plan.Diagnostic{
-			{Summary: "check.small: the check does not hold", Detail: "it is larger than 2", Address: "check.small", Where: "davit.hcl:7"},
+			{Summary: "check.small: the check failed", Detail: "it is larger than 2", Address: "check.small", Where: "davit.hcl:7"},
 			{Summary: "Deprecated argument", Detail: "Use path_prefix instead of #prefix.\n\nThis is about three."},
 		},
 		Outputs: []plan.Output{
@@ -118,10 +118,10 @@ func lifecycle() *plan.Plan {
 				c.Hold = &plan.Hold{Revision: 12, Who: "ann@host", Reason: "slow queries", Since: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}
 			}),
 			change("taken", plan.Adopt, func(c *plan.Change) { c.Import = "shop/web" }),
-			change("anew", plan.Replace, func(c *plan.Change) { c.TwoSteps, c.Reasons = true, []string{"-replace asks for it"} }),
+			change("anew", plan.Replace, func(c *plan.Change) { c.TwoSteps, c.Reasons = true, []string{"requested by -replace"} }),
 			change("first", plan.Replace, func(c *plan.Change) { c.TwoSteps, c.CreateFirst = true, true }),
 			change("later", plan.Update, func(c *plan.Change) { c.Deferred, c.WaitsFor = true, []string{"build.buildx.api"} }),
-			change("left", plan.Forget, func(c *plan.Change) { c.Reasons = []string{"a removed block says that it is to stay"} }),
+			change("left", plan.Forget, func(c *plan.Change) { c.Reasons = []string{"a removed block keeps it"} }),
 		},
 	}
 }
@@ -130,7 +130,7 @@ func refresh() *plan.Plan {
 	return &plan.Plan{Mode: plan.ModeRefresh, Observations: []plan.Observation{}, Changes: []plan.Change{
 		{Address: "application.kubernetes.api", Kind: "application", Type: "kubernetes", Plugin: "kubernetes", Action: plan.None,
 			Items: []plan.Item{{Key: "1", Kind: "Deployment", Name: "shop/api", Action: plan.Update, Fields: []plan.Field{{Path: "spec.replicas", Before: raw(5), After: raw(2)}}}}},
-		{Address: "application.kubernetes.web", Kind: "application", Type: "kubernetes", Plugin: "kubernetes", Action: plan.Forget, Reasons: []string{"it is not there any more"}},
+		{Address: "application.kubernetes.web", Kind: "application", Type: "kubernetes", Plugin: "kubernetes", Action: plan.Forget, Reasons: []string{"it no longer exists"}},
 	}}
 }
 

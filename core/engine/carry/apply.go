@@ -150,7 +150,7 @@ func (a *applying) changeInstance(ctx context.Context, c *plan.Change, in *look.
 	case action != plan.None:
 		a.end(&a.result.Done, event.OperationDone, out)
 	case c.Action != plan.None:
-		out.Reason = "it turned out to be as it should"
+		out.Reason = "no change was needed"
 		a.end(&a.result.Unchanged, event.Planned, out)
 	}
 	return graph.Done

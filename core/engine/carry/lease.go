@@ -21,9 +21,9 @@ func (a *applying) whileHeld(ctx context.Context) (work context.Context, stop fu
 			cancelSoft()
 			cancelWork()
 			a.found.Report(diag.Plain("The lock on the state was lost",
-				"Somebody ended it with davit force-unlock, or this process was suspended, or could not reach the state, for so long that it expired. "+
-					"This process has stopped; another one may have taken over. "+
-					"What it was working on is found again by the next run: run davit plan to see where things are."))
+				"It was removed with davit force-unlock, or it expired because this process was suspended or could not reach the state. "+
+					"This process stopped; another one may have taken over. "+
+					"The next run finds its unfinished operations. Run davit plan to see them."))
 		}
 	})
 	return work, func() {

@@ -93,7 +93,7 @@ func (a *applying) deleteOther(ctx context.Context, op *state.Operation) hcl.Dia
 	at, err := addr.Parse(op.Address)
 	in := &look.Finding{Instance: &world.Instance{Addr: at}}
 	if err != nil {
-		return hcl.Diagnostics{a.svc.Failure(in.Instance, "deleting what is left of its replacement", err)}
+		return hcl.Diagnostics{a.svc.Failure(in.Instance, "deleting the leftover of its replacement", err)}
 	}
 	if diags := a.planner.NodeOfRecord(in); diags.HasErrors() {
 		return diags
@@ -103,7 +103,7 @@ func (a *applying) deleteOther(ctx context.Context, op *state.Operation) hcl.Dia
 	}
 	var old state.Record
 	if err := json.Unmarshal(op.Planned, &old); err != nil {
-		return hcl.Diagnostics{a.svc.Failure(in.Instance, "deleting what it was before", err)}
+		return hcl.Diagnostics{a.svc.Failure(in.Instance, "deleting the old one", err)}
 	}
 	return a.deleteOld(ctx, op, in, &old)
 }
@@ -126,7 +126,7 @@ func (a *applying) deleteNew(ctx context.Context, op *state.Operation, in *look.
 		err = a.commit(state.Batch{End: []string{op.ID}, Begin: []state.Operation{later}})
 	}
 	if err != nil {
-		return hcl.Diagnostics{a.svc.Failure(in.Instance, "deleting what was begun in its place", err)}
+		return hcl.Diagnostics{a.svc.Failure(in.Instance, "deleting the unfinished new one", err)}
 	}
 	return a.deleteOld(ctx, &later, in, &rec)
 }

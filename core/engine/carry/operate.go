@@ -41,7 +41,7 @@ func (a *applying) operation(c *plan.Change, in *look.Finding) (state.Operation,
 func (a *applying) operate(ctx context.Context, c *plan.Change, in *look.Finding, next ...state.Operation) hcl.Diagnostics {
 	t := in.Node.Type
 	if plain, _ := in.Config.UnmarkDeep(); !t.PluginConfig(plain).IsWhollyKnown() {
-		return hcl.Diagnostics{in.Errorf("it cannot be applied", "Some of its arguments are still unknown, though all that they depend on is done.")}
+		return hcl.Diagnostics{in.Errorf("it cannot be applied", "Some of its arguments are still unknown although all of its dependencies are applied.")}
 	}
 	prior, before, err := a.planner.Prior(in)
 	if err != nil {
@@ -85,7 +85,7 @@ func (a *applying) operate(ctx context.Context, c *plan.Change, in *look.Finding
 	}
 	outputs, err := a.svc.DecodeOutputs(t, res.GetOutputs())
 	if err == nil && !outputs.IsWhollyKnown() {
-		err = fmt.Errorf("plugin %q answered with outputs that are still unknown after apply: this is a defect of the plugin", t.Plugin)
+		err = fmt.Errorf("plugin %q answered with outputs that are still unknown after apply: this is a defect in the plugin", t.Plugin)
 	}
 	if err != nil {
 		return append(diags, append(hcl.Diagnostics{a.svc.Failure(in.Instance, "applying", err)}, a.endFailed(in, &op, rec, res)...)...)
@@ -108,7 +108,7 @@ func (a *applying) operate(ctx context.Context, c *plan.Change, in *look.Finding
 		return append(diags, a.svc.Failure(in.Instance, "writing its result to state", err))
 	}
 	if d := record.Departs(t, c.After, made); d != "" { // what exists is in state all the same: the next plan is made from it
-		return append(diags, in.Errorf("it is not what was planned", "%s", d))
+		return append(diags, in.Errorf("the result differs from the plan", "%s", d))
 	}
 	return append(diags, a.planner.Postconditions(in, "after it")...)
 }
@@ -146,7 +146,7 @@ func (a *applying) runOperation(ctx context.Context, in *look.Finding, op *state
 			return nil, hcl.Diagnostics{notStarted(in)} // what the earlier try did is still not known
 		}
 		if err := a.commit(state.Batch{End: []string{op.ID}}); err != nil {
-			return nil, hcl.Diagnostics{a.svc.Failure(in.Instance, "writing to state that it was not started", err)}
+			return nil, hcl.Diagnostics{a.svc.Failure(in.Instance, "writing to the state that it was not started", err)}
 		}
 		return nil, hcl.Diagnostics{notStarted(in)}
 	}

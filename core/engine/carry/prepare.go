@@ -123,7 +123,7 @@ func (a *applying) eachOf(in *look.Finding) (eval.Each, hcl.Diagnostics) {
 			n.PlaceIn(s)
 		}
 		if s == nil {
-			n.EachDiags = hcl.Diagnostics{in.Errorf("the plan is stale", "The stack does not expand to this module any more. Plan again.")}
+			n.EachDiags = hcl.Diagnostics{in.Errorf("the plan is stale", "The stack no longer expands to this module. Plan again.")}
 			return
 		}
 		if !n.Expanded || overInstances {
@@ -147,7 +147,7 @@ func (a *applying) eachOf(in *look.Finding) (eval.Each, hcl.Diagnostics) {
 	}
 	e, ok := n.Each[in.Addr.Key]
 	if !ok {
-		return eval.Each{}, hcl.Diagnostics{in.Errorf("the plan is stale", "The stack does not expand to this instance any more. Plan again.")}
+		return eval.Each{}, hcl.Diagnostics{in.Errorf("the plan is stale", "The stack no longer expands to this instance. Plan again.")}
 	}
 	return e, nil
 }

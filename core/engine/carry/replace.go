@@ -95,7 +95,7 @@ func (a *applying) makeAnew(ctx context.Context, c *plan.Change, in *look.Findin
 		return diags
 	}
 	if in.Change.Action == plan.None || in.Change.AsIs {
-		return append(diags, in.Errorf("it is still there", "It was deleted so as to be made anew, and its plugin says that there is nothing to do. Run davit apply again."))
+		return append(diags, in.Errorf("it still exists", "It was deleted to be replaced, but its plugin still finds it. Run davit apply again."))
 	}
 	return append(diags, a.operate(ctx, anew(in, c), in)...)
 }

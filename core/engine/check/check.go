@@ -109,18 +109,18 @@ func (c *checker) module(m *config.Module) {
 		c.refs(m, eval.References(i.ForEach), sees{who: "for_each of this import"})
 		c.constant("this import", i.ForEach, nil)
 		if i.To.Module == "" && m.Blocks[i.To.Node] == nil {
-			c.report(i.Range, "An import of something that is not declared", "There is no block %s. Write it, and then import into it.", i.To.Node)
+			c.report(i.Range, "Import of an undeclared block", "The stack has no block %s. Write it first.", i.To.Node)
 		}
 	}
 	for _, moved := range m.Moved {
 		if stays(m, moved) {
-			c.report(moved.Range, "Moved, and still there",
-				"%s is declared, so that nobody could tell whether its record is meant to become that of %s. Remove its block, or this moved block.", moved.From, moved.To)
+			c.report(moved.Range, "Moved block is still declared",
+				"%s is declared, so its record cannot move to %s. Remove its block, or this moved block.", moved.From, moved.To)
 		}
 	}
 	for _, r := range m.Removed {
 		if c.still(m, r.From) {
-			c.report(r.Range, "Removed, and still there", "%s is declared. Remove its block, or this removed block.", r.From)
+			c.report(r.Range, "Removed block is still declared", "%s is declared. Remove its block, or this removed block.", r.From)
 		}
 	}
 }
@@ -171,7 +171,7 @@ func (c *checker) block(m *config.Module, b *config.Block) {
 	n := b.Addr
 	t := c.input.Types.Find(n)
 	if t == nil {
-		c.report(b.Range, "Unknown type", "No plugin provides %s %q.%s There are: %s. Types of other plugins need an entry in required_plugins.",
+		c.report(b.Range, "Unknown type", "No plugin provides %s %q.%s Known types: %s. Plugins from outside must be in required_plugins.",
 			n.Kind, n.Type, diag.DidYouMean(n.Type, c.input.Types.Names(n.Kind)), strings.Join(c.input.Types.Names(n.Kind), ", "))
 		return
 	}
@@ -206,7 +206,7 @@ func (c *checker) events(b *config.Block) {
 	}
 	for _, e := range list {
 		if v, diags := e.Value(nil); !diags.HasErrors() && v.Type() == cty.String && v.IsKnown() && !v.IsNull() && !slices.Contains(kinds.Events(), v.AsString()) {
-			c.report(e.Range(), "Unknown event", "There is no event %q.%s There are: %s.", v.AsString(), diag.DidYouMean(v.AsString(), kinds.Events()), strings.Join(kinds.Events(), ", "))
+			c.report(e.Range(), "Unknown event", "The event %q does not exist.%s Known events: %s.", v.AsString(), diag.DidYouMean(v.AsString(), kinds.Events()), strings.Join(kinds.Events(), ", "))
 		}
 	}
 }
@@ -237,7 +237,7 @@ func (c *checker) call(m *config.Module, call *config.Call) {
 	}
 	for _, name := range slices.Sorted(maps.Keys(variables)) {
 		if variables[name].Default == nil && call.Arguments[name] == nil {
-			c.report(call.Range, "Variable without a value", "The module %s wants a value for %q: give it as an argument of this block.", call.Source, name)
+			c.report(call.Range, "Variable without a value", "The module %s requires a value for %q: add the argument to this block.", call.Source, name)
 		}
 	}
 	expansion := sees{who: expansionOf(call.ForEach, world.CallName(call.Name))}
@@ -272,7 +272,7 @@ func (c *checker) refs(m *config.Module, refs []eval.Ref, who sees) {
 }
 
 func (c *checker) missing(r eval.Ref, what, suggestion string) {
-	c.report(r.Range, "Reference to something that is not there", "There is no %s.%s", what, suggestion)
+	c.report(r.Range, "Unknown reference", "%s does not exist.%s", what, suggestion)
 }
 
 func (c *checker) bad(r eval.Ref) {
@@ -281,7 +281,7 @@ func (c *checker) bad(r eval.Ref) {
 		c.report(r.Range, "Incomplete reference", "A reference to a block is kind.type.name, to a variable var.name, to a local local.name, to a module's output module.name.output.")
 		return
 	}
-	c.report(r.Range, "Unknown name", "%q is no kind of block and no name that is known here.%s", r.Bad, diag.DidYouMean(r.Bad, roots))
+	c.report(r.Range, "Unknown name", "%q is neither a kind of block nor a name that is known here.%s", r.Bad, diag.DidYouMean(r.Bad, roots))
 }
 
 func quoted(s string) string { return fmt.Sprintf("%q", s) }
@@ -307,11 +307,11 @@ func (c *checker) blockRef(m *config.Module, r eval.Ref) {
 		for i, o := range m.Order {
 			all[i] = o.String()
 		}
-		c.report(r.Range, "Reference to something that is not there", "There is no block %s.%s", r.Node, diag.DidYouMean(r.Node.String(), all))
+		c.report(r.Range, "Unknown reference", "The stack has no block %s.%s", r.Node, diag.DidYouMean(r.Node.String(), all))
 		return
 	}
 	if r.Node.Kind == config.Notification {
-		c.report(r.Range, "Reference to a notification", "%s has nothing to refer to: it is told of what happens.", r.Node)
+		c.report(r.Range, "Reference to a notification", "%s has no outputs: nothing can refer to a notification.", r.Node)
 		return
 	}
 	if !c.indexed(r, r.Node.String(), target.ForEach, target.Count, len(r.Rest) > 0) || len(r.Rest) == 0 {
@@ -339,8 +339,8 @@ func (c *checker) cycles() hcl.Diagnostics {
 			}
 			found.Cycle[i] = world.Readable(name)
 		}
-		diags = append(diags, diag.Errorf(at, "A circle of references",
-			"Each of these needs the next one first, so none can begin: %s. Remove one of the references.", found))
+		diags = append(diags, diag.Errorf(at, "Circular reference",
+			"%s. Each of these depends on the next one. Remove one of the references.", found))
 	}
 	return diags
 }

@@ -28,11 +28,11 @@ func expansionOf(forEach hcl.Expression, of string) string {
 func (c *checker) instance(r eval.Ref, who sees) {
 	switch {
 	case r.Instance == "self":
-		c.report(r.Range, "self where there is none", "self is the instance itself, in its postconditions. Here a value is named by its block: kind.type.name.attribute.")
+		c.report(r.Range, "self outside of a postcondition", "self is the instance in its own postconditions. Use the address of the block here: kind.type.name.attribute.")
 	case r.Instance == "each" && !who.forEach:
-		c.report(r.Range, "each without for_each", "each.key and each.value are those of an instance of for_each, and %s has no for_each.%s", who.who, instead(who.count, "count.index"))
+		c.report(r.Range, "each without for_each", "each.key and each.value need for_each, but %s has no for_each.%s", who.who, instead(who.count, "count.index"))
 	case r.Instance == "count" && !who.count:
-		c.report(r.Range, "count without count", "count.index is that of an instance of count, and %s has no count.%s", who.who, instead(who.forEach, "each.key"))
+		c.report(r.Range, "count without count", "count.index needs count, but %s has no count.%s", who.who, instead(who.forEach, "each.key"))
 	}
 }
 
@@ -59,7 +59,7 @@ func (c *checker) constant(of string, forEach, count hcl.Expression) *world.Cons
 	c.constants[x] = nil
 	switch _, isTuple := x.(*hclsyntax.TupleConsExpr); {
 	case forEach != nil && isTuple:
-		c.report(x.Range(), "for_each cannot be expanded", "for_each of %s wants a map or a set of strings, and this is a list. Turn it into a set with toset(...).", of)
+		c.report(x.Range(), "for_each cannot be expanded", "for_each of %s must be a map or a set of strings, not a list. Turn it into a set with toset(...).", of)
 		return nil
 	case !eval.IsLiteral(x):
 		return nil
@@ -78,13 +78,13 @@ func (c *checker) indexed(r eval.Ref, of string, forEach, count hcl.Expression, 
 	expanded := forEach != nil || count != nil
 	switch {
 	case r.Key == nil && expanded && within:
-		c.report(r.Range, "One of several instances", "%s has %s: say which instance is meant, as in %s%s, or take all of them with [for x in %s : ...].",
+		c.report(r.Range, "Missing index", "%s has %s: name one instance, such as %s%s, or use all of them with [for x in %s : ...].",
 			of, expansionWord(forEach), of, exampleKey(forEach), of)
 		return false
 	case r.Key == nil:
 		return !expanded
 	case !expanded:
-		c.report(r.Range, "An index where there is one instance", "%s has neither for_each nor count. Remove the index.", of)
+		c.report(r.Range, "Unexpected index", "%s has neither for_each nor count. Remove the index.", of)
 		return false
 	}
 	key, ok := literalKey(r.Key)
@@ -92,7 +92,7 @@ func (c *checker) indexed(r eval.Ref, of string, forEach, count hcl.Expression, 
 		return true
 	}
 	if isString := key.Value().Type() == cty.String; isString != (forEach != nil) {
-		c.report(r.Range, "An instance that is not there", "%s has %s: its instances are %s%s and the like, and this is %s%s.", of, expansionWord(forEach), of, exampleKey(forEach), of, key)
+		c.report(r.Range, "Unknown instance", "%s has %s: its instances have keys such as %s%s, not %s%s.", of, expansionWord(forEach), of, exampleKey(forEach), of, key)
 		return false
 	}
 	if k := c.constant(of, forEach, count); k != nil && !k.Has(key) {
@@ -100,7 +100,7 @@ func (c *checker) indexed(r eval.Ref, of string, forEach, count hcl.Expression, 
 		for i, e := range k.Each {
 			keys[i] = e.Key
 		}
-		c.report(r.Range, "An instance that is not there", "%s has no instance %s.%s", of, key, world.NearestKey(key, keys))
+		c.report(r.Range, "Unknown instance", "%s has no instance %s.%s", of, key, world.NearestKey(key, keys))
 		return false
 	}
 	return true

@@ -221,7 +221,7 @@ func (s *settling) forgetGivers() {
 	for from, n := range given {
 		if c := s.changes[from]; c.Action == plan.Delete && n == len(s.in.Recorded[from]) {
 			c.Action, c.Causes = plan.Forget, []plan.Cause{plan.CauseMoved}
-			c.Reasons = []string{"everything that it owns moves to " + strings.Join(takers[from], ", ")}
+			c.Reasons = []string{"all of its objects move to " + strings.Join(takers[from], ", ")}
 		}
 	}
 }

@@ -118,7 +118,7 @@ func (i *Input) Declared(n addr.Node) *config.Block {
 // Revision returns one of the revisions of an instance.
 func (i *Input) Revision(ctx context.Context, address string, number uint64) (*state.Revision, error) {
 	if i.History == nil {
-		return nil, fmt.Errorf("there is no history")
+		return nil, fmt.Errorf("the history is not available")
 	}
 	list, err := i.History(ctx, address)
 	if err != nil {
@@ -129,7 +129,7 @@ func (i *Input) Revision(ctx context.Context, address string, number uint64) (*s
 			return &list[n], nil
 		}
 	}
-	return nil, fmt.Errorf("state has no revision %d of %s any more; davit history %s lists those that there are", number, address, address)
+	return nil, fmt.Errorf("the state has no revision %d of %s: see davit history %s", number, address, address)
 }
 
 // Plugin is a plugin as a plan names it.

@@ -32,8 +32,8 @@ func (r *Planner) conditions(in *Finding, rules []config.Condition, when string,
 		diags = append(diags, res.Diagnostics...)
 		switch res.Status {
 		case eval.Failed:
-			d := diag.Errorf(rule.Condition.Range(), in.Addr.String()+": a condition does not hold", "%s", r.svc.Secrets.Mask(res.Message))
-			d.Extra = diag.Info{Address: in.Addr.String(), Code: "condition", Hint: "This is checked " + when + "."}
+			d := diag.Errorf(rule.Condition.Range(), in.Addr.String()+": a condition is false", "%s", r.svc.Secrets.Mask(res.Message))
+			d.Extra = diag.Info{Address: in.Addr.String(), Code: "condition", Hint: "The condition is checked " + when + "."}
 			diags = append(diags, d)
 		case eval.Unknown:
 			in.checks = append(in.checks, plan.Check{Address: in.Addr.String(), Status: string(eval.Unknown), Message: "the condition at " + config.Where(rule.Range) + " is checked at apply"})
@@ -76,7 +76,7 @@ func (r *Planner) assertOne(s *eval.Scope, c *config.Check) {
 			out.Message = res.Diagnostics[0].Summary
 		case res.Status == eval.Failed:
 			out.Status, out.Message = string(eval.Failed), r.svc.Secrets.Mask(res.Message)
-			w := diag.Errorf(rule.Condition.Range(), address+": the check does not hold", "%s", out.Message)
+			w := diag.Errorf(rule.Condition.Range(), address+": the check failed", "%s", out.Message)
 			w.Severity, w.Extra = hcl.DiagWarning, diag.Info{Address: address, Code: "check"}
 			r.Found.Report(w)
 		case res.Status == eval.Unknown && out.Status == string(eval.Passed):

@@ -30,7 +30,7 @@ func (r *Planner) planDeletions(ctx context.Context, gone func(addr.Instance) bo
 		}
 		a, err := addr.Parse(address)
 		if err != nil {
-			r.Found.Report((&world.Instance{}).Errorf("a record that cannot be read", "%s", err))
+			r.Found.Report((&world.Instance{}).Errorf("the record cannot be read", "%s", err))
 			continue
 		}
 		if gone(a) {
@@ -57,7 +57,7 @@ func (r *Planner) planDeletions(ctx context.Context, gone func(addr.Instance) bo
 func (r *Planner) NodeOfRecord(in *Finding) hcl.Diagnostics {
 	t := r.Input.Types.Find(in.Addr.Node)
 	if t == nil {
-		return hcl.Diagnostics{in.Errorf("no plugin to delete it", "State has a record of it, and no plugin provides %s %q. Add the plugin to required_plugins again.", in.Addr.Kind, in.Addr.Type)}
+		return hcl.Diagnostics{in.Errorf("its plugin is missing", "The state has a record of it, but no plugin provides %s %q. Add the plugin to required_plugins again, to delete it.", in.Addr.Kind, in.Addr.Type)}
 	}
 	if in.Node = r.Tree.Node(in.Addr.Node); in.Node == nil {
 		in.Node = &world.Node{Form: &world.Form{Type: t}, Addr: in.Addr.Node}
@@ -70,7 +70,7 @@ func (r *Planner) planDeletion(ctx context.Context, in *Finding) hcl.Diagnostics
 		return diags
 	}
 	if b := r.Input.Declared(in.Addr.Node); b != nil && b.Lifecycle.PreventDestroy {
-		return hcl.Diagnostics{in.Errorf("it must not be destroyed", "The plan would delete it, and its lifecycle block says prevent_destroy.")}
+		return hcl.Diagnostics{in.Errorf("it must not be destroyed", "The plan would delete it, but its lifecycle block has prevent_destroy.")}
 	}
 	rec := r.Records.Snapshot().Records[in.Addr.String()]
 	if r.Input.Forgets(in.Addr) {
@@ -109,9 +109,9 @@ func (r *Planner) whyDeleted(a addr.Instance) string {
 	case r.opts.PlanMode() == plan.ModeDestroy:
 		return r.whyDestroyed[a.String()]
 	case r.Input.Declared(a.Node) == nil:
-		return "its block is not in the stack any more"
+		return "its block was removed from the stack"
 	}
-	return "its block does not expand to this instance any more"
+	return "its block no longer expands to this instance"
 }
 
 // deletions returns the planned deletions. What they depend on is what their records say.

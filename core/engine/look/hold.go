@@ -24,7 +24,7 @@ import (
 func (r *Planner) configureHeld(ctx context.Context, in *Finding, number uint64) hcl.Diagnostics {
 	rev, err := r.Input.Revision(ctx, in.Addr.String(), number)
 	if err != nil {
-		return hcl.Diagnostics{r.svc.Failure(in.Instance, "going back to revision "+fmt.Sprint(number), err)}
+		return hcl.Diagnostics{r.svc.Failure(in.Instance, "returning to revision "+fmt.Sprint(number), err)}
 	}
 	before, err := types.Decode(rev.Record.Config)
 	if err != nil || before == cty.NilVal {
@@ -97,7 +97,7 @@ func (r *Planner) notAlone(in *Finding) *hcl.Diagnostic {
 	if plain, _ := in.Config.UnmarkDeep(); plain.IsWhollyKnown() {
 		return nil
 	}
-	return in.Errorf("it cannot be brought back by itself", "It needs something of %s that is not in state. Run davit apply first, so that it is as its block says.", strings.Join(r.waitsFor(in), ", "))
+	return in.Errorf("it cannot be rolled back alone", "It needs outputs of %s that are not in the state. Run davit apply first.", strings.Join(r.waitsFor(in), ", "))
 }
 
 // sourceOf has the files of an earlier revision of a source there again, and puts them where the arguments name that source.

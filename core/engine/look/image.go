@@ -34,7 +34,7 @@ func (r *Planner) observeImage(ctx context.Context, in *Finding, pinned *plan.Ob
 	var outputs cty.Value
 	if r.recalls(in) {
 		outputs, _ = types.Whole(in.Observation.Before, t)
-		in.Observation.Reasons = []string{"as it was seen at the last apply"}
+		in.Observation.Reasons = []string{"as observed at the last apply"}
 	} else if outputs, diags = r.askPlugin(ctx, in, &pluginv1.PlanRequest{}); diags.HasErrors() {
 		return cty.NilVal, diags
 	}
@@ -51,8 +51,8 @@ func (r *Planner) observeImage(ctx context.Context, in *Finding, pinned *plan.Ob
 			return cty.ObjectVal(attrs), diags
 		}
 		if repo := types.Text(attrs["repository"]); b.repository != "" && repo != "" && b.repository != repo {
-			return cty.NilVal, append(diags, diag.Errorf(in.Node.Block.Range, "A build of another repository",
-				"%s looks at %s, and %s pushes to %s. Give both the same repository.", in.Addr, repo, b.address, b.repository))
+			return cty.NilVal, append(diags, diag.Errorf(in.Node.Block.Range, "Wrong repository",
+				"%s observes %s, but %s pushes to %s. Give both the same repository.", in.Addr, repo, b.address, b.repository))
 		}
 		if !slices.Contains(tags, b.tag) {
 			tags = append(tags, b.tag)
@@ -77,7 +77,7 @@ func (r *Planner) builds(in *Finding) ([]plannedBuild, hcl.Diagnostics) {
 	}
 	fail := func() ([]plannedBuild, hcl.Diagnostics) {
 		return nil, hcl.Diagnostics{diag.Errorf(in.Node.RangeOf(kinds.Builds),
-			"Not builds", "builds of %s wants a list of whole builds, such as [build.buildx.api].", in.Addr)}
+			"Not builds", "builds of %s must be a list of whole builds, such as [build.buildx.api].", in.Addr)}
 	}
 	if !arg.IsKnown() || !arg.CanIterateElements() {
 		return fail()

@@ -34,7 +34,7 @@ func (r *Planner) importID(in *Finding) (string, hcl.Diagnostics) {
 			}
 			id := types.Text(v)
 			if id == "" || v.IsMarked() {
-				return "", append(diags, diag.Errorf(i.ID.Range(), "Not an id", "id of an import is a string that is known now, and not sensitive."))
+				return "", append(diags, diag.Errorf(i.ID.Range(), "Not an id", "The id of an import must be a string that is known before apply and not sensitive."))
 			}
 			return id, diags
 		}
@@ -46,7 +46,7 @@ func (r *Planner) importID(in *Finding) (string, hcl.Diagnostics) {
 func (r *Planner) importRecord(ctx context.Context, in *Finding, id string) (*pluginv1.Record, hcl.Diagnostics) {
 	t := in.Node.Type
 	if !t.CanImport {
-		return nil, hcl.Diagnostics{in.Errorf("it cannot be imported", "%s %q of plugin %q does not know how to take over an object that exists. An apply finds what is there if its name does not change.", t.Kind, t.Name, t.Plugin)}
+		return nil, hcl.Diagnostics{in.Errorf("it cannot be imported", "%s %q of plugin %q cannot import existing objects.", t.Kind, t.Name, t.Plugin)}
 	}
 	plain, _ := in.Config.UnmarkDeep()
 	config, err := eval.EncodeValue(t.PluginConfig(plain))
@@ -63,7 +63,7 @@ func (r *Planner) importRecord(ctx context.Context, in *Finding, id string) (*pl
 	}
 	diags := r.svc.Diagnostics(in.Instance, res.GetDiagnostics())
 	if !diags.HasErrors() && res.GetRecord().GetOutputs() == nil {
-		diags = append(diags, r.svc.Failure(in.Instance, "importing "+id, errors.New("the plugin answered without a record: this is a defect of the plugin")))
+		diags = append(diags, r.svc.Failure(in.Instance, "importing "+id, errors.New("the plugin answered without a record: this is a defect in the plugin")))
 	}
 	return res.GetRecord(), diags
 }

@@ -96,7 +96,7 @@ func (r *Planner) One(ctx context.Context, in *Finding, reviewed *plan.Change) h
 		c.Arguments, c.Fingerprints = r.Arguments(in, c.Address), r.Input.Fingerprints.Arguments(in.Config)
 	}
 	if in.Node.Block.Lifecycle.PreventDestroy && (c.Action == plan.Replace || c.Action == plan.Delete) {
-		return append(diags, in.Errorf("it must not be destroyed", "The plan would %s it, and its lifecycle block says prevent_destroy. Undo what makes it so, or remove prevent_destroy.", c.Action))
+		return append(diags, in.Errorf("it must not be destroyed", "The plan would %s it, but its lifecycle block has prevent_destroy. Undo the change, or remove prevent_destroy.", c.Action))
 	}
 	if rec != nil && c.Action != plan.None {
 		c.Before = types.PlanValue(rec.Outputs)
@@ -224,7 +224,7 @@ func (r *Planner) changedArguments(in *Finding, rec *state.Record) []string {
 func (r *Planner) newChange(in *Finding, res *pluginv1.PlanResult) (*plan.Change, error) {
 	action, ok := types.Actions[res.GetAction()]
 	if !ok {
-		return nil, fmt.Errorf("plugin %q answered with the action %d, which there is not: this is a defect of the plugin", in.Node.Type.Plugin, res.GetAction())
+		return nil, fmt.Errorf("plugin %q answered with the action %d, which does not exist: this is a defect in the plugin", in.Node.Type.Plugin, res.GetAction())
 	}
 	items, err := r.svc.Secrets.Items(res.GetItems())
 	if err != nil {

@@ -15,8 +15,8 @@ func (r *Planner) movedAndStill() hcl.Diagnostics {
 	var diags hcl.Diagnostics
 	for _, m := range r.Moved.List {
 		if i, err := addr.Parse(m.From); err == nil && r.Finding(i) != nil {
-			diags = append(diags, diag.Plain("Moved, and still there",
-				fmt.Sprintf("A moved block says that %s is %s now, and both are declared. Remove the moved block, or the old one of the two.", m.From, m.To)))
+			diags = append(diags, diag.Plain("Moved block is still declared",
+				fmt.Sprintf("A moved block moves %s to %s, but both are declared. Remove the moved block, or the old block.", m.From, m.To)))
 		}
 	}
 	return diags

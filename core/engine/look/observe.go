@@ -26,7 +26,7 @@ func (r *Planner) Observe(ctx context.Context, in *Finding, pinned *plan.Observa
 		return diags
 	}
 	in.Config = config
-	diags = append(diags, r.Preconditions(in, "before it is looked at")...)
+	diags = append(diags, r.Preconditions(in, "before it is observed")...)
 	if diags.HasErrors() {
 		return diags
 	}
@@ -44,7 +44,7 @@ func (r *Planner) Observe(ctx context.Context, in *Finding, pinned *plan.Observa
 		o.Items, o.Reasons, o.Before = pinned.Items, pinned.Reasons, pinned.Before
 	}
 	in.Seen = in.Node.Type.See(config, outputs)
-	diags = append(diags, r.Postconditions(in, "after it was looked at")...)
+	diags = append(diags, r.Postconditions(in, "after it was observed")...)
 	stored, err := plan.NewValue(outputs)
 	if err != nil {
 		return append(diags, r.svc.Failure(in.Instance, "observing", err))

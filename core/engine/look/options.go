@@ -72,7 +72,7 @@ func (r *Planner) lacks(p addr.Place) string {
 
 func noInstance(of string, key addr.Key, keys []addr.Key) string {
 	if key.IsNone() {
-		return of + " has several instances: say which one is meant."
+		return of + " has several instances: name one of them."
 	}
-	return fmt.Sprintf("%s has no instance %s, and neither has state.%s", of, key, world.NearestKey(key, keys))
+	return fmt.Sprintf("%s has no instance %s, and the state has no record of it.%s", of, key, world.NearestKey(key, keys))
 }

@@ -259,7 +259,7 @@ func (r *Planner) Outputs() []plan.Output {
 			continue
 		}
 		if deep.Marked(v) && !o.Sensitive {
-			r.Found.Report(diag.Errorf(o.Expr.Range(), "A sensitive output", "Output %q shows a sensitive value. Set sensitive = true, or leave the value out.", name))
+			r.Found.Report(diag.Errorf(o.Expr.Range(), "Sensitive output", "Output %q contains a sensitive value. Set sensitive = true, or remove the value.", name))
 			continue
 		}
 		plain, _ := v.UnmarkDeep()
@@ -270,7 +270,7 @@ func (r *Planner) Outputs() []plan.Output {
 		default:
 			b, err := ctyjson.Marshal(plain, plain.Type())
 			if err != nil {
-				r.Found.Report(diag.Errorf(o.Expr.Range(), "An output that cannot be stored", "Output %q: %s", name, err))
+				r.Found.Report(diag.Errorf(o.Expr.Range(), "Output cannot be stored", "Output %q: %s", name, err))
 				continue
 			}
 			out.Value = b

@@ -103,7 +103,7 @@ func (r *Planner) imageOf(in *Finding) (*Finding, hcl.Diagnostics) {
 			}
 		}
 	}
-	return nil, hcl.Diagnostics{diag.Errorf(at, "Not an image", "image of %s wants a whole image, such as image.registry.api.", in.Addr)}
+	return nil, hcl.Diagnostics{diag.Errorf(at, "Not an image", "image of %s must be a whole image, such as image.registry.api.", in.Addr)}
 }
 
 func (r *Planner) decide(ctx context.Context, in, image *Finding, tags []string) (*decision, hcl.Diagnostics) {
@@ -136,19 +136,19 @@ func (r *Planner) decide(ctx context.Context, in, image *Finding, tags []string)
 		return nil, append(diags, withdrawnTag(in, current, ranked))
 	}
 	if !slices.Contains(candidates, d.tag) {
-		return nil, append(diags, r.svc.Failure(in.Instance, "choosing a tag", fmt.Errorf("plugin %q chose %q, which is no candidate: this is a defect of the plugin", in.Node.Type.Plugin, d.tag)))
+		return nil, append(diags, r.svc.Failure(in.Instance, "choosing a tag", fmt.Errorf("plugin %q chose %q, which is not a candidate: this is a defect in the plugin", in.Node.Type.Plugin, d.tag)))
 	}
 	return d, diags
 }
 
 // withdrawnTag says that what runs is gone from the registry and everything else is older.
 func withdrawnTag(in *Finding, current string, ranked []string) *hcl.Diagnostic {
-	next := "and there is no other"
+	next := "and there is no other tag"
 	if len(ranked) > 1 {
-		next = "and the next best is the older " + ranked[1]
+		next = "and the next best tag is the older " + ranked[1]
 	}
-	d := diag.Errorf(in.Node.Block.Range, in.Addr.String()+": the running tag is gone",
-		"%s was chosen before and is not in the registry any more, %s. A policy does not move backwards by itself.", current, next)
+	d := diag.Errorf(in.Node.Block.Range, in.Addr.String()+": the chosen tag no longer exists",
+		"%s was chosen before but is no longer in the registry, %s. A policy does not choose an older tag by itself.", current, next)
 	d.Extra = diag.Info{Address: in.Addr.String(), Code: "policy.withdrawn", Hint: "Push " + current + " again, or set allow_older = true."}
 	return d
 }
@@ -157,7 +157,7 @@ func withdrawnTag(in *Finding, current string, ranked []string) *hcl.Diagnostic 
 func noTag(in, image *Finding, rejected []plan.Rejection) *hcl.Diagnostic {
 	var b strings.Builder
 	if len(rejected) == 0 {
-		fmt.Fprintf(&b, "%s has no tags at all. Push one first, or list the build that makes it in builds.", image.Addr)
+		fmt.Fprintf(&b, "%s has no tags. Push one first, or list the build that makes it in builds.", image.Addr)
 	} else {
 		fmt.Fprintf(&b, "None of the %d tags of %s is acceptable:", len(rejected), image.Addr)
 		for i, x := range rejected {
@@ -168,7 +168,7 @@ func noTag(in, image *Finding, rejected []plan.Rejection) *hcl.Diagnostic {
 			fmt.Fprintf(&b, "\n  %s: %s", x.Tag, x.Reason)
 		}
 	}
-	d := diag.Errorf(in.Node.Block.Range, in.Addr.String()+": no tag to choose", "%s", b.String())
+	d := diag.Errorf(in.Node.Block.Range, in.Addr.String()+": no acceptable tag", "%s", b.String())
 	d.Extra = diag.Info{Address: in.Addr.String(), Code: "policy.no_tag"}
 	return d
 }

@@ -23,11 +23,11 @@ func (r *Planner) unrecoverable(in *Finding) hcl.Diagnostics {
 		if op.Address != address || plan.Action(op.Action) == plan.Delete || record.DeletesOther(&op) {
 			continue
 		}
-		d := in.Errorf("nobody knows what became of an operation", "An earlier run was to %s it and was cut off (operation %s, begun at %s), and %s %q cannot look for the result.",
+		d := in.Errorf("the result of an operation is not known", "An earlier run was interrupted while it wanted to %s it (operation %s, started at %s), and %s %q cannot find out the result.",
 			op.Action, op.ID, op.Begun.Format(time.RFC3339), op.Kind, op.Type)
 		d.Extra = diag.Info{Address: address, Code: "operation.unknown", Hint: fmt.Sprintf(
-			"Look for yourself. Then davit apply -replace='%s' deletes what is there and makes it anew, or davit state rm '%s' forgets it, so that the next apply makes it, or takes it over with an import block. "+
-				"-exclude='%s' does the rest meanwhile.", address, address, address)}
+			"Check it yourself. Then run davit apply -replace='%s' to replace it, or davit state rm '%s' to remove its record, so that the next apply creates it or an import block imports it. "+
+				"Until then, -exclude='%s' applies the rest.", address, address, address)}
 		return hcl.Diagnostics{d}
 	}
 	return nil

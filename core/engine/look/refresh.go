@@ -41,7 +41,7 @@ func (r *Planner) planRefresh(ctx context.Context, in *Finding) hcl.Diagnostics 
 	case rec.Status == state.StatusPartial:
 		c.Action, c.Reasons = plan.None, append([]string{NotEnded}, c.Reasons...)
 	case c.Action == plan.Create || c.Action == plan.Build:
-		c.Action, c.Reasons = plan.Forget, []string{"it is not there any more"}
+		c.Action, c.Reasons = plan.Forget, []string{"it no longer exists"}
 	default:
 		c.Action = plan.None
 	}

@@ -31,14 +31,14 @@ func SameArguments(reviewed, now []plan.Field) error {
 		}
 		switch {
 		case is == nil && !was.Unknown: // it is what was applied last
-			return &StaleError{What: fmt.Sprintf("its argument %s was reviewed as %s and would not change now", was.Path, fieldText(was))}
+			return &StaleError{What: fmt.Sprintf("its argument %s would change to %s in the reviewed plan and does not change now", was.Path, fieldText(was))}
 		case is != nil && !becomes(was, is):
-			return &StaleError{What: fmt.Sprintf("its argument %s was reviewed as %s and is %s now", was.Path, fieldText(was), fieldText(is))}
+			return &StaleError{What: fmt.Sprintf("its argument %s was %s in the reviewed plan and is now %s", was.Path, fieldText(was), fieldText(is))}
 		}
 	}
 	for _, path := range slices.Sorted(maps.Keys(list)) {
 		if !slices.ContainsFunc(unknown, func(p string) bool { return below(path, p) }) {
-			return &StaleError{What: fmt.Sprintf("its argument %s was not reviewed and is %s now", path, fieldText(list[path]))}
+			return &StaleError{What: fmt.Sprintf("its argument %s did not change in the reviewed plan and is now %s", path, fieldText(list[path]))}
 		}
 	}
 	return nil
@@ -48,7 +48,7 @@ func SameArguments(reviewed, now []plan.Field) error {
 func SameSecrets(reviewed, now map[string]string) error {
 	for _, path := range slices.Sorted(maps.Keys(reviewed)) {
 		if is := now[path]; key.Same(reviewed[path], is) && reviewed[path] != is {
-			return &StaleError{What: fmt.Sprintf("its sensitive argument %s is another one than when it was reviewed", path)}
+			return &StaleError{What: fmt.Sprintf("its sensitive argument %s has changed since the review", path)}
 		}
 	}
 	return nil
@@ -155,7 +155,7 @@ func consistentOutputs(reviewed, now *plan.Change) error {
 	values := got.AsValueMap()
 	for _, name := range slices.Sorted(maps.Keys(values)) {
 		if was := want.GetAttr(name); values[name].IsWhollyKnown() && !wire.Includes(was, values[name]) {
-			return &StaleError{What: fmt.Sprintf("%s: its output %s was reviewed as %s and would be %s now", reviewed.Address, name, valueText(was), valueText(values[name]))}
+			return &StaleError{What: fmt.Sprintf("%s: its output %s was %s in the reviewed plan and would now be %s", reviewed.Address, name, valueText(was), valueText(values[name]))}
 		}
 	}
 	return nil
@@ -176,7 +176,7 @@ func consistentFields(address string, reviewed, now *plan.Item) error {
 		case !old.Unknown && sameJSON(old.After, f.After):
 			continue
 		}
-		return &StaleError{What: fmt.Sprintf("%s: %s of %s %s was not reviewed as it would be changed now", address, f.Path, now.Kind, now.Name)}
+		return &StaleError{What: fmt.Sprintf("%s: the change of %s of %s %s differs from the reviewed plan", address, f.Path, now.Kind, now.Name)}
 	}
 	return nil
 }
@@ -188,7 +188,7 @@ func Past(a plan.Action) string {
 	case plan.Adopt:
 		return "adopted"
 	case plan.None:
-		return "left alone"
+		return "removed from state"
 	}
 	return string(a) + "d"
 }

@@ -15,9 +15,9 @@ import (
 
 // Damage says of each instance that a plan has left out, because its record cannot be read, what can be done about it.
 func Damage(p *plan.Plan) hcl.Diagnostics {
-	detail := "What it is cannot be told, so it was left out, with what depends on it."
+	detail := "It cannot be planned, so it was left out with its dependents."
 	if p.Mode == plan.ModeDestroy {
-		detail = "What it is cannot be told, so it is not deleted, and nothing that it needs is."
+		detail = "It cannot be planned, so neither it nor its dependencies are deleted."
 	}
 	var diags hcl.Diagnostics
 	for _, address := range p.Damaged {
@@ -31,11 +31,11 @@ func Damage(p *plan.Plan) hcl.Diagnostics {
 // repairs are the ways to mend a damaged record.
 func repairs(address string) string {
 	quoted := "'" + address + "'"
-	again := fmt.Sprintf("davit state rm %s forgets the record, and the next plan looks afresh.", quoted)
+	again := fmt.Sprintf("davit state rm %s removes the record, so that the next plan starts without it.", quoted)
 	if at, err := addr.Parse(address); err == nil && !kinds.IsManaged(at.Kind) {
 		return again
 	}
-	return fmt.Sprintf("davit state restore %s writes it again from the history; davit import %s ID takes over what is there, if its type can; %s", quoted, quoted, again)
+	return fmt.Sprintf("davit state restore %s restores it from the history; davit import %s ID imports the existing object, if its type can; %s", quoted, quoted, again)
 }
 
 // Unreadable refuses a state of which it cannot be told what is missing. Outputs are worked out anew.
@@ -45,14 +45,14 @@ func Unreadable(s *state.Snapshot) hcl.Diagnostics {
 		return diags
 	}
 	for _, name := range s.Damaged {
-		d := diag.Plain("State is damaged: "+name, "")
+		d := diag.Plain("The state is damaged: "+name, "")
 		switch {
 		case strings.HasPrefix(name, "operation "):
-			d.Detail = "An operation has begun and not ended, and what it was about cannot be read."
-			d.Extra = diag.Info{Code: "state.damaged", Hint: fmt.Sprintf("davit state rm '%s' forgets it; look what the next plan would do before it is applied.", name)}
+			d.Detail = "An operation has started and not ended, and its entry cannot be read."
+			d.Extra = diag.Info{Code: "state.damaged", Hint: fmt.Sprintf("davit state rm '%s' removes it. Check the next plan before you apply it.", name)}
 		case strings.HasPrefix(name, "table ") && name != "table outputs":
-			d.Detail = "Something is missing there, and it cannot be told what."
-			d.Extra = diag.Info{Code: "state.damaged", Hint: fmt.Sprintf("Write a backup with davit state push; or davit state rm '%s' takes what is left for all there is.", name)}
+			d.Detail = "Entries are missing, and it is not known which."
+			d.Extra = diag.Info{Code: "state.damaged", Hint: fmt.Sprintf("Push a backup with davit state push, or accept what is left with davit state rm '%s'.", name)}
 		default:
 			continue
 		}

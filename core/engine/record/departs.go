@@ -34,8 +34,8 @@ func Departs(t *types.Type, planned, made *plan.Value) string {
 	if holds(planned.Sensitive, d.Output) || holds(made.Sensitive, d.Output) {
 		was, is = secret.Masked, secret.Masked
 	}
-	return fmt.Sprintf("Plugin %q planned the output %q as %s, and it is %s after apply. This is a defect of the plugin: an apply keeps to its plan. "+
-		"What was made is in state; the next plan shows what it means for the rest.", t.Plugin, d.Output, was, is)
+	return fmt.Sprintf("Plugin %q planned the output %q as %s, but it is %s after apply. This is a defect in the plugin: an apply must match its plan. "+
+		"The result is in the state; the next plan shows its consequences.", t.Plugin, d.Output, was, is)
 }
 
 // opened are planned outputs with their sensitive parts, which are not written down, as unknown ones.

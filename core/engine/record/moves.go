@@ -54,7 +54,7 @@ func (m *mover) follow(i addr.Instance) (addr.Instance, *hcl.Diagnostic) {
 			return i, nil
 		}
 		if been[by.from] {
-			return i, diag.Errorf(by.block.Range, "Moves in a circle", "The moved blocks lead %s round and round. Remove one of them, so that the others end at what is declared.", i)
+			return i, diag.Errorf(by.block.Range, "Circular moves", "The moved blocks of %s form a circle. Remove one of them.", i)
 		}
 		been[by.from] = true
 		i = to
@@ -110,8 +110,8 @@ func Move(in *input.Input, s *state.Snapshot) (Moved, hcl.Diagnostics) {
 			continue
 		}
 		if other := origin[to]; other != "" {
-			diags = append(diags, diag.Plain("Two moves to one place",
-				fmt.Sprintf("The moved blocks say that both %s and %s are %s now. Remove one of the blocks.", other, address, to)))
+			diags = append(diags, diag.Plain("Two moves to one address",
+				fmt.Sprintf("Moved blocks move both %s and %s to %s. Remove one of the blocks.", other, address, to)))
 			continue
 		}
 		now[address], origin[to] = to, address
@@ -119,12 +119,12 @@ func Move(in *input.Input, s *state.Snapshot) (Moved, hcl.Diagnostics) {
 	for _, from := range slices.Sorted(maps.Keys(now)) {
 		to := now[from]
 		if out.Damaged[to] != "" {
-			diags = append(diags, diag.Plain("A move to a place that is damaged",
-				fmt.Sprintf("%s is to become %s, whose record in state cannot be read. %s", from, to, repairs(out.Damaged[to]))))
+			diags = append(diags, diag.Plain("Move to a damaged record",
+				fmt.Sprintf("%s moves to %s, whose record in the state cannot be read. %s", from, to, repairs(out.Damaged[to]))))
 		}
 		if _, taken := s.Records[to]; taken && now[to] == "" {
-			diags = append(diags, diag.Plain("A move to a place that is taken",
-				fmt.Sprintf("State has records of both %s and %s. Remove the moved block, or one of the two with davit state rm.", from, to)))
+			diags = append(diags, diag.Plain("Move to an existing record",
+				fmt.Sprintf("The state has records of both %s and %s. Remove the moved block, or one of the records with davit state rm.", from, to)))
 			continue
 		}
 		out.List = append(out.List, plan.Move{From: from, To: to})

@@ -37,7 +37,7 @@ func Fits(ctx context.Context, i *input.Input, p *plan.Plan, s *state.Snapshot, 
 		err = FitsFiles(p, i.Stack)
 	}
 	if err == nil && p.Davit != i.Version {
-		err = &StaleError{What: fmt.Sprintf("it was made by davit %s, and this is davit %s", p.Davit, i.Version)}
+		err = &StaleError{What: fmt.Sprintf("it was made by davit %s, but this is davit %s", p.Davit, i.Version)}
 	}
 	if err == nil {
 		err = fitsPlugins(i, p)
@@ -56,7 +56,7 @@ func FitsFiles(p *plan.Plan, s *config.Stack) error {
 	if p.Config == s.Digest {
 		return nil
 	}
-	what := "the stack's files have changed since it was made"
+	what := "the stack's files have changed"
 	if list := movedFiles(p.Files, s.Sums); len(list) > 0 {
 		what += ": " + FirstFew(list)
 	}
@@ -71,12 +71,12 @@ func movedFiles(was, is map[string]string) []string {
 		case !there:
 			list = append(list, name+" is new")
 		case sum != is[name]:
-			list = append(list, name+" is another")
+			list = append(list, name+" has changed")
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(was)) {
 		if _, there := is[name]; !there {
-			list = append(list, name+" is gone")
+			list = append(list, name+" was removed")
 		}
 	}
 	return list
@@ -109,7 +109,7 @@ func StateRef(s *state.Snapshot) plan.StateRef {
 func fitsRecords(p *plan.Plan, s *state.Snapshot) error {
 	for i := range p.Changes {
 		if c := &p.Changes[i]; c.Import == "" && slices.Contains(s.Damaged, c.Address) {
-			return &StaleError{What: "the record of " + c.Address + " in state is damaged by now"}
+			return &StaleError{What: "the record of " + c.Address + " in the state has been damaged since"}
 		}
 	}
 	return nil
@@ -118,11 +118,11 @@ func fitsRecords(p *plan.Plan, s *state.Snapshot) error {
 func fitsState(ctx context.Context, i *input.Input, p *plan.Plan, s *state.Snapshot) error {
 	switch {
 	case p.State.Lineage != s.Lineage && p.State.Serial > 0:
-		return &StaleError{What: "it was made against another state"}
+		return &StaleError{What: "it was made for another state"}
 	case p.State.Serial == s.Serial:
 		return fitsRecords(p, s)
 	}
-	what := fmt.Sprintf("the state has moved on from serial %d to %d since it was made", p.State.Serial, s.Serial)
+	what := fmt.Sprintf("the state has changed since: its serial was %d and is now %d", p.State.Serial, s.Serial)
 	list := movedRecords(p, s)
 	for n := range min(few, len(list)) {
 		list[n] += lastOf(ctx, i, list[n], p.State.Updated)
@@ -141,7 +141,7 @@ func begunSince(p *plan.Plan, s *state.Snapshot) []string {
 	var list []string
 	for _, op := range s.Operations {
 		if op.Kind != config.Notification && !op.Begun.Before(p.Created) {
-			list = append(list, fmt.Sprintf("%s (%s begun at %s, and not ended)", op.Address, op.Action, op.Begun.UTC().Format(time.RFC3339)))
+			list = append(list, fmt.Sprintf("%s (%s started at %s, not ended)", op.Address, op.Action, op.Begun.UTC().Format(time.RFC3339)))
 		}
 	}
 	slices.Sort(list)
@@ -196,9 +196,9 @@ func fitsPlugins(i *input.Input, p *plan.Plan) error {
 		is := i.Plugin(was.Name)
 		switch {
 		case is.Version != was.Version:
-			return &StaleError{What: fmt.Sprintf("plugin %s was %s and is %s now", was.Name, cmp.Or(was.Version, "of no version"), cmp.Or(is.Version, "of no version"))}
+			return &StaleError{What: fmt.Sprintf("plugin %s was %s and is now %s", was.Name, cmp.Or(was.Version, "of no version"), cmp.Or(is.Version, "of no version"))}
 		case is.Checksum != was.Checksum && is.Checksum != "" && was.Checksum != "":
-			return &StaleError{What: fmt.Sprintf("plugin %s is another one of the same version %s now: it was %s and is %s", was.Name, is.Version, was.Checksum, is.Checksum)}
+			return &StaleError{What: fmt.Sprintf("plugin %s has the same version %s but another checksum: it was %s and is now %s", was.Name, is.Version, was.Checksum, is.Checksum)}
 		}
 	}
 	return nil
@@ -210,7 +210,7 @@ func fitsVariables(i *input.Input, p *plan.Plan) hcl.Diagnostics {
 	values, secrets := i.PlannedVariables()
 	for _, name := range slices.Sorted(maps.Keys(values)) {
 		if was, there := p.Variables[name]; there && !bytes.Equal(types.CompactJSON(was), types.CompactJSON(values[name])) {
-			err := &StaleError{What: fmt.Sprintf("it was made with variable %q = %s, and it is %s now", name, was, values[name])}
+			err := &StaleError{What: fmt.Sprintf("it was made with variable %q = %s, which is now %s", name, was, values[name])}
 			diags = append(diags, diag.Plain("The plan cannot be applied", err.Error()))
 		}
 	}
@@ -220,15 +220,15 @@ func fitsVariables(i *input.Input, p *plan.Plan) hcl.Diagnostics {
 			diags = append(diags, cannotCompare(name))
 		case was != secrets[name]:
 			diags = append(diags, diag.Plain("The plan cannot be applied", fmt.Sprintf(
-				"Variable %q is sensitive, so that the plan does not hold its value, and the value that it has now is not the one that the plan was made with. Give that one again: with -var %s=..., in a *.auto.hclvars file, or in the environment as DAVIT_VAR_%s. Or plan again.", name, name, name)))
+				"Variable %q is sensitive, so the plan does not contain its value, and its present value is not that of the plan. Give the same value with -var %s=..., in a *.auto.hclvars file, or in the environment as DAVIT_VAR_%s. Or plan again.", name, name, name)))
 		}
 	}
 	return diags
 }
 
 func cannotCompare(name string) *hcl.Diagnostic {
-	d := diag.Plain("A sensitive variable that cannot be compared", fmt.Sprintf(
-		"Whether variable %q is what the plan was made with cannot be told: there was another key then, or none. Give davit plan and davit apply the same one in %s.", name, key.Env))
+	d := diag.Plain("Sensitive variable cannot be compared", fmt.Sprintf(
+		"Variable %q cannot be compared with its value in the plan: the plan was made with another key, or without one. Give davit plan and davit apply the same key in %s.", name, key.Env))
 	d.Severity = hcl.DiagWarning
 	return d
 }

@@ -24,7 +24,7 @@ func (s *Secrets) Items(list []*pluginv1.Item) ([]plan.Item, error) {
 	for _, i := range list {
 		action, ok := types.Actions[i.GetAction()]
 		if !ok {
-			return nil, fmt.Errorf("the plugin answered with an item %q whose action is %d, which there is not", i.GetKey(), i.GetAction())
+			return nil, fmt.Errorf("the plugin answered with an item %q whose action is %d, which does not exist", i.GetKey(), i.GetAction())
 		}
 		item := plan.Item{
 			Key: s.Mask(i.GetKey()), Kind: s.Mask(i.GetKind()), Name: s.Mask(i.GetName()), Action: action, Note: s.Mask(i.GetNote()),

@@ -117,14 +117,14 @@ func (s *Services) Plan(ctx context.Context, in *world.Instance, req *pluginv1.P
 // DecodeOutputs reads outputs as the type describes them, and marks what is sensitive.
 func (s *Services) DecodeOutputs(t *types.Type, v *pluginv1.Value) (cty.Value, error) {
 	if v == nil {
-		return cty.NilVal, fmt.Errorf("plugin %q answered without outputs: this is a defect of the plugin", t.Plugin)
+		return cty.NilVal, fmt.Errorf("plugin %q answered without outputs: this is a defect in the plugin", t.Plugin)
 	}
 	outputs, err := eval.DecodeValue(v, t.OutputType)
 	if err != nil {
 		return cty.NilVal, fmt.Errorf("plugin %q answered with outputs that do not fit its own description: %w", t.Plugin, err)
 	}
 	if outputs.IsNull() || !outputs.IsKnown() {
-		return cty.NilVal, fmt.Errorf("plugin %q answered without outputs: this is a defect of the plugin", t.Plugin)
+		return cty.NilVal, fmt.Errorf("plugin %q answered without outputs: this is a defect in the plugin", t.Plugin)
 	}
 	outputs = types.MarkSensitive(outputs, t.Sensitive)
 	s.Secrets.AddFrom(outputs)

@@ -86,7 +86,7 @@ func (t *telling) ended(r *event.Result, failed bool) *pluginv1.Event {
 
 // deletionOf is a change that tells of a leftover.
 func deletionOf(address string) *plan.Change {
-	return &plan.Change{Address: address, Action: plan.Delete, Reasons: []string{"a replacement of it did not end"}}
+	return &plan.Change{Address: address, Action: plan.Delete, Reasons: []string{"its replacement did not end"}}
 }
 
 func (t *telling) change(c *plan.Change, outcome, err string) *pluginv1.EventChange {

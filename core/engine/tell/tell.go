@@ -82,7 +82,7 @@ func (t *telling) report(diags ...*hcl.Diagnostic) {
 // tell queues an event for all who want it, and begins to tell them.
 func (t *telling) tell(ctx context.Context, e *pluginv1.Event) {
 	if err := t.queue(ctx, e); err != nil {
-		t.warn(config.Notification, "nobody was told of what was "+e.GetName(), err.Error(), "")
+		t.warn(config.Notification, "nobody was notified of "+e.GetName(), err.Error(), "")
 	}
 }
 
@@ -133,11 +133,11 @@ func (t *telling) again(ctx context.Context) {
 		e := &pluginv1.Event{}
 		switch err := protojson.Unmarshal(op.Private, e); {
 		case n == nil:
-			t.giveUp(ctx, op, "its block is gone")
+			t.giveUp(ctx, op, "its block was removed")
 		case err != nil:
-			t.giveUp(ctx, op, "what it was to be told cannot be read")
+			t.giveUp(ctx, op, "its event cannot be read")
 		case time.Since(op.Begun) > tellUntil:
-			t.giveUp(ctx, op, "it could not be told for a day")
+			t.giveUp(ctx, op, "it could not be delivered for a day")
 		default:
 			t.going.Go(func() { t.deliver(ctx, n, op, e) })
 		}
@@ -145,13 +145,13 @@ func (t *telling) again(ctx context.Context) {
 }
 
 func (t *telling) giveUp(ctx context.Context, op state.Operation, why string) {
-	t.warn(op.Address, "it was not told of "+op.Action, fmt.Sprintf("The event of %s is given up: %s.", op.Begun.Format(time.RFC3339), why), "")
+	t.warn(op.Address, "it was not notified of "+op.Action, fmt.Sprintf("The event of %s was dropped: %s.", op.Begun.Format(time.RFC3339), why), "")
 	t.end(ctx, op)
 }
 
 func (t *telling) end(ctx context.Context, op state.Operation) {
 	if _, err := t.lease.Commit(context.WithoutCancel(ctx), state.Batch{End: []string{op.ID}}); err != nil {
-		t.warn(op.Address, "it will be told again", "State could not be written: "+err.Error(), "")
+		t.warn(op.Address, "it will be notified again", "The state could not be written: "+err.Error(), "")
 	}
 }
 
@@ -168,7 +168,7 @@ func (t *telling) deliver(ctx context.Context, n *notification, op state.Operati
 	_, err := backoff.Retry(ctx, func() (struct{}, error) { return struct{}{}, t.attempt(ctx, n, e) },
 		backoff.WithMaxTries(tellTries), backoff.WithBackOff(backoff.NewExponentialBackOff()))
 	if err != nil {
-		t.warn(op.Address, "it could not be told of "+op.Action, err.Error(), "It is told again by the next apply, for a day.")
+		t.warn(op.Address, "it could not be notified of "+op.Action, err.Error(), "The next apply tries again, for a day.")
 		return
 	}
 	t.end(ctx, op)
@@ -248,7 +248,7 @@ func (t *telling) expandNotification(s *eval.Scope, name addr.Node) []*notificat
 		}
 		on, err := eventsOf(config)
 		if err != nil {
-			diags = append(diags, in.Errorf("it is told nothing", "%s.", err))
+			diags = append(diags, in.Errorf("it is not notified", "%s.", err))
 			continue
 		}
 		list = append(list, &notification{in, config, on})
@@ -260,13 +260,13 @@ func (t *telling) expandNotification(s *eval.Scope, name addr.Node) []*notificat
 func eventsOf(c cty.Value) (map[string]bool, error) {
 	v, _ := c.GetAttr(kinds.On).UnmarkDeep()
 	if !v.IsWhollyKnown() {
-		return nil, fmt.Errorf("the argument %q is not known", kinds.On)
+		return nil, fmt.Errorf("the argument %q is unknown", kinds.On)
 	}
 	on := map[string]bool{}
 	for it := v.ElementIterator(); it.Next(); {
 		_, e := it.Element()
 		if e.IsNull() || !slices.Contains(kinds.Events(), e.AsString()) {
-			return nil, fmt.Errorf("there is an event in %q that there is not; there are: %s", kinds.On, strings.Join(kinds.Events(), ", "))
+			return nil, fmt.Errorf("%q contains an unknown event. Known events: %s", kinds.On, strings.Join(kinds.Events(), ", "))
 		}
 		on[e.AsString()] = true
 	}

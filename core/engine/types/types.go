@@ -63,10 +63,10 @@ func (t *Catalogue) Add(plugin string, d *pluginv1.DescribeResponse) error {
 	for _, described := range d.GetTypes() {
 		key := typeKey{described.GetKind(), described.GetName()}
 		if old := t.types[key]; old != nil {
-			return fmt.Errorf("plugin %q provides %s %q, which plugin %q provides already: remove one of them from required_plugins", plugin, key.kind, key.name, old.Plugin)
+			return fmt.Errorf("plugin %q provides %s %q, which plugin %q also provides: remove one of them from required_plugins", plugin, key.kind, key.name, old.Plugin)
 		}
 		if _, ok := kinds.Find(key.kind); !ok {
-			return fmt.Errorf("plugin %q provides %q of the kind %q, which there is not", plugin, key.name, key.kind)
+			return fmt.Errorf("plugin %q provides %q of the unknown kind %q", plugin, key.name, key.kind)
 		}
 		bt, err := newBlockType(plugin, described)
 		if err != nil {

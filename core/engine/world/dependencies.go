@@ -76,7 +76,7 @@ func (d *dependencies) add(n *Node, need eval.Need, each eval.Each) {
 	i := addr.Instance{Node: need.Node, Key: key}
 	if d.Instance(i) == nil {
 		address := addr.Instance{Node: n.Addr, Key: each.Key}.String()
-		d.diags = append(d.diags, diag.OfInstance(diag.Errorf(need.Ref.Range, "An instance that is not there", "%s needs %s, and %s has no such instance.%s",
+		d.diags = append(d.diags, diag.OfInstance(diag.Errorf(need.Ref.Range, "Unknown instance", "%s needs %s, but %s has no such instance.%s",
 			address, i, need.Node, NearestKey(key, keys)), address, need.Node.String()))
 		return
 	}
