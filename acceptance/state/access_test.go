@@ -99,7 +99,7 @@ func TestAccessErrors(t *testing.T) {
 			p := newS3(t)
 			p.s3.Bucket = "not-there"
 			return p
-		}, "there is no bucket not-there: make it first"},
+		}, "the bucket not-there does not exist: create it first"},
 		"kubernetes: a wrong token": {func(t *testing.T) place {
 			return newKubernetes(t).withToken(t, secret, l.APIServer.URL, l.APIServer.CA)
 		}, "Unauthorized"},
@@ -112,7 +112,7 @@ func TestAccessErrors(t *testing.T) {
 			p := newKubernetes(t)
 			p.kubernetes.Namespace = "not-there"
 			return p
-		}, "make the namespace not-there first"},
+		}, "create the namespace not-there first"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := c.place(t).open(t)

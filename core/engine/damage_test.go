@@ -79,7 +79,7 @@ func TestDamageThatCannotBeTold(t *testing.T) {
 	f := newFixture(t)
 	f.apply(damagedStack)
 	e, _ := f.engine(damagedStack)
-	for name, hint := range map[string]string{"table records": "Something is missing there", "operation 12": "what it was about cannot be read"} {
+	for name, hint := range map[string]string{"table records": "Entries are missing", "operation 12": "its entry cannot be read"} {
 		_, diags := e.Plan(t.Context(), f.damaged(name), engine.Options{})
 		wantDiags(t, diags, hint)
 	}

@@ -86,7 +86,7 @@ application "a" "x" {
 	}
 	delete(f.world.tags, "v2")
 	_, diags := f.tryPlan(stack, plan.ModeApply)
-	wantDiags(t, diags, "v2 was chosen before and is not in the registry any more, and the next best tag is the older v1")
+	wantDiags(t, diags, "v2 was chosen before but is no longer in the registry, and the next best tag is the older v1")
 	f.apply(strings.Replace(stack, "image = image.i.x\n}", "image = image.i.x\n  allow_older = true\n}", 1))
 	if f.world.things["x"] != "v1" {
 		t.Errorf("with allow_older it chose %q", f.world.things["x"])
@@ -160,7 +160,7 @@ func TestAnOperationThatCannotBeLookedFor(t *testing.T) {
 	}
 	f.world.fail = map[string]string{}
 	_, diags := f.tryPlan(stack, plan.ModeApply)
-	wantDiags(t, diags, `An earlier run was to create it and was cut off`)
+	wantDiags(t, diags, `An earlier run was interrupted while it wanted to create it`)
 	if hint := diag.InfoOf(diags[0]).Hint; !strings.Contains(hint, "davit apply -replace='"+address+"'") {
 		t.Errorf("the hint is %q", hint)
 	}
@@ -270,7 +270,7 @@ func TestAStalePlanIsRefused(t *testing.T) {
 	wantDiags(t, diags, "the stack's files have changed")
 	f.apply(chain)
 	_, diags = f.tryApply(chain, p, true)
-	wantDiags(t, diags, "the state has moved on from serial 0 to")
+	wantDiags(t, diags, "the state has changed since: its serial was 0 and is now")
 
 	f.world.revision = "r2"
 	p = f.plan(chain)
@@ -295,7 +295,7 @@ application "a" "y" {
 	p = g.plan(two)
 	g.world.things["x"] = "made by somebody in between"
 	res, diags = g.tryApply(two, p, true)
-	wantDiags(t, diags, "application.a.x was to be created and would now be updated")
+	wantDiags(t, diags, "application.a.x would be created in the reviewed plan and would now be updated")
 	if len(res.Done) != 1 || g.world.things["y"] != "1" || g.world.things["x"] == "1" {
 		t.Errorf("%+v, %v", res, g.world.things)
 	}
@@ -378,13 +378,13 @@ application "a" "second" {
 		t.Errorf("got  %v\nwant %v", unknown, want)
 	}
 	_, diags := f.tryPlan(strings.Replace(stack, `toset(["known", "unknown"])`, `toset(["known", "missing"])`, 1), plan.ModeApply)
-	wantDiags(t, diags, `application.a.second["missing"] needs application.a.first["missing"], and application.a.first has no such instance`)
+	wantDiags(t, diags, `application.a.second["missing"] needs application.a.first["missing"], but application.a.first has no such instance`)
 	_, diags = f.tryPlan("source \"s\" \"repo\" {}\nbuild \"b\" \"x\" {\n source = source.s.repo\n repository = \"r\"\n tag = \"t\"\n}\n"+
 		`application "a" "n" {
   for_each = toset([build.b.x.digest])
   name     = each.key
 }`, plan.ModeApply)
-	wantDiags(t, diags, "A key of for_each of application.a.n is not known before apply")
+	wantDiags(t, diags, "A key of for_each of application.a.n is null or not known before apply")
 }
 
 // A secret is in no plan, record, event or diagnostic, whatever a plugin does with it.
@@ -427,7 +427,7 @@ application "a" "y" {
 		t.Errorf("the plugin got %q", f.world.things["y"])
 	}
 	_, diags = f.tryPlan(stack+`output "p" { value = var.password }`, plan.ModeApply)
-	wantDiags(t, diags, `Output "p" shows a sensitive value`)
+	wantDiags(t, diags, `Output "p" contains a sensitive value`)
 }
 
 // Answers that make no sense are named with the block and the plugin, and nothing falls over.

@@ -218,18 +218,18 @@ func TestMistakesInModules(t *testing.T) {
 		},
 		"a variable without a value": {
 			"-- d.hcl --\nmodule \"m\" {\n  source = \"./m\"\n}\n-- m/m.hcl --\nvariable \"name\" {}\n",
-			[]string{`wants a value for "name"`},
+			[]string{`requires a value for "name"`},
 		},
 		"an output that there is not": {
 			"-- d.hcl --\nmodule \"m\" {\n  source = \"./m\"\n}\noutput \"x\" { value = module.m.nam }\n-- m/m.hcl --\noutput \"name\" { value = 1 }\n",
 			[]string{`module.m has no output "nam". Did you mean "name"?`},
 		},
 		"a call that there is not": {
-			"output \"x\" { value = module.m.nam }\n", []string{`There is no module "m"`},
+			"output \"x\" { value = module.m.nam }\n", []string{`module "m" does not exist`},
 		},
 		"modules that call each other": {
 			"-- d.hcl --\nmodule \"m\" {\n  source = \"./m\"\n}\n-- m/m.hcl --\nmodule \"up\" {\n  source = \"../\"\n}\n",
-			[]string{"calls ../, which is above it already"},
+			[]string{"calls ../, which already contains it"},
 		},
 		"a circle through modules": {
 			"-- d.hcl --\nmodule \"a\" {\n  source = \"./m\"\n  in = module.b.out\n}\nmodule \"b\" {\n  source = \"./m\"\n  in = module.a.out\n}\n" +
@@ -237,20 +237,20 @@ func TestMistakesInModules(t *testing.T) {
 			[]string{"module.a.var.in -> module.b.output.out -> module.b.var.in -> module.a.output.out -> module.a.var.in"},
 		},
 		"settings in a module": {
-			"-- d.hcl --\nmodule \"m\" {\n  source = \"./m\"\n}\n-- m/m.hcl --\ndavit {}\n", []string{"A module has no davit block"},
+			"-- d.hcl --\nmodule \"m\" {\n  source = \"./m\"\n}\n-- m/m.hcl --\ndavit {}\n", []string{"A module cannot have a davit block"},
 		},
 		"a value that the module refuses": {
 			"-- d.hcl --\nmodule \"m\" {\n  source = \"./m\"\n  n = \"x\"\n}\n-- m/m.hcl --\nvariable \"n\" {\n  validation {\n    condition = var.n != \"x\"\n    error_message = \"too short\"\n  }\n}\n" +
 				"application \"a\" \"x\" {\n  name = var.n\n}\n",
-			[]string{"Variable n is not acceptable: too short"},
+			[]string{"Invalid value for variable n; too short"},
 		},
 		"a value of a wrong type": {
 			"-- d.hcl --\nmodule \"m\" {\n  source = \"./m\"\n  n = \"x\"\n}\n-- m/m.hcl --\nvariable \"n\" { type = number }\napplication \"a\" \"x\" {\n  name = var.n\n}\n",
-			[]string{`Variable "n" wants number`},
+			[]string{`Variable "n" must be a number`},
 		},
 		"a block that is not there": {
 			"-- d.hcl --\nmodule \"m\" {\n  source = \"./m\"\n}\napplication \"a\" \"y\" { name = \"y\" }\n-- m/m.hcl --\noutput \"x\" { value = application.a.y.sum }\n",
-			[]string{"There is no block application.a.y"},
+			[]string{"The stack has no block application.a.y"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -319,9 +319,9 @@ func TestMovesThatCannotBe(t *testing.T) {
 	f := newFixture(t)
 	f.apply("application \"a\" \"x\" { name = \"x\" }\napplication \"a\" \"y\" { name = \"y\" }")
 	_, diags := f.tryPlan("application \"a\" \"y\" { name = \"y\" }\nmoved {\n  from = application.a.x\n  to = application.a.y\n}", plan.ModeApply)
-	wantDiags(t, diags, "State has records of both application.a.x and application.a.y")
+	wantDiags(t, diags, "The state has records of both application.a.x and application.a.y")
 	_, diags = f.tryPlan("application \"a\" \"y\" { name = \"y\" }\nmoved {\n  from = application.a.x\n  to = source.s.y\n}", plan.ModeApply)
-	wantDiags(t, diags, "application.a.x cannot become source.s.y")
+	wantDiags(t, diags, "application.a.x cannot move to source.s.y")
 }
 
 // A removed block leaves what is there alone, or lets it be deleted.
@@ -439,7 +439,7 @@ func TestReplaceBecauseThePersonSaysSo(t *testing.T) {
 		t.Errorf("what was done is %v, want %v", f.world.applied, want)
 	}
 	_, diags = f.planWith(text, engine.Options{Replace: place(t, "application.a.xx")})
-	wantDiags(t, diags, `-replace=application.a.xx: neither the stack nor state has it. Did you mean "application.a.x"?`)
+	wantDiags(t, diags, `-replace=application.a.xx: it is neither in the stack nor in the state. Did you mean "application.a.x"?`)
 }
 
 func TestTargetsAndExcludes(t *testing.T) {
@@ -613,7 +613,7 @@ func TestARollbackIsAboutOneInstance(t *testing.T) {
 	back.Rollback.Revision = 2
 	done := len(f.world.applied)
 	_, diags = f.planWith(text("three", "three"), back)
-	wantDiags(t, diags, "It needs something of application.a.up that is not in state")
+	wantDiags(t, diags, "It needs outputs of application.a.up that are not in the state")
 	if len(f.world.applied) != done {
 		t.Errorf("it did %v", f.world.applied[done:])
 	}
@@ -829,7 +829,7 @@ func TestAPlanWhoseApplyWasCutOff(t *testing.T) {
 		t.Fatal("the loss was not noticed")
 	}
 	_, diags := f.tryApply(text, p, true)
-	wantDiags(t, diags, "since it was made: application.a.x (create begun at ")
+	wantDiags(t, diags, "its serial was 0 and is now 1: application.a.x (create started at ")
 }
 
 // A replacement that makes the new one first and fails in its middle goes on, and deletes the old one then.

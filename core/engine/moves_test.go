@@ -94,18 +94,18 @@ func TestMovesThatNobodyCouldFollow(t *testing.T) {
 		},
 		"an instance that is still there": {
 			keyed(`"a"`), keyed(`"a", "b"`) + movedBlock(`application.a.it["a"]`, `application.a.it["b"]`),
-			`A moved block says that application.a.it["a"] is application.a.it["b"] now, and both are declared`,
+			`A moved block moves application.a.it["a"] to application.a.it["b"], but both are declared`,
 		},
 		"two that become one": {
 			both, "application \"a\" \"z\" { name = \"x\" }\n" + movedBlock("application.a.x", "application.a.z") + movedBlock("application.a.y", "application.a.z"),
-			"both application.a.x and application.a.y are application.a.z now",
+			"both application.a.x and application.a.y to application.a.z",
 		},
 		"a circle": {
 			both, "locals {}\n" + movedBlock("application.a.x", "application.a.z") + movedBlock("application.a.z", "application.a.w") + movedBlock("application.a.w", "application.a.z"),
-			"The moved blocks lead application.a.z round and round",
+			"The moved blocks of application.a.z form a circle",
 		},
 		"a module that grows": {
-			"-- d.hcl --\n" + callModule("m", "") + movedModuleM, "locals {}\n" + movedBlock("module.m", "module.m.module.m"), "round and round",
+			"-- d.hcl --\n" + callModule("m", "") + movedModuleM, "locals {}\n" + movedBlock("module.m", "module.m.module.m"), "form a circle",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

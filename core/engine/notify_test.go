@@ -76,7 +76,7 @@ func TestNotificationsAreToldAgain(t *testing.T) {
 	if diags.HasErrors() || len(result.Done) != 2 {
 		t.Fatal(diags)
 	}
-	wantDiags(t, diags, "notification.n.team: it could not be told of planned", "notification.n.team: it could not be told of applied: the line is dead: by (sensitive)")
+	wantDiags(t, diags, "notification.n.team: it could not be notified of planned", "notification.n.team: it could not be notified of applied: the line is dead: by (sensitive)")
 	for _, d := range diags {
 		if strings.Contains(d.Summary+d.Detail, "s3cret") {
 			t.Errorf("a secret shows: %s %s", d.Summary, d.Detail)
@@ -132,7 +132,7 @@ func TestNotificationsThatAreGivenUp(t *testing.T) {
 	if diags.HasErrors() {
 		t.Fatal(diags)
 	}
-	wantDiags(t, diags, "its block was removed", "could not be told for a day", "cannot be read")
+	wantDiags(t, diags, "its block was removed", "could not be delivered for a day", "cannot be read")
 	if got := f.world.told(); !strings.HasPrefix(got, "team applied: late") || strings.Contains(got, "\n") {
 		t.Errorf("they are told %s", got)
 	}
@@ -173,7 +173,7 @@ notification "n" "a" {
 }
 application "a" "one" { name = "one" }
 `, plan.ModeApply)
-	wantDiags(t, diags, "remove its lifecycle block and depends_on")
+	wantDiags(t, diags, "cannot have a lifecycle block or depends_on")
 	_, diags = f.tryPlan(`
 notification "n" "a" {
   on   = ["fail"]
@@ -183,7 +183,7 @@ notification "m" "c" {}
 notification "n" "d" { rom = "x" }
 application "a" "one" { name = notification.n.a.room }
 `, plan.ModeApply)
-	wantDiags(t, diags, `There is no event "fail". Did you mean "failed"?`, "notification.n.a has nothing to refer to", `No plugin provides notification "m"`, `"rom"`, `"room" is required`)
+	wantDiags(t, diags, `The event "fail" does not exist. Did you mean "failed"?`, "notification.n.a has no outputs", `No plugin provides notification "m"`, `"rom"`, `"room" is required`)
 }
 
 // What a replacement that was cut off has left to be deleted is told of as well.

@@ -26,7 +26,7 @@ func TestConditionsOfOutputs(t *testing.T) {
 	wantDiags(t, diags, "A condition of output o does not hold: not so")
 
 	_, diags = newFixture(t).tryPlan(output(`application.a.z.name == "y"`), plan.ModeApply)
-	wantDiags(t, diags, "There is no block application.a.z")
+	wantDiags(t, diags, "The stack has no block application.a.z")
 }
 
 // What uses an output of a module waits for the depends_on of the output: for a block, and for a whole module in it.
@@ -59,5 +59,5 @@ application "a" "inner" { name = "inner" }
 	f.apply(text)
 	f.wantSettled(text)
 	_, diags := f.tryPlan(strings.Replace(text, `{ name = "first" }`, `{ name = module.in.x }`, 1)+"output \"x\" {\n  value = 1\n  depends_on = [application.a.nothing]\n}\n", plan.ModeApply)
-	wantDiags(t, diags, "There is no block application.a.nothing")
+	wantDiags(t, diags, "The stack has no block application.a.nothing")
 }

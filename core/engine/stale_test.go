@@ -38,7 +38,7 @@ func TestAReviewedOutputIsStillPlanned(t *testing.T) {
 		r.Outputs = &pluginv1.Value{Encoding: &pluginv1.Value_Json{Json: []byte(`{"revision":"","health":"InProgress","items":["x"],"sum":"s","token":null}`)}}
 	}
 	_, diags := f.tryApply(oneThing, p, true)
-	wantDiags(t, diags, `the plan is stale: application.a.x: its output health was reviewed as "Current" and would be "InProgress" now`)
+	wantDiags(t, diags, `the plan is stale: application.a.x: its output health was "Current" in the reviewed plan and would now be "InProgress"`)
 	if len(f.world.applied) > 0 {
 		t.Errorf("applied: %v", f.world.applied)
 	}

@@ -288,7 +288,7 @@ func TestIgnorable(t *testing.T) {
 		`list[0].b`:    `no attribute "b"`,
 		`rule.port`:    "There can be several rule blocks: say which one, as in rule[0].",
 		`rule[0].prot`: `the block rule has no argument "prot" to ignore. Did you mean "port"?`,
-		`auth[0]`:      "There can be one auth block only",
+		`auth[0]`:      "Only one auth block",
 		`auth.usr`:     `Did you mean "user"?`,
 	} {
 		traversal, diags := hclsyntax.ParseTraversalAbs([]byte(path), "x.hcl", hcl.InitialPos)

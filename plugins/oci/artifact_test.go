@@ -132,7 +132,7 @@ func TestArtifactTagStays(t *testing.T) {
 	}
 	ref := s.config.Repository + ":1.0.0"
 	_, err := PushFolder(context.Background(), ref, Folder{Dir: other}, false, false)
-	wantText(t, err, "is there already, with other content")
+	wantText(t, err, "already exists with other content")
 	if o, err := s.observe(ArtifactConfig{Tag: "1.0.0"}, nil); err != nil || o.Digest != one {
 		t.Errorf("%+v %v", o, err)
 	}
