@@ -443,7 +443,7 @@ func TestGarbageOfAPlugin(t *testing.T) {
 		"huge list": {func(r *pluginv1.PlanResult) {
 			r.Outputs = &pluginv1.Value{Encoding: &pluginv1.Value_Msgpack{Msgpack: []byte{0xdd, 0xff, 0xff, 0xff, 0xff}}}
 		}, "do not fit its own description"},
-		"unknown action":  {func(r *pluginv1.PlanResult) { r.Action = 77 }, "the action 77, which there is not"},
+		"unknown action":  {func(r *pluginv1.PlanResult) { r.Action = 77 }, "the action 77, which does not exist"},
 		"field of noise":  {func(r *pluginv1.PlanResult) { r.Items[0].Fields[0].After = "{" }, "whose value is not JSON"},
 		"item of no kind": {func(r *pluginv1.PlanResult) { r.Items[0].Action = 99 }, "whose action is 99"},
 	} {

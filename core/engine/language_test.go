@@ -242,7 +242,7 @@ func TestMistakesInModules(t *testing.T) {
 		"a value that the module refuses": {
 			"-- d.hcl --\nmodule \"m\" {\n  source = \"./m\"\n  n = \"x\"\n}\n-- m/m.hcl --\nvariable \"n\" {\n  validation {\n    condition = var.n != \"x\"\n    error_message = \"too short\"\n  }\n}\n" +
 				"application \"a\" \"x\" {\n  name = var.n\n}\n",
-			[]string{"Invalid value for variable n; too short"},
+			[]string{"Invalid value for variable n: too short"},
 		},
 		"a value of a wrong type": {
 			"-- d.hcl --\nmodule \"m\" {\n  source = \"./m\"\n  n = \"x\"\n}\n-- m/m.hcl --\nvariable \"n\" { type = number }\napplication \"a\" \"x\" {\n  name = var.n\n}\n",

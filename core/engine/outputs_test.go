@@ -18,12 +18,12 @@ func TestConditionsOfOutputs(t *testing.T) {
 		t.Error("the output is not there")
 	}
 	_, diags := f.tryPlan(output(`application.a.x.name == "y"`), plan.ModeApply)
-	wantDiags(t, diags, "A condition of output o does not hold: not so")
+	wantDiags(t, diags, "A condition of output o is false: not so")
 
 	inner := "-- d.hcl --\nmodule \"m\" {\n  source = \"./m\"\n}\napplication \"a\" \"y\" { name = module.m.o }\n-- m/m.hcl --\n" +
 		strings.Replace(output(`1 > 2`), "application.a.x.sum", "application.a.x.name", 1)
 	_, diags = newFixture(t).tryPlan(inner, plan.ModeApply)
-	wantDiags(t, diags, "A condition of output o does not hold: not so")
+	wantDiags(t, diags, "A condition of output o is false: not so")
 
 	_, diags = newFixture(t).tryPlan(output(`application.a.z.name == "y"`), plan.ModeApply)
 	wantDiags(t, diags, "The stack has no block application.a.z")

@@ -23,7 +23,7 @@ func TestAReviewedPlanHasItsVariables(t *testing.T) {
 	p := f.plan(oneThing)
 	give("three")
 	_, diags := f.tryApply(oneThing, p, true)
-	wantDiags(t, diags, `the plan is stale: it was made with variable "content" = "two", and it is "three" now`)
+	wantDiags(t, diags, `the plan is stale: it was made with variable "content" = "two", which is now "three"`)
 	give("two")
 	if _, diags := f.tryApply(oneThing, p, true); diags.HasErrors() || f.world.things["x"] != "two" {
 		t.Errorf("x is %q: %v", f.world.things["x"], diags)

@@ -28,7 +28,7 @@ func (s *Schema) Ignorable(path hcl.Traversal, of string) *hcl.Diagnostic {
 	}
 	if index, ok := rest[0].(hcl.TraverseIndex); ok {
 		if !nested.List || index.Key.Type() != cty.Number {
-			return diag.Errorf(index.SrcRange, "Nothing to ignore", "There can be one %s block only, so its path has no index.", first.Name)
+			return diag.Errorf(index.SrcRange, "Nothing to ignore", "Only one %s block is allowed, so its path has no index.", first.Name)
 		}
 		rest = rest[1:]
 	} else if nested.List {

@@ -78,7 +78,7 @@ func TestRename(t *testing.T) {
 		t.Errorf("transfers %+v", p.Transfers)
 	}
 	given, taken := p.Changes[1], p.Changes[0]
-	if given.Action != plan.Forget || !strings.Contains(given.Reasons[0], "moves to new") || given.Causes[0] != plan.CauseMoved {
+	if given.Action != plan.Forget || !strings.Contains(given.Reasons[0], "move to new") || given.Causes[0] != plan.CauseMoved {
 		t.Errorf("the old one is %s, %v, %v", given.Action, given.Causes, given.Reasons)
 	}
 	for _, it := range given.Items {
