@@ -84,7 +84,7 @@ func newRoot(a *app) *cobra.Command {
 		SilenceUsage: true, SilenceErrors: true,
 		PersistentPreRunE: func(*cobra.Command, []string) error { return a.enter() },
 	}
-	root.PersistentFlags().StringVar(&a.dir, "chdir", "", "change to this `folder` first")
+	root.PersistentFlags().StringVar(&a.dir, "chdir", "", "run in this `folder`")
 	root.PersistentFlags().BoolVar(&a.noColor, "no-color", false, "print without colour")
 	root.PersistentFlags().BoolVar(&a.input, "input", true, "ask questions; with -input=false a question is an error")
 	root.PersistentFlags().BoolVar(&a.compactWarnings, "compact-warnings", false, "print warnings without their details")

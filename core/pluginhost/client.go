@@ -252,7 +252,7 @@ func (c *Client) check(doing string, r proto.Message) error {
 // gone says how the plugin ended.
 func (c *Client) gone(doing string) *Error {
 	if _, ended := c.process.ended(); c.stopping.Load() || !ended && c.host.ctx.Err() != nil {
-		return &Error{Plugin: c.name, Doing: doing, Problem: "was stopped, because davit is ending", Err: context.Canceled}
+		return &Error{Plugin: c.name, Doing: doing, Problem: "was stopped because davit is stopping", Err: context.Canceled}
 	}
 	how, _ := c.process.ended()
 	e := &Error{Plugin: c.name, Doing: doing, Problem: "ended (" + how + ")", Output: c.output.last()}

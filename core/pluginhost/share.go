@@ -72,7 +72,7 @@ func (s *Stack) Client(ctx context.Context, name string) (*Client, error) {
 	case <-t.ready:
 		return t.client, t.err
 	case <-ctx.Done():
-		return nil, &Error{Plugin: name, Doing: "starting", Problem: "was not waited for", Err: context.Cause(ctx)}
+		return nil, &Error{Plugin: name, Doing: "starting", Problem: "was not awaited", Err: context.Cause(ctx)}
 	}
 }
 
@@ -87,7 +87,7 @@ func (s *Stack) seat(name string) (*seat, error) {
 	}
 	exe, ok := s.options.Plugins[name]
 	if !ok {
-		return nil, &Error{Plugin: name, Problem: "is not known", Hint: fmt.Sprintf("Name it in required_plugins: %s = { source = \"./path/to/it\" }.", name)}
+		return nil, &Error{Plugin: name, Problem: "is not known", Hint: fmt.Sprintf("Add it to required_plugins: %s = { source = \"./path/to/it\" }.", name)}
 	}
 	t := &seat{ready: make(chan struct{})}
 	s.seats[name] = t
@@ -182,7 +182,7 @@ func (h *Host) take(key, name string, exe Executable) (*sharedSlot, error) {
 	h.mu.Lock()
 	if h.closed {
 		h.mu.Unlock()
-		return nil, &Error{Plugin: name, Problem: "was not started, because davit is ending"}
+		return nil, &Error{Plugin: name, Problem: "was not started because davit is stopping"}
 	}
 	s := h.shared[key]
 	if s == nil || s.over() {

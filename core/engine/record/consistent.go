@@ -120,7 +120,7 @@ func Consistent(reviewed, now *plan.Change) error {
 		return nil // somebody else has done it, or what was unknown changes nothing
 	}
 	if reviewed.Action != now.Action && (reviewed.Action != plan.Build || now.Action != plan.Adopt) {
-		return &StaleError{What: fmt.Sprintf("%s was to be %s and would now be %s", reviewed.Address, Past(reviewed.Action), Past(now.Action))}
+		return &StaleError{What: fmt.Sprintf("%s would be %s in the reviewed plan and would now be %s", reviewed.Address, Past(reviewed.Action), Past(now.Action))}
 	}
 	before := map[string]*plan.Item{}
 	for i := range reviewed.Items {
