@@ -32,7 +32,7 @@ func Restore(ctx context.Context, store Store, lease Lease, address string, n ui
 	now := time.Now().UTC()
 	r := Revision{
 		Action: ActionRestore, Who: who, At: now, Record: from.Record, From: from.From, Items: from.Items, Arguments: from.Arguments, Inputs: from.Inputs,
-		Reasons: []string{fmt.Sprintf("restored from revision %d", from.Number)},
+		Reasons: []string{fmt.Sprintf("it was restored from revision %d", from.Number)},
 	}
 	r.Record.Address, r.Record.Updated = address, now
 	if _, err := lease.Commit(ctx, Batch{Put: []Record{r.Record}, History: []Revision{r}}); err != nil {

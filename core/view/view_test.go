@@ -118,7 +118,7 @@ func lifecycle() *plan.Plan {
 				c.Hold = &plan.Hold{Revision: 12, Who: "ann@host", Reason: "slow queries", Since: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}
 			}),
 			change("taken", plan.Adopt, func(c *plan.Change) { c.Import = "shop/web" }),
-			change("anew", plan.Replace, func(c *plan.Change) { c.TwoSteps, c.Reasons = true, []string{"requested by -replace"} }),
+			change("anew", plan.Replace, func(c *plan.Change) { c.TwoSteps, c.Reasons = true, []string{"it was requested by -replace"} }),
 			change("first", plan.Replace, func(c *plan.Change) { c.TwoSteps, c.CreateFirst = true, true }),
 			change("later", plan.Update, func(c *plan.Change) { c.Deferred, c.WaitsFor = true, []string{"build.buildx.api"} }),
 			change("left", plan.Forget, func(c *plan.Change) { c.Reasons = []string{"a removed block keeps it"} }),

@@ -30,7 +30,7 @@ func (r *Planner) replaced(ctx context.Context, in *Finding, rec *state.Record, 
 	}
 	why := ""
 	if input.Matches(r.opts.Replace, in.Addr) {
-		why = "requested by -replace"
+		why = "it was requested by -replace"
 	} else if r.goesOn(in, rec) {
 		why = NotEnded
 	} else if c.Action != plan.Create { // what is gone is made anew anyway
