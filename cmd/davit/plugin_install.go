@@ -59,7 +59,7 @@ func initLocal(ctx context.Context, stack *config.Stack, p *config.RequiredPlugi
 	}
 	// What has changed is not even started before a person wants it.
 	if was := old.Plugin(p.Name); was != nil && was.SHA256 != "" && was.SHA256 != l.SHA256 && !upgrade {
-		return l, fmt.Errorf("plugin %q has changed: %s has sha256 %s, and %s says %s. If that is what you want, run davit init -upgrade", p.Name, p.Source, l.SHA256, config.LockFile, was.SHA256)
+		return l, fmt.Errorf("plugin %q has changed: %s has sha256 %s, but %s has %s. To accept the change: davit init -upgrade", p.Name, p.Source, l.SHA256, config.LockFile, was.SHA256)
 	}
 	d, err := ask(ctx, stack.Dir, p.Name, pluginhost.Executable{Path: path, SHA256: l.SHA256, Env: p.Env})
 	if err != nil {

@@ -60,7 +60,7 @@ func BackendOf(stack *config.Stack) (backend, hcl.Diagnostics) {
 		b.Kubernetes = &kubernetes.Config{}
 		into, check = b.Kubernetes, func() error { return b.Kubernetes.Validate() }
 	default:
-		return b, hcl.Diagnostics{diag.Errorf(block.Range, "Unknown state backend", "There is no state %q. There are: kubernetes, local, s3.%s",
+		return b, hcl.Diagnostics{diag.Errorf(block.Range, "Unknown state backend", "The state backend %q does not exist. Known backends: kubernetes, local, s3.%s",
 			block.Type, diag.DidYouMean(block.Type, []string{"kubernetes", "local", "s3"}))}
 	}
 	if diags := gohcl.DecodeBody(block.Body, nil, into); diags.HasErrors() {
@@ -68,7 +68,7 @@ func BackendOf(stack *config.Stack) (backend, hcl.Diagnostics) {
 	}
 	if check != nil {
 		if err := check(); err != nil {
-			return b, hcl.Diagnostics{diag.Errorf(block.Range, "State that cannot be found", "%s.", err)}
+			return b, hcl.Diagnostics{diag.Errorf(block.Range, "Wrong state settings", "%s.", err)}
 		}
 	}
 	return b, nil
@@ -118,7 +118,7 @@ func LastBackend(dir string) (*backend, error) {
 	}
 	var b backend
 	if err := json.Unmarshal(text, &b); err != nil {
-		return nil, fmt.Errorf("%s cannot be read; remove it if the state is where the stack says: %w", backendFile(dir), err)
+		return nil, fmt.Errorf("%s cannot be read; remove it if the state is where the stack's settings say: %w", backendFile(dir), err)
 	}
 	return &b, nil
 }
@@ -165,6 +165,6 @@ func OpenState(ctx context.Context, stack *config.Stack) (state.Store, error) {
 }
 
 func ErrMoved(before, now backend) error {
-	return fmt.Errorf("the state was in %s, and the stack says now that it is in %s. Copy it there with davit init -migrate-state; "+
-		"or take what is there, and leave the old one behind, with davit init -reconfigure", before, now)
+	return fmt.Errorf("the state was in %s, but the stack's settings now name %s. Copy the state with davit init -migrate-state; "+
+		"or use the state at the new place as it is, with davit init -reconfigure", before, now)
 }

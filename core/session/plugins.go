@@ -163,7 +163,7 @@ func Requirement(stack *config.Stack, p *config.RequiredPlugin) (install.Require
 func executable(stack *config.Stack, p *config.RequiredPlugin, locked LockFile, cache string) (pluginhost.Executable, error) {
 	l := locked.Plugin(p.Name)
 	if l == nil || l.Source != p.Source {
-		return pluginhost.Executable{}, fmt.Errorf("plugin %q is not in %s yet: run davit init", p.Name, config.LockFile)
+		return pluginhost.Executable{}, fmt.Errorf("plugin %q is not in %s: run davit init", p.Name, config.LockFile)
 	}
 	if !install.Fetched(p.Source) {
 		return pluginhost.Executable{Path: Absolute(stack.Dir, p.Source), SHA256: l.SHA256, Env: p.Env}, nil
@@ -181,7 +181,7 @@ func executable(stack *config.Stack, p *config.RequiredPlugin, locked LockFile, 
 	}
 	path := install.Cache{Dir: cache}.Path(sum, name)
 	if _, err := os.Lstat(path); errors.Is(err, os.ErrNotExist) {
-		return pluginhost.Executable{}, fmt.Errorf("plugin %q %s is not on this machine yet: run davit init", p.Name, l.Version)
+		return pluginhost.Executable{}, fmt.Errorf("plugin %q %s is not installed on this machine: run davit init", p.Name, l.Version)
 	}
 	const mend = "Somebody, or a broken disk, has changed it in the cache. Run davit init, which fetches it again as it is locked."
 	return pluginhost.Executable{Path: path, SHA256: sum, Env: p.Env, Mend: mend}, nil

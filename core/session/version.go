@@ -23,7 +23,7 @@ func CheckVersion(stack *config.Stack, version string) *hcl.Diagnostic {
 		return diag.Plain("This davit has no version", err.Error())
 	}
 	if !c.Check(v.Core()) {
-		return diag.Errorf(stack.Settings.VersionRange, "Another davit is needed", "The stack wants davit %s, and this is davit %s.", want, version)
+		return diag.Errorf(stack.Settings.VersionRange, "Wrong version of davit", "The stack requires davit %s, but this is davit %s.", want, version)
 	}
 	return nil
 }

@@ -65,7 +65,7 @@ func (a *applying) whole(in *look.Finding, c *plan.Change, outputs cty.Value) er
 		now.Hold = a.hold(c)
 	}
 	did := *c
-	did.Action, did.Reasons, did.Causes = plan.Adopt, []string{look.NotEnded + ", and it is as it should be"}, []plan.Cause{plan.CauseRetry}
+	did.Action, did.Reasons, did.Causes = plan.Adopt, []string{look.NotEnded + ", and it matches its configuration"}, []plan.Cause{plan.CauseRetry}
 	id := "adopt"
 	if op := a.cut.Find(c.Address); op != nil {
 		id, did.Action = op.ID, plan.Action(op.Action)

@@ -31,7 +31,7 @@ func Causes(words []string) ([]plan.Cause, error) {
 	list := make([]plan.Cause, len(words))
 	for i, w := range words {
 		if list[i] = plan.Cause(w); !list[i].Valid() {
-			return nil, fmt.Errorf("the plugin answered with the cause %q, which does not exist: this is a defect of the plugin", w)
+			return nil, fmt.Errorf("the plugin answered with the cause %q, which does not exist: this is a defect in the plugin", w)
 		}
 	}
 	return list, nil
