@@ -23,7 +23,7 @@ func (r *Planner) checkOptions() hcl.Diagnostics {
 	var diags hcl.Diagnostics
 	r.opts.EachPlace(func(said string, p addr.Place) {
 		if !r.Input.Declares(p) && !record.HasPlace(r.Records.Snapshot(), p) {
-			diags = append(diags, diag.Plain("Nothing of that name", fmt.Sprintf("%s: neither the stack nor state has it.%s", said, r.Input.SuggestPlace(p))))
+			diags = append(diags, diag.Plain("Unknown address", fmt.Sprintf("%s: it is neither in the stack nor in the state.%s", said, r.Input.SuggestPlace(p))))
 		}
 	})
 	return diags
@@ -34,7 +34,7 @@ func (r *Planner) absent() hcl.Diagnostics {
 	var diags hcl.Diagnostics
 	r.opts.EachPlace(func(said string, p addr.Place) {
 		if why := r.lacks(p); why != "" && !record.HasPlace(r.Records.Snapshot(), p) {
-			diags = append(diags, diag.Plain("Nothing of that name", said+": "+why))
+			diags = append(diags, diag.Plain("Unknown address", said+": "+why))
 		}
 	})
 	return diags

@@ -19,9 +19,9 @@ func Destroyed(s *state.Snapshot, needed map[string][]string, o *input.Options) 
 		}
 	}
 	doomed, kept := map[string]string{}, map[string]string{}
-	all := "everything is to be destroyed"
+	all := "everything will be destroyed"
 	if len(o.Excludes) > 0 {
-		all = "everything but what is left out is to be destroyed"
+		all = "everything except the excluded instances will be destroyed"
 	}
 	for _, address := range slices.Sorted(maps.Keys(s.Records)) {
 		i, err := addr.Parse(address)
@@ -32,10 +32,10 @@ func Destroyed(s *state.Snapshot, needed map[string][]string, o *input.Options) 
 		case len(o.Targets) == 0:
 			doomed[address] = all
 		case o.Wants(i):
-			doomed[address] = "-target asks for it"
+			doomed[address] = "requested by -target"
 		}
 	}
-	spread(doomed, dependants, func(from string) string { return "it depends on " + from + ", which is to be destroyed" })
+	spread(doomed, dependants, func(from string) string { return "it depends on " + from + ", which will be destroyed" })
 	spread(kept, needed, func(string) string { return "" })
 	return doomed, func(i addr.Instance) bool {
 		address := i.String()

@@ -41,7 +41,7 @@ func importKeys(s *eval.Scope, i *config.Import) (map[addr.Key]eval.Each, hcl.Di
 		}
 		key, ok := addr.KeyFromValue(v)
 		if !ok || v.IsMarked() {
-			return nil, append(diags, diag.Errorf(i.Key.Range(), "Not a key", "The key of an instance is a text or a whole number that is known now, and not sensitive."))
+			return nil, append(diags, diag.Errorf(i.Key.Range(), "Not a key", "The key of an instance must be a string or a whole number that is known before apply and not sensitive."))
 		}
 		keys[key] = each
 	}
