@@ -189,7 +189,11 @@ func (a *app) apply(f *applyFlags, mode plan.Mode, reviewed *plan.Plan, adjust f
 			if p.Mode == plan.ModeApply {
 				a.showOutputs(s)
 			}
-			return a.show(s.Stack, record.Damage(p))
+			left := a.show(s.Stack, record.LeftOut(p, s.Stack))
+			if len(p.Failed) > 0 {
+				return errors.Join(left, a.tellFailure(s, lease))
+			}
+			return left
 		}
 		if !f.yes && !p.Empty() {
 			if err := a.confirm(question(p)); err != nil {

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"github.com/davit-sh/davit/core/config"
 	"github.com/davit-sh/davit/core/engine/record"
 	"github.com/davit-sh/davit/core/event"
 	"github.com/davit-sh/davit/core/plan"
@@ -27,6 +28,7 @@ func (a *app) planCmd() *cobra.Command {
 			"  davit plan -out p.davit\n  davit plan -json",
 	}
 	var made *plan.Plan
+	var stack *config.Stack
 	planAndPrint := func() error {
 		mode := plan.ModeApply
 		if destroy {
@@ -54,7 +56,7 @@ func (a *app) planCmd() *cobra.Command {
 				return err
 			}
 		}
-		made = p
+		made, stack = p, s.Stack
 		if err := a.printPlan(p, form); err != nil {
 			return err
 		}
@@ -78,7 +80,7 @@ func (a *app) planCmd() *cobra.Command {
 			return a.printFindings(found)
 		}
 		a.collect = nil // what is damaged is not said instead of the plan, but besides
-		return a.show(nil, record.Damage(made))
+		return a.show(stack, record.LeftOut(made, stack))
 	}
 	f.add(cmd)
 	addLockFlag(cmd, &lockFlag{reads: true}, "has no effect: a plan reads the state without a lock")

@@ -58,7 +58,8 @@ func (logged) Notify(ctx context.Context, c logConfig, e sdk.Event) error {
 }
 
 type textConfig struct {
-	Text string `davit:"text"`
+	Text  string `davit:"text"`
+	Fault string `davit:"fault,optional"`
 }
 
 type textOutputs struct {
@@ -71,6 +72,9 @@ type textSource struct{}
 
 func (textSource) Observe(_ context.Context, r sdk.ObserveRequest[textConfig, textOutputs]) (textOutputs, error) {
 	c := r.Config
+	if c.Fault != "" {
+		return textOutputs{}, errors.New(c.Fault)
+	}
 	sum := sha256.Sum256([]byte(c.Text))
 	o := textOutputs{Text: c.Text}
 	o.Revision = hex.EncodeToString(sum[:4])

@@ -114,8 +114,8 @@ func (e *Engine) tree(ctx context.Context) *world.Tree {
 	return t
 }
 
-// Plan observes the world and says what an apply would do. On errors there is no plan, and all errors that could be found are returned.
-// The plan is sealed by who keeps or shows its digest.
+// Plan observes the world and says what an apply would do. All errors that could be found are returned: with the plan of
+// the rest when they are about single instances, and without a plan on others. The plan is sealed by who keeps or shows its digest.
 func (e *Engine) Plan(ctx context.Context, snapshot *state.Snapshot, opts Options) (*plan.Plan, hcl.Diagnostics) {
 	r, diags := e.look(ctx, snapshot, opts)
 	if diags.HasErrors() {

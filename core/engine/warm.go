@@ -75,6 +75,9 @@ func (w *Warm) cold(ctx context.Context) (*plan.Plan, int, hcl.Diagnostics) {
 	if diags = r.Findings(); diags.HasErrors() {
 		return nil, 0, diags
 	}
+	if failed := r.Failures(); len(failed) > 0 {
+		return p, len(p.Changes) + len(p.Observations), append(diags, failed...) // the next plan looks at everything again
+	}
 	w.planner, w.index = r, world.NewIndex(r.Tree)
 	return p, len(p.Changes) + len(p.Observations), diags
 }
@@ -106,7 +109,11 @@ func (w *Warm) again(ctx context.Context, c Changed, before *state.Snapshot) (p 
 	p = r.Assemble()
 	if diags = r.Findings(); diags.HasErrors() {
 		w.planner = nil
-		return nil, looked, diags, true
+		return nil, looked, append(diags, r.Failures()...), true
+	}
+	if len(p.Failed) > 0 {
+		w.planner = nil
+		return nil, looked, nil, false
 	}
 	return p, looked, diags, true
 }

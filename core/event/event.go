@@ -15,6 +15,7 @@ const (
 	Plan             Type = "plan"              // the plan is made, or was read: Changes and Digest
 	Observed         Type = "observed"          // a source, image or policy was looked at
 	Planned          Type = "planned"           // a change was planned
+	PlanFailed       Type = "plan_failed"       // an instance cannot be planned; the others are
 	OperationStart   Type = "operation_start"   // a change begins; its intent is in state
 	Log              Type = "log"               // a line of work: Stream says what speaks
 	Progress         Type = "progress"          // Done of Total

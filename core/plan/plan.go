@@ -50,8 +50,10 @@ type Plan struct {
 	Leftovers []Leftover `json:"leftovers,omitempty"`
 	// Damaged are the instances that are left out, with what depends on them, because their records in state cannot be read.
 	Damaged []string `json:"damaged,omitempty"`
-	Summary Summary  `json:"summary"`
-	Digest  string   `json:"digest"` // sha256 over the plan with this field empty and Created zero
+	// Failed are the instances that cannot be planned. They stay as they are, and so does what depends on them.
+	Failed  []Failure `json:"failed,omitempty"`
+	Summary Summary   `json:"summary"`
+	Digest  string    `json:"digest"` // sha256 over the plan with this field empty and Created zero
 }
 
 // Mode is what the plan is for.
@@ -272,12 +274,22 @@ type Commit struct {
 	Subject string `json:"subject"`
 }
 
-// Diagnostic is a warning that belongs to the plan.
+// Diagnostic is a warning that belongs to the plan, or an error of an instance that cannot be planned.
 type Diagnostic struct {
 	Summary string `json:"summary"`
 	Detail  string `json:"detail,omitempty"`
 	Address string `json:"address,omitempty"`
 	Where   string `json:"where,omitempty"` // file:line
+	Hint    string `json:"hint,omitempty"`  // what to do next; of errors only
+	Code    string `json:"code,omitempty"`  // of errors only
+}
+
+// Failure is an instance that cannot be planned, or a block or a module whose instances cannot be told.
+type Failure struct {
+	Address     string       `json:"address"`
+	Diagnostics []Diagnostic `json:"diagnostics"` // the errors
+	// Dependents are the instances that are left out because they depend on it, directly or not.
+	Dependents []string `json:"dependents,omitempty"`
 }
 
 // Summary counts the changes by action, and the nested deletions.
@@ -296,7 +308,7 @@ type Summary struct {
 }
 
 // Partial tells whether the plan is about a part of the stack only.
-func (p *Plan) Partial() bool { return len(p.Targets)+len(p.Excludes)+len(p.Damaged) > 0 }
+func (p *Plan) Partial() bool { return len(p.Targets)+len(p.Excludes)+len(p.Damaged)+len(p.Failed) > 0 }
 
 // NotInIt are the addresses that something in the plan depends on and that are not in it themselves.
 func (p *Plan) NotInIt() []string {

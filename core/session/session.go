@@ -25,7 +25,7 @@ type Session struct {
 	Store  state.Store
 
 	Unsettled bool            // state has something that the next apply writes again: cut off operations, fingerprints of another key
-	Trouble   hcl.Diagnostics // why planning failed
+	Trouble   hcl.Diagnostics // why planning failed, or some instances could not be planned
 }
 
 // Close ends the plugins and closes the state.
@@ -94,7 +94,7 @@ func (p *Process) Open(ctx context.Context, o *Options) (*Session, error) {
 	return s, nil
 }
 
-// Plan makes a plan of what state and world are now.
+// Plan makes a plan of what state and world are now. What cannot be planned is in the plan.
 func (s *Session) Plan(ctx context.Context, opts engine.Options) (*plan.Plan, error) {
 	snapshot, err := s.Store.Load(ctx)
 	if err != nil {
@@ -107,6 +107,8 @@ func (s *Session) Plan(ctx context.Context, opts engine.Options) (*plan.Plan, er
 	p, diags := s.Engine.Plan(ctx, snapshot, opts)
 	if diags.HasErrors() {
 		s.Trouble = diags
+	}
+	if p == nil {
 		return nil, &Problem{s.Stack, diags}
 	}
 	return p, nil

@@ -19,7 +19,7 @@ func TestTheExamplesOfEventsAreEvents(t *testing.T) {
 	}
 	missing := map[event.Type]bool{}
 	for _, typ := range []event.Type{
-		event.Version, event.Plan, event.Observed, event.Planned, event.OperationStart, event.Log, event.Progress, event.Item, event.Heartbeat,
+		event.Version, event.Plan, event.Observed, event.Planned, event.PlanFailed, event.OperationStart, event.Log, event.Progress, event.Item, event.Heartbeat,
 		event.OperationDone, event.OperationFailed, event.OperationSkipped, event.Diagnostics, event.Summary,
 	} {
 		missing[typ] = true

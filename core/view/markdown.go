@@ -40,7 +40,7 @@ func Markdown(p *plan.Plan, o MarkdownOptions) string {
 	if s := partialLine(p); s != "" {
 		head += "\n> [!IMPORTANT]\n> " + prose(s) + "\n"
 	}
-	parts := []part{markdownDeletions(p), markdownChecks(p), markdownImages(p), markdownObserved(p), markdownMoves(p), markdownRecords(p)}
+	parts := []part{markdownFailed(p), markdownDeletions(p), markdownChecks(p), markdownImages(p), markdownObserved(p), markdownMoves(p), markdownRecords(p)}
 	for _, c := range p.Changes {
 		if shown(p, c) {
 			parts = append(parts, markdownChange(c, phrase(p, c)))
@@ -112,6 +112,21 @@ func markdownRecords(p *plan.Plan) part {
 	out := part{rank: 8, head: "\n**Only state will be updated**\n\n", more: func(n int) string { return fmt.Sprintf("- and %d more\n", n) }}
 	for _, line := range outdatedRecords(p) {
 		out.lines = append(out.lines, "- `"+code(line)+"`\n")
+	}
+	return out
+}
+
+func markdownFailed(p *plan.Plan) part {
+	out := part{rank: 1, head: "\n> [!WARNING]\n> **Cannot be planned, and is left as it is:**\n", more: func(n int) string { return fmt.Sprintf("> - and %d more\n", n) }}
+	for _, f := range p.Failed {
+		lines := failedLines(f)
+		for i := range lines {
+			lines[i] = prose(lines[i])
+		}
+		out.lines = append(out.lines, fmt.Sprintf("> - `%s`: %s\n", code(f.Address), strings.Join(lines, "<br>")))
+	}
+	if len(out.lines) == 0 {
+		return part{}
 	}
 	return out
 }

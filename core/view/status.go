@@ -70,7 +70,7 @@ func (s *Status) Sink(e event.Event) {
 		switch e.Type {
 		case event.Observed:
 			s.observed++
-		case event.Planned:
+		case event.Planned, event.PlanFailed:
 			s.planned++
 		case event.Heartbeat:
 			s.waiting = e.Address

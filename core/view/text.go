@@ -36,6 +36,7 @@ func (t *textWriter) print() {
 		t.line(0, t.action(plan.Update, s))
 	}
 	some := t.o.Verbose || slices.ContainsFunc(t.plan.Changes, func(c plan.Change) bool { return shown(t.plan, c) })
+	t.failed()
 	if t.plan.Empty() && !some {
 		t.records()
 		t.checks()
@@ -60,6 +61,24 @@ func (t *textWriter) print() {
 		t.line(0, t.faint("+ create  ~ update  -/+ replace  - delete  * build  = adopt  x forget"))
 	}
 	t.line(0, t.bold(summaryLine(t.plan)))
+}
+
+// failed prints what cannot be planned, and why.
+func (t *textWriter) failed() {
+	if len(t.plan.Failed) > 0 {
+		t.line(0, "")
+	}
+	for _, f := range t.plan.Failed {
+		lines := failedLines(f)
+		first := text.Clean(f.Address) + " cannot be planned"
+		if len(lines) > 0 {
+			first, lines = first+": "+lines[0], lines[1:]
+		}
+		t.line(0, t.action(plan.Delete, "! "+first))
+		for _, l := range lines {
+			t.line(4, l)
+		}
+	}
 }
 
 // deletions come first: each on its own line.

@@ -80,7 +80,7 @@ func summaryLine(p *plan.Plan) string {
 	if p.Mode == plan.ModeRefresh {
 		return refreshLine(p)
 	}
-	if p.Empty() && len(p.Damaged) > 0 {
+	if p.Empty() && len(p.Damaged)+len(p.Failed) > 0 {
 		return fmt.Sprintf("No changes in the part that can be planned. %d unchanged.", p.Summary.None)
 	}
 	if p.Empty() {
@@ -216,7 +216,30 @@ func partialLine(p *plan.Plan) string {
 	if len(p.Damaged) > 0 {
 		parts = append(parts, "Not the whole stack: without "+some(p.Damaged)+", whose record in state is damaged, and its dependents.")
 	}
+	if len(p.Failed) > 0 {
+		names := make([]string, len(p.Failed))
+		for i, f := range p.Failed {
+			names[i] = f.Address
+		}
+		parts = append(parts, "Not the whole stack: without "+some(names)+", which cannot be planned, and "+without+".")
+	}
 	return strings.Join(parts, " ")
+}
+
+// failedLines returns a line for each error of what cannot be planned, and one for what is left out with it.
+func failedLines(f plan.Failure) []string {
+	var list []string
+	for _, d := range f.Diagnostics {
+		line := strings.TrimPrefix(d.Summary, f.Address+": ")
+		if d.Detail != "" {
+			line += ": " + strings.Join(text.Lines(d.Detail), " ")
+		}
+		list = append(list, text.Shorten(text.Clean(line), longest))
+	}
+	if len(f.Dependents) > 0 {
+		list = append(list, "left out with it: "+some(f.Dependents))
+	}
+	return list
 }
 
 // Value writes a value in the form of JSON, on one line. A long value is cut.

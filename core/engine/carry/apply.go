@@ -117,7 +117,7 @@ func Apply(ctx context.Context, in *input.Input, f *world.Forms, svc *service.Se
 	a.opts.Handle.attach(a.halt)
 	a.walk(work)
 	a.finish()
-	a.tellDamage()
+	a.tellLeftOut()
 	done()
 	a.svc.Emit(event.Event{Type: event.Summary, Result: &a.result})
 	if opts.Outbox != nil {

@@ -42,7 +42,7 @@ func (r *Planner) leaveOutRest(ctx context.Context, wanted func(addr.Instance) b
 	}
 }
 
-// keptBack are the instances that must not be deleted, since something whose record is damaged may need them.
+// keptBack are the instances that must not be deleted, since something may need them whose record is damaged, or that cannot be planned.
 func (r *Planner) keptBack(ctx context.Context) map[string]bool {
 	kept := map[string]bool{}
 	var visit func(list []string)
@@ -56,6 +56,9 @@ func (r *Planner) keptBack(ctx context.Context) map[string]bool {
 	}
 	for name := range r.Found.leftOut {
 		visit(r.neededBy(ctx, name))
+	}
+	for _, list := range r.dependenciesOfFailed() {
+		visit(list)
 	}
 	return kept
 }

@@ -23,6 +23,7 @@ type Findings struct {
 	checks  []plan.Check
 	leftOut map[string]bool // damaged ones that the plan would be about, as they are called in state
 	deleted []*Finding      // of which the deletion is planned
+	failed  []failure       // what cannot be planned
 }
 
 // Finding is what a run has found out about one instance.
@@ -35,6 +36,7 @@ type Finding struct {
 	Observation *plan.Observation
 	checks      []plan.Check
 	warnings    hcl.Diagnostics
+	misused     bool // its error is a mistake of the language, and not of the world
 }
 
 // About returns the finding of an instance. It is empty until the instance is worked on.
@@ -49,15 +51,20 @@ func (f *Findings) About(i *world.Instance) *Finding {
 // Report keeps diagnostics. A function's error may repeat its argument: what is sensitive in it is masked. The diagnostics themselves are
 // left as they are, since other instances may have the same ones.
 func (f *Findings) Report(diags ...*hcl.Diagnostic) {
+	masked := f.masked(diags)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.diags = append(f.diags, masked...)
+}
+
+func (f *Findings) masked(diags hcl.Diagnostics) hcl.Diagnostics {
 	masked := make(hcl.Diagnostics, len(diags))
 	for i, d := range diags {
 		own := *d
 		own.Summary, own.Detail = f.secrets.Mask(d.Summary), f.secrets.Mask(d.Detail)
 		masked[i] = &own
 	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.diags = append(f.diags, masked...)
+	return masked
 }
 
 // Diagnostics returns what was reported so far.
@@ -75,4 +82,4 @@ func (f *Findings) HasErrors() bool {
 }
 
 // Reset forgets what was reported, but not what is known of instances.
-func (f *Findings) Reset() { f.diags, f.checks, f.deleted = nil, nil, nil }
+func (f *Findings) Reset() { f.diags, f.checks, f.deleted, f.failed = nil, nil, nil, nil }

@@ -76,6 +76,7 @@ func (r *Planner) builds(in *Finding) ([]plannedBuild, hcl.Diagnostics) {
 		return nil, nil
 	}
 	fail := func() ([]plannedBuild, hcl.Diagnostics) {
+		in.misused = true
 		return nil, hcl.Diagnostics{diag.Errorf(in.Node.RangeOf(kinds.Builds),
 			"Not builds", "builds of %s must be a list of whole builds, such as [build.buildx.api].", in.Addr)}
 	}

@@ -29,6 +29,7 @@ func (r *Planner) One(ctx context.Context, in *Finding, reviewed *plan.Change) h
 	}
 	diags := r.Configure(ctx, in)
 	if diags.HasErrors() {
+		in.misused = len(in.Deps) == 0 // nothing of the world is in its arguments
 		return diags
 	}
 	diags = append(diags, r.Preconditions(in, "before it is planned")...)

@@ -23,6 +23,7 @@ func (r *Planner) Observe(ctx context.Context, in *Finding, pinned *plan.Observa
 	}
 	config, diags := r.svc.Decode(in.Instance)
 	if diags.HasErrors() {
+		in.misused = len(in.Deps) == 0 // nothing of the world is in its arguments
 		return diags
 	}
 	in.Config = config

@@ -15,7 +15,7 @@ import (
 
 // partial tells whether a plan is about a part of the stack only.
 func (r *Planner) partial() bool {
-	return len(r.opts.Targets)+len(r.opts.Excludes)+len(r.Found.leftOut) > 0
+	return len(r.opts.Targets)+len(r.opts.Excludes)+len(r.Found.leftOut)+len(r.Found.failed) > 0
 }
 
 // checkOptions finds places that mean nothing in the stack and in state.
@@ -64,7 +64,7 @@ func (r *Planner) lacks(p addr.Place) string {
 		return ""
 	}
 	keys, expanded := r.Tree.Keys(p.Node)
-	if slices.Contains(keys, p.Key) || (!expanded && p.Key.IsNone()) || (expanded && len(keys) == 0 && len(r.opts.Excludes)+len(r.Found.leftOut) > 0) {
+	if slices.Contains(keys, p.Key) || (!expanded && p.Key.IsNone()) || (expanded && len(keys) == 0 && len(r.opts.Excludes)+len(r.Found.leftOut)+len(r.Found.failed) > 0) {
 		return ""
 	}
 	return noInstance(p.Node.String(), p.Key, keys)

@@ -26,7 +26,7 @@ func (r *Planner) settleOwners(p *plan.Plan) {
 	if p.Mode == plan.ModeRefresh || !slices.ContainsFunc(p.Changes, func(c plan.Change) bool { return c.Works() }) {
 		return
 	}
-	in := claims.Input{Recorded: map[string][]string{}, Others: r.others.claims, Unknown: r.others.unknown}
+	in := claims.Input{Recorded: map[string][]string{}, Others: r.others.claims, Unknown: append(r.unknownClaims(), r.others.unknown...)}
 	for address, rec := range r.Records.Snapshot().Records {
 		if kinds.IsManaged(rec.Kind) {
 			in.Recorded[address] = rec.Claims
@@ -88,7 +88,7 @@ type others struct {
 // lookAtOthers plans the instances that the plan leaves out, quietly and only for what they claim, when the plan deletes things that
 // one of them may want.
 func (r *Planner) lookAtOthers(ctx context.Context) {
-	if !r.partial() || !slices.ContainsFunc(r.Found.deleted, func(in *Finding) bool { return r.hasClaims(in.Addr) }) && !r.givesUp() {
+	if len(r.opts.Targets)+len(r.opts.Excludes)+len(r.Found.leftOut) == 0 || !slices.ContainsFunc(r.Found.deleted, func(in *Finding) bool { return r.hasClaims(in.Addr) }) && !r.givesUp() {
 		return
 	}
 	quiet := NewPlanner(r.Input, r.Forms, r.svc.Quiet(), r.Records, input.Options{Mode: plan.ModeApply, NoRefresh: r.opts.NoRefresh})

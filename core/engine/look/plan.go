@@ -12,7 +12,6 @@ import (
 	ctyjson "github.com/zclconf/go-cty/cty/json"
 
 	"github.com/davit-sh/davit/core/addr"
-	"github.com/davit-sh/davit/core/config"
 	"github.com/davit-sh/davit/core/deep"
 	"github.com/davit-sh/davit/core/diag"
 	"github.com/davit-sh/davit/core/engine/input"
@@ -50,7 +49,7 @@ func (r *Planner) Look(ctx context.Context) {
 	if len(r.opts.Targets) > 0 {
 		r.wanted = r.Forms.Static(r.Input.Stack.Module).Reach(r.opts.Targets)
 	}
-	r.Tree.Walk(ctx, world.WalkOptions{Parallel: r.Input.Looks(), Wanted: r.wanted, Targets: r.opts.Wants, Report: r.Found.Report},
+	r.Tree.Walk(ctx, world.WalkOptions{Parallel: r.Input.Looks(), Wanted: r.wanted, Targets: r.opts.Wants, Report: r.Found.Report, Fail: r.FailExpansion},
 		func(ctx context.Context, in *world.Instance) graph.Outcome {
 			return r.PlanInstance(ctx, r.Found.About(in))
 		})
@@ -83,7 +82,7 @@ func (r *Planner) PlanInstance(ctx context.Context, in *Finding) graph.Outcome {
 	if r.opts.LeavesOut(in.Addr) || r.leaveOut(in.Addr) {
 		return graph.Skipped
 	}
-	in.checks, in.warnings = nil, nil
+	in.checks, in.warnings, in.misused = nil, nil, false
 	var diags hcl.Diagnostics
 	switch {
 	case r.LeftAlone(in):
@@ -91,7 +90,7 @@ func (r *Planner) PlanInstance(ctx context.Context, in *Finding) graph.Outcome {
 	default:
 		c, ok := contracts[in.Addr.Kind]
 		if !ok {
-			diags = hcl.Diagnostics{unknownKind(in)}
+			diags, in.misused = hcl.Diagnostics{unknownKind(in)}, true
 			break
 		}
 		diags = c.plan(ctx, r, in)
@@ -100,7 +99,11 @@ func (r *Planner) PlanInstance(ctx context.Context, in *Finding) graph.Outcome {
 		in.Config = cty.NilVal
 	}
 	if diags.HasErrors() {
-		r.Found.Report(diags...)
+		if r.isolates(ctx) && !in.misused {
+			r.fail(in, diags)
+		} else {
+			r.Found.Report(diags...)
+		}
 		return graph.Failed
 	}
 	in.warnings = diags
@@ -127,10 +130,14 @@ func (r *Planner) unsure(i addr.Instance) bool {
 	if r.Input.Declared(i.Node) == nil {
 		return false
 	}
-	if len(r.opts.Excludes)+len(r.Found.leftOut) == 0 {
+	if len(r.opts.Excludes)+len(r.Found.leftOut)+len(r.Found.failed) == 0 {
 		return false
 	}
 	needed := r.mayNeed(i)
+	b := blockedInstance{address: i, needed: needed}
+	if slices.ContainsFunc(r.Found.failed, func(f failure) bool { return b.needs(f.place) }) {
+		return true
+	}
 	for name := range r.Found.leftOut {
 		if out, err := addr.Parse(name); err == nil && needed[world.BlockName(out)] {
 			return true
@@ -163,11 +170,14 @@ func (r *Planner) destroyed() func(addr.Instance) bool {
 	return is
 }
 
-// Plan puts the plan together in the order of the configuration, so that the order of the walk does not show.
+// Plan puts the plan together in the order of the configuration, so that the order of the walk does not show. The errors of instances that
+// cannot be planned are returned with the plan of the others; there is no plan on other errors.
 func (r *Planner) Plan() (*plan.Plan, hcl.Diagnostics) {
 	p := r.Assemble()
 	diags := r.Findings()
-	if diags.HasErrors() {
+	failed := diags.HasErrors()
+	diags = append(diags, r.Failures()...)
+	if failed {
 		return nil, diags
 	}
 	return p, diags
@@ -180,7 +190,7 @@ func (r *Planner) Assemble() *plan.Plan {
 		State: record.StateRef(r.Records.Snapshot()), Config: r.Input.Stack.Digest, Files: r.Input.Stack.Sums,
 		Observations: []plan.Observation{}, Changes: []plan.Change{},
 		Targets: input.PlaceNames(r.opts.Targets), Excludes: input.PlaceNames(r.opts.Excludes), Replace: input.PlaceNames(r.opts.Replace), Moves: r.Moved.List,
-		Damaged: slices.Sorted(maps.Keys(r.Found.leftOut)),
+		Damaged: slices.Sorted(maps.Keys(r.Found.leftOut)), Failed: r.failures(),
 	}
 	plugins := map[string]bool{}
 	r.InOrder(func(in *Finding) {
@@ -237,14 +247,6 @@ func (r *Planner) Assemble() *plan.Plan {
 // InOrder calls fn for what is known of each instance, in the order of the configuration.
 func (r *Planner) InOrder(fn func(*Finding)) {
 	r.Tree.InOrder(r.Tree.Root, func(in *world.Instance) { fn(r.Found.About(in)) })
-}
-
-func warning(d *hcl.Diagnostic) plan.Diagnostic {
-	w := plan.Diagnostic{Summary: d.Summary, Detail: d.Detail, Address: diag.InfoOf(d).Address}
-	if d.Subject != nil {
-		w.Where = config.Where(*d.Subject)
-	}
-	return w
 }
 
 // Outputs evaluates the stack's outputs. Their errors are reported.

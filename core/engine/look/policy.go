@@ -103,6 +103,7 @@ func (r *Planner) imageOf(in *Finding) (*Finding, hcl.Diagnostics) {
 			}
 		}
 	}
+	in.misused = true
 	return nil, hcl.Diagnostics{diag.Errorf(at, "Not an image", "image of %s must be a whole image, such as image.registry.api.", in.Addr)}
 }
 

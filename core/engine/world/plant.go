@@ -2,6 +2,7 @@ package world
 
 import (
 	"context"
+	"slices"
 
 	"github.com/hashicorp/hcl/v2"
 
@@ -32,11 +33,13 @@ type WalkOptions struct {
 	Wanted   map[string]bool          // static names of what is needed; nil: everything
 	Targets  func(addr.Instance) bool // tells whether an instance is wanted for its own sake
 	Report   func(...*hcl.Diagnostic) // what goes wrong while blocks are expanded
+	// Fail keeps errors of one block or module whose instances cannot be told, and tells whether the others go on. Nil: it does not.
+	Fail func(ctx context.Context, place addr.Place, diags hcl.Diagnostics) bool
 }
 
 // Walk expands the tree, and calls do for every instance that is wanted, as soon as the instances that it depends on are done.
 func (t *Tree) Walk(ctx context.Context, o WalkOptions, do func(context.Context, *Instance) graph.Outcome) {
-	p := &planter{Tree: t, WalkOptions: o, tasks: graph.New[task](ctx, o.Parallel, nil), do: do}
+	p := &planter{Tree: t, WalkOptions: o, ctx: ctx, tasks: graph.New[task](ctx, o.Parallel, nil), do: do}
 	p.plant()
 	p.tasks.Wait()
 }
@@ -45,6 +48,7 @@ func (t *Tree) Walk(ctx context.Context, o WalkOptions, do func(context.Context,
 type planter struct {
 	*Tree
 	WalkOptions
+	ctx   context.Context
 	tasks *graph.Walk[task]
 	do    func(context.Context, *Instance) graph.Outcome
 }
@@ -158,10 +162,10 @@ func (p *planter) call(s *eval.Scope, call *config.Call, attempt int) {
 	}
 	p.expansion(callTask(s, call, expanding), nil, needs, func() graph.Outcome {
 		each, diags := s.Expand("module."+call.Name, call.ForEach, call.Count)
-		p.Report(diags...)
 		if diags.HasErrors() {
-			return graph.Failed
+			return p.fail(addr.Place{Instance: addr.Instance{Node: addr.Node{Module: s.Path.Child(call.Name, addr.Key{})}}}, len(needs) > 0, diags)
 		}
+		p.Report(diags...)
 		for _, child := range s.Expanded(call, each) {
 			p.ExpandStatic(child)
 			p.nodesOf(child)
@@ -302,13 +306,29 @@ func (n *Node) expansions() ([]eval.Each, hcl.Diagnostics) {
 	return n.Scope.Expand(n.Addr.String(), n.Block.ForEach, n.Block.Count)
 }
 
+// fail keeps the errors of a block, a module or an instance. Those of values that were seen in the world leave others alone.
+func (p *planter) fail(place addr.Place, seen bool, diags hcl.Diagnostics) graph.Outcome {
+	if !seen || p.Fail == nil || !p.Fail(p.ctx, place, diags) {
+		p.Report(diags...)
+	}
+	return graph.Failed
+}
+
+// isSeen tells whether the instances of a block, or of one that it needs, are made of values that were seen in the world.
+func (p *planter) isSeen(n *Node) bool {
+	return len(n.expansion) > 0 || slices.ContainsFunc(n.needs, func(need eval.Need) bool {
+		up := p.Node(need.Node)
+		return up != nil && len(up.expansion) > 0
+	})
+}
+
 // expand makes the instances of a block and adds a task for each that is wanted.
 func (p *planter) expand(n *Node) graph.Outcome {
 	each, diags := n.expansions()
-	p.Report(diags...)
 	if diags.HasErrors() {
-		return graph.Failed
+		return p.fail(addr.Place{Instance: addr.Instance{Node: n.Addr}, AllKeys: true}, len(n.expansion) > 0, diags)
 	}
+	p.Report(diags...)
 	outcome := graph.Done
 	list := make([]*Instance, len(each))
 	for i, e := range each {
@@ -321,8 +341,7 @@ func (p *planter) expand(n *Node) graph.Outcome {
 	for i, e := range each {
 		deps, more := p.instanceDependencies(n, e)
 		if more.HasErrors() {
-			p.Report(more...)
-			outcome = graph.Failed
+			outcome = p.fail(addr.Place{Instance: list[i].Addr}, p.isSeen(n), more)
 			continue
 		}
 		list[i].Deps = deps
