@@ -157,6 +157,9 @@ func (b build) Plan(_ context.Context, r sdk.PlanRequest[buildConfig, buildOutpu
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if b.fail["plan build"] != "" {
+		return sdk.PlanResult[buildOutputs]{}, errors.New(b.fail["plan build"])
+	}
 	key := r.Config.Source.Tree.Digest
 	if r.Prior != nil && r.Prior.Outputs.Key == key {
 		return sdk.PlanResult[buildOutputs]{Action: sdk.ActionNone, Outputs: r.Prior.Outputs}, nil

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
+	"github.com/zclconf/go-cty/cty"
 
 	"github.com/davit-sh/davit/core/addr"
 	"github.com/davit-sh/davit/core/config"
@@ -16,6 +17,7 @@ import (
 	"github.com/davit-sh/davit/core/event"
 	"github.com/davit-sh/davit/core/kinds"
 	"github.com/davit-sh/davit/core/plan"
+	"github.com/davit-sh/davit/state"
 )
 
 // failure is an instance that cannot be planned, or a block or a module whose instances cannot be told.
@@ -34,6 +36,25 @@ func (r *Planner) isolates(ctx context.Context) bool {
 func (r *Planner) fail(in *Finding, diags hcl.Diagnostics) {
 	in.Change, in.Observation, in.Seen, in.checks = nil, nil, nil, nil
 	r.failPlace(addr.Place{Instance: in.Addr}, in.Addr.String(), diags)
+}
+
+// keepsResult gives a build that is left out, or cannot be planned, what state has of it, so that those who need it can be planned. It
+// returns false if there is no whole result.
+func (r *Planner) keepsResult(ctx context.Context, in *Finding) bool {
+	rec, recorded := r.Records.Record(in.Addr.String())
+	if in.Addr.Kind != kinds.Build || !recorded || rec.Status == state.StatusPartial || len(in.Node.Type.Sensitive) > 0 || !r.isolates(ctx) {
+		return false
+	}
+	diags := r.AsInState(ctx, in)
+	if !diags.HasErrors() {
+		diags = append(diags, r.Preconditions(in, "before it is planned")...)
+	}
+	in.Config, in.checks = cty.NilVal, nil
+	if diags.HasErrors() || !in.Change.After.IsKnown() {
+		in.Change, in.Seen = nil, nil
+		return false
+	}
+	return true
 }
 
 // FailExpansion keeps the errors of a block or a module whose instances cannot be told. It returns false if that is an error of the

@@ -79,6 +79,9 @@ func (r *Planner) Conclude(ctx context.Context) {
 }
 
 func (r *Planner) PlanInstance(ctx context.Context, in *Finding) graph.Outcome {
+	if r.opts.LeavesOut(in.Addr) && r.keepsResult(ctx, in) {
+		return graph.Done
+	}
 	if r.opts.LeavesOut(in.Addr) || r.leaveOut(in.Addr) {
 		return graph.Skipped
 	}
@@ -101,6 +104,9 @@ func (r *Planner) PlanInstance(ctx context.Context, in *Finding) graph.Outcome {
 	if diags.HasErrors() {
 		if r.isolates(ctx) && !in.misused {
 			r.fail(in, diags)
+			if r.keepsResult(ctx, in) {
+				return graph.Done
+			}
 		} else {
 			r.Found.Report(diags...)
 		}
