@@ -7,6 +7,7 @@ import (
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/zclconf/go-cty/cty"
+	"github.com/zclconf/go-cty/cty/gocty"
 
 	"github.com/davit-sh/davit/core/config"
 	"github.com/davit-sh/davit/core/deep"
@@ -118,8 +119,11 @@ func WithOld(now, old cty.Value, path hcl.Traversal) (cty.Value, error) {
 	default:
 		return now, fmt.Errorf("a splat cannot be ignored")
 	}
+	if key.Type() == cty.Number && (now.Type().IsListType() || now.Type().IsTupleType()) {
+		return elementWithOld(now, old, key, path[1:])
+	}
 	if key.Type() != cty.String || (!now.Type().IsMapType() && !now.Type().IsObjectType()) {
-		return now, fmt.Errorf("only attributes and keys of maps can be named")
+		return now, fmt.Errorf("only attributes, keys of maps and indexes of lists can be named")
 	}
 	elements := now.AsValueMap()
 	if elements == nil {
@@ -142,4 +146,22 @@ func WithOld(now, old cty.Value, path hcl.Traversal) (cty.Value, error) {
 		delete(elements, name)
 	}
 	return mapLike(now, elements), nil
+}
+
+// elementWithOld is a list with the old value at a path in one of its elements. An element that is new, or that is gone, is left as it is.
+func elementWithOld(now, old, key cty.Value, path hcl.Traversal) (cty.Value, error) {
+	var index int
+	if err := gocty.FromCtyValue(key, &index); err != nil {
+		return now, fmt.Errorf("%s is not an index of a list", key.AsBigFloat().String())
+	}
+	elements := now.AsValueSlice()
+	if !old.CanIterateElements() || index < 0 || index >= len(elements) || index >= old.LengthInt() {
+		return now, nil
+	}
+	v, err := WithOld(elements[index], old.AsValueSlice()[index], path)
+	if err != nil {
+		return now, err
+	}
+	elements[index] = v
+	return listLike(now, elements), nil
 }
