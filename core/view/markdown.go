@@ -263,13 +263,14 @@ func fence(text string) string {
 var marks = map[plan.Action]string{plan.Create: "+", plan.Update: "!", plan.Replace: "-", plan.Delete: "-", plan.Build: "+", plan.Adopt: "!", plan.None: " "}
 
 func markdownItem(c plan.Change, i plan.Item) []string {
-	if i.Action == plan.None {
+	if i.Action == plan.None && i.MovedTo == "" {
 		return nil
 	}
 	head := fmt.Sprintf("%s %s %s", marks[i.Action], text.Clean(i.Kind), text.Clean(i.Name))
 	if i.Action == plan.Delete || i.Action == plan.Replace {
 		head += " (" + string(i.Action) + "d)"
 	}
+	head += ownerChange(i)
 	if i.Note != "" {
 		head += "  # " + text.Clean(i.Note)
 	}

@@ -274,8 +274,19 @@ func (t *textWriter) build(c plan.Change) {
 	}
 }
 
+// ownerChange says where a thing goes to or comes from when it changes its owner. It is "" for others.
+func ownerChange(i plan.Item) string {
+	switch {
+	case i.MovedTo != "":
+		return "  moves to " + text.Clean(i.MovedTo)
+	case i.MovedFrom != "":
+		return "  moves here from " + text.Clean(i.MovedFrom)
+	}
+	return ""
+}
+
 func (t *textWriter) item(c plan.Change, i plan.Item) {
-	if i.Action == plan.None && !t.o.Verbose {
+	if i.Action == plan.None && i.MovedTo == "" && !t.o.Verbose {
 		return
 	}
 	line := fmt.Sprintf("%s %s %s", symbols[i.Action], text.Clean(i.Kind), text.Clean(i.Name))
@@ -285,7 +296,7 @@ func (t *textWriter) item(c plan.Change, i plan.Item) {
 	case plan.Replace:
 		line += "  REPLACED"
 	}
-	line = t.action(i.Action, line)
+	line = t.action(i.Action, line+ownerChange(i))
 	if i.Note != "" {
 		line += "  " + t.faint(text.Clean(i.Note))
 	}

@@ -272,7 +272,7 @@ func Describe(claim string) string {
 	}
 	switch kind {
 	case "file":
-		return "file or folder " + rest
+		return "path " + rest
 	case "image":
 		return "tag " + rest
 	case "git":

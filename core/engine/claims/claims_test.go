@@ -153,7 +153,7 @@ func TestGivenToOneOutsideOfThePlan(t *testing.T) {
 
 func TestDescribe(t *testing.T) {
 	for claim, want := range map[string]string{
-		"file:/srv/out":                          "file or folder /srv/out",
+		"file:/srv/out":                          "path /srv/out",
 		"image:r.example.com/acme/api:1.0":       "tag r.example.com/acme/api:1.0",
 		"git:https://git.example.com/a.git#main": "branch main of https://git.example.com/a.git",
 		"kubernetes:id/apps/Deployment/shop/web": "Deployment shop/web",
