@@ -9,7 +9,6 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/hashicorp/hcl/v2"
-	"github.com/zclconf/go-cty/cty"
 
 	"github.com/davit-sh/davit/core/addr"
 	"github.com/davit-sh/davit/core/diag"
@@ -37,20 +36,21 @@ func (a *applying) survives(ctx context.Context, address string) hcl.Diagnostics
 	if err != nil {
 		return nil // the deletion has said so
 	}
-	in := a.planner.Finding(at)
-	if in == nil || in.Change == nil || a.planner.LeftAlone(in) {
+	in, made := a.planner.Finding(at), a.tasks[order.MakeID(address)]
+	if in == nil || made == nil || made.change == nil || a.planner.LeftAlone(in) {
 		return nil
 	}
-	planned, seen := in.Change, in.Seen
-	diags := a.planner.One(ctx, in, nil)
-	action := plan.None
-	if in.Change != nil {
-		action = in.Change.Action
+	// The instance's own task may be at work: a copy is planned.
+	own := *in.Instance
+	again := &look.Finding{Instance: &own, Change: made.change}
+	diags := a.expand(again)
+	if !diags.HasErrors() {
+		diags = append(diags, a.planner.One(ctx, again, nil)...)
 	}
-	in.Change, in.Seen, in.Config = planned, seen, cty.NilVal
-	if diags.HasErrors() || action == plan.None {
+	if diags.HasErrors() || again.Change.Action == plan.None {
 		return diags
 	}
+	action := again.Change.Action
 	return append(diags, in.Errorf("the plan is stale", "The old one that an interrupted replacement had left is what %s is to be now, and it was deleted: it would now be %s. Run davit apply again.", address, record.Past(action)))
 }
 
