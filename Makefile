@@ -7,7 +7,7 @@ VERSION ?= 0.1.0-dev
 KILLS ?= 300
 FUZZ ?= 1m
 SYSTEMS := linux/amd64 linux/arm64 linux/arm/7 darwin/arm64
-EMULATED := ./state/... ./sdk/wire/... ./core/view/... ./core/engine/...
+EMULATED := ./state ./state/memory ./state/internal/seal ./sdk/wire/... ./sdk/internal/msgpack/... ./core/view ./core/engine/...
 
 .PHONY: help build quickstart demo test test-short test-fresh systems emulated race fuzz vuln acceptance attack kill bench generate lint fmt clean setup
 

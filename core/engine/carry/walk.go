@@ -100,6 +100,9 @@ func (a *applying) addSteps(p *plan.Plan, tasks map[string]*task, add func(*task
 			t = &task{id: s.ID, address: s.Address, remove: true, run: func(ctx context.Context) graph.Outcome {
 				return a.deleteLeftover(ctx, leftovers[s.Operation])
 			}}
+			if id := order.MakeID(s.Address); s.Old && tasks[id] != nil { // the instance is looked at again afterwards
+				t.waits = append(t.waits, id)
+			}
 			add(t)
 		default:
 			t = a.replacementTask(s, tasks[order.MakeID(s.Address)].change, tasks, made)
