@@ -48,7 +48,7 @@ output "subject" { value = source.git.x.subject }
   known_hosts = "` + servers.Gitea.KnownHostsFile + `"`
 
 	w.write("davit.hcl", stack(repo.SSHURL, ssh))
-	wants(t, "the plan over SSH", w.must("plan").stdout, "ConfigMap x", `subject = "First"`)
+	wants(t, "the plan over SSH", w.must("plan").stdout, "ConfigMap x", `subject: "First"`)
 	w.must("apply", "-auto-approve")
 
 	w.setenv("DAVIT_VAR_token", servers.Gitea.Token)

@@ -75,7 +75,7 @@ func TestPluginFromARegistry(t *testing.T) {
 	if res := w.davit("init"); res.code != 1 {
 		t.Fatalf("what is gone was installed: exit %d\n%s", res.code, res.stdout)
 	} else {
-		wants(t, "the error", res.stderr, "is not in "+r.Image("davit/telegram")+" any more", "its tag was moved", "davit init -upgrade")
+		wants(t, "the error", res.stderr, "is no longer in "+r.Image("davit/telegram"), "davit init -upgrade")
 	}
 	w.setenv("DAVIT_PLUGIN_MIRROR", mirror)
 	w.must("init")

@@ -123,7 +123,7 @@ func TestSmartbiz(t *testing.T) {
 	if r.code != 2 {
 		t.Fatalf("plan: exit %d\n%s%s", r.code, r.stdout, r.stderr)
 	}
-	wants(t, "the first plan", r.stdout, "Plan: 1 to build, 1 to create, 0 to delete.", "* build.buildx.api will be built",
+	wants(t, "the first plan", r.stdout, "Plan: 1 to build, 1 to create, 0 to delete, 1 output to change.", "* build.buildx.api will be built",
 		"it has not been built before", "policy.semver.api  chooses 1.0.1", "+ application.kubernetes.api will be created", "Deployment "+s.namespace+"/api",
 		"(known after build.buildx.api)", "linux/arm/v7")
 
@@ -150,7 +150,7 @@ func TestSmartbiz(t *testing.T) {
 	s.edit("apps/api/deploy/deployment.yaml", "replicas: 1", "replicas: 2")
 	s.push("Release two")
 	r = s.must("plan", "-out=second.davit")
-	wants(t, "the second plan", r.stdout, "Plan: 1 to build, 1 to update, 0 to delete.", "main.py", "1.0.1 -> 1.0.3", "Release two",
+	wants(t, "the second plan", r.stdout, "Plan: 1 to build, 1 to update, 0 to delete, 1 output to change.", "main.py", "1.0.1 -> 1.0.3", "Release two",
 		"~ Deployment "+s.namespace+"/api", "spec.replicas: 1 -> 2", "containers[name=api].image")
 	wants(t, "the Markdown", s.must("show", "-markdown", "second.davit").stdout, "## davit plan", "Release two", "```diff")
 	s.must("apply", "second.davit")

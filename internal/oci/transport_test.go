@@ -5,7 +5,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
-	"sync/atomic"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -102,9 +102,16 @@ func TestABodyThatCannotBeSentTwiceIsNot(t *testing.T) {
 func TestAPushGoesThroughARegistryThatFailsNowAndThen(t *testing.T) {
 	noCredentials(t)
 	inner := realRegistry()
-	var n atomic.Int32
+	var mu sync.Mutex
+	n, failed := 0, map[string]bool{}
 	repo := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if n.Add(1)%3 == 0 {
+		mu.Lock()
+		n++
+		what := r.Method + " " + r.URL.Path
+		fails := n%3 == 0 && !failed[what] // never twice in a row, in whatever order requests come
+		failed[what] = fails
+		mu.Unlock()
+		if fails {
 			w.WriteHeader(http.StatusServiceUnavailable)
 			return
 		}
