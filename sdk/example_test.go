@@ -51,8 +51,7 @@ func ExampleSource() {
 	fmt.Println(t.Kind(), t.Name())
 
 	_, err := clock{}.Observe(context.Background(), clockRequest{Config: clockConfig{Step: -1}})
-	var e *sdk.Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*sdk.Error](err); ok {
 		fmt.Printf("%s: %s. %s\n", e.Path, e.Summary, e.Hint)
 	}
 	// Output:

@@ -171,8 +171,7 @@ func (a *app) open(ctx context.Context, f *stackFlags, emit event.Sink) (*sessio
 
 // problem shows what is wrong with a stack, if an error says so. Other errors stay as they are.
 func (a *app) problem(err error) error {
-	var p *session.Problem
-	if errors.As(err, &p) {
+	if p, ok := errors.AsType[*session.Problem](err); ok {
 		return a.show(p.Stack, p.Diags)
 	}
 	return err

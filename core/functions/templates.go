@@ -178,8 +178,7 @@ func reason(d *hcl.Diagnostic) string {
 	if !ok {
 		return d.Summary
 	}
-	var why refusal
-	if errors.As(call.FunctionCallError(), &why) {
+	if why, ok := errors.AsType[refusal](call.FunctionCallError()); ok {
 		return why.Error()
 	}
 	return d.Summary + " of " + call.CalledFunctionName()

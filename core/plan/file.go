@@ -124,7 +124,7 @@ func Decode(b []byte) (*Plan, error) {
 		return nil, fmt.Errorf("the plan file is damaged: %w", err)
 	}
 	var text bytes.Buffer
-	if _, err := io.Copy(io.MultiWriter(&meter{most: min(maxText, leastText+ratio*len(b))}, &text), z); err != nil {
+	if _, err := io.Copy(io.MultiWriter(&meter{most: min(maxText, leastText+ratio*len(b))}, &text), z); err != nil { //nolint:gosec // the meter bounds it
 		return nil, fmt.Errorf("the plan file is damaged: %w", err)
 	}
 	var head struct {

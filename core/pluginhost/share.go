@@ -122,8 +122,7 @@ func (s *Stack) join(t *seat, name string, exe Executable) {
 	defer cancel()
 	if err := slot.client.send(ctx, s.configuration()); err != nil {
 		t.err = slot.client.failed(ctx, "starting", err)
-		var no *refused
-		if errors.As(err, &no) {
+		if no, ok := errors.AsType[*refused](err); ok {
 			t.err = &Error{Plugin: name, Problem: "refused to work: " + no.text, Hint: no.hint}
 		}
 		s.host.leave(key, slot)

@@ -21,8 +21,8 @@ import (
 	"github.com/davit-sh/davit/state/s3"
 )
 
-// backend is where a stack's state is: what the state block says.
-type backend struct {
+// Backend is where a stack's state is: what the state block says.
+type Backend struct {
 	Type       string             `json:"type"` // "local", "s3" or "kubernetes"
 	Local      *localBackend      `json:"local,omitempty"`
 	S3         *s3.Config         `json:"s3,omitempty"`
@@ -36,17 +36,17 @@ type localBackend struct {
 // folder is davit's own folder in a stack.
 const folder = ".davit"
 
-func defaultBackend() backend {
-	return backend{Type: "local", Local: &localBackend{Path: filepath.Join(folder, "state.db")}}
+func defaultBackend() Backend {
+	return Backend{Type: "local", Local: &localBackend{Path: filepath.Join(folder, "state.db")}}
 }
 
 // BackendOf reads the state block.
-func BackendOf(stack *config.Stack) (backend, hcl.Diagnostics) {
+func BackendOf(stack *config.Stack) (Backend, hcl.Diagnostics) {
 	block := stack.Settings.State
 	if block == nil {
 		return defaultBackend(), nil
 	}
-	b := backend{Type: block.Type}
+	b := Backend{Type: block.Type}
 	var into any
 	var check func() error
 	switch block.Type {
@@ -75,7 +75,7 @@ func BackendOf(stack *config.Stack) (backend, hcl.Diagnostics) {
 }
 
 // Open opens the state. Relative paths are relative to the stack.
-func (b backend) Open(ctx context.Context, dir string) (state.Store, error) {
+func (b Backend) Open(ctx context.Context, dir string) (state.Store, error) {
 	switch b.Type {
 	case "s3":
 		return s3.Open(ctx, *b.S3)
@@ -85,7 +85,7 @@ func (b backend) Open(ctx context.Context, dir string) (state.Store, error) {
 	return local.Open(Absolute(dir, b.Local.Path))
 }
 
-func (b backend) String() string {
+func (b Backend) String() string {
 	switch b.Type {
 	case "s3":
 		return "s3 (bucket " + b.S3.Bucket + ", key " + b.S3.Key + ")"
@@ -95,7 +95,8 @@ func (b backend) String() string {
 	return "local (" + b.Local.Path + ")"
 }
 
-func (b backend) Text() []byte {
+// Text returns the backend as a file keeps it.
+func (b Backend) Text() []byte {
 	text, _ := json.Marshal(b) // plain strings and booleans
 	return append(text, '\n')
 }
@@ -104,7 +105,7 @@ func (b backend) Text() []byte {
 func backendFile(dir string) string { return filepath.Join(dir, folder, "backend.json") }
 
 // LastBackend tells where the state was last used. Nil: nowhere.
-func LastBackend(dir string) (*backend, error) {
+func LastBackend(dir string) (*Backend, error) {
 	text, err := os.ReadFile(backendFile(dir))
 	if errors.Is(err, fs.ErrNotExist) {
 		b := defaultBackend() // which davit uses without being told
@@ -116,7 +117,7 @@ func LastBackend(dir string) (*backend, error) {
 	if err != nil {
 		return nil, err
 	}
-	var b backend
+	var b Backend
 	if err := json.Unmarshal(text, &b); err != nil {
 		return nil, fmt.Errorf("%s cannot be read; remove it if the state is where the stack's settings say: %w", backendFile(dir), err)
 	}
@@ -124,7 +125,7 @@ func LastBackend(dir string) (*backend, error) {
 }
 
 // Remember notes where the state is.
-func (b backend) Remember(dir string) error {
+func (b Backend) Remember(dir string) error {
 	old, err := os.ReadFile(backendFile(dir))
 	if err == nil && bytes.Equal(old, b.Text()) {
 		return nil
@@ -164,7 +165,8 @@ func OpenState(ctx context.Context, stack *config.Stack) (state.Store, error) {
 	return now.Open(ctx, stack.Dir)
 }
 
-func ErrMoved(before, now backend) error {
+// ErrMoved is the error of a state that was in another place before.
+func ErrMoved(before, now Backend) error {
 	return fmt.Errorf("the state was in %s, but the stack's settings now name %s. Copy the state with davit init -migrate-state; "+
 		"or use the state at the new place as it is, with davit init -reconfigure", before, now)
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/davit-sh/davit/core/plan"
 )
 
-// gitHostVariable tells the plugin "git" which host the token in DAVIT_GIT_TOKEN is for.
+// GitHostVariable tells the plugin "git" which host the token in DAVIT_GIT_TOKEN is for.
 const GitHostVariable = "DAVIT_GIT_HOST"
 
 // GitHostOf is what the plugin "git" is told besides what a person has said: the host of the token if the stack has only one Git host.

@@ -54,6 +54,7 @@ func ReadLockFile(dir string) (LockFile, error) {
 	return l, nil
 }
 
+// WriteLockFile writes the lock file of a stack, which the team may read.
 func WriteLockFile(dir string, l LockFile) error {
 	f := hclwrite.NewEmptyFile()
 	for _, p := range l.Plugins {

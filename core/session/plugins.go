@@ -108,6 +108,7 @@ func (p *Process) checksums(stack *config.Stack, locked LockFile) map[string]str
 	return out
 }
 
+// Absolute returns a path that is relative to a folder as an absolute one.
 func Absolute(dir, path string) string {
 	if filepath.IsAbs(path) {
 		return path

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
@@ -29,8 +30,8 @@ type Builtin struct {
 
 // getenv returns a variable of the environment.
 func (p *Process) getenv(name string) string {
-	for i := len(p.Environ) - 1; i >= 0; i-- {
-		if v, ok := strings.CutPrefix(p.Environ[i], name+"="); ok {
+	for _, variable := range slices.Backward(p.Environ) {
+		if v, ok := strings.CutPrefix(variable, name+"="); ok {
 			return v
 		}
 	}

@@ -58,8 +58,7 @@ func variableFiles(dir string, files []string) ([]eval.Given, hcl.Diagnostics) {
 	for _, file := range files {
 		src, err := os.ReadFile(Absolute(dir, file))
 		if err != nil {
-			var named *fs.PathError
-			if errors.As(err, &named) {
+			if named, ok := errors.AsType[*fs.PathError](err); ok {
 				named.Path = file // as the person has written it
 			}
 			diags = append(diags, diag.Plain("A file with variables cannot be read", err.Error()))

@@ -46,7 +46,7 @@ func CleanSource(b []byte) []byte {
 	out := bytes.Clone(b)
 	for i := 0; i < len(out); {
 		r, size := utf8.DecodeRune(out[i:])
-		if r != '\n' && r != '\t' && (r == utf8.RuneError || isControl(r)) && !(r == '\r' && i+1 < len(out) && out[i+1] == '\n') {
+		if r != '\n' && r != '\t' && (r == utf8.RuneError || isControl(r)) && (r != '\r' || i+1 >= len(out) || out[i+1] != '\n') {
 			for j := range size {
 				out[i+j] = '?'
 			}

@@ -35,6 +35,7 @@ func (b *Rollback) Holds(rec *state.Record) bool {
 	return rec.Hold != nil && rec.Hold.Revision == b.Revision && (b.Reason == "" || rec.Hold.Reason == b.Reason)
 }
 
+// PlanMode returns the mode of the plan; ModeApply when none is given.
 func (o *Options) PlanMode() plan.Mode {
 	if o.Mode == "" {
 		return plan.ModeApply
@@ -48,6 +49,7 @@ func (o *Options) Wants(i addr.Instance) bool { return len(o.Targets) == 0 || Ma
 // LeavesOut tells whether an instance is left out.
 func (o *Options) LeavesOut(i addr.Instance) bool { return Matches(o.Excludes, i) }
 
+// Matches tells whether an instance is at one of the places.
 func Matches(places []addr.Place, i addr.Instance) bool {
 	for _, p := range places {
 		if p.Matches(i) {
@@ -57,6 +59,7 @@ func Matches(places []addr.Place, i addr.Instance) bool {
 	return false
 }
 
+// PlaceNames returns places as a person writes them.
 func PlaceNames(places []addr.Place) []string {
 	var out []string
 	for _, p := range places {

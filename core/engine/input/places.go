@@ -31,6 +31,7 @@ func (i *Input) Declares(p addr.Place) bool {
 	return p.IsModule() || m.Blocks[p.In("")] != nil
 }
 
+// SuggestPlace returns a sentence with the nearest name that the stack has, "" if none is near.
 func (i *Input) SuggestPlace(p addr.Place) string {
 	var all []string
 	for _, n := range i.Stack.Order {

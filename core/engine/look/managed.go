@@ -20,7 +20,7 @@ import (
 	"github.com/davit-sh/davit/state"
 )
 
-// planManaged has a plugin read the real object, compare, and say what it would do. reviewed
+// One has a plugin read the real object, compare, and say what it would do. reviewed
 // is the change of a saved plan, or one that had unknown values, that is planned again now.
 func (r *Planner) One(ctx context.Context, in *Finding, reviewed *plan.Change) hcl.Diagnostics {
 	kind, ok := contracts[in.Addr.Kind].(managed)
@@ -139,7 +139,7 @@ func (r *Planner) compare(c *plan.Change, in *Finding, rec *state.Record) {
 	}
 }
 
-// notEnded is the reason of what is done about an instance whose record is partial.
+// NotEnded is the reason of what is done about an instance whose record is partial.
 const NotEnded = "an earlier operation on it did not end"
 
 // explain gives a change the causes that only the core knows, and a reason if its plugin gave none.
@@ -215,9 +215,7 @@ func (r *Planner) changedArguments(in *Finding, rec *state.Record) []string {
 			names = append(names, name)
 		}
 	}
-	for _, path := range r.Input.Fingerprints.Changed(in.Config, in.ignored, rec) {
-		names = append(names, path)
-	}
+	names = append(names, r.Input.Fingerprints.Changed(in.Config, in.ignored, rec)...)
 	slices.Sort(names)
 	return slices.Compact(names)
 }

@@ -78,6 +78,7 @@ func (r *Planner) Conclude(ctx context.Context) {
 	r.assert()
 }
 
+// PlanInstance observes or plans one instance. What it finds is in the finding.
 func (r *Planner) PlanInstance(ctx context.Context, in *Finding) graph.Outcome {
 	if r.opts.LeavesOut(in.Addr) && r.keepsResult(ctx, in) {
 		return graph.Done

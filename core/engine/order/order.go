@@ -40,8 +40,10 @@ func Steps(p *plan.Plan, recorded map[string][]string) []plan.Step {
 	return o.sorted()
 }
 
-// MakeID and DeleteID are the ids of the steps of an instance.
-func MakeID(address string) string   { return string(plan.Make) + " " + address }
+// MakeID returns the id of the step that makes an instance.
+func MakeID(address string) string { return string(plan.Make) + " " + address }
+
+// DeleteID returns the id of the step that deletes an instance.
 func DeleteID(address string) string { return string(plan.Remove) + " " + address }
 
 // ordering is the graph of steps while it grows.

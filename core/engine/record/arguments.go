@@ -260,6 +260,7 @@ func IsBlock(v cty.Value, address string) bool {
 	return v.Type().IsObjectType() && v.IsKnown() && !v.IsNull() && v.Type().HasAttribute(kinds.Address) && types.Text(v.GetAttr(kinds.Address)) == address
 }
 
+// Mentions tells whether a configuration has the whole block of an address in it.
 func Mentions(config cty.Value, address string) bool {
 	found := false
 	_ = cty.Walk(config, func(_ cty.Path, v cty.Value) (bool, error) {

@@ -181,6 +181,7 @@ func consistentFields(address string, reviewed, now *plan.Item) error {
 	return nil
 }
 
+// Past returns the past participle of an action: "created".
 func Past(a plan.Action) string {
 	switch a {
 	case plan.Build:

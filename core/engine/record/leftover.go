@@ -9,11 +9,11 @@ import (
 	"github.com/davit-sh/davit/state"
 )
 
-// actionDeleteOld is the action of an operation that deletes what an instance was before it was made anew. It is begun with the
+// ActionDeleteOld is the action of an operation that deletes what an instance was before it was made anew. It is begun with the
 // record of the new one, and has the old record in Planned: so that nothing is forgotten in between.
 const ActionDeleteOld = "delete_old"
 
-// actionDeleteNew is the same of what was begun in the place of an instance that stays as it was.
+// ActionDeleteNew is the same of what was begun in the place of an instance that stays as it was.
 const ActionDeleteNew = "delete_new"
 
 // DeletesOther tells whether an operation deletes something else than what its address stands for.

@@ -25,6 +25,7 @@ type Unfinished struct {
 	again map[string]bool // ids of those that were taken up
 }
 
+// NewUnfinished returns the operations of a state that did not end, without notifications and leftovers.
 func NewUnfinished(s *state.Snapshot) *Unfinished {
 	u := &Unfinished{again: map[string]bool{}}
 	for _, id := range slices.Sorted(maps.Keys(s.Operations)) {

@@ -22,12 +22,12 @@ func Failure(ctx context.Context, in *input.Input, f *world.Forms, svc *service.
 }
 
 // NewOutbox returns what tells notifications of one apply.
-func NewOutbox(in *input.Input, f *world.Forms, svc *service.Services, p *plan.Plan, who string) *outbox {
-	return &outbox{input: in, forms: f, svc: svc, plan: p, who: who}
+func NewOutbox(in *input.Input, f *world.Forms, svc *service.Services, p *plan.Plan, who string) *Outbox {
+	return &Outbox{input: in, forms: f, svc: svc, plan: p, who: who}
 }
 
-// outbox tells notifications of one apply. It implements the outbox of carry.
-type outbox struct {
+// Outbox tells notifications of one apply. It implements the outbox of carry.
+type Outbox struct {
 	input *input.Input
 	forms *world.Forms
 	svc   *service.Services
@@ -40,7 +40,7 @@ type outbox struct {
 }
 
 // Begin tells what is going to be done.
-func (o *outbox) Begin(ctx context.Context, lease state.Lease, snapshot *state.Snapshot) {
+func (o *Outbox) Begin(ctx context.Context, lease state.Lease, snapshot *state.Snapshot) {
 	o.lease, o.snapshot = lease, snapshot
 	if !notifies(o.input.Stack, snapshot) {
 		return
@@ -53,7 +53,7 @@ func (o *outbox) Begin(ctx context.Context, lease state.Lease, snapshot *state.S
 }
 
 // End tells what was done, and waits until it is told. It also tells what earlier runs could not tell.
-func (o *outbox) End(ctx context.Context, tree *world.Tree, result *event.Result, failed bool) hcl.Diagnostics {
+func (o *Outbox) End(ctx context.Context, tree *world.Tree, result *event.Result, failed bool) hcl.Diagnostics {
 	if o.before == nil {
 		return nil
 	}

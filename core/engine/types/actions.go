@@ -7,6 +7,7 @@ import (
 	pluginv1 "github.com/davit-sh/davit/schemas/plugin/v1"
 )
 
+// Actions are the actions of the protocol in the words of a plan.
 var Actions = map[pluginv1.Action]plan.Action{
 	pluginv1.Action_ACTION_NONE: plan.None, pluginv1.Action_ACTION_CREATE: plan.Create,
 	pluginv1.Action_ACTION_UPDATE: plan.Update, pluginv1.Action_ACTION_REPLACE: plan.Replace,
@@ -14,6 +15,7 @@ var Actions = map[pluginv1.Action]plan.Action{
 	pluginv1.Action_ACTION_ADOPT: plan.Adopt, pluginv1.Action_ACTION_FORGET: plan.Forget,
 }
 
+// ProtoAction returns an action of a plan as the protocol has it.
 func ProtoAction(a plan.Action) pluginv1.Action {
 	for p, x := range Actions {
 		if x == a {

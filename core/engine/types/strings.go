@@ -15,6 +15,7 @@ func Text(v cty.Value) string {
 	return v.AsString()
 }
 
+// Texts returns the strings of a known list, nil for anything else.
 func Texts(v cty.Value) []string {
 	v, _ = v.UnmarkDeep()
 	if !v.IsKnown() || v.IsNull() || !v.CanIterateElements() {
@@ -28,6 +29,7 @@ func Texts(v cty.Value) []string {
 	return list
 }
 
+// TextList returns a list of strings.
 func TextList(list []string) cty.Value {
 	if len(list) == 0 {
 		return cty.ListValEmpty(cty.String)

@@ -116,6 +116,7 @@ func newBlockType(plugin string, d *pluginv1.Type) (*Type, error) {
 	return bt, err
 }
 
+// Find returns the type of a block, nil if no plugin has it.
 func (t *Catalogue) Find(n addr.Node) *Type { return t.types[typeKey{n.Kind, n.Type}] }
 
 // Version returns the version of a plugin, as it says itself.

@@ -44,6 +44,7 @@ func HideSensitive(outputs cty.Value, t *Type) cty.Value {
 	return cty.ObjectVal(attrs)
 }
 
+// CompactJSON returns JSON without white space, and what is not JSON as it is.
 func CompactJSON(b json.RawMessage) []byte {
 	var out bytes.Buffer
 	if json.Compact(&out, b) != nil {
@@ -85,6 +86,7 @@ func MarkSensitive(v cty.Value, sensitive []string) cty.Value {
 	return cty.ObjectVal(attrs)
 }
 
+// Prior returns a record as its plugin gets it. Sensitive values are null.
 func Prior(rec *state.Record, t *Type) (*pluginv1.Record, error) {
 	out := &pluginv1.Record{Private: rec.Private}
 	var err error

@@ -14,10 +14,10 @@ import (
 
 // EachOver is the block that for_each is all instances of: then each instance is made of the one with its key, and needs no other.
 func (n *Node) EachOver() (addr.Node, bool) {
-	if n.Form == nil || n.Block.ForEach == nil || len(n.Form.Expansion) != 1 {
+	if n.Form == nil || n.Block.ForEach == nil || len(n.Expansion) != 1 {
 		return addr.Node{}, false
 	}
-	ref := n.Form.Expansion[0]
+	ref := n.Expansion[0]
 	t, diags := hcl.AbsTraversalForExpr(n.Block.ForEach)
 	return ref.Node, !diags.HasErrors() && len(t) == 3 && ref.Node.Kind != "" && ref.Key == nil
 }
@@ -100,6 +100,7 @@ func (t *Tree) instanceDependencies(n *Node, each eval.Each) ([]addr.Instance, h
 	return t.Dependencies(n, append(slices.Clone(n.expansion), n.needs...), each)
 }
 
+// Addresses returns the addresses of instances as texts.
 func Addresses(list []addr.Instance) []string {
 	out := make([]string, len(list))
 	for i, a := range list {

@@ -32,6 +32,7 @@ type Forms struct {
 	byBlock map[*config.Block]*Form
 }
 
+// NewForms returns an empty set of forms for the types of a catalogue.
 func NewForms(t *types.Catalogue) *Forms { return &Forms{types: t, byBlock: map[*config.Block]*Form{}} }
 
 // Form returns what can be told of a block; it is found out once.
@@ -73,6 +74,7 @@ func (s *Forms) newForm(b *config.Block) *Form {
 	return f
 }
 
+// ConditionRefs returns the references of conditions and their messages.
 func ConditionRefs(rules []config.Condition) []eval.Ref {
 	var refs []eval.Ref
 	for _, rule := range rules {

@@ -38,7 +38,7 @@ func NewIndex(t *Tree) *Index {
 
 // variables returns the names of the variables that a block uses, for its instances as well.
 func (n *Node) variables() []string {
-	list := n.Scope.Variables(slices.Concat(n.References, n.DependsOn, n.Triggers, n.Form.Expansion))
+	list := n.Scope.Variables(slices.Concat(n.References, n.DependsOn, n.Triggers, n.Expansion))
 	for s := n.Scope; s.Parent != nil; s = s.Parent {
 		for _, x := range []hcl.Expression{s.Call.ForEach, s.Call.Count} {
 			list = append(list, s.Parent.Variables(eval.References(x))...)

@@ -57,6 +57,7 @@ func (n *Node) Find(k addr.Key) *Instance {
 	return n.several[k]
 }
 
+// Add adds an instance of the block.
 func (n *Node) Add(in *Instance) {
 	n.mu.Lock()
 	defer n.mu.Unlock()

@@ -188,7 +188,7 @@ func (p *planter) block(n *Node, attempt int) *Instance {
 	needs, pending = append(needs, triggers...), append(pending, waits...)
 	ofModule, waits := p.moduleNeeds(n.Scope)
 	needs, pending = append(needs, ofModule...), append(pending, waits...)
-	expansion, waits := n.Scope.Needs(n.Form.Expansion)
+	expansion, waits := n.Scope.Needs(n.Expansion)
 	pending = append(pending, waits...)
 	if len(pending) > 0 {
 		p.await(addr.Instance{Node: n.Addr}, attempt, pending, func() {

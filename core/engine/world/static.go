@@ -13,9 +13,9 @@ import (
 	"github.com/davit-sh/davit/core/kinds"
 )
 
-// static is what refers to what, as it is written: without values, so without instances. The names
+// Static is what refers to what, as it is written: without values, so without instances. The names
 // are addresses without keys ("module.x.source.git.a"), and those of locals, variables, outputs and calls.
-type static struct {
+type Static struct {
 	Names  []string
 	Deps   map[string][]string
 	Ranges map[string]hcl.Range
@@ -25,8 +25,8 @@ type static struct {
 }
 
 // Static returns what refers to what in a stack.
-func (f *Forms) Static(m *config.Module) *static {
-	g := &static{Deps: map[string][]string{}, Ranges: map[string]hcl.Range{}, forms: f, managed: map[string]bool{}}
+func (f *Forms) Static(m *config.Module) *Static {
+	g := &Static{Deps: map[string][]string{}, Ranges: map[string]hcl.Range{}, forms: f, managed: map[string]bool{}}
 	g.module(m, "", nil)
 	return g
 }
@@ -47,19 +47,20 @@ func staticPath(s *eval.Scope) string {
 	return staticName(staticPath(s.Parent), CallName(s.Call.Name))
 }
 
+// CallName returns the static name of a call: "module.NAME".
 func CallName(name string) string { return "module." + name }
 
-// everything is the name that stands for all blocks of a module.
+// Everything is the name that stands for all blocks of a module.
 const Everything = "*"
 
-func (g *static) add(path, name string, at hcl.Range, deps []string) {
+func (g *Static) add(path, name string, at hcl.Range, deps []string) {
 	id := staticName(path, name)
 	g.Names = append(g.Names, id)
 	g.Deps[id], g.Ranges[id] = deps, at
 }
 
 // module adds what a module declares; call is nil for the root.
-func (g *static) module(m *config.Module, path string, call *config.Call) {
+func (g *Static) module(m *config.Module, path string, call *config.Call) {
 	var whole []string
 	for _, n := range slices.Concat(m.Order, m.Notifications) {
 		b := m.Blocks[n]
@@ -108,7 +109,7 @@ func (g *static) module(m *config.Module, path string, call *config.Call) {
 }
 
 // targets are the names of what references in a module mean.
-func (g *static) targets(m *config.Module, path string, refs []eval.Ref) []string {
+func (g *Static) targets(m *config.Module, path string, refs []eval.Ref) []string {
 	var list []string
 	for _, r := range refs {
 		switch {
@@ -125,7 +126,7 @@ func (g *static) targets(m *config.Module, path string, refs []eval.Ref) []strin
 	return list
 }
 
-func (g *static) outputs(m *config.Module, path string, r eval.Ref) []string {
+func (g *Static) outputs(m *config.Module, path string, r eval.Ref) []string {
 	c := m.Calls[r.Call]
 	if c == nil || c.Module == nil {
 		return nil
@@ -142,7 +143,7 @@ func (g *static) outputs(m *config.Module, path string, r eval.Ref) []string {
 }
 
 // order are the names of what depends_on means: a whole module is all of its blocks.
-func (g *static) order(m *config.Module, path string, refs []eval.Ref) []string {
+func (g *Static) order(m *config.Module, path string, refs []eval.Ref) []string {
 	var list []string
 	for _, r := range refs {
 		if c := m.Calls[r.Call]; r.Call != "" && r.Output == "" && c != nil && c.Module != nil {
@@ -154,6 +155,7 @@ func (g *static) order(m *config.Module, path string, refs []eval.Ref) []string 
 	return list
 }
 
+// RefsOf returns traversals as references.
 func RefsOf(list []hcl.Traversal) []eval.Ref {
 	refs := make([]eval.Ref, 0, len(list))
 	for _, t := range list {
@@ -163,7 +165,7 @@ func RefsOf(list []hcl.Traversal) []eval.Ref {
 }
 
 // ManagedNeeds returns the static names of the nearest blocks of managed kinds that a block needs, sorted.
-func (g *static) ManagedNeeds(name string) []string {
+func (g *Static) ManagedNeeds(name string) []string {
 	found, seen := map[string]bool{}, map[string]bool{}
 	var visit func(name string)
 	visit = func(name string) {
@@ -184,7 +186,7 @@ func (g *static) ManagedNeeds(name string) []string {
 }
 
 // Reach finds everything that places need, and the places themselves.
-func (g *static) Reach(places []addr.Place) map[string]bool {
+func (g *Static) Reach(places []addr.Place) map[string]bool {
 	reached := map[string]bool{}
 	var visit func(string)
 	visit = func(name string) {

@@ -25,6 +25,7 @@ type Tree struct {
 	nodes   map[addr.Node]*Node
 }
 
+// NewTree returns the tree of a stack of which nothing is expanded yet.
 func NewTree(in *input.Input, f *Forms) *Tree {
 	t := &Tree{input: in, Forms: f, nodes: map[addr.Node]*Node{}}
 	t.Root = eval.NewScope(in.Stack.Module, in.Variables, t)
@@ -52,6 +53,7 @@ func (t *Tree) NewNode(s *eval.Scope, b *config.Block) *Node {
 	return n
 }
 
+// NodeAt returns the node of a block at an address, and makes it when it is new.
 func (t *Tree) NodeAt(a addr.Node, b *config.Block) *Node {
 	known := t.Forms.Form(b)
 	t.nodesMu.Lock()
@@ -103,6 +105,7 @@ func (t *Tree) Attribute(i addr.Instance, name string) (cty.Value, bool) {
 	return in.attribute(name)
 }
 
+// Instance returns an instance, nil if it is not known.
 func (t *Tree) Instance(i addr.Instance) *Instance {
 	n := t.Node(i.Node)
 	if n == nil {

@@ -245,6 +245,7 @@ func BenchmarkFolder(b *testing.B) {
 		trees[i] = tree(files)
 	}
 	render := func(b *testing.B, one func(fs.FS) error) {
+		b.Helper()
 		for b.Loop() {
 			for _, files := range trees {
 				if err := one(files); err != nil {

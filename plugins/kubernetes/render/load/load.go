@@ -50,7 +50,7 @@ func Folder(tree fs.FS, o Options) (Result, error) {
 	default:
 		objects, err = l.manifests(o.Dir, o.Recursive)
 	}
-	return Result{Objects: objects, Spent: l.source.openAPI}, err
+	return Result{Objects: objects, Spent: l.openAPI}, err
 }
 
 // loader is one load of one folder.
