@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 )
 
 // items is a plan as its items with their notes: "delete Namespace NS: with all that is in it: 1 Role".
@@ -234,7 +235,7 @@ func TestARemovedVersionOrphansNothing(t *testing.T) {
 		s.commit("web/a.yaml", configMap, "web/z.yaml", s.zone("v1alpha1", "z"))
 		s.apply()
 		s.kubectl("patch", "crd", "zones."+s.group(), "--type=json", `--patch=[{"op":"remove","path":"/spec/versions/1"}]`)
-		s.eventuallyNot("zones.v1alpha1." + s.group())
+		s.eventuallyNot(s.group() + "/v1alpha1")
 		return s
 	}
 	t.Run("a plan says what to write", func(t *testing.T) {
@@ -265,15 +266,15 @@ func TestARemovedVersionOrphansNothing(t *testing.T) {
 	})
 }
 
-// eventuallyNot waits until the server does not serve a resource any more.
-func (s *stack) eventuallyNot(resource string) {
+// eventuallyNot waits until the server does not serve an API version any more. It asks the server itself: kubectl remembers what it served.
+func (s *stack) eventuallyNot(version string) {
 	s.t.Helper()
-	for range 100 {
-		if out, err := s.tryKubectl("get", resource); err != nil && strings.Contains(out, "doesn't have a resource type") {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(200 * time.Millisecond) {
+		if out, err := s.tryKubectl("get", "--raw", "/apis/"+version); err != nil && strings.Contains(out, "NotFound") {
 			return
 		}
 	}
-	s.t.Fatalf("%s is still served", resource)
+	s.t.Fatalf("%s is still served", version)
 }
 
 func TestWhatGoesWithADefinitionOrANamespaceIsSaid(t *testing.T) {
