@@ -269,14 +269,14 @@ func TestMigrateEmptyAndLying(t *testing.T) {
 		t.Errorf("%+v, %v", report, err)
 	}
 	for name, lie := range map[string]func(*state.Archive){
-		"the record build.oci.r3 is missing":      func(a *state.Archive) { delete(a.Records, "build.oci.r3") },
-		"the record build.oci.r3 differs":    func(a *state.Archive) { a.Records["build.oci.r3"] = state.Record{Address: "build.oci.r3"} },
-		"the record new was not written":            func(a *state.Archive) { a.Records["new"] = state.Record{} },
-		"the operation op is missing":             func(a *state.Archive) { clear(a.Operations) },
-		"the output o is missing":                 func(a *state.Archive) { clear(a.Outputs) },
+		"the record build.oci.r3 is missing":     func(a *state.Archive) { delete(a.Records, "build.oci.r3") },
+		"the record build.oci.r3 differs":        func(a *state.Archive) { a.Records["build.oci.r3"] = state.Record{Address: "build.oci.r3"} },
+		"the record new was not written":         func(a *state.Archive) { a.Records["new"] = state.Record{} },
+		"the operation op is missing":            func(a *state.Archive) { clear(a.Operations) },
+		"the output o is missing":                func(a *state.Archive) { clear(a.Outputs) },
 		"the revision 3 of build.oci.r0 differs": func(a *state.Archive) { a.History[1].Who = "x" },
-		"lineage shop and serial 12 became":         func(a *state.Archive) { a.Serial++ },
-		"are damaged":                               func(a *state.Archive) { a.Damaged = []string{"x"} },
+		"lineage shop and serial 12 became":      func(a *state.Archive) { a.Serial++ },
+		"are damaged":                            func(a *state.Archive) { a.Damaged = []string{"x"} },
 	} {
 		from := memory.New()
 		filled(t, from)

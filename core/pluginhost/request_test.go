@@ -9,30 +9,32 @@ import (
 	pluginv1 "github.com/davit-sh/davit/schemas/plugin/v1"
 )
 
-// A field that is new in the protocol must not be lost on the way to the stream.
-func TestARequestKeepsAllFields(t *testing.T) {
+// A request that is sent with the id of a call has every field of the original, those of later versions of the protocol as well.
+func TestARequestWithItsIDHasAllFields(t *testing.T) {
 	r := &pluginv1.PlanRequest{}
 	m := r.ProtoReflect()
 	fields := m.Descriptor().Fields()
 	for i := range fields.Len() {
-		switch f := fields.Get(i); f.Kind() {
-		case protoreflect.MessageKind:
-			m.Set(f, m.NewField(f))
-		case protoreflect.StringKind:
+		switch f := fields.Get(i); {
+		case f.IsList():
+			l := m.Mutable(f).List()
+			l.Append(l.NewElement())
+		case f.Kind() == protoreflect.MessageKind:
+			m.Mutable(f)
+		case f.Kind() == protoreflect.StringKind:
 			m.Set(f, protoreflect.ValueOfString("x"))
-		case protoreflect.BytesKind:
+		case f.Kind() == protoreflect.BytesKind:
 			m.Set(f, protoreflect.ValueOfBytes([]byte("x")))
-		case protoreflect.BoolKind:
+		case f.Kind() == protoreflect.BoolKind:
 			m.Set(f, protoreflect.ValueOfBool(true))
-		case protoreflect.Uint64Kind:
+		case f.Kind() == protoreflect.Uint64Kind:
 			m.Set(f, protoreflect.ValueOfUint64(1))
 		default:
-			t.Fatalf("a value for %s is needed here", f.FullName())
+			t.Fatalf("set the field %s here", f.Name())
 		}
 	}
-	got := (&Client{stack: "x"}).request(r, 7)
-	r.Id = 7
+	got := (&Client{stack: "x"}).request(r, 1)
 	if !proto.Equal(got, r) {
-		t.Errorf("of\n%v\nis left\n%v", r, got)
+		t.Errorf("got  %v\nwant %v", got, r)
 	}
 }
