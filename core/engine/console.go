@@ -33,7 +33,7 @@ func (e *Engine) Console(ctx context.Context, snapshot *state.Snapshot, fresh bo
 		if diags.HasErrors() {
 			return nil, diags
 		}
-		if diags := r.Findings(); diags.HasErrors() {
+		if diags := r.Diagnostics(); diags.HasErrors() {
 			return nil, diags
 		}
 		return &Console{r.Input, r.Forms, r.Tree}, nil

@@ -13,6 +13,7 @@ import (
 	"github.com/davit-sh/davit/core/config"
 	"github.com/davit-sh/davit/core/engine/carry"
 	"github.com/davit-sh/davit/core/engine/check"
+	"github.com/davit-sh/davit/core/engine/draft"
 	"github.com/davit-sh/davit/core/engine/input"
 	"github.com/davit-sh/davit/core/engine/look"
 	"github.com/davit-sh/davit/core/engine/service"
@@ -121,10 +122,10 @@ func (e *Engine) Plan(ctx context.Context, snapshot *state.Snapshot, opts Option
 	if diags.HasErrors() {
 		return nil, diags
 	}
-	return r.Plan()
+	return draft.Plan(ctx, r)
 }
 
-// look does all of a plan but to write it down.
+// look observes and plans the instances of the stack.
 func (e *Engine) look(ctx context.Context, snapshot *state.Snapshot, opts Options) (*look.Planner, hcl.Diagnostics) {
 	if opts.PlanMode() != plan.ModeDestroy {
 		if diags := e.Check(ctx); diags.HasErrors() {

@@ -10,6 +10,7 @@ import (
 	"github.com/zclconf/go-cty/cty"
 
 	"github.com/davit-sh/davit/core/addr"
+	"github.com/davit-sh/davit/core/engine/draft"
 	"github.com/davit-sh/davit/core/engine/input"
 	"github.com/davit-sh/davit/core/engine/look"
 	"github.com/davit-sh/davit/core/engine/record"
@@ -71,14 +72,13 @@ func (w *Warm) cold(ctx context.Context) (*plan.Plan, int, hcl.Diagnostics) {
 	if diags.HasErrors() {
 		return nil, 0, diags
 	}
-	p := r.Assemble()
-	if diags = r.Findings(); diags.HasErrors() {
+	p, diags := draft.Plan(ctx, r)
+	if p == nil {
 		return nil, 0, diags
 	}
-	if failed := r.Failures(); len(failed) > 0 {
-		return p, len(p.Changes) + len(p.Observations), append(diags, failed...) // the next plan looks at everything again
+	if len(p.Failed) == 0 { // else the next plan looks at everything again
+		w.planner, w.index = r, world.NewIndex(r.Tree)
 	}
-	w.planner, w.index = r, world.NewIndex(r.Tree)
 	return p, len(p.Changes) + len(p.Observations), diags
 }
 
@@ -105,11 +105,9 @@ func (w *Warm) again(ctx context.Context, c Changed, before *state.Snapshot) (p 
 		w.planner = nil
 		return nil, 0, nil, false
 	}
-	r.Conclude(ctx)
-	p = r.Assemble()
-	if diags = r.Findings(); diags.HasErrors() {
+	if p, diags = draft.Plan(ctx, r); p == nil {
 		w.planner = nil
-		return nil, looked, append(diags, r.Failures()...), true
+		return nil, looked, diags, true
 	}
 	if len(p.Failed) > 0 {
 		w.planner = nil

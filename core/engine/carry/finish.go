@@ -6,6 +6,7 @@ import (
 
 	"github.com/davit-sh/davit/core/addr"
 	"github.com/davit-sh/davit/core/diag"
+	"github.com/davit-sh/davit/core/engine/draft"
 	"github.com/davit-sh/davit/core/engine/look"
 	"github.com/davit-sh/davit/core/kinds"
 	"github.com/davit-sh/davit/core/plan"
@@ -35,7 +36,7 @@ func (a *applying) finish() {
 	outputs := a.records.Snapshot().Outputs
 	switch {
 	case a.plan.Mode == plan.ModeApply && !partial:
-		outputs = outputsOf(a.planner.Outputs())
+		outputs = outputsOf(draft.Outputs(a.planner))
 	case a.plan.Mode == plan.ModeDestroy && !partial:
 		outputs = map[string]json.RawMessage{}
 	}

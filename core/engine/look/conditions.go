@@ -32,58 +32,13 @@ func (r *Planner) conditions(in *Finding, rules []config.Condition, when string,
 		diags = append(diags, res.Diagnostics...)
 		switch res.Status {
 		case eval.Failed:
-			d := diag.Errorf(rule.Condition.Range(), in.Addr.String()+": a condition is false", "%s", r.svc.Secrets.Mask(res.Message))
+			d := diag.Errorf(rule.Condition.Range(), in.Addr.String()+": a condition is false", "%s", r.Services.Secrets.Mask(res.Message))
 			d.Extra = diag.Info{Address: in.Addr.String(), Code: "condition", Hint: "The condition is checked " + when + "."}
 			diags = append(diags, d)
 		case eval.Unknown:
-			in.checks = append(in.checks, plan.Check{Address: in.Addr.String(), Status: string(eval.Unknown), Message: "the condition at " + config.Where(rule.Range) + " is checked at apply"})
+			in.Checks = append(in.Checks, plan.Check{Address: in.Addr.String(), Status: string(eval.Unknown), Message: "the condition at " + config.Where(rule.Range) + " is checked at apply"})
 		case eval.Passed:
 		}
 	}
 	return diags
-}
-
-// assert checks the check blocks. What does not hold is a warning.
-func (r *Planner) assert() {
-	var visit func(s *eval.Scope)
-	visit = func(s *eval.Scope) {
-		for _, c := range s.Module.Checks {
-			r.assertOne(s, c)
-		}
-		for _, name := range s.Module.CallOrder {
-			for _, child := range s.Children(name) {
-				visit(child)
-			}
-		}
-	}
-	if !r.partial() {
-		visit(r.Tree.Root)
-	}
-}
-
-func (r *Planner) assertOne(s *eval.Scope, c *config.Check) {
-	address := "check." + c.Name
-	if s.Path != "" {
-		address = string(s.Path) + "." + address
-	}
-	out := plan.Check{Address: address, Status: string(eval.Passed)}
-	for _, rule := range c.Asserts {
-		res := s.Check(rule, eval.Each{}, cty.NilVal)
-		switch {
-		case res.Diagnostics.HasErrors():
-			r.Found.Report(diag.AsWarnings(res.Diagnostics)...)
-			out.Status = string(eval.Failed)
-			out.Message = res.Diagnostics[0].Summary
-		case res.Status == eval.Failed:
-			out.Status, out.Message = string(eval.Failed), r.svc.Secrets.Mask(res.Message)
-			w := diag.Errorf(rule.Condition.Range(), address+": the check failed", "%s", out.Message)
-			w.Severity, w.Extra = hcl.DiagWarning, diag.Info{Address: address, Code: "check"}
-			r.Found.Report(w)
-		case res.Status == eval.Unknown && out.Status == string(eval.Passed):
-			out.Status = string(eval.Unknown)
-		}
-	}
-	r.Found.mu.Lock()
-	defer r.Found.mu.Unlock()
-	r.Found.checks = append(r.Found.checks, out)
 }

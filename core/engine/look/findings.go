@@ -20,10 +20,8 @@ type Findings struct {
 
 	mu      sync.Mutex
 	diags   hcl.Diagnostics
-	checks  []plan.Check
 	leftOut map[string]bool // damaged ones that the plan would be about, as they are called in state
-	deleted []*Finding      // of which the deletion is planned
-	failed  []failure       // what cannot be planned
+	failed  []Failure       // what cannot be planned
 }
 
 // Finding is what a run has found out about one instance.
@@ -34,8 +32,8 @@ type Finding struct {
 	ignored     map[string]bool // paths of sensitive arguments whose changes are ignored
 	Change      *plan.Change
 	Observation *plan.Observation
-	checks      []plan.Check
-	warnings    hcl.Diagnostics
+	Checks      []plan.Check
+	Warnings    hcl.Diagnostics
 	misused     bool // its error is a mistake of the language, and not of the world
 }
 
@@ -81,5 +79,19 @@ func (f *Findings) HasErrors() bool {
 	return f.diags.HasErrors()
 }
 
+// Failed returns what cannot be planned.
+func (f *Findings) Failed() []Failure {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.failed
+}
+
+// LeftOut returns the damaged instances that the plan would be about, as they are called in state.
+func (f *Findings) LeftOut() map[string]bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.leftOut
+}
+
 // Reset forgets what was reported, but not what is known of instances.
-func (f *Findings) Reset() { f.diags, f.checks, f.deleted, f.failed = nil, nil, nil, nil }
+func (f *Findings) Reset() { f.diags, f.failed = nil, nil }

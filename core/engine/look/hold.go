@@ -24,7 +24,7 @@ import (
 func (r *Planner) configureHeld(ctx context.Context, in *Finding, number uint64) hcl.Diagnostics {
 	rev, err := r.Input.Revision(ctx, in.Addr.String(), number)
 	if err != nil {
-		return hcl.Diagnostics{r.svc.Failure(in.Instance, "returning to revision "+fmt.Sprint(number), err)}
+		return hcl.Diagnostics{r.Services.Failure(in.Instance, "returning to revision "+fmt.Sprint(number), err)}
 	}
 	before, err := types.Decode(rev.Record.Config)
 	if err != nil || before == cty.NilVal {
@@ -34,7 +34,7 @@ func (r *Planner) configureHeld(ctx context.Context, in *Finding, number uint64)
 	var inputs []plan.Observation
 	if len(rev.Inputs) > 0 {
 		if err := json.Unmarshal(rev.Inputs, &inputs); err != nil {
-			return hcl.Diagnostics{r.svc.Failure(in.Instance, "reading revision "+fmt.Sprint(number), err)}
+			return hcl.Diagnostics{r.Services.Failure(in.Instance, "reading revision "+fmt.Sprint(number), err)}
 		}
 	}
 	var diags hcl.Diagnostics
@@ -52,7 +52,7 @@ func (r *Planner) configureHeld(ctx context.Context, in *Finding, number uint64)
 
 // LeftAlone tells whether a rollback is about something else than an instance: then it is what state has of it.
 func (r *Planner) LeftAlone(in *Finding) bool {
-	return r.opts.Rollback != nil && r.opts.Rollback.Address != in.Addr.String()
+	return r.Options.Rollback != nil && r.Options.Rollback.Address != in.Addr.String()
 }
 
 // AsInState gives an instance the outputs that state has, without a look at the world. Sensitive ones are not in state: for
@@ -64,7 +64,7 @@ func (r *Planner) AsInState(ctx context.Context, in *Finding) hcl.Diagnostics {
 			return diags
 		}
 	}
-	config, diags := r.svc.Decode(in.Instance)
+	config, diags := r.Services.Decode(in.Instance)
 	if diags.HasErrors() {
 		return diags
 	}
@@ -72,14 +72,14 @@ func (r *Planner) AsInState(ctx context.Context, in *Finding) hcl.Diagnostics {
 	if rec, ok := r.Records.Record(in.Addr.String()); ok {
 		var err error
 		if outputs, err = types.RecordedOutputs(rec, t); err != nil {
-			return append(diags, r.svc.Failure(in.Instance, "reading its record", err))
+			return append(diags, r.Services.Failure(in.Instance, "reading its record", err))
 		}
 	}
 	outputs = types.HideSensitive(outputs, t)
 	in.Config, in.Seen = config, t.See(config, outputs)
 	after, err := plan.NewValue(outputs)
 	if err != nil {
-		return append(diags, r.svc.Failure(in.Instance, "reading its record", err))
+		return append(diags, r.Services.Failure(in.Instance, "reading its record", err))
 	}
 	if kinds.IsManaged(in.Addr.Kind) {
 		in.Change = &plan.Change{Address: in.Addr.String(), Kind: t.Kind, Type: t.Name, Plugin: t.Plugin, Action: plan.None, After: after, DependsOn: world.Addresses(in.Deps), Claims: r.Records.Snapshot().Records[in.Addr.String()].Claims}
@@ -91,7 +91,7 @@ func (r *Planner) AsInState(ctx context.Context, in *Finding) hcl.Diagnostics {
 
 // notAlone says that an instance cannot be brought back by itself; nil if it can.
 func (r *Planner) notAlone(in *Finding) *hcl.Diagnostic {
-	if r.opts.Rollback == nil || r.LeftAlone(in) {
+	if r.Options.Rollback == nil || r.LeftAlone(in) {
 		return nil
 	}
 	if plain, _ := in.Config.UnmarkDeep(); plain.IsWhollyKnown() {
@@ -116,9 +116,9 @@ func (r *Planner) sourceOf(ctx context.Context, in *Finding, config cty.Value, o
 	}
 	req := &pluginv1.PlanRequest{}
 	if req.Pinned, err = eval.EncodeValue(seen); err != nil {
-		return config, hcl.Diagnostics{r.svc.Failure(in.Instance, "finding its source", err)}
+		return config, hcl.Diagnostics{r.Services.Failure(in.Instance, "finding its source", err)}
 	}
-	_, outputs, diags := r.svc.Plan(ctx, source.Instance, req, source.Node.Type.PluginConfig(source.Config))
+	_, outputs, diags := r.Services.Plan(ctx, source.Instance, req, source.Node.Type.PluginConfig(source.Config))
 	if diags.HasErrors() {
 		return config, diags
 	}
@@ -130,7 +130,7 @@ func (r *Planner) sourceOf(ctx context.Context, in *Finding, config cty.Value, o
 		return v, nil
 	})
 	if err != nil {
-		return config, append(diags, r.svc.Failure(in.Instance, "finding its source", err))
+		return config, append(diags, r.Services.Failure(in.Instance, "finding its source", err))
 	}
 	return out, diags
 }

@@ -16,7 +16,7 @@ import (
 
 // importID is the existing object that an instance takes over, or nothing.
 func (r *Planner) importID(in *Finding) (string, hcl.Diagnostics) {
-	if id := r.opts.Import[in.Addr.String()]; id != "" {
+	if id := r.Options.Import[in.Addr.String()]; id != "" {
 		return id, nil
 	}
 	for s := in.Node.Scope; s != nil; s = s.Parent {
@@ -51,19 +51,19 @@ func (r *Planner) importRecord(ctx context.Context, in *Finding, id string) (*pl
 	plain, _ := in.Config.UnmarkDeep()
 	config, err := eval.EncodeValue(t.PluginConfig(plain))
 	if err != nil {
-		return nil, hcl.Diagnostics{r.svc.Failure(in.Instance, "importing", err)}
+		return nil, hcl.Diagnostics{r.Services.Failure(in.Instance, "importing", err)}
 	}
-	client, err := r.svc.Plugins.Client(ctx, t.Plugin)
+	client, err := r.Services.Plugins.Client(ctx, t.Plugin)
 	if err != nil {
-		return nil, hcl.Diagnostics{r.svc.Failure(in.Instance, "importing", err)}
+		return nil, hcl.Diagnostics{r.Services.Failure(in.Instance, "importing", err)}
 	}
 	res, err := client.Import(ctx, &pluginv1.ImportRequest{Address: in.Addr.String(), Kind: in.Addr.Kind, Type: in.Addr.Type, Config: config, Id: id})
 	if err != nil {
-		return nil, hcl.Diagnostics{r.svc.Failure(in.Instance, "importing "+id, err)}
+		return nil, hcl.Diagnostics{r.Services.Failure(in.Instance, "importing "+id, err)}
 	}
-	diags := r.svc.Diagnostics(in.Instance, res.GetDiagnostics())
+	diags := r.Services.Diagnostics(in.Instance, res.GetDiagnostics())
 	if !diags.HasErrors() && res.GetRecord().GetOutputs() == nil {
-		diags = append(diags, r.svc.Failure(in.Instance, "importing "+id, errors.New("the plugin answered without a record: this is a defect in the plugin")))
+		diags = append(diags, r.Services.Failure(in.Instance, "importing "+id, errors.New("the plugin answered without a record: this is a defect in the plugin")))
 	}
 	return res.GetRecord(), diags
 }
@@ -76,7 +76,7 @@ func (r *Planner) Imported(ctx context.Context, in *Finding, id string) (*state.
 	}
 	t := in.Node.Type
 	rec := &state.Record{Address: in.Addr.String(), Kind: in.Addr.Kind, Type: in.Addr.Type, Plugin: t.Plugin, Status: state.StatusOK, Private: got.GetPrivate(), DependsOn: r.Tree.ManagedUpstream(in.Instance)}
-	outputs, err := r.svc.DecodeOutputs(t, got.GetOutputs())
+	outputs, err := r.Services.DecodeOutputs(t, got.GetOutputs())
 	if err == nil {
 		rec.Outputs, err = types.Encode(outputs)
 	}
@@ -85,10 +85,10 @@ func (r *Planner) Imported(ctx context.Context, in *Finding, id string) (*state.
 		config, err = eval.DecodeValue(got.GetConfig(), t.ConfigType)
 	}
 	if err == nil && config != cty.NilVal {
-		rec.Config, err = types.Encode(r.svc.Secrets.Mark(t.Schema.Mark(config)))
+		rec.Config, err = types.Encode(r.Services.Secrets.Mark(t.Schema.Mark(config)))
 	}
 	if err != nil {
-		return nil, append(diags, r.svc.Failure(in.Instance, "importing "+id, err))
+		return nil, append(diags, r.Services.Failure(in.Instance, "importing "+id, err))
 	}
 	return rec, diags
 }

@@ -18,7 +18,7 @@ import (
 
 // Configure evaluates an instance's arguments: its block's, or those of the revision that it is held at.
 func (r *Planner) Configure(ctx context.Context, in *Finding) hcl.Diagnostics {
-	config, diags := r.svc.Decode(in.Instance)
+	config, diags := r.Services.Decode(in.Instance)
 	if diags.HasErrors() {
 		return diags
 	}
@@ -27,7 +27,7 @@ func (r *Planner) Configure(ctx context.Context, in *Finding) hcl.Diagnostics {
 	held := uint64(0)
 	if in.Change != nil && in.Change.Hold != nil {
 		held = in.Change.Hold.Revision // at apply: as it was reviewed
-	} else if b := r.opts.Rollback; b != nil && b.Address == in.Addr.String() {
+	} else if b := r.Options.Rollback; b != nil && b.Address == in.Addr.String() {
 		held = b.Revision
 	} else if recorded && rec.Hold != nil {
 		held = rec.Hold.Revision
@@ -77,7 +77,7 @@ func (r *Planner) ignoreChanges(in *Finding, rec *state.Record) hcl.Diagnostics 
 // asRecorded plans an instance without its plugin, if it is what state says: for -refresh=false.
 func (r *Planner) asRecorded(in *Finding) bool {
 	rec, ok := r.Records.Snapshot().Records[in.Addr.String()]
-	if !ok || rec.Status != state.StatusOK || record.BeingDeleted(r.Records.Snapshot(), rec.Address) || len(rec.Outputs) == 0 || r.opts.Rollback != nil || input.Matches(r.opts.Replace, in.Addr) {
+	if !ok || rec.Status != state.StatusOK || record.BeingDeleted(r.Records.Snapshot(), rec.Address) || len(rec.Outputs) == 0 || r.Options.Rollback != nil || input.Matches(r.Options.Replace, in.Addr) {
 		return false
 	}
 	config, err := types.Encode(in.Node.Type.PluginConfig(in.Config))

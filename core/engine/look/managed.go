@@ -39,15 +39,15 @@ func (r *Planner) One(ctx context.Context, in *Finding, reviewed *plan.Change) h
 	if diags.HasErrors() {
 		return diags
 	}
-	if r.opts.PlanMode() == plan.ModeRefresh {
+	if r.Options.PlanMode() == plan.ModeRefresh {
 		return append(diags, r.planRefresh(ctx, in)...)
 	}
-	if r.opts.NoRefresh && r.asRecorded(in) {
+	if r.Options.NoRefresh && r.asRecorded(in) {
 		return diags
 	}
 	prior, rec, err := r.Prior(in)
 	if err != nil {
-		return append(diags, r.svc.Failure(in.Instance, "planning", err))
+		return append(diags, r.Services.Failure(in.Instance, "planning", err))
 	}
 	id, more := r.importID(in)
 	diags = append(diags, more...)
@@ -62,14 +62,14 @@ func (r *Planner) One(ctx context.Context, in *Finding, reviewed *plan.Change) h
 	if reviewed != nil {
 		req.PlannedPrivate = reviewed.Private
 	}
-	res, outputs, more := r.svc.Plan(ctx, in.Instance, req, in.Config)
+	res, outputs, more := r.Services.Plan(ctx, in.Instance, req, in.Config)
 	diags = append(diags, more...)
 	if diags.HasErrors() {
 		return diags
 	}
 	c, err := r.newChange(in, res)
 	if err != nil {
-		return append(diags, r.svc.Failure(in.Instance, "planning", err))
+		return append(diags, r.Services.Failure(in.Instance, "planning", err))
 	}
 	r.compare(c, in, rec)
 	if rec == nil && id != "" {
@@ -82,7 +82,7 @@ func (r *Planner) One(ctx context.Context, in *Finding, reviewed *plan.Change) h
 		outputs = in.Node.Type.UnknownOutputs()
 	}
 	if c.After, err = in.Node.Type.StoredOutputs.Value(outputs); err != nil {
-		return append(diags, r.svc.Failure(in.Instance, "planning", err))
+		return append(diags, r.Services.Failure(in.Instance, "planning", err))
 	}
 	if rec == nil && c.Action == plan.None && c.After.IsKnown() {
 		c.Action, c.AsIs, c.Reasons, c.Causes = plan.Adopt, true, nil, nil
@@ -116,7 +116,7 @@ func (r *Planner) planned(in *Finding, c *plan.Change, outputs cty.Value) hcl.Di
 	in.Change = c
 	in.Seen = in.Node.Type.See(in.Config, outputs)
 	diags := r.Postconditions(in, "after it")
-	r.svc.Emit(event.Event{Type: event.Planned, Address: c.Address, Action: string(c.Action), Message: strings.Join(c.Reasons, "; ")})
+	r.Services.Emit(event.Event{Type: event.Planned, Address: c.Address, Action: string(c.Action), Message: strings.Join(c.Reasons, "; ")})
 	return diags
 }
 
@@ -128,7 +128,7 @@ func (r *Planner) compare(c *plan.Change, in *Finding, rec *state.Record) {
 	if rec.Hold != nil {
 		c.Hold = &plan.Hold{Revision: rec.Hold.Revision, Who: rec.Hold.Who, Reason: rec.Hold.Reason, Since: rec.Hold.Since}
 	}
-	if b := r.opts.Rollback; b != nil && b.Address == c.Address && !b.Holds(rec) {
+	if b := r.Options.Rollback; b != nil && b.Address == c.Address && !b.Holds(rec) {
 		c.Hold = &plan.Hold{Revision: b.Revision, Who: b.Who, Reason: b.Reason}
 	}
 	c.MovedFrom = r.Moved.Origin[c.Address]
@@ -225,13 +225,13 @@ func (r *Planner) newChange(in *Finding, res *pluginv1.PlanResult) (*plan.Change
 	if !ok {
 		return nil, fmt.Errorf("plugin %q answered with the action %d, which does not exist: this is a defect in the plugin", in.Node.Type.Plugin, res.GetAction())
 	}
-	items, err := r.svc.Secrets.Items(res.GetItems())
+	items, err := r.Services.Secrets.Items(res.GetItems())
 	if err != nil {
 		return nil, fmt.Errorf("plugin %q: %w", in.Node.Type.Plugin, err)
 	}
 	c := &plan.Change{
 		Address: in.Addr.String(), Kind: in.Addr.Kind, Type: in.Addr.Type, Plugin: in.Node.Type.Plugin,
-		Action: action, Reasons: r.svc.Secrets.MaskAll(res.GetReasons()), Items: items, Private: res.GetPrivate(),
+		Action: action, Reasons: r.Services.Secrets.MaskAll(res.GetReasons()), Items: items, Private: res.GetPrivate(),
 		DependsOn: world.Addresses(in.Deps), Claims: slices.Compact(slices.Sorted(slices.Values(res.GetClaims()))),
 	}
 	if c.Causes, err = types.Causes(res.GetCauses()); err != nil {

@@ -21,7 +21,7 @@ func (r *Planner) Observe(ctx context.Context, in *Finding, pinned *plan.Observa
 	if !ok {
 		return hcl.Diagnostics{unknownKind(in)}
 	}
-	config, diags := r.svc.Decode(in.Instance)
+	config, diags := r.Services.Decode(in.Instance)
 	if diags.HasErrors() {
 		in.misused = len(in.Deps) == 0 // nothing of the world is in its arguments
 		return diags
@@ -48,17 +48,17 @@ func (r *Planner) Observe(ctx context.Context, in *Finding, pinned *plan.Observa
 	diags = append(diags, r.Postconditions(in, "after it was observed")...)
 	stored, err := plan.NewValue(outputs)
 	if err != nil {
-		return append(diags, r.svc.Failure(in.Instance, "observing", err))
+		return append(diags, r.Services.Failure(in.Instance, "observing", err))
 	}
 	o.Outputs = *stored
-	r.svc.Emit(event.Event{Type: event.Observed, Address: o.Address, Message: strings.Join(o.Reasons, "; ")})
+	r.Services.Emit(event.Event{Type: event.Observed, Address: o.Address, Message: strings.Join(o.Reasons, "; ")})
 	return diags
 }
 
 // recalls tells whether what state has of an observed instance stands for a look at it: -refresh=false.
 func (r *Planner) recalls(in *Finding) bool {
 	_, ok := types.Whole(in.Observation.Before, in.Node.Type)
-	return ok && r.opts.NoRefresh
+	return ok && r.Options.NoRefresh
 }
 
 // known tells whether the plugin can look: whether its configuration is known, but for the
@@ -77,16 +77,16 @@ func outputsIn(pinned *plan.Observation) *plan.Value {
 func (r *Planner) askPlugin(ctx context.Context, in *Finding, req *pluginv1.PlanRequest) (cty.Value, hcl.Diagnostics) {
 	prior, _, err := r.Prior(in)
 	if err != nil {
-		return cty.NilVal, hcl.Diagnostics{r.svc.Failure(in.Instance, "observing", err)}
+		return cty.NilVal, hcl.Diagnostics{r.Services.Failure(in.Instance, "observing", err)}
 	}
 	req.Prior = prior
-	res, outputs, diags := r.svc.Plan(ctx, in.Instance, req, in.Node.Type.PluginConfig(in.Config))
+	res, outputs, diags := r.Services.Plan(ctx, in.Instance, req, in.Node.Type.PluginConfig(in.Config))
 	if diags.HasErrors() {
 		return cty.NilVal, diags
 	}
-	in.Observation.Reasons = r.svc.Secrets.MaskAll(res.GetReasons())
-	if in.Observation.Items, err = r.svc.Secrets.Items(res.GetItems()); err != nil {
-		return cty.NilVal, append(diags, r.svc.Failure(in.Instance, "observing", err))
+	in.Observation.Reasons = r.Services.Secrets.MaskAll(res.GetReasons())
+	if in.Observation.Items, err = r.Services.Secrets.Items(res.GetItems()); err != nil {
+		return cty.NilVal, append(diags, r.Services.Failure(in.Instance, "observing", err))
 	}
 	return outputs, diags
 }

@@ -13,15 +13,10 @@ import (
 	"github.com/davit-sh/davit/core/eval"
 )
 
-// partial tells whether a plan is about a part of the stack only.
-func (r *Planner) partial() bool {
-	return len(r.opts.Targets)+len(r.opts.Excludes)+len(r.Found.leftOut)+len(r.Found.failed) > 0
-}
-
 // checkOptions finds places that mean nothing in the stack and in state.
 func (r *Planner) checkOptions() hcl.Diagnostics {
 	var diags hcl.Diagnostics
-	r.opts.EachPlace(func(said string, p addr.Place) {
+	r.Options.EachPlace(func(said string, p addr.Place) {
 		if !r.Input.Declares(p) && !record.HasPlace(r.Records.Snapshot(), p) {
 			diags = append(diags, diag.Plain("Unknown address", fmt.Sprintf("%s: it is neither in the stack nor in the state.%s", said, r.Input.SuggestPlace(p))))
 		}
@@ -32,7 +27,7 @@ func (r *Planner) checkOptions() hcl.Diagnostics {
 // absent finds places with keys that neither the stack nor state has, once everything that is wanted is expanded.
 func (r *Planner) absent() hcl.Diagnostics {
 	var diags hcl.Diagnostics
-	r.opts.EachPlace(func(said string, p addr.Place) {
+	r.Options.EachPlace(func(said string, p addr.Place) {
 		if why := r.lacks(p); why != "" && !record.HasPlace(r.Records.Snapshot(), p) {
 			diags = append(diags, diag.Plain("Unknown address", said+": "+why))
 		}
@@ -64,7 +59,7 @@ func (r *Planner) lacks(p addr.Place) string {
 		return ""
 	}
 	keys, expanded := r.Tree.Keys(p.Node)
-	if slices.Contains(keys, p.Key) || (!expanded && p.Key.IsNone()) || (expanded && len(keys) == 0 && len(r.opts.Excludes)+len(r.Found.leftOut)+len(r.Found.failed) > 0) {
+	if slices.Contains(keys, p.Key) || (!expanded && p.Key.IsNone()) || (expanded && len(keys) == 0 && len(r.Options.Excludes)+len(r.Found.leftOut)+len(r.Found.failed) > 0) {
 		return ""
 	}
 	return noInstance(p.Node.String(), p.Key, keys)

@@ -16,19 +16,16 @@ import (
 
 // Planner plans instances: it observes, asks the plugins, and compares with the records. It is made for one run, of a plan or of an apply.
 type Planner struct {
-	Input   *input.Input
-	opts    input.Options
-	Forms   *world.Forms
-	Tree    *world.Tree
-	Found   *Findings
-	svc     *service.Services
-	Records record.Records
-	Moved   record.Moved
+	Input    *input.Input
+	Options  input.Options
+	Services *service.Services
+	Forms    *world.Forms
+	Tree     *world.Tree
+	Found    *Findings
+	Records  record.Records
+	Moved    record.Moved
 
-	wanted       map[string]bool   // static names of what is needed; nil: everything
-	whyDestroyed map[string]string // by address
-
-	others others // what a partial plan leaves out
+	wanted map[string]bool // static names of what is needed; nil: everything
 
 	inheritOnce sync.Once
 	inherited   map[string]string // blocks that are replaced as a create_before_destroy block is: static name -> that block
@@ -36,14 +33,14 @@ type Planner struct {
 
 // NewPlanner returns a planner that knows nothing but its input.
 func NewPlanner(in *input.Input, f *world.Forms, svc *service.Services, recs record.Records, opts input.Options) *Planner {
-	return &Planner{Input: in, opts: opts, Forms: f, Tree: world.NewTree(in, f), Found: &Findings{secrets: svc.Secrets}, svc: svc, Records: recs}
+	return &Planner{Input: in, Options: opts, Forms: f, Tree: world.NewTree(in, f), Found: &Findings{secrets: svc.Secrets}, Services: svc, Records: recs}
 }
 
 // SetInput takes another input, which differs from the old one in the values of variables.
 func (r *Planner) SetInput(in *input.Input) {
 	r.Input = in
 	for _, v := range in.Variables {
-		r.svc.Secrets.AddFrom(v)
+		r.Services.Secrets.AddFrom(v)
 	}
 	r.Tree.SetInput(in)
 }

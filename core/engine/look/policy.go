@@ -120,11 +120,11 @@ func (r *Planner) decide(ctx context.Context, in, image *Finding, tags []string)
 	if withdrawn && older.False() {
 		candidates = append(candidates, current)
 	}
-	res, _, diags := r.svc.Plan(ctx, in.Instance, &pluginv1.PlanRequest{Candidates: &pluginv1.Candidates{Tags: candidates, Current: current}}, in.Node.Type.PluginConfig(in.Config))
+	res, _, diags := r.Services.Plan(ctx, in.Instance, &pluginv1.PlanRequest{Candidates: &pluginv1.Candidates{Tags: candidates, Current: current}}, in.Node.Type.PluginConfig(in.Config))
 	if diags.HasErrors() {
 		return nil, diags
 	}
-	d := &decision{reason: r.svc.Secrets.Mask(res.GetDecision().GetReason())}
+	d := &decision{reason: r.Services.Secrets.Mask(res.GetDecision().GetReason())}
 	for _, x := range res.GetDecision().GetRejected() {
 		d.rejected = append(d.rejected, plan.Rejection{Tag: x.GetTag(), Reason: x.GetReason()})
 	}
@@ -137,7 +137,7 @@ func (r *Planner) decide(ctx context.Context, in, image *Finding, tags []string)
 		return nil, append(diags, withdrawnTag(in, current, ranked))
 	}
 	if !slices.Contains(candidates, d.tag) {
-		return nil, append(diags, r.svc.Failure(in.Instance, "choosing a tag", fmt.Errorf("plugin %q chose %q, which is not a candidate: this is a defect in the plugin", in.Node.Type.Plugin, d.tag)))
+		return nil, append(diags, r.Services.Failure(in.Instance, "choosing a tag", fmt.Errorf("plugin %q chose %q, which is not a candidate: this is a defect in the plugin", in.Node.Type.Plugin, d.tag)))
 	}
 	return d, diags
 }
@@ -189,17 +189,17 @@ func (r *Planner) digest(ctx context.Context, in, image *Finding, tag string) (c
 	plain, _ := t.PluginConfig(image.Config).UnmarkDeep()
 	config, err := eval.EncodeValue(plain)
 	if err != nil {
-		return cty.NilVal, append(diags, r.svc.Failure(in.Instance, "resolving "+tag, err))
+		return cty.NilVal, append(diags, r.Services.Failure(in.Instance, "resolving "+tag, err))
 	}
-	client, err := r.svc.Plugins.Client(ctx, t.Plugin)
+	client, err := r.Services.Plugins.Client(ctx, t.Plugin)
 	if err != nil {
-		return cty.NilVal, append(diags, r.svc.Failure(in.Instance, "resolving "+tag, err))
+		return cty.NilVal, append(diags, r.Services.Failure(in.Instance, "resolving "+tag, err))
 	}
 	res, err := client.Resolve(ctx, &pluginv1.ResolveRequest{Address: image.Addr.String(), Type: t.Name, Config: config, Tag: tag})
 	if err != nil {
-		return cty.NilVal, append(diags, r.svc.Failure(in.Instance, "resolving "+tag, err))
+		return cty.NilVal, append(diags, r.Services.Failure(in.Instance, "resolving "+tag, err))
 	}
-	diags = append(diags, r.svc.Diagnostics(image.Instance, res.GetDiagnostics())...)
+	diags = append(diags, r.Services.Diagnostics(image.Instance, res.GetDiagnostics())...)
 	return cty.StringVal(res.GetDigest()), diags
 }
 

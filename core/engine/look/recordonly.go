@@ -3,16 +3,12 @@ package look
 import (
 	"bytes"
 	"encoding/json"
-	"maps"
 	"slices"
 
 	"google.golang.org/protobuf/proto"
 
-	"github.com/davit-sh/davit/core/addr"
 	"github.com/davit-sh/davit/core/deep"
 	"github.com/davit-sh/davit/core/engine/types"
-	"github.com/davit-sh/davit/core/engine/world"
-	"github.com/davit-sh/davit/core/kinds"
 	"github.com/davit-sh/davit/core/plan"
 	pluginv1 "github.com/davit-sh/davit/schemas/plugin/v1"
 	"github.com/davit-sh/davit/state"
@@ -64,59 +60,4 @@ func sorted(list []string) []string {
 		return list
 	}
 	return slices.Sorted(slices.Values(list))
-}
-
-// recordedNeeds returns what the managed records depend on, by address. In a destroy, nothing is evaluated: a record of a block that is
-// still declared depends as well on what the block refers to now, as far as its record has nothing of that block.
-func (r *Planner) recordedNeeds() map[string][]string {
-	records := r.Records.Snapshot().Records
-	needs := make(map[string][]string, len(records))
-	for address, rec := range records {
-		if kinds.IsManaged(rec.Kind) {
-			needs[address] = rec.DependsOn
-		}
-	}
-	if r.opts.PlanMode() != plan.ModeDestroy {
-		return needs
-	}
-	static := r.Forms.Static(r.Input.Stack.Module)
-	byBlock := map[string][]addr.Instance{}
-	for address := range needs {
-		if i, err := addr.Parse(address); err == nil {
-			byBlock[world.BlockName(i)] = append(byBlock[world.BlockName(i)], i)
-		}
-	}
-	for address, recorded := range maps.Clone(needs) {
-		i, err := addr.Parse(address)
-		if err != nil || r.Input.Declared(i.Node) == nil {
-			continue
-		}
-		known := map[string]bool{}
-		for _, d := range recorded {
-			if up, err := addr.Parse(d); err == nil {
-				known[world.BlockName(up)] = true
-			}
-		}
-		list := slices.Clone(recorded)
-		for _, block := range static.ManagedNeeds(world.BlockName(i)) {
-			if !known[block] {
-				list = append(list, nearest(i, byBlock[block])...)
-			}
-		}
-		needs[address] = list
-	}
-	return needs
-}
-
-// nearest returns the instances of a block that another instance means: the one with its key, else all.
-func nearest(i addr.Instance, list []addr.Instance) []string {
-	var all []string
-	for _, other := range list {
-		if other.Key == i.Key && other.Module == i.Module && !i.Key.IsNone() {
-			return []string{other.String()}
-		}
-		all = append(all, other.String())
-	}
-	slices.Sort(all)
-	return all
 }

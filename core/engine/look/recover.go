@@ -15,7 +15,7 @@ import (
 // unrecoverable refuses to plan an instance that an operation was cut off on, if its type says that it cannot look for the result: a
 // person has to. Deleting again is harmless.
 func (r *Planner) unrecoverable(in *Finding) hcl.Diagnostics {
-	if !in.Node.Type.CannotRecover || r.opts.PlanMode() != plan.ModeApply || input.Matches(r.opts.Replace, in.Addr) {
+	if !in.Node.Type.CannotRecover || r.Options.PlanMode() != plan.ModeApply || input.Matches(r.Options.Replace, in.Addr) {
 		return nil
 	}
 	address := in.Addr.String()

@@ -18,22 +18,22 @@ import (
 func (r *Planner) planRefresh(ctx context.Context, in *Finding) hcl.Diagnostics {
 	prior, rec, err := r.Prior(in)
 	if err != nil {
-		return hcl.Diagnostics{r.svc.Failure(in.Instance, "refreshing", err)}
+		return hcl.Diagnostics{r.Services.Failure(in.Instance, "refreshing", err)}
 	}
 	if rec == nil {
 		in.Seen = in.Node.Type.See(in.Config, in.Node.Type.UnknownOutputs())
 		return nil // nothing was applied that could have drifted
 	}
 	if in.Config, err = r.AsApplied(in, rec); err != nil {
-		return hcl.Diagnostics{r.svc.Failure(in.Instance, "refreshing", err)}
+		return hcl.Diagnostics{r.Services.Failure(in.Instance, "refreshing", err)}
 	}
-	res, outputs, diags := r.svc.Plan(ctx, in.Instance, &pluginv1.PlanRequest{Prior: prior}, in.Config)
+	res, outputs, diags := r.Services.Plan(ctx, in.Instance, &pluginv1.PlanRequest{Prior: prior}, in.Config)
 	if diags.HasErrors() {
 		return diags
 	}
 	c, err := r.newChange(in, res)
 	if err != nil {
-		return append(diags, r.svc.Failure(in.Instance, "refreshing", err))
+		return append(diags, r.Services.Failure(in.Instance, "refreshing", err))
 	}
 	switch {
 	case c.Action == plan.None:
@@ -47,14 +47,14 @@ func (r *Planner) planRefresh(ctx context.Context, in *Finding) hcl.Diagnostics 
 	}
 	if !c.AsIs { // the plugin has told what it would make, not what it has seen
 		if outputs, err = types.RecordedOutputs(rec, in.Node.Type); err != nil {
-			return append(diags, r.svc.Failure(in.Instance, "refreshing", err))
+			return append(diags, r.Services.Failure(in.Instance, "refreshing", err))
 		}
 	}
 	c.Items = drifted(c.Items)
 	r.compare(c, in, nil)
 	c.Before = types.PlanValue(rec.Outputs)
 	if c.After, err = plan.NewValue(outputs); err != nil {
-		return append(diags, r.svc.Failure(in.Instance, "refreshing", err))
+		return append(diags, r.Services.Failure(in.Instance, "refreshing", err))
 	}
 	return append(diags, r.planned(in, c, outputs)...)
 }

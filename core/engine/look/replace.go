@@ -29,7 +29,7 @@ func (r *Planner) replaced(ctx context.Context, in *Finding, rec *state.Record, 
 		return false
 	}
 	why := ""
-	if input.Matches(r.opts.Replace, in.Addr) {
+	if input.Matches(r.Options.Replace, in.Addr) {
 		why = "it was requested by -replace"
 	} else if r.goesOn(in, rec) {
 		why = NotEnded
@@ -65,7 +65,7 @@ func (r *Planner) createsFirst(in *Finding) (first bool, by string) {
 // canCreateFirst tells whether the new one of an instance can exist beside the old one: its plugin would create it if there were no
 // record.
 func (r *Planner) canCreateFirst(ctx context.Context, in *Finding) bool {
-	res, _, diags := r.svc.Plan(ctx, in.Instance, &pluginv1.PlanRequest{}, in.Config)
+	res, _, diags := r.Services.Plan(ctx, in.Instance, &pluginv1.PlanRequest{}, in.Config)
 	return !diags.HasErrors() && res.GetAction() == pluginv1.Action_ACTION_CREATE
 }
 

@@ -29,7 +29,7 @@ func (source) outputs(ctx context.Context, r *Planner, in *Finding, pinned *plan
 	if v, ok := types.Whole(outputsIn(pinned), in.Node.Type); ok {
 		var err error
 		if req.Pinned, err = eval.EncodeValue(v); err != nil {
-			return cty.NilVal, hcl.Diagnostics{r.svc.Failure(in.Instance, "observing", err)}
+			return cty.NilVal, hcl.Diagnostics{r.Services.Failure(in.Instance, "observing", err)}
 		}
 	}
 	return r.askPlugin(ctx, in, req)

@@ -1,4 +1,4 @@
-package look
+package draft
 
 import (
 	"context"
@@ -13,6 +13,7 @@ import (
 	"github.com/davit-sh/davit/core/diag"
 	"github.com/davit-sh/davit/core/engine/claims"
 	"github.com/davit-sh/davit/core/engine/input"
+	"github.com/davit-sh/davit/core/engine/look"
 	"github.com/davit-sh/davit/core/engine/record"
 	"github.com/davit-sh/davit/core/engine/world"
 	"github.com/davit-sh/davit/core/graph"
@@ -22,27 +23,27 @@ import (
 
 // settleOwners compares what the instances of a plan own. Two owners of one thing are an error; what changes its owner is written into
 // the plan as a transfer.
-func (r *Planner) settleOwners(p *plan.Plan) {
+func (d *drafter) settleOwners(p *plan.Plan) {
 	if p.Mode == plan.ModeRefresh || !slices.ContainsFunc(p.Changes, func(c plan.Change) bool { return c.Works() }) {
 		return
 	}
-	in := claims.Input{Recorded: map[string][]string{}, Others: r.others.claims, Unknown: append(r.unknownClaims(), r.others.unknown...)}
-	for address, rec := range r.Records.Snapshot().Records {
+	in := claims.Input{Recorded: map[string][]string{}, Others: d.others.claims, Unknown: append(d.unknownClaims(), d.others.unknown...)}
+	for address, rec := range d.records.Snapshot().Records {
 		if kinds.IsManaged(rec.Kind) {
 			in.Recorded[address] = rec.Claims
 		}
 	}
 	conflicts, held := claims.Settle(p, in)
 	for _, c := range conflicts {
-		r.Found.Report(r.twoOwners(c))
+		d.found.Report(d.twoOwners(c))
 	}
 	for _, h := range held {
-		r.Found.Report(heldBack(h))
+		d.found.Report(heldBack(h))
 	}
 }
 
 // twoOwners is the error of two instances that own one thing.
-func (r *Planner) twoOwners(c claims.Conflict) *hcl.Diagnostic {
+func (d *drafter) twoOwners(c claims.Conflict) *hcl.Diagnostic {
 	things := make([]string, len(c.Claims))
 	for i, claim := range c.Claims {
 		things[i] = claims.Describe(claim)
@@ -53,14 +54,14 @@ func (r *Planner) twoOwners(c claims.Conflict) *hcl.Diagnostic {
 		detail = fmt.Sprintf("%s owns %s, as state says, and it is not a part of this plan; %s would take it over. ", c.Second, record.FirstFew(things), c.First)
 		hint = "Plan both together, without -target and -exclude."
 	}
-	d := diag.Plain(c.First+": two owners of one thing", strings.TrimSpace(detail))
+	out := diag.Plain(c.First+": two owners of one thing", strings.TrimSpace(detail))
 	if at, err := addr.Parse(c.First); err == nil {
-		if b := r.Input.Declared(at.Node); b != nil {
-			d.Subject = b.Range.Ptr()
+		if b := d.input.Declared(at.Node); b != nil {
+			out.Subject = b.Range.Ptr()
 		}
 	}
-	d.Extra = diag.Info{Address: c.First, Code: "owner.conflict", Hint: hint}
-	return d
+	out.Extra = diag.Info{Address: c.First, Code: "owner.conflict", Hint: hint}
+	return out
 }
 
 // heldBack is the warning of a deletion that is left out of the plan.
@@ -87,45 +88,45 @@ type others struct {
 
 // lookAtOthers plans the instances that the plan leaves out, quietly and only for what they claim, when the plan deletes things that
 // one of them may want.
-func (r *Planner) lookAtOthers(ctx context.Context) {
-	if len(r.opts.Targets)+len(r.opts.Excludes)+len(r.Found.leftOut) == 0 || !slices.ContainsFunc(r.Found.deleted, func(in *Finding) bool { return r.hasClaims(in.Addr) }) && !r.givesUp() {
+func (d *drafter) lookAtOthers(ctx context.Context) {
+	if len(d.opts.Targets)+len(d.opts.Excludes)+len(d.found.LeftOut()) == 0 || !slices.ContainsFunc(d.deleted, func(in *look.Finding) bool { return d.hasClaims(in.Addr) }) && !d.givesUp() {
 		return
 	}
-	quiet := NewPlanner(r.Input, r.Forms, r.svc.Quiet(), r.Records, input.Options{Mode: plan.ModeApply, NoRefresh: r.opts.NoRefresh})
-	quiet.Moved = r.Moved
-	quiet.Tree.Walk(ctx, world.WalkOptions{Parallel: r.Input.Looks(), Targets: quiet.opts.Wants, Report: quiet.Found.Report},
+	quiet := look.NewPlanner(d.input, d.forms, d.svc.Quiet(), d.records, input.Options{Mode: plan.ModeApply, NoRefresh: d.opts.NoRefresh})
+	quiet.Moved = d.planner.Moved
+	quiet.Tree.Walk(ctx, world.WalkOptions{Parallel: d.input.Looks(), Targets: quiet.Options.Wants, Report: quiet.Found.Report},
 		func(ctx context.Context, in *world.Instance) graph.Outcome {
 			return quiet.PlanInstance(ctx, quiet.Found.About(in))
 		})
-	r.others.claims = map[string][]string{}
-	quiet.InOrder(func(in *Finding) {
+	d.others.claims = map[string][]string{}
+	quiet.InOrder(func(in *look.Finding) {
 		address := in.Addr.String()
-		if own := r.Finding(in.Addr); !kinds.IsManaged(in.Addr.Kind) || own != nil && own.Change != nil {
+		if own := d.planner.Finding(in.Addr); !kinds.IsManaged(in.Addr.Kind) || own != nil && own.Change != nil {
 			return
 		}
-		_, recorded := r.Records.Record(address)
+		_, recorded := d.records.Record(address)
 		switch {
 		case in.Change != nil:
-			r.others.claims[address] = in.Change.Claims
+			d.others.claims[address] = in.Change.Claims
 		case !recorded:
-			r.others.unknown = append(r.others.unknown, claims.Unknown{Address: address, Kind: in.Addr.Kind, Type: in.Addr.Type})
+			d.others.unknown = append(d.others.unknown, claims.Unknown{Address: address, Kind: in.Addr.Kind, Type: in.Addr.Type})
 		}
 	})
 }
 
-func (r *Planner) hasClaims(a addr.Instance) bool {
-	return len(r.Records.Snapshot().Records[a.String()].Claims) > 0
+func (d *drafter) hasClaims(a addr.Instance) bool {
+	return len(d.records.Snapshot().Records[a.String()].Claims) > 0
 }
 
 // givesUp tells whether an instance of the plan that stays has claims in state that it does not make any more, or takes some that it had
 // not.
-func (r *Planner) givesUp() bool {
+func (d *drafter) givesUp() bool {
 	found := false
-	r.InOrder(func(in *Finding) {
+	d.planner.InOrder(func(in *look.Finding) {
 		if in.Change == nil || found {
 			return
 		}
-		was := r.Records.Snapshot().Records[in.Addr.String()].Claims
+		was := d.records.Snapshot().Records[in.Addr.String()].Claims
 		found = !maps.Equal(setOf(was), setOf(in.Change.Claims))
 	})
 	return found
@@ -137,4 +138,24 @@ func setOf(list []string) map[string]bool {
 		set[s] = true
 	}
 	return set
+}
+
+// unknownClaims returns the instances that were never applied and cannot be planned. What they would own is not known: deletions of
+// their type are held back.
+func (d *drafter) unknownClaims() []claims.Unknown {
+	var list []claims.Unknown
+	add := func(i addr.Instance, address string) {
+		if _, recorded := d.records.Record(i.String()); !recorded && kinds.IsManaged(i.Kind) {
+			list = append(list, claims.Unknown{Address: address, Kind: i.Kind, Type: i.Type})
+		}
+	}
+	for _, f := range d.found.Failed() {
+		if !f.Place.IsModule() {
+			add(f.Place.Instance, f.Address)
+		}
+	}
+	for _, b := range d.blocked() {
+		add(b.address, b.address.String())
+	}
+	return list
 }

@@ -1,0 +1,122 @@
+package draft
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/hashicorp/hcl/v2"
+
+	"github.com/davit-sh/davit/core/config"
+	"github.com/davit-sh/davit/core/diag"
+	"github.com/davit-sh/davit/core/engine/input"
+	"github.com/davit-sh/davit/core/engine/look"
+	"github.com/davit-sh/davit/core/engine/record"
+	"github.com/davit-sh/davit/core/engine/service"
+	"github.com/davit-sh/davit/core/engine/world"
+	"github.com/davit-sh/davit/core/plan"
+)
+
+// drafter makes one plan of what a planner has found.
+type drafter struct {
+	planner *look.Planner
+	input   *input.Input
+	forms   *world.Forms
+	tree    *world.Tree
+	found   *look.Findings
+	svc     *service.Services
+	records record.Records
+	opts    input.Options
+
+	deleted      []*look.Finding   // the recorded instances whose deletion is planned
+	whyDestroyed map[string]string // by address: why a destroy deletes an instance
+	checks       []plan.Check      // of the check blocks
+	others       others            // what a partial plan leaves out
+}
+
+// Plan plans what follows from the instances that a planner has looked at, and puts the plan together in the order of the configuration,
+// so that the order of the walk does not show. The errors of instances that cannot be planned are returned with the plan of the others;
+// there is no plan on other errors.
+func Plan(ctx context.Context, r *look.Planner) (*plan.Plan, hcl.Diagnostics) {
+	d := &drafter{planner: r, input: r.Input, forms: r.Forms, tree: r.Tree, found: r.Found, svc: r.Services, records: r.Records, opts: r.Options}
+	d.conclude(ctx)
+	p := d.assemble()
+	diags := r.Diagnostics()
+	isBroken := diags.HasErrors()
+	diags = append(diags, d.failedDiagnostics()...)
+	if isBroken {
+		return nil, diags
+	}
+	return p, diags
+}
+
+// assemble makes the plan of what is known.
+func (d *drafter) assemble() *plan.Plan {
+	p := &plan.Plan{
+		Format: plan.Format, Davit: d.input.Version, Created: time.Now().UTC().Truncate(time.Second), Mode: d.opts.PlanMode(),
+		State: record.StateRef(d.records.Snapshot()), Config: d.input.Stack.Digest, Files: d.input.Stack.Sums,
+		Observations: []plan.Observation{}, Changes: []plan.Change{},
+		Targets: input.PlaceNames(d.opts.Targets), Excludes: input.PlaceNames(d.opts.Excludes), Replace: input.PlaceNames(d.opts.Replace), Moves: d.planner.Moved.List,
+		Damaged: slices.Sorted(maps.Keys(d.found.LeftOut())), Failed: d.failures(),
+	}
+	plugins := map[string]bool{}
+	d.planner.InOrder(func(in *look.Finding) {
+		switch {
+		case in.Change != nil && in.Change.Action != plan.Delete:
+			p.Changes = append(p.Changes, *in.Change)
+		case in.Observation != nil:
+			p.Observations = append(p.Observations, *in.Observation)
+		default:
+			return
+		}
+		p.Checks = append(p.Checks, in.Checks...)
+		plugins[in.Node.Type.Plugin] = true
+	})
+	deletions := d.deletions()
+	p.Changes = append(p.Changes, deletions...)
+	d.settleOwners(p)
+	for _, deleted := range deletions {
+		plugins[deleted.Plugin] = true
+	}
+	for _, name := range slices.Sorted(maps.Keys(plugins)) {
+		p.Plugins = append(p.Plugins, d.input.Plugin(name))
+	}
+	if d.opts.PlanMode() == plan.ModeApply && !d.found.Diagnostics().HasErrors() {
+		if !d.partial() {
+			p.Outputs = Outputs(d.planner)
+		}
+		p.Images = d.imageChanges(p)
+	}
+	p.Checks = append(p.Checks, d.checks...)
+	p.Variables, p.Secrets = d.input.PlannedVariables()
+	if d.opts.Rollback != nil {
+		p.Rollback = d.opts.Rollback.Address
+	}
+	p.Leftovers = record.Leftovers(d.records.Snapshot(), &d.opts, d.partial(), p.Changes)
+	p.Steps = d.steps(p)
+	p.Summary = plan.Summarise(p.Changes)
+	p.Summary.Delete += len(p.Leftovers)
+	if d.opts.PlanMode() == plan.ModeRefresh {
+		for i := range p.Changes {
+			if !p.Changes[i].AsIs {
+				p.Summary.Drift++
+			}
+		}
+	}
+	for _, found := range diag.Fold(d.planner.Diagnostics()) {
+		if found.Severity == hcl.DiagWarning {
+			p.Warnings = append(p.Warnings, warning(found))
+		}
+	}
+	return p
+}
+
+// warning returns a diagnostic as a plan keeps it.
+func warning(d *hcl.Diagnostic) plan.Diagnostic {
+	w := plan.Diagnostic{Summary: d.Summary, Detail: d.Detail, Address: diag.InfoOf(d).Address}
+	if d.Subject != nil {
+		w.Where = config.Where(*d.Subject)
+	}
+	return w
+}
