@@ -3,6 +3,7 @@ package sdk_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -44,12 +45,16 @@ func (bell) Observe(context.Context, sdk.ObserveRequest[bellConfig, sdk.SourceOu
 	return o, nil
 }
 
-func (bell) Watch(ctx context.Context, c bellConfig, changed func(string)) error {
-	if c.Name == "broken" {
+func (bell) Watch(ctx context.Context, r sdk.WatchRequest[bellConfig, sdk.SourceOutputs], notice func(sdk.Notice)) error {
+	name := r.Config.Name
+	if name == "broken" {
 		return errors.New("the bell is broken")
 	}
-	changed(c.Name + " rang")
-	changed(c.Name + " rang again")
+	notice(sdk.Notice{Reason: name + " rang"})
+	if r.Prior != nil {
+		name = fmt.Sprintf("%s, last at %s, asked each %s,", name, r.Prior.Outputs.Revision, r.Interval)
+	}
+	notice(sdk.Notice{Reason: name + " rang again", Health: "Failed"})
 	<-ctx.Done()
 	return ctx.Err()
 }
@@ -106,14 +111,16 @@ func TestWatch(t *testing.T) {
 		t.Fatalf("%v %v", described, err)
 	}
 	watched := func(names ...string) *pluginv1.WatchRequest {
-		r := &pluginv1.WatchRequest{}
+		r := &pluginv1.WatchRequest{IntervalMs: 1500}
 		for _, n := range names {
 			r.Instances = append(r.Instances, &pluginv1.WatchedInstance{Address: "source.bell." + n, Kind: "source", Type: "bell", Config: encode(t, client, "source", "bell", `{"name": "`+n+`"}`)})
 		}
 		return r
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	stream, err := client.Watch(ctx, watched("a", "b"))
+	request := watched("a", "b")
+	request.Instances[1].Prior = &pluginv1.Record{Outputs: &pluginv1.Value{Encoding: &pluginv1.Value_Json{Json: []byte(`{"revision": "r7", "time": "", "tree": null}`)}}}
+	stream, err := client.Watch(ctx, request)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -123,9 +130,12 @@ func TestWatch(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		heard[m.GetAddress()+": "+m.GetReason()]++
+		heard[fmt.Sprintf("%s: %s [%s]", m.GetAddress(), m.GetReason(), m.GetHealth())]++
 	}
-	want := map[string]int{"source.bell.a: a rang": 1, "source.bell.a: a rang again": 1, "source.bell.b: b rang": 1, "source.bell.b: b rang again": 1}
+	want := map[string]int{
+		"source.bell.a: a rang []": 1, "source.bell.a: a rang again [Failed]": 1,
+		"source.bell.b: b rang []": 1, "source.bell.b: b, last at r7, asked each 1.5s, rang again [Failed]": 1,
+	}
 	if diff := cmp.Diff(want, heard); diff != "" {
 		t.Error(diff)
 	}
@@ -133,14 +143,20 @@ func TestWatch(t *testing.T) {
 	if _, err := stream.Recv(); status.Code(err) != codes.Canceled {
 		t.Errorf("%v", err)
 	}
-	stream, err = client.Watch(t.Context(), watched("a", "broken"))
-	if err != nil {
+	// One that is broken does not end the watch of the other.
+	if stream, err = client.Watch(t.Context(), watched("broken", "a")); err != nil {
 		t.Fatal(err)
 	}
-	for err == nil {
-		_, err = stream.Recv()
+	heard = map[string]int{}
+	for range 3 {
+		m, err := stream.Recv()
+		if err != nil {
+			t.Fatal(err)
+		}
+		heard[m.GetAddress()+": "+m.GetReason()+m.GetError()]++
 	}
-	if status.Code(err) != codes.Aborted || status.Convert(err).Message() != "source.bell.broken: the bell is broken" {
-		t.Errorf("%v", err)
+	want = map[string]int{"source.bell.broken: the bell is broken": 1, "source.bell.a: a rang": 1, "source.bell.a: a rang again": 1}
+	if diff := cmp.Diff(want, heard); diff != "" {
+		t.Error(diff)
 	}
 }

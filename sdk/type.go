@@ -39,7 +39,7 @@ type typeInfo struct {
 	apply           func(ctx context.Context, c *applyCall) error
 	imported        func(ctx context.Context, address, id string, config reflect.Value) (outputs reflect.Value, private []byte, err error)
 	notify          func(ctx context.Context, config reflect.Value, e Event) error
-	watch           func(ctx context.Context, config reflect.Value, changed func(reason string)) error
+	watch           func(ctx context.Context, c *watchCall, notice func(Notice)) error
 }
 
 func (t *typeInfo) Kind() string { return t.kind }
@@ -115,9 +115,10 @@ func compile[C, O any](kind, name string, impl any, options []Option) *typeInfo 
 	if v, ok := impl.(Validator[C]); ok {
 		t.validate = func(ctx context.Context, c reflect.Value) error { return v.Validate(ctx, typed[C](c)) }
 	}
-	if w, ok := impl.(Watcher[C]); ok && kind != "policy" && kind != "notification" {
-		t.watch = func(ctx context.Context, c reflect.Value, changed func(string)) error {
-			return w.Watch(ctx, typed[C](c), changed)
+	if w, ok := impl.(Watcher[C, O]); ok && kind != "policy" && kind != "notification" {
+		t.watch = func(ctx context.Context, c *watchCall, notice func(Notice)) error {
+			r := WatchRequest[C, O]{Address: c.address, Config: typed[C](c.config), Prior: typedRecord[C, O](c.prior), Interval: c.interval}
+			return w.Watch(ctx, r, notice)
 		}
 	}
 	return t

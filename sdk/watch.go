@@ -2,9 +2,9 @@ package sdk
 
 import (
 	"context"
-	"errors"
 	"reflect"
 	"sync"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -15,14 +15,32 @@ import (
 
 // Watcher is implemented by a type, of any kind but policy and notification, that notices by itself when what it
 // observes changes: a webhook, a long poll, a watch of an API. Without it davit looks from time to time.
-type Watcher[C any] interface {
-	// Watch calls changed when something may have changed, with one line that says what. It goes on until the context
-	// ends; an error before that is shown, and davit looks from time to time and tries again. To call
-	// changed once too often costs one look.
-	Watch(ctx context.Context, config C, changed func(reason string)) error
+type Watcher[C, O any] interface {
+	// Watch calls notice when something may have changed. It goes on until the context ends. An error before that is shown; davit looks
+	// from time to time then, and watches again later. A notice too many costs one look.
+	Watch(ctx context.Context, r WatchRequest[C, O], notice func(Notice)) error
 }
 
-// Watch watches several instances. A type that cannot is refused before anything is begun; an instance that fails ends the stream.
+// WatchRequest says what to watch.
+type WatchRequest[C, O any] struct {
+	Address string
+	Config  C
+	// Prior is what davit knows of the instance: the outputs of the last look at an observed one, the record of a managed one. Compare the
+	// first look with it, so that no change between the two is missed. Nil when nothing is known.
+	Prior *Record[C, O]
+	// Interval is how often to look at what does not tell of changes by itself. Zero: the plugin decides.
+	Interval time.Duration
+}
+
+// Notice is something that a Watcher has noticed.
+type Notice struct {
+	Reason string // one line for people: what has changed
+	// Health is set when only the health of an application has changed, to the new one. Nothing is planned again for it.
+	Health string
+}
+
+// Watch watches several instances. A type that cannot is refused before anything is begun. An instance that fails is reported in the
+// stream, and the others are watched on.
 func (s *server) Watch(r *pluginv1.WatchRequest, stream grpc.ServerStreamingServer[pluginv1.WatchResponse]) error {
 	if len(r.GetInstances()) == 0 {
 		return status.Error(codes.InvalidArgument, "there is nothing to watch")
@@ -31,10 +49,10 @@ func (s *server) Watch(r *pluginv1.WatchRequest, stream grpc.ServerStreamingServ
 	if err != nil {
 		return err
 	}
-	watched := make([]func(context.Context) error, len(r.GetInstances()))
+	watched := make([]func(context.Context), len(r.GetInstances()))
 	changed := make(chan *pluginv1.WatchResponse)
-	ctx, cancel := context.WithCancelCause(stream.Context())
-	defer cancel(nil)
+	ctx, cancel := context.WithCancel(stream.Context())
+	defer cancel()
 	for i, in := range r.GetInstances() {
 		t, err := s.typeOf(in.GetKind(), in.GetType())
 		if err != nil {
@@ -50,17 +68,17 @@ func (s *server) Watch(r *pluginv1.WatchRequest, stream grpc.ServerStreamingServ
 		if len(d.unknown) > 0 {
 			return status.Errorf(codes.InvalidArgument, "%s cannot be watched: %s", in.GetAddress(), notKnown(d.unknown))
 		}
-		watched[i] = func(ctx context.Context) error { return t.watchOne(with(ctx, told), in.GetAddress(), config, changed) }
+		c := &watchCall{address: in.GetAddress(), config: config, interval: time.Duration(r.GetIntervalMs()) * time.Millisecond}
+		if c.prior, err = t.readRecord(in.GetPrior()); err != nil {
+			return status.Errorf(codes.InvalidArgument, "%s cannot be watched: %s", in.GetAddress(), err)
+		}
+		watched[i] = func(ctx context.Context) { t.watchOne(with(ctx, told), c, changed) }
 	}
 	var running sync.WaitGroup
 	defer running.Wait()
-	defer cancel(nil) // before they are waited for
+	defer cancel() // before they are waited for
 	for _, w := range watched {
-		running.Go(func() {
-			if err := w(ctx); err != nil {
-				cancel(err)
-			}
-		})
+		running.Go(func() { w(ctx) })
 	}
 	for {
 		select {
@@ -69,29 +87,35 @@ func (s *server) Watch(r *pluginv1.WatchRequest, stream grpc.ServerStreamingServ
 				return err
 			}
 		case <-ctx.Done():
-			if err := context.Cause(ctx); stream.Context().Err() == nil && !errors.Is(err, context.Canceled) {
-				return err
-			}
 			return status.FromContextError(stream.Context().Err()).Err()
 		}
 	}
 }
 
-// watchOne watches one instance until the context ends.
-func (t *typeInfo) watchOne(ctx context.Context, address string, config reflect.Value, changed chan<- *pluginv1.WatchResponse) error {
-	found := guard(address, func() error {
-		return t.watch(ctx, config, func(reason string) {
-			select {
-			case changed <- &pluginv1.WatchResponse{Address: address, Reason: utf8(reason)}:
-			case <-ctx.Done():
-			}
+// watchCall is one instance that is watched.
+type watchCall struct {
+	address  string
+	config   reflect.Value
+	prior    *record
+	interval time.Duration
+}
+
+// watchOne watches one instance until the context ends, and tells if it cannot go on.
+func (t *typeInfo) watchOne(ctx context.Context, c *watchCall, changed chan<- *pluginv1.WatchResponse) {
+	tell := func(m *pluginv1.WatchResponse) {
+		m.Address = c.address
+		select {
+		case changed <- m:
+		case <-ctx.Done():
+		}
+	}
+	found := guard(c.address, func() error {
+		return t.watch(ctx, c, func(n Notice) {
+			tell(&pluginv1.WatchResponse{Reason: utf8(n.Reason), Health: utf8(n.Health)})
 		})
 	})
-	if ctx.Err() != nil {
-		return nil
-	}
 	if len(found) == 0 {
 		found = Errors{{Summary: "it stopped watching"}}
 	}
-	return status.Errorf(codes.Aborted, "%s: %s", address, found)
+	tell(&pluginv1.WatchResponse{Error: utf8(found.Error())})
 }

@@ -159,11 +159,11 @@ func (c *Client) Notify(ctx context.Context, r *pluginv1.NotifyRequest) (*plugin
 	return res, c.failed(ctx, doing, err)
 }
 
-// Watch calls changed, one call at a time, when something may have changed in what these instances observe. It goes on
-// until the context ends, and then returns nil, or until the plugin cannot go on.
-func (c *Client) Watch(ctx context.Context, instances []*pluginv1.WatchedInstance, changed func(address, reason string)) error {
+// Watch calls notice, one call at a time, with what the plugin notices about the instances of r. It goes on until the context ends, and
+// then returns nil, or until the plugin cannot go on.
+func (c *Client) Watch(ctx context.Context, r *pluginv1.WatchRequest, notice func(*pluginv1.WatchResponse)) error {
 	const doing = "watching"
-	r := &pluginv1.WatchRequest{Instances: instances, Stack: c.stack}
+	r.Stack = c.stack
 	if err := c.check(doing, r); err != nil {
 		return err
 	}
@@ -171,7 +171,7 @@ func (c *Client) Watch(ctx context.Context, instances []*pluginv1.WatchedInstanc
 	for err == nil {
 		var m *pluginv1.WatchResponse
 		if m, err = stream.Recv(); err == nil {
-			changed(m.GetAddress(), m.GetReason())
+			notice(m)
 		}
 	}
 	if _, bounded := ctx.Deadline(); bounded && status.Code(err) == codes.DeadlineExceeded {

@@ -261,7 +261,7 @@ func (choice) Decide(_ context.Context, r sdk.DecideRequest[choiceConfig]) (d sd
 }
 
 // Watch hears nothing.
-func (seen) Watch(ctx context.Context, _ seenConfig, _ func(string)) error {
+func (seen) Watch(ctx context.Context, _ sdk.WatchRequest[seenConfig, sdk.SourceOutputs], _ func(sdk.Notice)) error {
 	<-ctx.Done()
 	return ctx.Err()
 }

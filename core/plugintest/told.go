@@ -71,12 +71,16 @@ func (t *trial) watches(ctx context.Context) outcome {
 	defer cancel()
 	wrong := ""
 	in := &pluginv1.WatchedInstance{Address: t.address(), Kind: t.typ.GetKind(), Type: t.typ.GetName(), Config: t.encode(t.example.config, t.configType)}
-	err = c.Watch(ctx, []*pluginv1.WatchedInstance{in}, func(address, _ string) {
-		if address != t.address() {
-			wrong = address
+	failed := ""
+	err = c.Watch(ctx, &pluginv1.WatchRequest{Instances: []*pluginv1.WatchedInstance{in}, IntervalMs: time.Minute.Milliseconds()}, func(m *pluginv1.WatchResponse) {
+		if m.GetAddress() != t.address() {
+			wrong = m.GetAddress()
 		}
+		failed = m.GetError()
 	})
 	switch {
+	case failed != "":
+		return fail(mend, "the watch ended by itself: %s", failed)
 	case wrong != "":
 		return fail(mend, "it told of %q, which is not watched", wrong)
 	case ctx.Err() == nil || err != nil && !errors.Is(err, context.DeadlineExceeded):

@@ -2820,9 +2820,11 @@ func (x *ApplyResult) GetPrivate() []byte {
 }
 
 type WatchRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Instances     []*WatchedInstance     `protobuf:"bytes,1,rep,name=instances,proto3" json:"instances,omitempty"`
-	Stack         string                 `protobuf:"bytes,2,opt,name=stack,proto3" json:"stack,omitempty"`
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Instances []*WatchedInstance     `protobuf:"bytes,1,rep,name=instances,proto3" json:"instances,omitempty"`
+	Stack     string                 `protobuf:"bytes,2,opt,name=stack,proto3" json:"stack,omitempty"`
+	// How often a plugin looks that is not told of changes by the world. 0: as the plugin thinks fit.
+	IntervalMs    int64 `protobuf:"varint,3,opt,name=interval_ms,json=intervalMs,proto3" json:"interval_ms,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2871,12 +2873,22 @@ func (x *WatchRequest) GetStack() string {
 	return ""
 }
 
+func (x *WatchRequest) GetIntervalMs() int64 {
+	if x != nil {
+		return x.IntervalMs
+	}
+	return 0
+}
+
 type WatchedInstance struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Address       string                 `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"`
-	Kind          string                 `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"`
-	Type          string                 `protobuf:"bytes,3,opt,name=type,proto3" json:"type,omitempty"`
-	Config        *Value                 `protobuf:"bytes,4,opt,name=config,proto3" json:"config,omitempty"`
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Address string                 `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"`
+	Kind    string                 `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"`
+	Type    string                 `protobuf:"bytes,3,opt,name=type,proto3" json:"type,omitempty"`
+	Config  *Value                 `protobuf:"bytes,4,opt,name=config,proto3" json:"config,omitempty"`
+	// What davit knows of the instance: the outputs of the last look at an observed one, the record of a managed one. The first look is
+	// compared with it, so that no change between the two is missed. Absent: nothing is known.
+	Prior         *Record `protobuf:"bytes,5,opt,name=prior,proto3" json:"prior,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2939,10 +2951,21 @@ func (x *WatchedInstance) GetConfig() *Value {
 	return nil
 }
 
+func (x *WatchedInstance) GetPrior() *Record {
+	if x != nil {
+		return x.Prior
+	}
+	return nil
+}
+
 type WatchResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Address       string                 `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"`
-	Reason        string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Address string                 `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"`
+	Reason  string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Set when only the health of an application has changed, to the new one. Nothing is to be planned again. reason says why.
+	Health string `protobuf:"bytes,3,opt,name=health,proto3" json:"health,omitempty"`
+	// Set when the plugin cannot watch this instance any more, and why. The watch of the others goes on.
+	Error         string `protobuf:"bytes,4,opt,name=error,proto3" json:"error,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2987,6 +3010,20 @@ func (x *WatchResponse) GetAddress() string {
 func (x *WatchResponse) GetReason() string {
 	if x != nil {
 		return x.Reason
+	}
+	return ""
+}
+
+func (x *WatchResponse) GetHealth() string {
+	if x != nil {
+		return x.Health
+	}
+	return ""
+}
+
+func (x *WatchResponse) GetError() string {
+	if x != nil {
+		return x.Error
 	}
 	return ""
 }
@@ -3833,18 +3870,23 @@ const file_schemas_plugin_v1_plugin_proto_rawDesc = "" +
 	"\vApplyResult\x12=\n" +
 	"\vdiagnostics\x18\x01 \x03(\v2\x1b.davit.plugin.v1.DiagnosticR\vdiagnostics\x120\n" +
 	"\aoutputs\x18\x02 \x01(\v2\x16.davit.plugin.v1.ValueR\aoutputs\x12\x18\n" +
-	"\aprivate\x18\x03 \x01(\fR\aprivate\"d\n" +
+	"\aprivate\x18\x03 \x01(\fR\aprivate\"\x85\x01\n" +
 	"\fWatchRequest\x12>\n" +
 	"\tinstances\x18\x01 \x03(\v2 .davit.plugin.v1.WatchedInstanceR\tinstances\x12\x14\n" +
-	"\x05stack\x18\x02 \x01(\tR\x05stack\"\x83\x01\n" +
+	"\x05stack\x18\x02 \x01(\tR\x05stack\x12\x1f\n" +
+	"\vinterval_ms\x18\x03 \x01(\x03R\n" +
+	"intervalMs\"\xb2\x01\n" +
 	"\x0fWatchedInstance\x12\x18\n" +
 	"\aaddress\x18\x01 \x01(\tR\aaddress\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x12\n" +
 	"\x04type\x18\x03 \x01(\tR\x04type\x12.\n" +
-	"\x06config\x18\x04 \x01(\v2\x16.davit.plugin.v1.ValueR\x06config\"A\n" +
+	"\x06config\x18\x04 \x01(\v2\x16.davit.plugin.v1.ValueR\x06config\x12-\n" +
+	"\x05prior\x18\x05 \x01(\v2\x17.davit.plugin.v1.RecordR\x05prior\"o\n" +
 	"\rWatchResponse\x12\x18\n" +
 	"\aaddress\x18\x01 \x01(\tR\aaddress\x12\x16\n" +
-	"\x06reason\x18\x02 \x01(\tR\x06reason\"\xb1\x01\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x16\n" +
+	"\x06health\x18\x03 \x01(\tR\x06health\x12\x14\n" +
+	"\x05error\x18\x04 \x01(\tR\x05error\"\xb1\x01\n" +
 	"\rNotifyRequest\x12\x18\n" +
 	"\aaddress\x18\x01 \x01(\tR\aaddress\x12\x12\n" +
 	"\x04type\x18\x02 \x01(\tR\x04type\x12.\n" +
@@ -4032,42 +4074,43 @@ var file_schemas_plugin_v1_plugin_proto_depIdxs = []int32{
 	3,  // 48: davit.plugin.v1.ApplyResult.outputs:type_name -> davit.plugin.v1.Value
 	38, // 49: davit.plugin.v1.WatchRequest.instances:type_name -> davit.plugin.v1.WatchedInstance
 	3,  // 50: davit.plugin.v1.WatchedInstance.config:type_name -> davit.plugin.v1.Value
-	3,  // 51: davit.plugin.v1.NotifyRequest.config:type_name -> davit.plugin.v1.Value
-	42, // 52: davit.plugin.v1.NotifyRequest.event:type_name -> davit.plugin.v1.Event
-	10, // 53: davit.plugin.v1.NotifyResponse.diagnostics:type_name -> davit.plugin.v1.Diagnostic
-	43, // 54: davit.plugin.v1.Event.changes:type_name -> davit.plugin.v1.EventChange
-	0,  // 55: davit.plugin.v1.EventChange.action:type_name -> davit.plugin.v1.Action
-	27, // 56: davit.plugin.v1.EventChange.images:type_name -> davit.plugin.v1.Image
-	3,  // 57: davit.plugin.v1.ImportRequest.config:type_name -> davit.plugin.v1.Value
-	10, // 58: davit.plugin.v1.ImportResponse.diagnostics:type_name -> davit.plugin.v1.Diagnostic
-	16, // 59: davit.plugin.v1.ImportResponse.record:type_name -> davit.plugin.v1.Record
-	4,  // 60: davit.plugin.v1.Plugin.Describe:input_type -> davit.plugin.v1.DescribeRequest
-	12, // 61: davit.plugin.v1.Plugin.Configure:input_type -> davit.plugin.v1.ConfigureRequest
-	14, // 62: davit.plugin.v1.Plugin.Validate:input_type -> davit.plugin.v1.ValidateRequest
-	17, // 63: davit.plugin.v1.Plugin.Plan:input_type -> davit.plugin.v1.PlanRequest
-	28, // 64: davit.plugin.v1.Plugin.Resolve:input_type -> davit.plugin.v1.ResolveRequest
-	30, // 65: davit.plugin.v1.Plugin.Apply:input_type -> davit.plugin.v1.ApplyRequest
-	37, // 66: davit.plugin.v1.Plugin.Watch:input_type -> davit.plugin.v1.WatchRequest
-	40, // 67: davit.plugin.v1.Plugin.Notify:input_type -> davit.plugin.v1.NotifyRequest
-	44, // 68: davit.plugin.v1.Plugin.Import:input_type -> davit.plugin.v1.ImportRequest
-	46, // 69: davit.plugin.v1.Plugin.Cancel:input_type -> davit.plugin.v1.CancelRequest
-	48, // 70: davit.plugin.v1.Plugin.CloseStack:input_type -> davit.plugin.v1.CloseStackRequest
-	5,  // 71: davit.plugin.v1.Plugin.Describe:output_type -> davit.plugin.v1.DescribeResponse
-	13, // 72: davit.plugin.v1.Plugin.Configure:output_type -> davit.plugin.v1.ConfigureResponse
-	15, // 73: davit.plugin.v1.Plugin.Validate:output_type -> davit.plugin.v1.ValidateResponse
-	21, // 74: davit.plugin.v1.Plugin.Plan:output_type -> davit.plugin.v1.PlanResponse
-	29, // 75: davit.plugin.v1.Plugin.Resolve:output_type -> davit.plugin.v1.ResolveResponse
-	31, // 76: davit.plugin.v1.Plugin.Apply:output_type -> davit.plugin.v1.ApplyResponse
-	39, // 77: davit.plugin.v1.Plugin.Watch:output_type -> davit.plugin.v1.WatchResponse
-	41, // 78: davit.plugin.v1.Plugin.Notify:output_type -> davit.plugin.v1.NotifyResponse
-	45, // 79: davit.plugin.v1.Plugin.Import:output_type -> davit.plugin.v1.ImportResponse
-	47, // 80: davit.plugin.v1.Plugin.Cancel:output_type -> davit.plugin.v1.CancelResponse
-	49, // 81: davit.plugin.v1.Plugin.CloseStack:output_type -> davit.plugin.v1.CloseStackResponse
-	71, // [71:82] is the sub-list for method output_type
-	60, // [60:71] is the sub-list for method input_type
-	60, // [60:60] is the sub-list for extension type_name
-	60, // [60:60] is the sub-list for extension extendee
-	0,  // [0:60] is the sub-list for field type_name
+	16, // 51: davit.plugin.v1.WatchedInstance.prior:type_name -> davit.plugin.v1.Record
+	3,  // 52: davit.plugin.v1.NotifyRequest.config:type_name -> davit.plugin.v1.Value
+	42, // 53: davit.plugin.v1.NotifyRequest.event:type_name -> davit.plugin.v1.Event
+	10, // 54: davit.plugin.v1.NotifyResponse.diagnostics:type_name -> davit.plugin.v1.Diagnostic
+	43, // 55: davit.plugin.v1.Event.changes:type_name -> davit.plugin.v1.EventChange
+	0,  // 56: davit.plugin.v1.EventChange.action:type_name -> davit.plugin.v1.Action
+	27, // 57: davit.plugin.v1.EventChange.images:type_name -> davit.plugin.v1.Image
+	3,  // 58: davit.plugin.v1.ImportRequest.config:type_name -> davit.plugin.v1.Value
+	10, // 59: davit.plugin.v1.ImportResponse.diagnostics:type_name -> davit.plugin.v1.Diagnostic
+	16, // 60: davit.plugin.v1.ImportResponse.record:type_name -> davit.plugin.v1.Record
+	4,  // 61: davit.plugin.v1.Plugin.Describe:input_type -> davit.plugin.v1.DescribeRequest
+	12, // 62: davit.plugin.v1.Plugin.Configure:input_type -> davit.plugin.v1.ConfigureRequest
+	14, // 63: davit.plugin.v1.Plugin.Validate:input_type -> davit.plugin.v1.ValidateRequest
+	17, // 64: davit.plugin.v1.Plugin.Plan:input_type -> davit.plugin.v1.PlanRequest
+	28, // 65: davit.plugin.v1.Plugin.Resolve:input_type -> davit.plugin.v1.ResolveRequest
+	30, // 66: davit.plugin.v1.Plugin.Apply:input_type -> davit.plugin.v1.ApplyRequest
+	37, // 67: davit.plugin.v1.Plugin.Watch:input_type -> davit.plugin.v1.WatchRequest
+	40, // 68: davit.plugin.v1.Plugin.Notify:input_type -> davit.plugin.v1.NotifyRequest
+	44, // 69: davit.plugin.v1.Plugin.Import:input_type -> davit.plugin.v1.ImportRequest
+	46, // 70: davit.plugin.v1.Plugin.Cancel:input_type -> davit.plugin.v1.CancelRequest
+	48, // 71: davit.plugin.v1.Plugin.CloseStack:input_type -> davit.plugin.v1.CloseStackRequest
+	5,  // 72: davit.plugin.v1.Plugin.Describe:output_type -> davit.plugin.v1.DescribeResponse
+	13, // 73: davit.plugin.v1.Plugin.Configure:output_type -> davit.plugin.v1.ConfigureResponse
+	15, // 74: davit.plugin.v1.Plugin.Validate:output_type -> davit.plugin.v1.ValidateResponse
+	21, // 75: davit.plugin.v1.Plugin.Plan:output_type -> davit.plugin.v1.PlanResponse
+	29, // 76: davit.plugin.v1.Plugin.Resolve:output_type -> davit.plugin.v1.ResolveResponse
+	31, // 77: davit.plugin.v1.Plugin.Apply:output_type -> davit.plugin.v1.ApplyResponse
+	39, // 78: davit.plugin.v1.Plugin.Watch:output_type -> davit.plugin.v1.WatchResponse
+	41, // 79: davit.plugin.v1.Plugin.Notify:output_type -> davit.plugin.v1.NotifyResponse
+	45, // 80: davit.plugin.v1.Plugin.Import:output_type -> davit.plugin.v1.ImportResponse
+	47, // 81: davit.plugin.v1.Plugin.Cancel:output_type -> davit.plugin.v1.CancelResponse
+	49, // 82: davit.plugin.v1.Plugin.CloseStack:output_type -> davit.plugin.v1.CloseStackResponse
+	72, // [72:83] is the sub-list for method output_type
+	61, // [61:72] is the sub-list for method input_type
+	61, // [61:61] is the sub-list for extension type_name
+	61, // [61:61] is the sub-list for extension extendee
+	0,  // [0:61] is the sub-list for field type_name
 }
 
 func init() { file_schemas_plugin_v1_plugin_proto_init() }
