@@ -41,6 +41,8 @@ type (
 	Plugins = service.Plugins
 	// Client is a running plugin.
 	Client = service.Client
+	// Watched is an instance as its plugin watches it.
+	Watched = look.Watched
 )
 
 // Engine plans and applies one stack. Its fields do not change after the first call of a method, but for those that Warm is given.

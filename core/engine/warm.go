@@ -65,6 +65,15 @@ func (w *Warm) Plan(ctx context.Context, c Changed) (p *plan.Plan, looked int, d
 	return w.cold(ctx)
 }
 
+// Watched returns the instances of the last plan whose world can change without davit, as their plugins watch them. It is nil when there
+// was no plan, or when the last one could not plan some instances: those that the caller has from an earlier plan are still worth watching.
+func (w *Warm) Watched(ctx context.Context) []Watched {
+	if w.planner == nil {
+		return nil
+	}
+	return w.planner.Watched(ctx)
+}
+
 // cold plans everything.
 func (w *Warm) cold(ctx context.Context) (*plan.Plan, int, hcl.Diagnostics) {
 	w.planner, w.index = nil, nil

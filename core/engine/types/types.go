@@ -35,6 +35,7 @@ type Type struct {
 	OutputType         cty.Type
 	Sensitive          []string // outputs
 	CanImport          bool
+	CanWatch           bool        // its plugin notices by itself when the world of an instance changes
 	CannotRecover      bool        // it cannot look for the result of an operation that was cut off
 	storedConfig       *plan.Typed // both as records and plans have them
 	StoredOutputs      *plan.Typed
@@ -87,7 +88,7 @@ func newBlockType(plugin string, d *pluginv1.Type) (*Type, error) {
 	if err != nil {
 		return nil, err
 	}
-	bt := &Type{row: kind, Kind: kind.Name, Name: d.GetName(), Plugin: plugin, Schema: config, outputs: map[string]cty.Type{}, CanImport: d.GetCanImport(), CannotRecover: d.GetCannotRecover()}
+	bt := &Type{row: kind, Kind: kind.Name, Name: d.GetName(), Plugin: plugin, Schema: config, outputs: map[string]cty.Type{}, CanImport: d.GetCanImport(), CanWatch: d.GetCanWatch(), CannotRecover: d.GetCannotRecover()}
 	for _, a := range d.GetOutputs().GetAttributes() {
 		ty, err := ctyjson.UnmarshalType(a.GetType())
 		if err != nil {
