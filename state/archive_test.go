@@ -33,7 +33,8 @@ func everything(t *testing.T) *state.Archive {
 				Config: r.Config, Planned: r.Outputs, Private: []byte{1}, Checkpoint: &state.Checkpoint{Outputs: r.Outputs, Private: []byte{2}}, DependsOn: []string{"source.git.a"}}},
 			Outputs: map[string]json.RawMessage{"url": json.RawMessage(`"https://example.com"`)},
 			History: []state.Revision{{Operation: "op", Action: "create", Plan: "sha256:x", Who: "somebody@host", At: r.Updated, Reasons: []string{"new"}, Causes: []string{"new"}, Record: r,
-				From: []string{"source.git.a"}, Items: json.RawMessage(`[]`), Arguments: json.RawMessage(`[]`), Inputs: json.RawMessage(`{}`)}},
+				From: []string{"source.git.a"}, Items: json.RawMessage(`[]`), Arguments: json.RawMessage(`[]`), Inputs: json.RawMessage(`{}`),
+				Approval: &state.Approval{Who: "somebody@host", When: r.Updated, Where: "davit apply", Digest: "sha256:y"}, Overrides: []state.Override{{Gate: "prod", Who: "somebody@host", When: r.Updated, Where: "davit apply"}}}},
 		})
 		return err
 	})

@@ -125,6 +125,26 @@ type Revision struct {
 	Items     json.RawMessage `json:"items,omitempty"`
 	Arguments json.RawMessage `json:"arguments,omitempty"`
 	Inputs    json.RawMessage `json:"inputs,omitempty"`
+	// Approval says who has let the change pass the gates of the stack; nil: nobody had to. Overrides are the gates that a person has set
+	// aside for it.
+	Approval  *Approval  `json:"approval,omitempty"`
+	Overrides []Override `json:"overrides,omitempty"`
+}
+
+// Approval says that a person has let a change go.
+type Approval struct {
+	Who    string    `json:"who"`
+	When   time.Time `json:"when"`
+	Where  string    `json:"where,omitempty"`
+	Digest string    `json:"change_digest"`
+}
+
+// Override says that a person has set a gate aside.
+type Override struct {
+	Gate  string    `json:"gate"`
+	Who   string    `json:"who"`
+	When  time.Time `json:"when"`
+	Where string    `json:"where,omitempty"`
 }
 
 // KeepRevisions is how many revisions of an instance a store keeps.

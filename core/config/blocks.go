@@ -19,7 +19,7 @@ var labels = labelCounts()
 func labelCounts() map[string]int {
 	counts := map[string]int{
 		"davit": 0, "locals": 0, "variable": 1, "output": 1,
-		"module": 1, "moved": 0, "removed": 0, "import": 0, "check": 1,
+		"module": 1, "moved": 0, "removed": 0, "import": 0, "check": 1, "gate": 1,
 	}
 	for _, kind := range Kinds {
 		counts[kind] = 2
@@ -57,6 +57,14 @@ func (m *Module) addFile(s *Stack, body hcl.Body, root bool) hcl.Diagnostics {
 				continue
 			}
 			diags = append(diags, s.addSettings(block)...)
+			continue
+		}
+		if block.Type == "gate" {
+			if !root {
+				diags = append(diags, diag.Errorf(block.DefRange(), "Gate in a module", "A module cannot have a gate block. Move it to the stack that calls the module."))
+				continue
+			}
+			diags = append(diags, s.addGate(block)...)
 			continue
 		}
 		diags = append(diags, m.addBlock(block)...)

@@ -37,7 +37,8 @@ type Stack struct {
 	*Module
 	Files    map[string]*hcl.File // of all modules, by the name that ranges carry
 	Settings Settings
-	Digest   string // "sha256:..." over names and contents of all files
+	Gates    []*Gate // in the order of the files
+	Digest   string  // "sha256:..." over names and contents of all files
 	// Sums tell the contents of each file apart, by the same names as Files.
 	Sums   map[string]string
 	Broken bool // some text is no HCL, so that blocks may be missing

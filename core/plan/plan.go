@@ -51,9 +51,14 @@ type Plan struct {
 	// Damaged are the instances that are left out, with what depends on them, because their records in state cannot be read.
 	Damaged []string `json:"damaged,omitempty"`
 	// Failed are the instances that cannot be planned. They stay as they are, and so does what depends on them.
-	Failed  []Failure `json:"failed,omitempty"`
-	Summary Summary   `json:"summary"`
-	Digest  string    `json:"digest"` // sha256 over the plan with this field empty and Created zero
+	Failed []Failure `json:"failed,omitempty"`
+	// Waiting are the changes that are left out because they wait at a gate of the stack.
+	Waiting []Waiting `json:"waiting,omitempty"`
+	// Approvals are what people have approved of the changes, Overrides the gates that a person has set aside.
+	Approvals []Approval `json:"approvals,omitempty"`
+	Overrides []Override `json:"overrides,omitempty"`
+	Summary   Summary    `json:"summary"`
+	Digest    string     `json:"digest"` // sha256 over the plan with this field empty and Created zero
 }
 
 // Mode is what the plan is for.
@@ -165,6 +170,8 @@ type Change struct {
 	// configuration asked for it; CreateFirst, that the new one is made before the old one is deleted.
 	TwoSteps    bool `json:"two_steps,omitempty"`
 	CreateFirst bool `json:"create_first,omitempty"`
+	// Kept are the arguments that stay as they were applied last, because the image that they name waits at a gate.
+	Kept []string `json:"kept,omitempty"`
 	// CreateFirstFor is the block with create_before_destroy that depends on this one, when its own block does not say so.
 	CreateFirstFor string `json:"create_first_for,omitempty"`
 }
@@ -304,11 +311,14 @@ type Summary struct {
 	Hold         int `json:"hold,omitempty"`  // what is at the revision already at which it will be held
 	Drift        int `json:"drift,omitempty"` // in a refresh: what differs from what was last applied
 	None         int `json:"none"`
-	ItemsDeleted int `json:"items_deleted"` // nested deletions in changes that are not deletions themselves
+	Waiting      int `json:"waiting,omitempty"` // what waits at a gate, and is not counted above
+	ItemsDeleted int `json:"items_deleted"`     // nested deletions in changes that are not deletions themselves
 }
 
 // Partial tells whether the plan is about a part of the stack only.
-func (p *Plan) Partial() bool { return len(p.Targets)+len(p.Excludes)+len(p.Damaged)+len(p.Failed) > 0 }
+func (p *Plan) Partial() bool {
+	return len(p.Targets)+len(p.Excludes)+len(p.Damaged)+len(p.Failed)+len(p.Waiting) > 0
+}
 
 // NotInIt are the addresses that something in the plan depends on and that are not in it themselves.
 func (p *Plan) NotInIt() []string {
