@@ -16,6 +16,7 @@ import (
 	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/object"
 
+	"github.com/davit-sh/davit/plugins/internal/poll"
 	"github.com/davit-sh/davit/sdk"
 	"github.com/davit-sh/davit/sdk/redact"
 )
@@ -60,7 +61,9 @@ func Plugin(version string) *sdk.Plugin {
 		sdk.Description("A Git repository at a branch, a tag, the highest tag of a range, or a commit.")))
 }
 
-type source struct{}
+type source struct {
+	hub poll.Hub[references]
+}
 
 // Validate implements sdk.Validator.
 func (s *source) Validate(_ context.Context, c Config) error {
@@ -132,11 +135,18 @@ func (s *source) observe(ctx context.Context, r request) (Outputs, error) {
 	}
 }
 
-func (s *source) read(ctx context.Context, r request, repo *repository, host sdk.Host) (Outputs, error) {
+func (s *source) read(ctx context.Context, r request, repo *repository, host sdk.Host) (o Outputs, err error) {
 	c := r.Config
 	at, err := repo.resolve(ctx, c, r.Pinned)
 	if err != nil {
 		return Outputs{}, err
+	}
+	if r.Pinned == nil {
+		defer func() {
+			if err == nil {
+				s.hub.Note(watchID(host, r.Address), at.describe())
+			}
+		}()
 	}
 	commit, err := repo.git.CommitObject(at.commit)
 	if err != nil {
@@ -149,7 +159,7 @@ func (s *source) read(ctx context.Context, r request, repo *repository, host sdk
 			return Outputs{}, err
 		}
 	}
-	o := Outputs{
+	o = Outputs{
 		Commit: commit.Hash.String(), ShortCommit: commit.Hash.String()[:7], Message: commit.Message, Subject: subject(commit),
 		Author: fmt.Sprintf("%s <%s>", commit.Author.Name, commit.Author.Email), Branch: at.branch, Tags: at.tags,
 		Trees: map[string]sdk.Tree{}, CommitCounts: map[string]int{},

@@ -35,16 +35,10 @@ func (r *repository) resolve(ctx context.Context, c Config, pinned *Outputs) (*p
 	if err != nil {
 		return nil, err
 	}
-	at, err := choose(c, refs, head, r.url)
+	at, err := locate(c, refs, head, r.url)
 	if err != nil {
 		return nil, err
 	}
-	for name, hash := range refs {
-		if tag, ok := strings.CutPrefix(name, tags); ok && hash == at.commit {
-			at.tags = append(at.tags, tag)
-		}
-	}
-	slices.Sort(at.tags)
 	return at, r.ensure(ctx, at.commit)
 }
 
