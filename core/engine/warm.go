@@ -30,7 +30,11 @@ type Warm struct {
 
 	planner *look.Planner // nil: the next plan is a cold one
 	index   *world.Index  // of its tree
+	looked  map[addr.Instance]bool
 }
+
+// Looked tells whether the last plan has looked at an instance.
+func (w *Warm) Looked(a addr.Instance) bool { return w.looked == nil || w.looked[a] }
 
 // Changed says what is not as it was at the last plan.
 type Changed struct {
@@ -38,6 +42,8 @@ type Changed struct {
 	Variables map[string]cty.Value
 	// Instances are to be looked at again: something happened to what they observe.
 	Instances []addr.Instance
+	// All says that all instances are to be looked at again.
+	All bool
 	// Snapshot is the state as it is now; nil: unchanged.
 	Snapshot *state.Snapshot
 }
@@ -76,7 +82,7 @@ func (w *Warm) Watched(ctx context.Context) []Watched {
 
 // cold plans everything.
 func (w *Warm) cold(ctx context.Context) (*plan.Plan, int, hcl.Diagnostics) {
-	w.planner, w.index = nil, nil
+	w.planner, w.index, w.looked = nil, nil, nil
 	r, diags := w.engine.look(ctx, w.snapshot, w.opts)
 	if diags.HasErrors() {
 		return nil, 0, diags
@@ -107,6 +113,9 @@ func (w *Warm) again(ctx context.Context, c Changed, before *state.Snapshot) (p 
 		if in := r.Tree.Instance(a); in != nil {
 			dirty[in] = true
 		}
+	}
+	if c.All {
+		r.Tree.InOrder(r.Tree.Root, func(in *world.Instance) { dirty[in] = true })
 	}
 	r.Found.Reset()
 	looked, ok = w.walk(ctx, dirty)
@@ -199,6 +208,7 @@ func (w *Warm) walk(ctx context.Context, dirty map[*world.Instance]bool) (int, b
 	var other atomic.Bool
 	var mu sync.Mutex
 	changed := map[addr.Instance]bool{}
+	w.looked = map[addr.Instance]bool{}
 	needed := func(in *world.Instance) bool {
 		mu.Lock()
 		defer mu.Unlock()
@@ -215,6 +225,9 @@ func (w *Warm) walk(ctx context.Context, dirty map[*world.Instance]bool) (int, b
 				return graph.Done
 			}
 			looked.Add(1)
+			mu.Lock()
+			w.looked[in.Addr] = true
+			mu.Unlock()
 			found := r.Found.About(in)
 			was, change := in.Seen, found.Change
 			outcome := r.PlanInstance(ctx, found)

@@ -118,6 +118,25 @@ func (h *Host) Client(ctx context.Context, name string) (*Client, error) {
 	}
 }
 
+// AnyEnded tells whether a plugin did not start, or has ended.
+func (h *Host) AnyEnded() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, s := range h.slots {
+		select {
+		case <-s.ready:
+			if s.err != nil {
+				return true
+			}
+			if _, ended := s.client.Ended(); ended {
+				return true
+			}
+		default:
+		}
+	}
+	return false
+}
+
 func (h *Host) slot(name string) (*slot, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

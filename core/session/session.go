@@ -38,6 +38,9 @@ func (s *Session) Close() {
 	}
 }
 
+// PluginEnded tells whether a plugin that was started has ended. It is not started again: who wants to go on opens the stack once more.
+func (s *Session) PluginEnded() bool { return s.host.AnyEnded() }
+
 // Open reads a stack and makes its plugins ready to start. What is wrong with the stack is a *Problem.
 func (p *Process) Open(ctx context.Context, o *Options) (*Session, error) {
 	locked, err := ReadLockFile(o.Dir)
