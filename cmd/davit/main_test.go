@@ -4,6 +4,10 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -60,8 +64,8 @@ func TestScripts(t *testing.T) {
 	})
 }
 
-// registry starts a registry and sets $REGISTRY to its host and port.
-func startRegistry(ts *testscript.TestScript, _ bool, _ []string) {
+// registry [FILE] starts a registry and sets $REGISTRY to its host and port. It takes no uploads while FILE exists.
+func startRegistry(ts *testscript.TestScript, _ bool, args []string) {
 	ctx, cancel := context.WithCancel(context.Background())
 	actual, wait, err := embedded.Serve(ctx, "127.0.0.1:0", ts.MkAbs(".registry"))
 	ts.Check(err)
@@ -69,8 +73,25 @@ func startRegistry(ts *testscript.TestScript, _ bool, _ []string) {
 		cancel()
 		_ = wait()
 	})
+	if len(args) > 0 {
+		front := httptest.NewServer(refuseUploads(actual, ts.MkAbs(args[0])))
+		ts.Defer(front.Close)
+		actual = front.Listener.Addr().String()
+	}
 	ts.Setenv("REGISTRY", actual)
 	ts.Setenv("DAVIT_VAR_registry", actual)
+}
+
+// refuseUploads passes requests on to a registry. Uploads fail while a file exists.
+func refuseUploads(registry, file string) http.Handler {
+	pass := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: registry})
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, err := os.Stat(file); err == nil && r.Method != http.MethodGet && r.Method != http.MethodHead {
+			http.Error(w, "the disk is full", http.StatusForbidden)
+			return
+		}
+		pass.ServeHTTP(w, r)
+	})
 }
 
 // plugin NAME puts an executable plugin at plugins/NAME.

@@ -40,6 +40,7 @@ type world struct {
 	revision string
 	tags     map[string]string // tag -> digest
 	things   map[string]string // name -> content
+	labels   map[string]string // name -> label
 	applied  []string          // in order
 	tries    []try             // of things, in order
 	fail     map[string]string // thing -> "error", "panic", "lost", "hang"
@@ -75,6 +76,7 @@ type (
 		Name    string            `davit:"name"`
 		Content sdk.Value[string] `davit:"content,optional"`
 		Plain   string            `davit:"plain,optional"`
+		Label   string            `davit:"label,optional"`
 		Secret  string            `davit:"secret,optional,sensitive"`
 	}
 	chatConfig struct {
@@ -161,7 +163,7 @@ func (b build) Plan(_ context.Context, r sdk.PlanRequest[buildConfig, buildOutpu
 		return sdk.PlanResult[buildOutputs]{}, errors.New(b.fail["plan build"])
 	}
 	key := r.Config.Source.Tree.Digest
-	if r.Prior != nil && r.Prior.Outputs.Key == key {
+	if r.Prior != nil && r.Prior.Outputs.Key == key && r.Prior.Outputs.Digest.OrZero() != "" {
 		return sdk.PlanResult[buildOutputs]{Action: sdk.ActionNone, Outputs: r.Prior.Outputs}, nil
 	}
 	o := buildOutputs{sdk.BuildOutputs{Repository: r.Config.Repository, Tag: r.Config.Tag, Key: key, Revision: r.Config.Source.Revision,
@@ -169,10 +171,19 @@ func (b build) Plan(_ context.Context, r sdk.PlanRequest[buildConfig, buildOutpu
 	return sdk.PlanResult[buildOutputs]{Action: sdk.ActionBuild, Reasons: []string{"new content"}, Outputs: o}, nil
 }
 
-func (b build) Apply(_ context.Context, r sdk.ApplyRequest[buildConfig, buildOutputs]) (sdk.Result[buildOutputs], error) {
+func (b build) Apply(ctx context.Context, r sdk.ApplyRequest[buildConfig, buildOutputs]) (sdk.Result[buildOutputs], error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	o := r.Planned
+	switch b.fail["build "+o.Repository] {
+	case "error":
+		return sdk.Result[buildOutputs]{}, errors.New("the compiler gives up")
+	case "part":
+		if err := sdk.Save(ctx, sdk.Result[buildOutputs]{Outputs: o}); err != nil {
+			return sdk.Result[buildOutputs]{}, err
+		}
+		return sdk.Result[buildOutputs]{}, errors.New("the compiler gives up in the middle")
+	}
 	d := sum(o.Key + "built")
 	o.Digest, o.Ref = sdk.Known(d), sdk.Known(o.Repository+":"+o.Tag+"@"+d)
 	b.tags[o.Tag] = d
@@ -242,7 +253,8 @@ func (a app) Plan(_ context.Context, r sdk.PlanRequest[appConfig, appOutputs]) (
 		res.Outputs.Sum = sdk.Known(sum(content))
 	}
 	live, there := a.things[r.Config.Name]
-	if there && known && live == content {
+	same, relabelled := there && known && live == content, r.Config.Label != a.labels[r.Config.Name]
+	if same && !relabelled {
 		return res, nil
 	}
 	f := sdk.Field{Path: "content", Unknown: !known, Prefix: r.Config.Content.Prefix()}
@@ -253,7 +265,14 @@ func (a app) Plan(_ context.Context, r sdk.PlanRequest[appConfig, appOutputs]) (
 	if there {
 		res.Action, f.Before = sdk.ActionUpdate, live
 	}
-	res.Items = []sdk.Item{{Key: "thing", Kind: "thing", Name: r.Config.Name, Action: res.Action, Fields: []sdk.Field{f}, Claim: thingClaim(r.Config.Name)}}
+	var fields []sdk.Field
+	if !same {
+		fields = append(fields, f)
+	}
+	if relabelled {
+		fields = append(fields, sdk.Field{Path: "label", After: r.Config.Label})
+	}
+	res.Items = []sdk.Item{{Key: "thing", Kind: "thing", Name: r.Config.Name, Action: res.Action, Fields: fields, Claim: thingClaim(r.Config.Name)}}
 	if r.Config.Secret != "" {
 		res.Reasons = []string{"the secret is " + r.Config.Secret}
 	}
@@ -294,7 +313,7 @@ func (a app) Apply(ctx context.Context, r sdk.ApplyRequest[appConfig, appOutputs
 		}
 		return res, errors.New("it broke in the middle")
 	}
-	a.things[r.Config.Name] = content
+	a.things[r.Config.Name], a.labels[r.Config.Name] = content, r.Config.Label
 	a.applied = append(a.applied, r.Address)
 	return res, nil
 }
@@ -306,6 +325,7 @@ func (a app) Destroy(_ context.Context, r sdk.DestroyRequest[appConfig, appOutpu
 		return errors.New("it cannot be deleted")
 	}
 	delete(a.things, r.Config.Name)
+	delete(a.labels, r.Config.Name)
 	a.applied = append(a.applied, "delete "+r.Address)
 	return nil
 }
@@ -338,7 +358,7 @@ type fixture struct {
 
 func newFixture(t testing.TB) *fixture {
 	t.Helper()
-	w := &world{revision: "r1", tags: map[string]string{}, things: map[string]string{}, fail: map[string]string{}, deaf: map[string]string{}}
+	w := &world{revision: "r1", tags: map[string]string{}, things: map[string]string{}, labels: map[string]string{}, fail: map[string]string{}, deaf: map[string]string{}}
 	p := sdk.New("test", "1.0.0", sdk.Source("s", source{w}), sdk.Image("i", image{w}), sdk.Policy("p", policy{}), sdk.Build("b", build{w}), sdk.Application("a", app{w}), sdk.Application("blind", app{w}, sdk.CannotRecover()), sdk.Notification("n", chat{w}))
 	l := bufconn.Listen(1 << 20)
 	s := grpc.NewServer()

@@ -129,7 +129,11 @@ func progressLine(p palette, e event.Event, verbose bool) string {
 		}
 		return head + p.faint(fmt.Sprintf("still %s after %s", doing, elapsed(e.ElapsedMS)))
 	case event.OperationDone:
-		return head + p.action(action, finished[e.Action]) + " in " + elapsed(e.ElapsedMS)
+		line := head + p.action(action, finished[e.Action]) + " in " + elapsed(e.ElapsedMS)
+		if e.Message != "" {
+			line += ", " + text.Clean(e.Message)
+		}
+		return line
 	case event.OperationFailed:
 		return head + p.action(plan.Delete, "FAILED") + " after " + elapsed(e.ElapsedMS)
 	case event.OperationSkipped:

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -69,6 +70,7 @@ type applying struct {
 	result   event.Result
 	undone   map[string]string // by task: how it did not end well
 
+	without   without          // the builds that failed, and what goes on without them
 	tasks     map[string]*task // by id
 	taskOrder []string         // ids, as the plan has them
 	replaced  sync.Map         // address -> *replaced: the old one waits to be deleted
@@ -146,11 +148,14 @@ func (a *applying) changeInstance(ctx context.Context, c *plan.Change, in *look.
 		a.endFailure(c, diags, time.Since(started))
 		return graph.Failed
 	}
+	if list := a.without.builds(c.Address); in != nil && len(list) > 0 {
+		out.Reason = "without " + strings.Join(list, ", ") + ", which failed"
+	}
 	switch out.Action = string(action); {
 	case action != plan.None:
 		a.end(&a.result.Done, event.OperationDone, out)
 	case c.Action != plan.None:
-		out.Reason = "no change was needed"
+		out.Reason = strings.TrimSpace("no change was needed " + out.Reason)
 		a.end(&a.result.Unchanged, event.Planned, out)
 	}
 	return graph.Done

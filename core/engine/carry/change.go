@@ -95,14 +95,15 @@ func (a *applying) carryOut(ctx context.Context, c *plan.Change, in *look.Findin
 		}
 	}
 	final := c
+	lacks := len(a.without.builds(c.Address)) > 0
 	unsaid := !c.After.IsKnown() || len(c.After.Sensitive) > 0 // what others see of it is not all in the plan
-	if a.opts.Reviewed || c.Deferred || unsaid || a.hadLeftover(c.Address) || len(c.WaitsFor) > 0 || c.Import != "" {
+	if a.opts.Reviewed || c.Deferred || unsaid || a.hadLeftover(c.Address) || len(c.WaitsFor) > 0 || c.Import != "" || lacks {
 		diags = append(diags, a.planner.One(ctx, in, c)...)
 		if diags.HasErrors() {
 			return c.Action, diags
 		}
 		final = in.Change
-		if err := record.Consistent(c, final); err != nil {
+		if err := record.Consistent(c, final, lacks); err != nil {
 			return c.Action, append(diags, a.svc.Failure(in.Instance, "planning again at apply", err))
 		}
 		if final.Hold = c.Hold; !c.Deferred {

@@ -19,7 +19,7 @@ func (a *applying) observed(in *look.Finding) []state.Record {
 	var list []state.Record
 	a.tree.Upstream(in.Instance, func(i *world.Instance) {
 		up := a.found.About(i)
-		if up.Addr.Kind == kinds.Source && in.Addr.Kind == kinds.Build && a.ends[up] {
+		if up.Addr.Kind == kinds.Source && (in.Addr.Kind == kinds.Build && a.ends[up] || a.without.holds(up.Addr)) {
 			return
 		}
 		list = append(list, a.observedOne(up)...)

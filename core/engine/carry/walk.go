@@ -3,6 +3,7 @@ package carry
 import (
 	"context"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/hashicorp/hcl/v2"
@@ -39,7 +40,12 @@ func (a *applying) walk(ctx context.Context) {
 	w := graph.New(a.soft, a.input.Operations()*ahead, a.skipped)
 	for _, id := range a.taskOrder {
 		t := a.tasks[id]
-		w.Add(t.id, t.waits, func(context.Context) graph.Outcome { return t.run(ctx) })
+		w.Add(t.id, t.waits, func(context.Context) graph.Outcome {
+			if a.waitsForFailed(t) {
+				return graph.Skipped
+			}
+			return t.run(ctx)
+		})
 	}
 	w.Wait()
 }
@@ -162,6 +168,9 @@ func (a *applying) value(ctx context.Context, address string, c *plan.Change, o 
 	if kinds.IsManaged(at.Kind) {
 		defer func() { in.Config = cty.NilVal }()
 	}
+	if !a.goesOn(in) {
+		return a.stopped(ctx, in, c)
+	}
 	diags := a.expand(in)
 	if !diags.HasErrors() {
 		switch {
@@ -169,10 +178,14 @@ func (a *applying) value(ctx context.Context, address string, c *plan.Change, o 
 			diags = append(diags, a.planner.AsInState(ctx, in)...)
 		case o != nil:
 			diags = append(diags, a.planner.Observe(ctx, in, o)...)
+			if lacksTag(diags) {
+				a.noteUndone(order.MakeID(address), "has no tag without "+strings.Join(a.without.builds(address), ", "), nil)
+				return graph.Failed
+			}
 		case c.Action == plan.None && !c.Holds() && !c.Deferred && !a.hadLeftover(address) && (a.plan.Mode == plan.ModeRefresh || (c.After.IsKnown() && len(c.After.Sensitive) == 0)):
 			diags = append(diags, a.unchanged(in, c)...)
 		default:
-			return a.changeInstance(ctx, c, in)
+			return a.failBuild(ctx, in, c, a.changeInstance(ctx, c, in))
 		}
 	}
 	a.found.Report(diags...)

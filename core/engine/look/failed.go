@@ -34,11 +34,14 @@ func (r *Planner) fail(in *Finding, diags hcl.Diagnostics) {
 // keepsResult gives a build that is left out, or cannot be planned, what state has of it, so that those who need it can be planned. It
 // returns false if there is no whole result.
 func (r *Planner) keepsResult(ctx context.Context, in *Finding) bool {
-	rec, recorded := r.Records.Record(in.Addr.String())
-	if in.Addr.Kind != kinds.Build || !recorded || rec.Status == state.StatusPartial || len(in.Node.Type.Sensitive) > 0 || !r.isolates(ctx) {
+	if in.Addr.Kind != kinds.Build || len(in.Node.Type.Sensitive) > 0 || !r.isolates(ctx) {
 		return false
 	}
-	diags := r.AsInState(ctx, in)
+	rec := r.lastResult(ctx, in.Addr.String())
+	if rec == nil {
+		return false
+	}
+	diags := r.asRecord(in, rec)
 	if !diags.HasErrors() {
 		diags = append(diags, r.Preconditions(in, "before it is planned")...)
 	}
@@ -48,6 +51,26 @@ func (r *Planner) keepsResult(ctx context.Context, in *Finding) bool {
 		return false
 	}
 	return true
+}
+
+// lastResult returns the record of the last whole result of an instance: what state has of it, or, when the last operation failed in the
+// middle, its newest revision. It returns nil if there is none.
+func (r *Planner) lastResult(ctx context.Context, address string) *state.Record {
+	rec, recorded := r.Records.Record(address)
+	if !recorded {
+		return nil
+	}
+	if rec.Status != state.StatusPartial {
+		return rec
+	}
+	if r.Input.History == nil {
+		return nil
+	}
+	revisions, err := r.Input.History(ctx, address)
+	if err != nil || len(revisions) == 0 || revisions[0].Action == string(plan.Delete) {
+		return nil
+	}
+	return &revisions[0].Record
 }
 
 // FailExpansion keeps the errors of a block or a module whose instances cannot be told. It returns false if that is an error of the

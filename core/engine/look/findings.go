@@ -34,6 +34,7 @@ type Finding struct {
 	Observation *plan.Observation
 	Checks      []plan.Check
 	Warnings    hcl.Diagnostics
+	fellBack    bool // a policy that has chosen again because a build failed
 	misused     bool // its error is a mistake of the language, and not of the world
 }
 

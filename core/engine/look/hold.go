@@ -17,6 +17,7 @@ import (
 	"github.com/davit-sh/davit/core/kinds"
 	"github.com/davit-sh/davit/core/plan"
 	pluginv1 "github.com/davit-sh/davit/schemas/plugin/v1"
+	"github.com/davit-sh/davit/state"
 )
 
 // configureHeld gives an instance the arguments that it had at an earlier revision. What is sensitive is not in
@@ -64,12 +65,19 @@ func (r *Planner) AsInState(ctx context.Context, in *Finding) hcl.Diagnostics {
 			return diags
 		}
 	}
+	rec, _ := r.Records.Record(in.Addr.String())
+	return r.asRecord(in, rec)
+}
+
+// asRecord gives an instance the outputs of a record; nil: none of them is known.
+func (r *Planner) asRecord(in *Finding, rec *state.Record) hcl.Diagnostics {
+	t := in.Node.Type
 	config, diags := r.Services.Decode(in.Instance)
 	if diags.HasErrors() {
 		return diags
 	}
 	outputs := t.UnknownOutputs()
-	if rec, ok := r.Records.Record(in.Addr.String()); ok {
+	if rec != nil && rec.Address != "" {
 		var err error
 		if outputs, err = types.RecordedOutputs(rec, t); err != nil {
 			return append(diags, r.Services.Failure(in.Instance, "reading its record", err))

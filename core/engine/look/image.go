@@ -25,7 +25,7 @@ func (image) outputs(ctx context.Context, r *Planner, in *Finding, pinned *plan.
 func (r *Planner) observeImage(ctx context.Context, in *Finding, pinned *plan.Observation) (cty.Value, hcl.Diagnostics) {
 	t := in.Node.Type
 	if v, ok := types.Whole(outputsIn(pinned), t); ok {
-		return v, nil
+		return r.withoutFailed(in, v)
 	}
 	if !in.known() {
 		return t.UnknownOutputs(), nil
@@ -68,8 +68,17 @@ type plannedBuild struct {
 	digest                   cty.Value
 }
 
-// builds reads the builds argument of an image.
+// builds reads the builds argument of an image. Those that failed and have no earlier result are not among them.
 func (r *Planner) builds(in *Finding) ([]plannedBuild, hcl.Diagnostics) {
+	list, diags := r.allBuilds(in)
+	return slices.DeleteFunc(list, func(b plannedBuild) bool {
+		failed, is := r.failedBuild(b.address)
+		return is && !failed.kept
+	}), diags
+}
+
+// allBuilds reads the builds argument of an image.
+func (r *Planner) allBuilds(in *Finding) ([]plannedBuild, hcl.Diagnostics) {
 	arg := in.Config.GetAttr(kinds.Builds)
 	arg, _ = arg.UnmarkDeep()
 	if arg.IsNull() {

@@ -41,7 +41,7 @@ func (r *Planner) Observe(ctx context.Context, in *Finding, pinned *plan.Observa
 	if diags.HasErrors() {
 		return diags
 	}
-	if pinned != nil { // what was reviewed tells what was news then
+	if pinned != nil && !in.fellBack { // what was reviewed tells what was news then
 		o.Items, o.Reasons, o.Before = pinned.Items, pinned.Reasons, pinned.Before
 	}
 	in.Seen = in.Node.Type.See(config, outputs)

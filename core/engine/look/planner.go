@@ -27,6 +27,8 @@ type Planner struct {
 
 	wanted map[string]bool // static names of what is needed; nil: everything
 
+	failedBuilds sync.Map // address -> failedBuild; of an apply
+
 	inheritOnce sync.Once
 	inherited   map[string]string // blocks that are replaced as a create_before_destroy block is: static name -> that block
 }

@@ -29,18 +29,25 @@ func (policy) outputs(ctx context.Context, r *Planner, in *Finding, pinned *plan
 // askPolicy has a policy choose a tag and finds the digest behind it.
 func (r *Planner) askPolicy(ctx context.Context, in *Finding, pinned *plan.Observation) (cty.Value, hcl.Diagnostics) {
 	t := in.Node.Type
-	if v, ok := types.Whole(outputsIn(pinned), t); ok {
-		in.Observation.Reasons, in.Observation.Rejected = pinned.Reasons, pinned.Rejected
-		return v, nil
-	}
 	image, diags := r.imageOf(in)
 	if diags.HasErrors() {
 		return cty.NilVal, diags
+	}
+	failed, diags := r.fallsBack(image, pinnedTag(pinned))
+	if diags.HasErrors() {
+		return cty.NilVal, diags
+	}
+	if v, ok := types.Whole(outputsIn(pinned), t); ok && failed == "" {
+		in.Observation.Reasons, in.Observation.Rejected = pinned.Reasons, pinned.Rejected
+		return v, nil
 	}
 	tags := image.Output("tags")
 	if tags, _ = tags.Unmark(); !tags.IsWhollyKnown() || !in.known() {
 		in.Observation.Reasons = []string{"the tags of " + image.Addr.String() + " are not known yet"}
 		return t.UnknownOutputs(), nil
+	}
+	if failed != "" {
+		return r.withoutBuild(ctx, in, image, failed, types.Texts(tags))
 	}
 	decision := &decision{tag: pinnedTag(pinned)}
 	if decision.tag == "" {
@@ -89,6 +96,7 @@ func pinnedTag(pinned *plan.Observation) string {
 
 type decision struct {
 	tag, reason string
+	ranked      []string // the acceptable tags, best first
 	rejected    []plan.Rejection
 }
 
@@ -132,7 +140,7 @@ func (r *Planner) decide(ctx context.Context, in, image *Finding, tags []string)
 	if len(ranked) == 0 {
 		return nil, append(diags, noTag(in, image, d.rejected))
 	}
-	d.tag = ranked[0]
+	d.tag, d.ranked = ranked[0], ranked
 	if withdrawn && d.tag == current {
 		return nil, append(diags, withdrawnTag(in, current, ranked))
 	}
@@ -142,6 +150,12 @@ func (r *Planner) decide(ctx context.Context, in, image *Finding, tags []string)
 	return d, diags
 }
 
+// The codes of policies that have nothing to choose.
+const (
+	codeNoTag     = "policy.no_tag"
+	codeWithdrawn = "policy.withdrawn"
+)
+
 // withdrawnTag says that what runs is gone from the registry and everything else is older.
 func withdrawnTag(in *Finding, current string, ranked []string) *hcl.Diagnostic {
 	next := "and there is no other tag"
@@ -150,7 +164,7 @@ func withdrawnTag(in *Finding, current string, ranked []string) *hcl.Diagnostic 
 	}
 	d := diag.Errorf(in.Node.Block.Range, in.Addr.String()+": the chosen tag no longer exists",
 		"%s was chosen before but is no longer in the registry, %s. A policy does not choose an older tag by itself.", current, next)
-	d.Extra = diag.Info{Address: in.Addr.String(), Code: "policy.withdrawn", Hint: "Push " + current + " again, or set allow_older = true."}
+	d.Extra = diag.Info{Address: in.Addr.String(), Code: codeWithdrawn, Hint: "Push " + current + " again, or set allow_older = true."}
 	return d
 }
 
@@ -170,7 +184,7 @@ func noTag(in, image *Finding, rejected []plan.Rejection) *hcl.Diagnostic {
 		}
 	}
 	d := diag.Errorf(in.Node.Block.Range, in.Addr.String()+": no acceptable tag", "%s", b.String())
-	d.Extra = diag.Info{Address: in.Addr.String(), Code: "policy.no_tag"}
+	d.Extra = diag.Info{Address: in.Addr.String(), Code: codeNoTag}
 	return d
 }
 

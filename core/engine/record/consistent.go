@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/zclconf/go-cty/cty"
+
 	"github.com/davit-sh/davit/core/engine/secret"
 	"github.com/davit-sh/davit/core/plan"
 	"github.com/davit-sh/davit/sdk/wire"
@@ -111,8 +113,9 @@ func fieldText(f *plan.Field) string {
 }
 
 // Consistent tells whether a change, planned again at apply, is still what was reviewed: only
-// what was unknown may differ. It returns a *StaleError that says what differs.
-func Consistent(reviewed, now *plan.Change) error {
+// what was unknown may differ. lacks says that a build failed on which it depends: then outputs may stay as they are in state.
+// It returns a *StaleError that says what differs.
+func Consistent(reviewed, now *plan.Change, lacks bool) error {
 	if reviewed.Deferred {
 		return nil // nothing of it could be reviewed but that it will be planned
 	}
@@ -142,18 +145,26 @@ func Consistent(reviewed, now *plan.Change) error {
 	if now.Action == plan.Adopt {
 		return nil // it was made already, under the name that it got then
 	}
-	return consistentOutputs(reviewed, now)
+	return consistentOutputs(reviewed, now, lacks)
 }
 
 // consistentOutputs compares the outputs that a review has shown with those that are planned now.
-func consistentOutputs(reviewed, now *plan.Change) error {
+func consistentOutputs(reviewed, now *plan.Change, lacks bool) error {
 	want, err1 := opened(reviewed.After)
 	got, err2 := opened(now.After)
 	if err1 != nil || err2 != nil || !want.Type().Equals(got.Type()) {
 		return nil // what cannot be read fails when it is applied
 	}
-	values := got.AsValueMap()
+	values, before := got.AsValueMap(), cty.EmptyObjectVal
+	if lacks && reviewed.Before != nil {
+		if v, err := opened(reviewed.Before); err == nil && v.Type().IsObjectType() {
+			before = v
+		}
+	}
 	for _, name := range slices.Sorted(maps.Keys(values)) {
+		if before.Type().HasAttribute(name) && values[name].RawEquals(before.GetAttr(name)) {
+			continue
+		}
 		if was := want.GetAttr(name); values[name].IsWhollyKnown() && !wire.Includes(was, values[name]) {
 			return &StaleError{What: fmt.Sprintf("%s: its output %s was %s in the reviewed plan and would now be %s", reviewed.Address, name, valueText(was), valueText(values[name]))}
 		}
