@@ -57,7 +57,8 @@ func (h *Handle) Stop() {
 }
 
 // Cancel cancels the running operation of one instance. It fails, what depends on it is not started (what depends on a build goes
-// on with its last result), and the rest goes on. The operation stays open in state, and the next run finds out what became of it. Cancel returns false if there is no such operation.
+// on with its last result), and the rest goes on. The operation stays open in state, and the next run finds out what became of it.
+// Cancel returns false if there is no such operation.
 func (h *Handle) Cancel(address string) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
