@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/davit-sh/davit/sdk"
 	"github.com/google/go-containerregistry/pkg/authn"
@@ -44,7 +45,14 @@ func Tags(ctx context.Context, repo name.Repository) ([]string, error) {
 type lister struct {
 	repo   name.Repository
 	client *http.Client
+
+	validator string // ETag of the first page of the last list, if that was all of it
+	tags      []string
+	etag      string // of the page that was read last
 }
+
+// errUnchanged says that the list is as it was when the validator was given.
+var errUnchanged = errors.New("the list has not changed")
 
 func newLister(ctx context.Context, repo name.Repository) (*lister, error) {
 	auth, err := authn.Resolve(ctx, authn.DefaultKeychain, repo)
@@ -81,7 +89,10 @@ func (l *lister) all(ctx context.Context) ([]string, error) {
 			return nil, broken(fmt.Sprintf("the list of tags has more than %d pages", maxPages))
 		}
 		asked[next.String()] = true
-		tags, link, err := l.fetch(ctx, next)
+		tags, link, err := l.fetch(ctx, next, len(asked) == 1)
+		if errors.Is(err, errUnchanged) {
+			return l.tags, nil
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -105,6 +116,10 @@ func (l *lister) all(ctx context.Context) ([]string, error) {
 		tags = append(tags, t)
 	}
 	slices.Sort(tags)
+	l.validator, l.tags = "", tags
+	if len(asked) == 1 {
+		l.validator = l.etag
+	}
 	return tags, nil
 }
 
@@ -120,20 +135,31 @@ func (l *lister) page(last string) *url.URL {
 	}
 }
 
-func (l *lister) fetch(ctx context.Context, page *url.URL) (tags []string, next *url.URL, err error) {
+// fetch reads one page. The first one is asked for under the condition that it has changed, if the registry gives validators.
+func (l *lister) fetch(ctx context.Context, page *url.URL, first bool) (tags []string, next *url.URL, err error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, page.String(), nil)
 	if err != nil {
 		return nil, nil, err
 	}
 	request.Header.Set("Accept", "application/json")
+	if first && l.validator != "" {
+		request.Header.Set("If-None-Match", l.validator)
+	}
 	response, err := l.client.Do(request)
 	if err != nil {
 		return nil, nil, err
 	}
 	defer func() { _ = response.Body.Close() }()
+	if response.StatusCode == http.StatusNotModified && request.Header.Get("If-None-Match") != "" {
+		return nil, nil, errUnchanged
+	}
 	if err := transport.CheckError(response, http.StatusOK); err != nil {
+		if asked := retryAfter(response, time.Now()); asked > 0 || response.StatusCode == http.StatusTooManyRequests {
+			err = &Busy{After: asked, Err: err}
+		}
 		return nil, nil, err
 	}
+	l.etag = response.Header.Get("ETag")
 	if tags, err = readPage(response.Body); err != nil {
 		return nil, nil, cmp.Or(ctx.Err(), err) // what is missing when the run was stopped is not the registry's fault
 	}

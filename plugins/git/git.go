@@ -144,7 +144,7 @@ func (s *source) read(ctx context.Context, r request, repo *repository, host sdk
 	if r.Pinned == nil {
 		defer func() {
 			if err == nil {
-				s.hub.Note(watchID(host, r.Address), at.describe())
+				s.hub.Note(poll.ID(ctx, r.Address), at.describe())
 			}
 		}()
 	}

@@ -42,7 +42,7 @@ func (s *source) Watch(ctx context.Context, r sdk.WatchRequest[Config, Outputs],
 		return &sdk.Error{Summary: fmt.Sprintf("%q is not the address of a repository", redact.URL(c.URL)), Path: sdk.At("url"), Code: "git.url"}
 	}
 	w := poll.Watch[references]{
-		ID: watchID(host, r.Address), Interval: r.Interval,
+		ID: poll.ID(ctx, r.Address), Interval: r.Interval,
 		Look: func(ctx context.Context, _ references) (references, error) { return lookAt(ctx, c, host) },
 		Part: func(v references) (string, error) {
 			at, err := locate(c, v.names, v.head, redact.URL(c.URL))
@@ -69,9 +69,6 @@ func (s *source) Watch(ctx context.Context, r sdk.WatchRequest[Config, Outputs],
 		notice(sdk.Notice{Reason: fmt.Sprintf("%s is at %s", redact.URL(c.URL), part)})
 	})
 }
-
-// watchID tells an instance from those of other stacks.
-func watchID(host sdk.Host, address string) string { return host.Stack + "\x00" + address }
 
 // describe returns the position in words: "4b825dc of branch main, tags v1.0.0".
 func (p *position) describe() string {

@@ -16,6 +16,7 @@ import (
 
 	registry "github.com/davit-sh/davit/internal/oci"
 	"github.com/davit-sh/davit/plugins/internal/build"
+	"github.com/davit-sh/davit/plugins/internal/poll"
 	"github.com/davit-sh/davit/sdk"
 	"github.com/davit-sh/davit/sdk/tree"
 )
@@ -42,10 +43,12 @@ type ArtifactOutputs struct {
 	Annotations map[string]string `davit:"annotations" doc:"Annotations of the artifact."`
 }
 
-type artifact struct{}
+type artifact struct {
+	hub poll.Hub[sight]
+}
 
 // Validate implements sdk.Validator.
-func (artifact) Validate(_ context.Context, c ArtifactConfig) error {
+func (*artifact) Validate(_ context.Context, c ArtifactConfig) error {
 	var f findings
 	_, err := registry.Repository(c.Repository, c.Insecure)
 	f.add(err, sdk.At("repository"))
@@ -75,7 +78,7 @@ func (artifact) Validate(_ context.Context, c ArtifactConfig) error {
 }
 
 // Observe reads the artifact that the configuration names.
-func (a artifact) Observe(ctx context.Context, r sdk.ObserveRequest[ArtifactConfig, ArtifactOutputs]) (ArtifactOutputs, error) {
+func (a *artifact) Observe(ctx context.Context, r sdk.ObserveRequest[ArtifactConfig, ArtifactOutputs]) (ArtifactOutputs, error) {
 	c := r.Config
 	var out ArtifactOutputs
 	if err := a.Validate(ctx, c); err != nil {
@@ -96,7 +99,11 @@ func (a artifact) Observe(ctx context.Context, r sdk.ObserveRequest[ArtifactConf
 	if err != nil {
 		return out, err
 	}
-	return out, read(ctx, desc, c, &out)
+	err = read(ctx, desc, c, &out)
+	if err == nil && r.Pinned == nil {
+		a.hub.Note(poll.ID(ctx, r.Address), position{at.tag, out.Digest}.describe())
+	}
+	return out, err
 }
 
 // position is what a configuration means in a registry at this moment.

@@ -35,7 +35,7 @@ func newShelf(t *testing.T) *shelf {
 func (s *shelf) observe(c ArtifactConfig, pinned *ArtifactOutputs) (ArtifactOutputs, error) {
 	c.Repository, c.Timeout = s.config.Repository, sdk.Duration(time.Minute)
 	call := sdk.TestCall{Host: sdk.Host{CacheDir: s.cache}}
-	return artifact{}.Observe(call.Context(context.Background()), sdk.ObserveRequest[ArtifactConfig, ArtifactOutputs]{Config: c, Pinned: pinned})
+	return (&artifact{}).Observe(call.Context(context.Background()), sdk.ObserveRequest[ArtifactConfig, ArtifactOutputs]{Config: c, Pinned: pinned})
 }
 
 func (s *shelf) push(tag string, files map[string]string) string {

@@ -12,7 +12,7 @@ func Plugin(version string) *sdk.Plugin {
 		sdk.Build("oci", builder{}, sdk.Description(
 			"Packs files of a source as layers of an image, on a base image or on nothing, for several platforms and "+
 				"without a daemon. It is built again only when its files, settings or base change.")),
-		sdk.Source("oci", artifact{}, sdk.Description(
+		sdk.Source("oci", &artifact{}, sdk.Description(
 			"Files that are kept as an artifact in a registry: what davit module push, flux push artifact or helm push have put there.")),
 	)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"github.com/davit-sh/davit/internal/oci"
+	"github.com/davit-sh/davit/plugins/internal/poll"
 	"github.com/davit-sh/davit/sdk"
 )
 
@@ -17,16 +18,19 @@ type imageOutputs struct {
 	sdk.ImageOutputs
 }
 
-type image struct{}
+type image struct {
+	hub     poll.Hub[listing]
+	tracker tracker
+}
 
 // Validate checks the repository's name.
-func (image) Validate(_ context.Context, c imageConfig) error {
+func (*image) Validate(_ context.Context, c imageConfig) error {
 	_, err := oci.Repository(c.Repository, c.Insecure)
 	return at(err, "repository")
 }
 
 // Observe lists all tags. A repository that does not exist has none: its first build will make it.
-func (image) Observe(ctx context.Context, r sdk.ObserveRequest[imageConfig, imageOutputs]) (imageOutputs, error) {
+func (i *image) Observe(ctx context.Context, r sdk.ObserveRequest[imageConfig, imageOutputs]) (imageOutputs, error) {
 	c := r.Config
 	out := imageOutputs{sdk.ImageOutputs{Repository: c.Repository, Tags: []string{}}}
 	repo, err := oci.Repository(c.Repository, c.Insecure)
@@ -34,22 +38,17 @@ func (image) Observe(ctx context.Context, r sdk.ObserveRequest[imageConfig, imag
 		return out, at(err, "repository")
 	}
 	tags, err := oci.Tags(ctx, repo)
-	if oci.IsNotFound(err) {
-		return out, nil
-	}
-	if err != nil {
+	if err != nil && !oci.IsNotFound(err) {
 		return out, err
 	}
-	for _, t := range tags {
-		if !oci.IsKeyTag(t) {
-			out.Tags = append(out.Tags, t)
-		}
-	}
+	out.Tags = visible(tags)
+	id := poll.ID(ctx, r.Address)
+	i.hub.Note(id, i.tracker.listed(id, c.key(), digestOf(out.Tags)))
 	return out, nil
 }
 
 // Resolve looks at one tag.
-func (image) Resolve(ctx context.Context, r sdk.ResolveRequest[imageConfig]) (sdk.Resolved, error) {
+func (i *image) Resolve(ctx context.Context, r sdk.ResolveRequest[imageConfig]) (sdk.Resolved, error) {
 	c, tag := r.Config, r.Tag
 	repo, err := oci.Repository(c.Repository, c.Insecure)
 	if err != nil {
@@ -70,6 +69,10 @@ func (image) Resolve(ctx context.Context, r sdk.ResolveRequest[imageConfig]) (sd
 	created, err := oci.Created(desc)
 	if err != nil {
 		return sdk.Resolved{}, oci.Diagnose(err, "reading", what)
+	}
+	id := poll.ID(ctx, r.Address)
+	if part, ok := i.tracker.resolved(id, tag, desc.Digest.String()); ok {
+		i.hub.Note(id, part)
 	}
 	return sdk.Resolved{Digest: desc.Digest.String(), Platforms: platforms, Created: created}, nil
 }

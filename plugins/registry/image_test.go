@@ -75,7 +75,7 @@ func TestAnImageShowsItsTagsAndHidesDavitsOwn(t *testing.T) {
 	for _, tag := range []string{"1.0.10", "1.0.9"} {
 		push(t, repository, oci.Label{Key: key, Tag: tag}, "linux/amd64")
 	}
-	out, err := image{}.Observe(t.Context(), sdk.ObserveRequest[imageConfig, imageOutputs]{Config: imageConfig{Repository: repository}})
+	out, err := (&image{}).Observe(t.Context(), sdk.ObserveRequest[imageConfig, imageOutputs]{Config: imageConfig{Repository: repository}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -86,7 +86,7 @@ func TestAnImageShowsItsTagsAndHidesDavitsOwn(t *testing.T) {
 
 func TestARepositoryThatIsNotThereYetHasNoTags(t *testing.T) {
 	repository := serve(t, realRegistry(t))
-	out, err := image{}.Observe(t.Context(), sdk.ObserveRequest[imageConfig, imageOutputs]{Config: imageConfig{Repository: repository}})
+	out, err := (&image{}).Observe(t.Context(), sdk.ObserveRequest[imageConfig, imageOutputs]{Config: imageConfig{Repository: repository}})
 	if err != nil || out.Tags == nil || len(out.Tags) != 0 {
 		t.Errorf("%#v, %v", out, err)
 	}
@@ -99,7 +99,7 @@ func TestARegistryThatFailsIsNotAnEmptyOne(t *testing.T) {
 				w.WriteHeader(status)
 			}
 		}))
-		out, err := image{}.Observe(t.Context(), sdk.ObserveRequest[imageConfig, imageOutputs]{Config: imageConfig{Repository: repository}})
+		out, err := (&image{}).Observe(t.Context(), sdk.ObserveRequest[imageConfig, imageOutputs]{Config: imageConfig{Repository: repository}})
 		var e *sdk.Error
 		if !errors.As(err, &e) || !strings.Contains(err.Error(), repository) {
 			t.Errorf("%d: %+v, %v", status, out, err)
@@ -111,23 +111,23 @@ func TestResolveLooksAtOneTag(t *testing.T) {
 	repository := serve(t, realRegistry(t))
 	made := time.Date(2026, 2, 3, 4, 5, 6, 0, time.UTC)
 	digest := push(t, repository, oci.Label{Key: "sha256:" + strings.Repeat("a", 64), Tag: "1.0.0", Created: made}, "linux/arm64", "linux/amd64")
-	got, err := image{}.Resolve(t.Context(), sdk.ResolveRequest[imageConfig]{Config: imageConfig{Repository: repository}, Tag: "1.0.0"})
+	got, err := (&image{}).Resolve(t.Context(), sdk.ResolveRequest[imageConfig]{Config: imageConfig{Repository: repository}, Tag: "1.0.0"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if got.Digest != digest || !slices.Equal(got.Platforms, []string{"linux/amd64", "linux/arm64"}) || !got.Created.Equal(made) {
 		t.Errorf("%+v", got)
 	}
-	if _, err := (image{}).Resolve(t.Context(), sdk.ResolveRequest[imageConfig]{Config: imageConfig{Repository: repository}, Tag: "2.0.0"}); !oci.IsNotFound(err) {
+	if _, err := (&image{}).Resolve(t.Context(), sdk.ResolveRequest[imageConfig]{Config: imageConfig{Repository: repository}, Tag: "2.0.0"}); !oci.IsNotFound(err) {
 		t.Errorf("a tag that is not there: %v", err)
 	}
-	if _, err := (image{}).Resolve(t.Context(), sdk.ResolveRequest[imageConfig]{Config: imageConfig{Repository: repository}, Tag: "../secret"}); err == nil {
+	if _, err := (&image{}).Resolve(t.Context(), sdk.ResolveRequest[imageConfig]{Config: imageConfig{Repository: repository}, Tag: "../secret"}); err == nil {
 		t.Error("a tag that is none is accepted")
 	}
 }
 
 func TestAWrongRepositoryIsSaidAtItsAttribute(t *testing.T) {
-	err := image{}.Validate(t.Context(), imageConfig{Repository: "registry.example.com/App"})
+	err := (&image{}).Validate(t.Context(), imageConfig{Repository: "registry.example.com/App"})
 	var e *sdk.Error
 	if !errors.As(err, &e) || e.Path.String() != "repository" {
 		t.Errorf("%#v", err)

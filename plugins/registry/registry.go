@@ -7,7 +7,7 @@ import "github.com/davit-sh/davit/sdk"
 // Plugin returns the plugin.
 func Plugin(version string) *sdk.Plugin {
 	return sdk.New("registry", version,
-		sdk.Image("registry", image{},
+		sdk.Image("registry", &image{},
 			sdk.Description("The tags of a repository in an OCI registry: all of them, or an error.")),
 		sdk.Policy("semver", semverPolicy{},
 			sdk.Description("Chooses the highest semantic version in a range.")),

@@ -8,6 +8,8 @@ import (
 	"math/rand/v2"
 	"sync"
 	"time"
+
+	"github.com/davit-sh/davit/sdk"
 )
 
 const (
@@ -19,16 +21,14 @@ const (
 	linger = 10 * time.Minute
 )
 
-// Later is an error of a look that is to be tried again after a time that the other side has named.
-type Later struct {
-	After time.Duration
-	Err   error
+// busy is an error of another side that wants to be asked later. It does not end a watch.
+type busy interface {
+	error
+	RetryAfter() time.Duration
 }
 
-func (l *Later) Error() string { return l.Err.Error() }
-
-// Unwrap returns the error.
-func (l *Later) Unwrap() error { return l.Err }
+// ID tells an instance from those of other stacks, for the call of ctx.
+func ID(ctx context.Context, address string) string { return sdk.HostOf(ctx).Stack + "\x00" + address }
 
 // Watch says what one instance wants to know.
 type Watch[V any] struct {
@@ -112,8 +112,10 @@ func (h *Hub[V]) Run(ctx context.Context, w Watch[V], changed func(part string))
 			return ctx.Err()
 		}
 		if s.err != nil {
-			var later *Later
-			if failed++; failed >= failures && !errors.As(s.err, &later) {
+			if _, later := errors.AsType[busy](s.err); later {
+				continue
+			}
+			if failed++; failed >= failures {
 				return s.err
 			}
 			continue
@@ -242,11 +244,11 @@ func (h *Hub[V]) run(ctx context.Context, l *look[V], wait time.Duration) {
 		}
 		notBefore = time.Time{}
 		wait = jitter(w.Interval)
-		var later *Later
+		later, isBusy := errors.AsType[busy](err)
 		switch {
-		case errors.As(err, &later):
-			wait = max(wait, later.After)
-			notBefore = time.Now().Add(later.After)
+		case isBusy:
+			wait = max(wait, later.RetryAfter())
+			notBefore = time.Now().Add(later.RetryAfter())
 		case err != nil:
 			failed++
 			wait = min(jitter(w.Interval<<min(failed-1, 4)), max(w.Interval, 10*time.Minute))

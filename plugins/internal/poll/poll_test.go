@@ -143,9 +143,13 @@ func TestWhatWasSeenIsNoNews(t *testing.T) {
 	})
 }
 
+type inAnHour struct{ error }
+
+func (inAnHour) RetryAfter() time.Duration { return time.Hour }
+
 func TestTheOtherSideSaysWhen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h, p := &Hub[string]{}, &place{value: "one", err: &Later{After: time.Hour, Err: errors.New("too many requests")}}
+		h, p := &Hub[string]{}, &place{value: "one", err: inAnHour{errors.New("too many requests")}}
 		var a, b watcher
 		a.run(t, h, p, "a", "")
 		b.run(t, h, p, "b", "") // it does not hurry
