@@ -94,9 +94,13 @@ type Record struct {
 	OutputFingerprints map[string]string `json:"output_fingerprints,omitempty"`
 	DependsOn          []string          `json:"depends_on,omitempty"` // addresses; deletion goes the other way
 	// Claims are the opaque keys of the things in the world that the instance owns.
-	Claims  []string  `json:"claims,omitempty"`
-	Hold    *Hold     `json:"hold,omitempty"` // it is kept at an earlier revision
-	Updated time.Time `json:"updated"`
+	Claims []string `json:"claims,omitempty"`
+	// Triggers are fingerprints of the values that replace_triggered_by had when the instance was made or changed last, by expression.
+	Triggers map[string]string `json:"triggers,omitempty"`
+	// Operation is the id of the operation that made the instance what it is. It is empty when the instance was adopted as it was.
+	Operation string    `json:"operation,omitempty"`
+	Hold      *Hold     `json:"hold,omitempty"` // it is kept at an earlier revision
+	Updated   time.Time `json:"updated"`
 }
 
 // Hold says that an instance is kept at an earlier revision until it is released.
@@ -172,6 +176,8 @@ type Operation struct {
 	Private    []byte          `json:"private,omitempty"`    // of the plan
 	Checkpoint *Checkpoint     `json:"checkpoint,omitempty"` // the result so far
 	DependsOn  []string        `json:"depends_on,omitempty"`
+	// Triggers are those of the record that the operation is to end with.
+	Triggers map[string]string `json:"triggers,omitempty"`
 }
 
 // Checkpoint is the result so far of an operation.

@@ -411,7 +411,7 @@ func TestReplaceTriggeredBy(t *testing.T) {
 	f.wantSettled(text("one"))
 	p := f.plan(text("two"))
 	wantActions(t, p, "application.a.x: update", "application.a.y: replace")
-	if c := p.Changes[1]; !c.TwoSteps || !strings.Contains(c.Reasons[0], "application.a.x changes") {
+	if c := p.Changes[1]; !c.TwoSteps || !strings.Contains(c.Reasons[0], "application.a.x.content has changed") {
 		t.Errorf("the change is %+v", c)
 	}
 	f.world.applied = nil

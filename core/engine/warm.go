@@ -144,8 +144,12 @@ func (w *Warm) adopt(now, before *state.Snapshot, dirty map[*world.Instance]bool
 		return false
 	}
 	for address, rec := range now.Records {
-		if old, there := before.Records[address]; !there || !old.Updated.Equal(rec.Updated) || (old.Hold == nil) != (rec.Hold == nil) {
+		old, there := before.Records[address]
+		if !there || !old.Updated.Equal(rec.Updated) || (old.Hold == nil) != (rec.Hold == nil) {
 			w.mark(address, dirty)
+		}
+		if old.Operation != rec.Operation {
+			w.markTriggered(address, dirty)
 		}
 	}
 	for address := range before.Records {
@@ -155,6 +159,19 @@ func (w *Warm) adopt(now, before *state.Snapshot, dirty map[*world.Instance]bool
 	}
 	r.Records = record.NewLoaded(now)
 	return true
+}
+
+// markTriggered marks the instances that may be replaced because an operation was carried out on another one.
+func (w *Warm) markTriggered(address string, dirty map[*world.Instance]bool) {
+	a, err := addr.Parse(address)
+	if err != nil {
+		return
+	}
+	for _, in := range w.index.Dependants[a] {
+		if len(in.Node.Triggers) > 0 {
+			dirty[in] = true
+		}
+	}
 }
 
 func (w *Warm) mark(address string, dirty map[*world.Instance]bool) {

@@ -143,6 +143,24 @@ func (w *refWalker) reference(t hcl.Traversal) Ref {
 	}
 }
 
+// WholeBlock returns the reference of an expression that names a block, or one of its instances, and nothing in it. It returns false for
+// any other expression.
+func WholeBlock(expr hcl.Expression) (Ref, bool) {
+	var ref Ref
+	switch n := expr.(type) {
+	case *hclsyntax.ScopeTraversalExpr:
+		ref = RefOf(n.Traversal)
+	case *hclsyntax.IndexExpr:
+		c, ok := n.Collection.(*hclsyntax.ScopeTraversalExpr)
+		if !ok || len(c.Traversal) != 3 {
+			return Ref{}, false
+		}
+		ref = RefOf(c.Traversal)
+		ref.Key = n.Key
+	}
+	return ref, ref.Node.Kind != "" && len(ref.Rest) == 0
+}
+
 // RefOf makes a reference of a traversal that stands alone, as in depends_on.
 func RefOf(t hcl.Traversal) Ref { return (&refWalker{}).reference(t) }
 

@@ -96,6 +96,7 @@ func Apply(ctx context.Context, in *input.Input, f *world.Forms, svc *service.Se
 	}
 	records := record.NewOverlay(snapshot)
 	planner := look.NewPlanner(in, f, svc, records, input.Options{Mode: p.Mode, Rollback: rollbackOf(p)})
+	planner.Applying = true
 	a := &applying{
 		input: in, tree: planner.Tree, found: planner.Found, svc: svc, records: records, planner: planner,
 		plan: p, opts: opts, lease: lease, cut: record.NewUnfinished(snapshot), undone: map[string]string{},

@@ -54,13 +54,15 @@ func (a *applying) whole(in *look.Finding, c *plan.Change, outputs cty.Value) er
 	}
 	config, err1 := types.Encode(in.Node.Type.PluginConfig(in.Config))
 	out, err2 := json.Marshal(c.After)
-	if err := errors.Join(err1, err2); err != nil {
+	triggers, err3 := a.triggers(in)
+	if err := errors.Join(err1, err2, err3); err != nil {
 		return err
 	}
 	now := *rec
 	now.Status, now.Config, now.Outputs, now.Fingerprints = state.StatusOK, config, out, a.input.Fingerprints.Arguments(in.Config)
 	now.OutputFingerprints = nil // of outputs that the plan does not hold
 	now.DependsOn, now.Updated, now.Claims = a.tree.ManagedUpstream(in.Instance), time.Now().UTC(), c.Claims
+	now.Triggers = triggers
 	if c.Holds() {
 		now.Hold = a.hold(c)
 	}
@@ -150,6 +152,10 @@ func (a *applying) takeOver(ctx context.Context, c *plan.Change, in *look.Findin
 	}
 	rec.Updated = time.Now().UTC()
 	rec.Fingerprints = a.input.Fingerprints.Arguments(in.Config)
+	var err error
+	if rec.Triggers, err = a.triggers(in); err != nil {
+		return append(diags, a.svc.Failure(in.Instance, "importing", err))
+	}
 	rev := a.newRevision(c, in, rec, "import")
 	if err := a.commit(state.Batch{Put: append([]state.Record{*rec}, a.observed(in)...), History: []state.Revision{rev}}); err != nil {
 		return append(diags, a.svc.Failure(in.Instance, "writing its record to state", err))
@@ -168,7 +174,8 @@ func (a *applying) adopt(c *plan.Change, in *look.Finding, next ...state.Operati
 	t := in.Node.Type
 	config, err1 := types.Encode(t.PluginConfig(in.Config))
 	after, err2 := t.StoredOutputs.Cty(c.After)
-	if err := errors.Join(err1, err2); err != nil {
+	triggers, err3 := a.triggers(in)
+	if err := errors.Join(err1, err2, err3); err != nil {
 		return hcl.Diagnostics{a.svc.Failure(in.Instance, "adopting it", err)}
 	}
 	outputs := types.Fit(after, t.OutputType)
@@ -179,11 +186,12 @@ func (a *applying) adopt(c *plan.Change, in *look.Finding, next ...state.Operati
 	rec := &state.Record{
 		Address: c.Address, Kind: c.Kind, Type: c.Type, Plugin: c.Plugin, Status: state.StatusOK, Config: config, Outputs: written,
 		Private: c.Private, Fingerprints: a.input.Fingerprints.Arguments(in.Config), DependsOn: a.tree.ManagedUpstream(in.Instance), Updated: time.Now().UTC(), Hold: a.hold(c),
-		Claims: c.Claims,
+		Claims: c.Claims, Triggers: triggers,
 	}
 	rev := a.newRevision(c, in, rec, "adopt")
 	if op := a.cut.Find(c.Address); op != nil {
 		rev.Operation, rev.Action = op.ID, op.Action
+		rev.Record.Operation, rec.Operation = op.ID, op.ID
 	}
 	if err := a.commit(state.Batch{Put: append([]state.Record{*rec}, a.observed(in)...), Begin: next, History: []state.Revision{rev}}); err != nil {
 		return hcl.Diagnostics{a.svc.Failure(in.Instance, "writing its record to state", err)}

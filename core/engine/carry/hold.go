@@ -56,6 +56,11 @@ func (a *applying) keep(in *look.Finding, c *plan.Change, rec *state.Record) err
 		if slices.Contains(c.Record, "claims") {
 			put.Claims = c.Claims
 		}
+		if slices.Contains(c.Record, "triggers") {
+			if put.Triggers, err = a.triggers(in); err != nil {
+				return err
+			}
+		}
 		if slices.Contains(c.Record, "arguments") || slices.Contains(c.Record, "outputs") { // the history shows what runs
 			did := *c
 			did.Action, did.Reasons = plan.Adopt, []string{"only its record was out of date: " + strings.Join(c.Record, ", ")}

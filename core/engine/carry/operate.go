@@ -34,7 +34,20 @@ func (a *applying) operation(c *plan.Change, in *look.Finding) (state.Operation,
 	if c.TwoSteps {
 		op.Action = string(plan.Replace)
 	}
+	if err != nil {
+		return op, err
+	}
+	op.Triggers, err = a.triggers(in)
 	return op, err
+}
+
+// triggers returns what a record keeps of replace_triggered_by: fingerprints of the values of now.
+func (a *applying) triggers(in *look.Finding) (map[string]string, error) {
+	now, diags := a.planner.Triggers(in)
+	if diags.HasErrors() {
+		return nil, diags
+	}
+	return record.StoredTriggers(now), nil
 }
 
 // operate runs one operation: intent, work, result. What is to follow is begun with the result.
@@ -75,7 +88,7 @@ func (a *applying) operate(ctx context.Context, c *plan.Change, in *look.Finding
 	res, diags := a.runOperation(ctx, in, &op, req, a.holdFirst(c)...)
 	rec := state.Record{
 		Address: op.Address, Kind: op.Kind, Type: op.Type, Plugin: op.Plugin, Status: state.StatusOK, Config: op.Config,
-		DependsOn: op.DependsOn, Updated: time.Now().UTC(), Claims: c.Claims,
+		DependsOn: op.DependsOn, Updated: time.Now().UTC(), Claims: c.Claims, Triggers: op.Triggers, Operation: op.ID,
 	}
 	if diags.HasErrors() {
 		if before != nil { // what it owned before may be there still
@@ -107,6 +120,7 @@ func (a *applying) operate(ctx context.Context, c *plan.Change, in *look.Finding
 	if err := a.commit(batch); err != nil {
 		return append(diags, a.svc.Failure(in.Instance, "writing its result to state", err))
 	}
+	a.records.Put(&rec)
 	if d := record.Departs(t, c.After, made); d != "" { // what exists is in state all the same: the next plan is made from it
 		return append(diags, in.Errorf("the result differs from the plan", "%s", d))
 	}

@@ -181,6 +181,7 @@ func (c *checker) block(m *config.Module, b *config.Block) {
 	for _, refs := range [][]eval.Ref{f.References, f.DependsOn, f.Triggers} {
 		c.refs(m, refs, own)
 	}
+	c.triggers(m, b)
 	c.refs(m, f.Expansion, sees{who: expansionOf(b.ForEach, n.String())})
 	f.Constant.Store(c.constant(n.String(), b.ForEach, b.Count))
 	for _, ignored := range b.Lifecycle.Ignore {

@@ -75,7 +75,7 @@ func (r *Planner) ignoreChanges(in *Finding, rec *state.Record) hcl.Diagnostics 
 }
 
 // asRecorded plans an instance without its plugin, if it is what state says: for -refresh=false.
-func (r *Planner) asRecorded(in *Finding) bool {
+func (r *Planner) asRecorded(in *Finding, trig triggers) bool {
 	rec, ok := r.Records.Snapshot().Records[in.Addr.String()]
 	if !ok || rec.Status != state.StatusOK || record.BeingDeleted(r.Records.Snapshot(), rec.Address) || len(rec.Outputs) == 0 || r.Options.Rollback != nil || input.Matches(r.Options.Replace, in.Addr) {
 		return false
@@ -98,7 +98,7 @@ func (r *Planner) asRecorded(in *Finding) bool {
 		return false
 	}
 	r.compare(c, in, &rec)
-	c.Record = r.recordOnly(in, c, &rec, nil, nil)
+	c.Record = r.recordOnly(in, c, &rec, trig, nil, nil)
 	r.planned(in, c, outputs)
 	return true
 }

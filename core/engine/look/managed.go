@@ -42,7 +42,12 @@ func (r *Planner) One(ctx context.Context, in *Finding, reviewed *plan.Change) h
 	if r.Options.PlanMode() == plan.ModeRefresh {
 		return append(diags, r.planRefresh(ctx, in)...)
 	}
-	if r.Options.NoRefresh && r.asRecorded(in) {
+	trig, more := r.triggersOf(in)
+	diags = append(diags, more...)
+	if diags.HasErrors() {
+		return diags
+	}
+	if r.Options.NoRefresh && len(trig.fired) == 0 && r.asRecorded(in, trig) {
 		return diags
 	}
 	prior, rec, err := r.Prior(in)
@@ -78,7 +83,7 @@ func (r *Planner) One(ctx context.Context, in *Finding, reviewed *plan.Change) h
 			c.Action = plan.Adopt
 		}
 	}
-	if r.replaced(ctx, in, rec, reviewed, c) {
+	if r.replaced(ctx, in, rec, reviewed, c, trig.fired) {
 		outputs = in.Node.Type.UnknownOutputs()
 	}
 	if c.After, err = in.Node.Type.StoredOutputs.Value(outputs); err != nil {
@@ -103,7 +108,7 @@ func (r *Planner) One(ctx context.Context, in *Finding, reviewed *plan.Change) h
 		c.Before = types.PlanValue(rec.Outputs)
 	}
 	if reviewed == nil {
-		c.Record = r.recordOnly(in, c, rec, req, res)
+		c.Record = r.recordOnly(in, c, rec, trig, req, res)
 	} else {
 		c.Record = reviewed.Record
 	}

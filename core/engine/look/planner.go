@@ -24,6 +24,8 @@ type Planner struct {
 	Found    *Findings
 	Records  record.Records
 	Moved    record.Moved
+	// Applying says that what an instance depends on is done before the instance is worked on: its records are those of now.
+	Applying bool
 
 	wanted map[string]bool // static names of what is needed; nil: everything
 

@@ -14,9 +14,9 @@ import (
 	"github.com/davit-sh/davit/state"
 )
 
-// recordOnly returns what of a record is out of date although its plugin has nothing to do: "arguments", "outputs", "dependencies" and
-// "claims". An apply brings it up to date. req is what the plugin was asked, res its answer: both may be nil when it was not asked.
-func (r *Planner) recordOnly(in *Finding, c *plan.Change, rec *state.Record, req *pluginv1.PlanRequest, res *pluginv1.PlanResult) []string {
+// recordOnly returns what of a record is out of date although its plugin has nothing to do: "arguments", "outputs", "dependencies",
+// "claims" and "triggers". An apply brings it up to date. req is what the plugin was asked, res its answer: both may be nil when it was not asked.
+func (r *Planner) recordOnly(in *Finding, c *plan.Change, rec *state.Record, trig triggers, req *pluginv1.PlanRequest, res *pluginv1.PlanResult) []string {
 	if c.Action != plan.None || c.Deferred || rec == nil || rec.Status != state.StatusOK {
 		return nil
 	}
@@ -32,6 +32,9 @@ func (r *Planner) recordOnly(in *Finding, c *plan.Change, rec *state.Record, req
 	}
 	if res != nil && !slices.Equal(c.Claims, sorted(rec.Claims)) {
 		list = append(list, "claims")
+	}
+	if trig.outdated {
+		list = append(list, "triggers")
 	}
 	return list
 }

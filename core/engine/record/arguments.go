@@ -152,7 +152,7 @@ func (d *argumentDiff) attributes(path cty.Path, names []string, before, after c
 		was, is := attributeOf(before, name), attributeOf(after, name)
 		switch {
 		case was.IsNull() && is.IsNull() && !is.IsMarked():
-		case name == "path" && isTree(t): // where the files are differs from machine to machine
+		case name == "path" && IsTree(t): // where the files are differs from machine to machine
 		default:
 			d.value(path.GetAttr(name), was, is)
 		}
@@ -180,8 +180,8 @@ func isReference(v cty.Value) bool {
 	return err == nil
 }
 
-// isTree tells whether a type is that of a source's files.
-func isTree(t cty.Type) bool {
+// IsTree tells whether a type is that of a source's files.
+func IsTree(t cty.Type) bool {
 	return t.IsObjectType() && len(t.AttributeTypes()) == 2 && t.HasAttribute("digest") && t.HasAttribute("path")
 }
 

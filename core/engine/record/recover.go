@@ -63,7 +63,10 @@ func recovery(s *state.Snapshot) state.Batch {
 		}
 		if !exists {
 			rec = state.Record{Address: op.Address, Kind: op.Kind, Type: op.Type, Plugin: op.Plugin, DependsOn: op.DependsOn, Updated: op.Begun}
-			rec.Config = op.Config
+			rec.Config, rec.Triggers = op.Config, op.Triggers
+		}
+		if !exists || !MakesFirst(&op) {
+			rec.Operation = op.ID
 		}
 		if saved != nil {
 			rec.Config, rec.Outputs, rec.Private = op.Config, saved.Outputs, saved.Private
