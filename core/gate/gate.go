@@ -29,9 +29,17 @@ import (
 type Request struct {
 	Gates     []*config.Gate
 	Approvals []plan.Approval
+	// Grants approve whatever the plan has at some places: a person has asked for this plan.
+	Grants    []Grant
 	Overrides []plan.Override
 	Now       time.Time
 	Facts     Facts
+}
+
+// Grant approves all changes at a place as the plan has them. The approvals that come of it are bound to their digests.
+type Grant struct {
+	Place addr.Place
+	By    plan.Approval // who, when and where
 }
 
 // Facts are what is known of the world besides the plan.
@@ -148,7 +156,7 @@ func (j *judge) add(c *plan.Change, list ...plan.Wait) {
 	j.waits[c.Address] = append(j.waits[c.Address], list...)
 }
 
-// approval returns the approval of exactly this change. Other approvals of the same address are void.
+// approval returns the approval of exactly this change, or what a grant makes of it; nil if there is neither. Other approvals of the same address are void.
 func (j *judge) approval(c *plan.Change) *plan.Approval {
 	var found *plan.Approval
 	for i := range j.Approvals {
@@ -160,6 +168,15 @@ func (j *judge) approval(c *plan.Change) *plan.Approval {
 			found = a
 		} else {
 			j.decision.Void = append(j.decision.Void, *a)
+		}
+	}
+	if at, err := addr.Parse(c.Address); err == nil && found == nil {
+		for _, g := range j.Grants {
+			if digest, err := c.Digest(); err == nil && g.Place.Matches(at) {
+				given := g.By
+				given.Address, given.Digest = c.Address, digest
+				return &given
+			}
 		}
 	}
 	return found

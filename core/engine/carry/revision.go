@@ -9,6 +9,8 @@ import (
 
 	"github.com/zclconf/go-cty/cty"
 
+	"github.com/davit-sh/davit/core/addr"
+	"github.com/davit-sh/davit/core/config"
 	"github.com/davit-sh/davit/core/engine/look"
 	"github.com/davit-sh/davit/core/engine/world"
 	"github.com/davit-sh/davit/core/kinds"
@@ -29,6 +31,7 @@ func (a *applying) newRevision(c *plan.Change, in *look.Finding, rec *state.Reco
 		Operation: operation, Action: string(c.Action), Plan: a.plan.Digest, Who: a.opts.Who, At: time.Now().UTC(),
 		Reasons: c.Reasons, Causes: words(c.Causes), Record: *rec, From: world.Addresses(in.Deps),
 	}
+	rev.Approval, rev.Overrides = a.sanctions(c.Address)
 	if len(c.Items) > 0 {
 		rev.Items, _ = json.Marshal(c.Items) // plain data
 	}
@@ -45,6 +48,24 @@ func (a *applying) newRevision(c *plan.Change, in *look.Finding, rec *state.Reco
 		rev.Inputs, _ = json.Marshal(inputs)
 	}
 	return rev
+}
+
+// sanctions returns who has let a change of an instance pass the gates of the stack, and which of its gates were set aside.
+func (a *applying) sanctions(address string) (*state.Approval, []state.Override) {
+	var approval *state.Approval
+	for _, given := range a.plan.Approvals {
+		if given.Address == address {
+			approval = &state.Approval{Who: given.Who, When: given.When, Where: given.Where, Digest: given.Digest}
+		}
+	}
+	at, err := addr.Parse(address)
+	var overrides []state.Override
+	for _, o := range a.plan.Overrides {
+		if err == nil && slices.ContainsFunc(a.input.Stack.Gates, func(g *config.Gate) bool { return g.Name == o.Gate && g.Matches(at) }) {
+			overrides = append(overrides, state.Override{Gate: o.Gate, Who: o.Who, When: o.When, Where: o.Where})
+		}
+	}
+	return approval, overrides
 }
 
 // shortFields are fields without their long values.

@@ -18,6 +18,8 @@ type Options struct {
 	NoRefresh bool
 	// Rollback brings one instance back to an earlier revision.
 	Rollback *Rollback
+	// KeepImages are applications whose arguments that name images stay as they were applied last: the images wait at a gate.
+	KeepImages map[string]bool
 	// Import are existing objects that instances take over, by address, besides those of import blocks.
 	Import map[string]string
 }

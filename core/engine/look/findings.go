@@ -29,6 +29,7 @@ type Finding struct {
 	*world.Instance
 
 	Config      cty.Value       // evaluated; marked where sensitive; of managed ones only as long as they are worked on
+	kept        []string        // arguments that stay as they were applied last, because their images wait at a gate
 	ignored     map[string]bool // paths of sensitive arguments whose changes are ignored
 	Change      *plan.Change
 	Observation *plan.Observation

@@ -3,8 +3,10 @@ package look
 import (
 	"bytes"
 	"context"
+	"slices"
 
 	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/zclconf/go-cty/cty"
 
 	"github.com/davit-sh/davit/core/diag"
@@ -12,6 +14,8 @@ import (
 	"github.com/davit-sh/davit/core/engine/record"
 	"github.com/davit-sh/davit/core/engine/types"
 	"github.com/davit-sh/davit/core/engine/world"
+	"github.com/davit-sh/davit/core/eval"
+	"github.com/davit-sh/davit/core/kinds"
 	"github.com/davit-sh/davit/core/plan"
 	"github.com/davit-sh/davit/state"
 )
@@ -41,9 +45,54 @@ func (r *Planner) Configure(ctx context.Context, in *Finding) hcl.Diagnostics {
 	return diags
 }
 
+// keptArguments returns the names of the arguments that stay as they were applied last: those that the plan says, or, while a plan is
+// made, those that lead to an image if the images of the instance are to be kept.
+func (r *Planner) keptArguments(in *Finding) []string {
+	if in.Change != nil {
+		return in.Change.Kept // at apply: as it was planned
+	}
+	body, ok := in.Node.Block.Body.(*hclsyntax.Body)
+	if !ok || !r.Options.KeepImages[in.Addr.String()] {
+		return nil
+	}
+	leads := func(x hcl.Expression) bool {
+		needs, _ := in.Node.Scope.Needs(eval.References(x))
+		return slices.ContainsFunc(needs, func(n eval.Need) bool {
+			return n.Node.Kind == kinds.Policy || n.Node.Kind == kinds.Image || n.Node.Kind == kinds.Build
+		})
+	}
+	var names []string
+	for name, a := range body.Attributes {
+		if in.Node.Type.ConfigType.HasAttribute(name) && leads(a.Expr) {
+			names = append(names, name)
+		}
+	}
+	for _, b := range body.Blocks {
+		if in.Node.Type.ConfigType.HasAttribute(b.Type) && anyExpression(b.Body, leads) {
+			names = append(names, b.Type)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// anyExpression tells whether something holds for an argument of a block, or of a block in it.
+func anyExpression(body *hclsyntax.Body, holds func(hcl.Expression) bool) bool {
+	for _, a := range body.Attributes {
+		if holds(a.Expr) {
+			return true
+		}
+	}
+	return slices.ContainsFunc(body.Blocks, func(b *hclsyntax.Block) bool { return anyExpression(b.Body, holds) })
+}
+
 // ignoreChanges gives arguments whose changes are ignored the value that was applied last.
 func (r *Planner) ignoreChanges(in *Finding, rec *state.Record) hcl.Diagnostics {
 	l := in.Node.Block.Lifecycle
+	in.kept = r.keptArguments(in)
+	for _, name := range in.kept {
+		l.Ignore = append(slices.Clip(l.Ignore), hcl.Traversal{hcl.TraverseAttr{Name: name}})
+	}
 	if !l.IgnoreAll && len(l.Ignore) == 0 {
 		return nil
 	}

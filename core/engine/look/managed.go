@@ -237,7 +237,7 @@ func (r *Planner) newChange(in *Finding, res *pluginv1.PlanResult) (*plan.Change
 	c := &plan.Change{
 		Address: in.Addr.String(), Kind: in.Addr.Kind, Type: in.Addr.Type, Plugin: in.Node.Type.Plugin,
 		Action: action, Reasons: r.Services.Secrets.MaskAll(res.GetReasons()), Items: items, Private: res.GetPrivate(),
-		DependsOn: world.Addresses(in.Deps), Claims: slices.Compact(slices.Sorted(slices.Values(res.GetClaims()))),
+		DependsOn: world.Addresses(in.Deps), Claims: slices.Compact(slices.Sorted(slices.Values(res.GetClaims()))), Kept: in.kept,
 	}
 	if c.Causes, err = types.Causes(res.GetCauses()); err != nil {
 		return nil, fmt.Errorf("plugin %q: %w", in.Node.Type.Plugin, err)

@@ -62,7 +62,7 @@ func (r *Planner) PlanInstance(ctx context.Context, in *Finding) graph.Outcome {
 	if r.Options.LeavesOut(in.Addr) || r.LeaveOut(in.Addr) {
 		return graph.Skipped
 	}
-	in.Checks, in.Warnings, in.misused = nil, nil, false
+	in.Change, in.Checks, in.Warnings, in.kept, in.misused = nil, nil, nil, nil, false
 	var diags hcl.Diagnostics
 	switch {
 	case r.LeftAlone(in):
