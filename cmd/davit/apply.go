@@ -23,13 +23,18 @@ import (
 type applyFlags struct {
 	stackFlags
 	planFlags
-	yes, asJSON, verbose bool
+	gateFlags
+	verb                           string // the command's name
+	yes, asJSON, verbose, detailed bool
 }
 
 // addRun adds the flags of every verb that carries a plan out.
-func (f *applyFlags) addRun(cmd *cobra.Command) {
+func (f *applyFlags) addRun(a *app, cmd *cobra.Command) {
 	f.stackFlags.add(cmd)
 	f.addLock(cmd)
+	f.verb = cmd.Name()
+	f.gateFlags.add(a, cmd)
+	cmd.Flags().BoolVar(&f.detailed, "detailed-exitcode", false, "exit with 2 when something was left out because it waits at a gate")
 	cmd.Flags().BoolVar(&f.yes, "auto-approve", false, "do not ask")
 	cmd.Flags().BoolVar(&f.verbose, "verbose", false, "show unchanged instances and items in the plan, and each item while it is applied")
 	cmd.Flags().BoolVar(&f.asJSON, "json", false, "print events as lines of JSON; needs -auto-approve or a plan file")
@@ -65,7 +70,7 @@ func (a *app) applyCmd() *cobra.Command {
 	}
 	cmd.Flags().BoolVar(&destroy, "destroy", false, "delete everything, as davit destroy does")
 	f.planFlags.add(a, cmd)
-	f.addRun(cmd)
+	f.addRun(a, cmd)
 	return cmd
 }
 
@@ -76,7 +81,7 @@ func (a *app) destroyCmd() *cobra.Command {
 		RunE: func(*cobra.Command, []string) error { return a.apply(&f, plan.ModeDestroy, nil, nil) },
 	}
 	f.addParts(a, cmd)
-	f.addRun(cmd)
+	f.addRun(a, cmd)
 	return cmd
 }
 
@@ -93,7 +98,7 @@ func (a *app) refreshCmd() *cobra.Command {
 		},
 	}
 	f.addParts(a, cmd)
-	f.addRun(cmd)
+	f.addRun(a, cmd)
 	return cmd
 }
 
@@ -123,7 +128,7 @@ func (a *app) importCmd() *cobra.Command {
 			})
 		},
 	}
-	f.addRun(cmd)
+	f.addRun(a, cmd)
 	return cmd
 }
 
@@ -137,6 +142,9 @@ func (a *app) apply(f *applyFlags, mode plan.Mode, reviewed *plan.Plan, adjust f
 		return err
 	}
 	if reviewed != nil {
+		if len(f.approve) > 0 {
+			return errors.New("a saved plan cannot be changed: use -approve with davit plan")
+		}
 		if opts.Targets != nil || opts.Excludes != nil || opts.Replace != nil || opts.NoRefresh || opts.Mode != mode {
 			return errors.New("a saved plan cannot be changed: use -target, -exclude, -replace, -refresh and -refresh-only with davit plan")
 		}
@@ -172,10 +180,21 @@ func (a *app) apply(f *applyFlags, mode plan.Mode, reviewed *plan.Plan, adjust f
 			return err
 		}
 	}
+	verb := "davit " + f.verb
+	request, err := f.request(s.Stack, verb)
+	if err != nil {
+		return err
+	}
 	p := reviewed
+	if p != nil {
+		if err := a.checkGates(s, p, request); err != nil {
+			return err
+		}
+	}
 	if p == nil {
 		status.Start()
-		p, err = s.Plan(a.soft, opts)
+		opts.Approves = request.Places()
+		p, err = s.Plan(a.soft, opts, request)
 		status.Stop()
 		if err != nil {
 			return errors.Join(a.problem(err), a.tellFailure(s, lease))
@@ -185,18 +204,20 @@ func (a *app) apply(f *applyFlags, mode plan.Mode, reviewed *plan.Plan, adjust f
 				return err
 			}
 		}
-		if p.Empty() && !f.asJSON && !writes(s, p) {
+		a.noteUnused(request, p)
+		if p.Empty() && !f.asJSON && !writes(s, p) && (f.yes || !approvable(p)) {
 			if p.Mode == plan.ModeApply {
 				a.showOutputs(s)
 			}
+			a.sayWaiting(p, f.detailed)
 			left := a.show(s.Stack, record.LeftOut(p, s.Stack))
 			if len(p.Failed) > 0 {
 				return errors.Join(left, a.tellFailure(s, lease))
 			}
 			return left
 		}
-		if !f.yes && !p.Empty() {
-			if err := a.confirm(question(p)); err != nil {
+		if !f.yes && (!p.Empty() || approvable(p)) {
+			if p, err = a.ask(s, p, request, verb); err != nil {
 				return err
 			}
 		}
@@ -210,6 +231,11 @@ func (a *app) apply(f *applyFlags, mode plan.Mode, reviewed *plan.Plan, adjust f
 		if p.Mode == plan.ModeApply {
 			a.showOutputs(s)
 		}
+	}
+	if result != nil && !f.asJSON {
+		a.sayWaiting(p, f.detailed)
+	} else if f.detailed && len(p.Waiting) > 0 {
+		a.code = exitChanges
 	}
 	if err := a.show(s.Stack, diags); err != nil {
 		return err

@@ -42,6 +42,11 @@ func (a *app) completePlace(cmd *cobra.Command, _ []string, prefix string) ([]st
 	})
 }
 
+// completeStack completes among the names that the stack's files have.
+func (a *app) completeStack(cmd *cobra.Command, prefix string, among func(*config.Stack) []string) ([]string, cobra.ShellCompDirective) {
+	return a.complete(cmd, prefix, func(stack *config.Stack, _ *state.Snapshot) []string { return among(stack) })
+}
+
 func (a *app) complete(cmd *cobra.Command, prefix string, among func(*config.Stack, *state.Snapshot) []string) ([]string, cobra.ShellCompDirective) {
 	var list []string
 	_ = a.enter() // a wrong folder completes nothing

@@ -18,6 +18,7 @@ import (
 func (a *app) planCmd() *cobra.Command {
 	var f stackFlags
 	var pf planFlags
+	var gf gateFlags
 	var out string
 	var form formFlags
 	var detailed, destroy bool
@@ -46,7 +47,12 @@ func (a *app) planCmd() *cobra.Command {
 			return err
 		}
 		defer s.Close()
-		p, err := s.Plan(a.soft, opts)
+		request, err := gf.request(s.Stack, "davit plan")
+		if err != nil {
+			return err
+		}
+		opts.Approves = request.Places()
+		p, err := s.Plan(a.soft, opts, request)
 		status.Stop()
 		if err != nil {
 			return a.problem(err)
@@ -63,7 +69,8 @@ func (a *app) planCmd() *cobra.Command {
 		if !form.asJSON && !form.asMarkdown {
 			a.sayNext(p, out)
 		}
-		if detailed && (!p.Empty() || p.Summary.Drift > 0) {
+		a.noteUnused(request, p)
+		if detailed && (!p.Empty() || p.Summary.Drift > 0 || len(p.Waiting) > 0) {
 			a.code = exitChanges
 		}
 		return nil
@@ -86,6 +93,7 @@ func (a *app) planCmd() *cobra.Command {
 	addLockFlag(cmd, &lockFlag{reads: true}, "has no effect: a plan reads the state without a lock")
 	cmd.Flags().DurationVar(&f.lockTimeout, "lock-timeout", 0, "has no effect: a plan reads the state without a lock")
 	pf.add(a, cmd)
+	gf.add(a, cmd)
 	cmd.Flags().IntVar(&f.parallel, "parallelism", 0, "the number of instances that are planned at the same time (64)")
 	cmd.Flags().StringVar(&out, "out", "", "save the plan in this `file`, for davit apply FILE")
 	form.add(cmd)
@@ -100,6 +108,8 @@ func (a *app) sayNext(p *plan.Plan, file string) {
 	switch {
 	case file != "":
 		fmt.Fprintf(a.out, "\nThe plan is saved in %[1]s. To apply exactly this plan: davit apply %[1]s\n", file)
+	case p.Empty() && approvable(p):
+		fmt.Fprintf(a.out, "\nNext: davit %s. The command plans again, and asks for approval of what waits\n", verb)
 	case !p.Empty():
 		fmt.Fprintf(a.out, "\nNext: davit %s. The plan was not saved: the command plans again, and asks. To save it: davit plan -out=FILE\n", verb)
 	}

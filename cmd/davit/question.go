@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/mattn/go-isatty"
@@ -17,21 +18,32 @@ var errNoInput = errors.New("cannot ask for approval with -input=false. Use -aut
 
 var errNoTerminal = errors.New("cannot ask for approval: input is not a terminal. Use -auto-approve or a saved plan")
 
-// confirm asks whether to do something ("Do you want to apply this?") and returns nil if the answer is "yes". All questions
-// of davit are asked here. The first interrupt ends the wait with errInterrupted and exit code 130, so that the caller
-// releases its lock and returns.
+// The answers that are accepted.
+const (
+	yes     = "yes"
+	approve = "approve" // yes, and what waits at a gate as well
+)
+
+// confirm asks whether to do something ("Do you want to apply this?") and returns nil if the answer is "yes".
 func (a *app) confirm(question string) error {
+	_, err := a.answer(question+" Only \"yes\" is accepted:", yes)
+	return err
+}
+
+// answer asks a question and returns the answer, one of those that are accepted. All questions of davit are asked here. The first interrupt
+// ends the wait with errInterrupted and exit code 130, so that the caller releases its lock and returns.
+func (a *app) answer(question string, accepted ...string) (string, error) {
 	if !a.input {
-		return errNoInput
+		return "", errNoInput
 	}
 	terminal, answers := a.answers()
 	if !answers {
-		return errNoTerminal
+		return "", errNoTerminal
 	}
 	a.asking.Store(true)
 	defer a.asking.Store(false)
 	if a.soft.Err() == nil {
-		fmt.Fprintf(a.out, "\n%s Only \"yes\" is accepted: ", question)
+		fmt.Fprintf(a.out, "\n%s ", question)
 	}
 	type reply struct {
 		line string
@@ -46,19 +58,19 @@ func (a *app) confirm(question string) error {
 	case <-a.soft.Done():
 		fmt.Fprintln(a.out)
 		a.code = exitInterrupted
-		return errInterrupted
+		return "", errInterrupted
 	case r := <-replies:
-		switch {
-		case strings.TrimSpace(r.line) == "yes":
-			return nil
+		switch said := strings.TrimSpace(r.line); {
+		case slices.Contains(accepted, said):
+			return said, nil
 		case r.err != nil && !terminal && r.line == "":
 			fmt.Fprintln(a.out)
-			return errNoTerminal
+			return "", errNoTerminal
 		case r.err != nil:
 			fmt.Fprintln(a.out)
-			return errors.New("not approved: input ended without an answer; nothing was changed")
+			return "", errors.New("not approved: input ended without an answer; nothing was changed")
 		}
-		return errors.New("not approved; nothing was changed")
+		return "", errors.New("not approved; nothing was changed")
 	}
 }
 

@@ -36,7 +36,7 @@ func (a *app) rollbackCmd() *cobra.Command {
 			})
 		},
 	}
-	f.addRun(cmd)
+	f.addRun(a, cmd)
 	cmd.Flags().Uint64Var(&to, "to", 0, "the number of the `revision` in davit history")
 	cmd.Flags().StringVar(&reason, "reason", "", "the reason, shown wherever the hold is shown")
 	return cmd

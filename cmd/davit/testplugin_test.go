@@ -52,7 +52,7 @@ func (logged) Notify(ctx context.Context, c logConfig, e sdk.Event) error {
 	}
 	fmt.Fprintln(f, line) // in one go: another event may be told at the same time
 	if c.Fault == "gate" {
-		return gate(ctx, name)
+		return barrier(ctx, name)
 	}
 	return nil
 }
@@ -166,7 +166,7 @@ func (file) Apply(ctx context.Context, r sdk.ApplyRequest[fileConfig, fileOutput
 		}
 		os.Exit(7)
 	case "apply-gate":
-		if err := gate(ctx, path(ctx, r.Config)); err != nil {
+		if err := barrier(ctx, path(ctx, r.Config)); err != nil {
 			return res, err
 		}
 	case "apply-slow":
@@ -179,8 +179,8 @@ func (file) Apply(ctx context.Context, r sdk.ApplyRequest[fileConfig, fileOutput
 	return res, os.WriteFile(path(ctx, r.Config), []byte(content), 0o600)
 }
 
-// gate tells that it has been reached, and waits until it is opened.
-func gate(ctx context.Context, path string) error {
+// barrier tells that it has been reached, and waits until it is opened.
+func barrier(ctx context.Context, path string) error {
 	if err := os.WriteFile(path+".begun", nil, 0o600); err != nil {
 		return err
 	}

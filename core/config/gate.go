@@ -1,7 +1,6 @@
 package config
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -221,28 +220,5 @@ func (g *Gate) addSoak(b *hcl.Block) hcl.Diagnostics {
 		return append(diags, diag.Errorf(c.Attributes["healthy_for"].Range, "Not a duration", "healthy_for is %q. Use a duration such as 30m or 24h.", text))
 	}
 	s.HealthyFor = d
-	return diags
-}
-
-// GateWarnings names the addresses of gates that no block of the stack has, a warning each: a gate holds the deletion of a block that was
-// removed, so that its address stays in the gate until the deletion is done.
-func (s *Stack) GateWarnings(declares func(addr.Place) bool, suggest func(addr.Place) string) hcl.Diagnostics {
-	var diags hcl.Diagnostics
-	warn := func(g *Gate, at hcl.Range, p addr.Place, what string) {
-		if declares(p) {
-			return
-		}
-		d := diag.Errorf(at, "Gate on an undeclared block", "gate %q names %s, which the stack does not have.%s %s", g.Name, p, suggest(p), what)
-		d.Severity = hcl.DiagWarning
-		diags = append(diags, d)
-	}
-	for _, g := range s.Gates {
-		for _, p := range g.On {
-			warn(g, g.Range, p, "The gate still holds its deletion.")
-		}
-		if g.Soak != nil {
-			warn(g, g.Soak.Range, g.Soak.After, fmt.Sprintf("What is behind the gate waits until it was healthy for %s.", g.Soak.HealthyFor))
-		}
-	}
 	return diags
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/hashicorp/hcl/v2"
 
 	"github.com/davit-sh/davit/core/addr"
+	"github.com/davit-sh/davit/core/config"
 	"github.com/davit-sh/davit/core/engine/types"
 	"github.com/davit-sh/davit/core/gate"
 	"github.com/davit-sh/davit/core/kinds"
@@ -112,6 +113,15 @@ func notInParts(list []plan.Waiting, split []string) []plan.Waiting {
 		}
 	}
 	return list
+}
+
+// Held returns what of a plan waits at a gate of the stack at the time of a request. The approvals and overrides of the plan count: it was
+// made with them.
+func Held(stack *config.Stack, s *state.Snapshot, p *plan.Plan, r gate.Request) []plan.Waiting {
+	r.Gates, r.Facts = stack.Gates, factsOf(s)
+	r.Approvals = slices.Concat(r.Approvals, p.Approvals)
+	r.Overrides = slices.Concat(r.Overrides, p.Overrides)
+	return gate.Decide(p, r).Waiting
 }
 
 // factsOf returns what state knows of the health of applications. An application that was healthy at the end of its last apply counts as

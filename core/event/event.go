@@ -69,6 +69,7 @@ type Result struct {
 	Failed     []Outcome `json:"failed"`
 	NotStarted []Outcome `json:"not_started"`
 	Unchanged  []Outcome `json:"unchanged,omitempty"` // what needed nothing done in the end, though the plan could not tell yet
+	Waiting    []Outcome `json:"waiting,omitempty"`   // what the plan has left out because it waits at a gate
 }
 
 // Outcome is how one change ended.

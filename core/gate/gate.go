@@ -42,6 +42,15 @@ type Grant struct {
 	By    plan.Approval // who, when and where
 }
 
+// Places returns the places of the grants.
+func (r *Request) Places() []addr.Place {
+	var list []addr.Place
+	for _, g := range r.Grants {
+		list = append(list, g.Place)
+	}
+	return list
+}
+
 // Facts are what is known of the world besides the plan.
 type Facts struct {
 	// Healthy says since when each application is healthy, by address. What is not healthy, or never was applied, is not in it.

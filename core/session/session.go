@@ -10,6 +10,7 @@ import (
 	"github.com/davit-sh/davit/core/engine"
 	"github.com/davit-sh/davit/core/engine/record"
 	"github.com/davit-sh/davit/core/eval"
+	"github.com/davit-sh/davit/core/gate"
 	"github.com/davit-sh/davit/core/modules"
 	"github.com/davit-sh/davit/core/plan"
 	"github.com/davit-sh/davit/core/pluginhost"
@@ -23,6 +24,7 @@ type Session struct {
 	Engine *engine.Engine
 	host   *pluginhost.Host
 	Store  state.Store
+	warm   *engine.Warm // made the last plan, if the stack has gates
 
 	Unsettled bool            // state has something that the next apply writes again: cut off operations, fingerprints of another key
 	Trouble   hcl.Diagnostics // why planning failed, or some instances could not be planned
@@ -97,8 +99,9 @@ func (p *Process) Open(ctx context.Context, o *Options) (*Session, error) {
 	return s, nil
 }
 
-// Plan makes a plan of what state and world are now. What cannot be planned is in the plan.
-func (s *Session) Plan(ctx context.Context, opts engine.Options) (*plan.Plan, error) {
+// Plan makes a plan of what state and world are now, without what waits at a gate. What cannot be planned is in the plan. The request says
+// what people have approved and set aside, and what time it is.
+func (s *Session) Plan(ctx context.Context, opts engine.Options, r gate.Request) (*plan.Plan, error) {
 	snapshot, err := s.Store.Load(ctx)
 	if err != nil {
 		return nil, err
@@ -107,7 +110,28 @@ func (s *Session) Plan(ctx context.Context, opts engine.Options) (*plan.Plan, er
 	for _, rec := range snapshot.Records {
 		s.Unsettled = s.Unsettled || rec.Status == state.StatusPartial || s.otherKey(rec.Fingerprints)
 	}
-	p, diags := s.Engine.Plan(ctx, snapshot, opts)
+	if len(s.Stack.Gates) == 0 {
+		p, diags := s.Engine.Plan(ctx, snapshot, opts)
+		return s.planned(p, diags)
+	}
+	s.warm = engine.NewWarm(s.Engine, opts)
+	return s.planGated(ctx, engine.Changed{Snapshot: snapshot}, r)
+}
+
+// PlanAgain makes the last plan again, with other approvals. The world is not looked at again where that plan has looked at it.
+func (s *Session) PlanAgain(ctx context.Context, r gate.Request) (*plan.Plan, error) {
+	return s.planGated(ctx, engine.Changed{}, r)
+}
+
+func (s *Session) planGated(ctx context.Context, c engine.Changed, r gate.Request) (*plan.Plan, error) {
+	gated, diags := s.warm.PlanGated(ctx, c, r)
+	if gated == nil {
+		return s.planned(nil, diags)
+	}
+	return s.planned(gated.Plan, diags)
+}
+
+func (s *Session) planned(p *plan.Plan, diags hcl.Diagnostics) (*plan.Plan, error) {
 	if diags.HasErrors() {
 		s.Trouble = diags
 	}
@@ -115,6 +139,18 @@ func (s *Session) Plan(ctx context.Context, opts engine.Options) (*plan.Plan, er
 		return nil, &Problem{s.Stack, diags}
 	}
 	return p, nil
+}
+
+// Held returns what of a saved plan waits at a gate at the time of the request, with the approvals and overrides that the plan holds.
+func (s *Session) Held(ctx context.Context, p *plan.Plan, r gate.Request) ([]plan.Waiting, error) {
+	if len(s.Stack.Gates) == 0 {
+		return nil, nil
+	}
+	snapshot, err := s.Store.Load(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return engine.Held(s.Stack, snapshot, p, r), nil
 }
 
 // otherKey tells whether fingerprints were made with a key that is gone: they are made anew by the next apply.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/davit-sh/davit/core/engine"
+	"github.com/davit-sh/davit/core/gate"
 	"github.com/davit-sh/davit/core/session"
 	"github.com/davit-sh/davit/state"
 )
@@ -52,7 +53,7 @@ output "text" { value = "${var.name} ${file("own.txt")} ${var.from}" }
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { _ = lease.Release(context.Background()) }) // the folder goes away with it
-		made, err := s.Plan(t.Context(), engine.Options{})
+		made, err := s.Plan(t.Context(), engine.Options{}, gate.Request{})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -29,6 +29,9 @@ func History(w io.Writer, list []state.Revision, hold *state.Hold, now time.Time
 		for _, reason := range r.Reasons {
 			fmt.Fprintf(w, "      %s%s\n", p.faint("because "), text.Clean(reason))
 		}
+		for _, s := range sanctionLines(r.Approval, r.Overrides) {
+			fmt.Fprintf(w, "      %s\n", s)
+		}
 		if s := itemsLine(r.Items); s != "" {
 			fmt.Fprintf(w, "      %s\n", s)
 		}
@@ -36,6 +39,25 @@ func History(w io.Writer, list []state.Revision, hold *state.Hold, now time.Time
 			fmt.Fprintf(w, "      %s\n", s)
 		}
 	}
+}
+
+// sanctionLines say who has approved a change, and which gates were set aside for it, a line each.
+func sanctionLines(a *state.Approval, overrides []state.Override) []string {
+	by := func(who string, when time.Time, where string) string {
+		line := " by " + text.Clean(who) + " " + when.Local().Format(time.DateTime)
+		if where != "" {
+			line += " (" + text.Clean(where) + ")"
+		}
+		return line
+	}
+	var lines []string
+	if a != nil {
+		lines = append(lines, "approved"+by(a.Who, a.When, a.Where))
+	}
+	for _, o := range overrides {
+		lines = append(lines, fmt.Sprintf("gate %q overridden", text.Clean(o.Gate))+by(o.Who, o.When, o.Where))
+	}
+	return lines
 }
 
 // itemsLine names the nested changes of a revision.

@@ -40,11 +40,15 @@ func Markdown(p *plan.Plan, o MarkdownOptions) string {
 	if s := partialLine(p); s != "" {
 		head += "\n> [!IMPORTANT]\n> " + prose(s) + "\n"
 	}
-	parts := []part{markdownFailed(p), markdownDeletions(p), markdownChecks(p), markdownImages(p), markdownObserved(p), markdownMoves(p), markdownRecords(p)}
+	parts := []part{markdownFailed(p), markdownDeletions(p), markdownWaiting(p), markdownChecks(p), markdownImages(p), markdownObserved(p), markdownMoves(p), markdownRecords(p)}
 	for _, c := range p.Changes {
 		if shown(p, c) {
 			parts = append(parts, markdownChange(c, phrase(p, c)))
 		}
+	}
+	for i := range p.Waiting {
+		w := &p.Waiting[i]
+		parts = append(parts, markdownChange(w.Change, "waits"))
 	}
 	parts = append(parts, markdownWarnings(p), markdownOutputs(p))
 	footer := fmt.Sprintf("\n<sub>davit %s · state serial %d · plan `%s`</sub>\n", prose(p.Davit), p.State.Serial, code(p.Digest))
@@ -124,6 +128,19 @@ func markdownFailed(p *plan.Plan) part {
 			lines[i] = prose(lines[i])
 		}
 		out.lines = append(out.lines, fmt.Sprintf("> - `%s`: %s\n", code(f.Address), strings.Join(lines, "<br>")))
+	}
+	if len(out.lines) == 0 {
+		return part{}
+	}
+	return out
+}
+
+// markdownWaiting lists what waits at a gate.
+func markdownWaiting(p *plan.Plan) part {
+	out := part{rank: 1, head: "\n> [!NOTE]\n> **Waits, and is left as it is:**\n", more: func(n int) string { return fmt.Sprintf("> - and %d more\n", n) }}
+	for i := range p.Waiting {
+		w := &p.Waiting[i]
+		out.lines = append(out.lines, fmt.Sprintf("> - `%s` %s\n", code(w.Change.Address), prose(waitingLine(w))))
 	}
 	if len(out.lines) == 0 {
 		return part{}

@@ -201,6 +201,22 @@ func Result(w io.Writer, r *event.Result, o Options) {
 	fmt.Fprintf(w, "\n%s\n", p.bold(fmt.Sprintf("Apply: %d done, %d failed, %d not started.", len(r.Done), len(r.Failed), len(r.NotStarted))+turnedOut(r)))
 }
 
+// Waiting says what of a plan was left out because it waits, and how to approve it.
+func Waiting(w io.Writer, p *plan.Plan, o Options) {
+	if len(p.Waiting) == 0 {
+		return
+	}
+	colors := palette{o.Color}
+	fmt.Fprintf(w, "\n%s\n", colors.action(plan.Update, "Left out:"))
+	for i := range p.Waiting {
+		x := &p.Waiting[i]
+		fmt.Fprintf(w, "  %s %s %s\n", symbols[x.Change.Action], text.Clean(x.Change.Address), waitingLine(x))
+		if s := approveLine(x); s != "" {
+			fmt.Fprintf(w, "      %s\n", colors.faint(s))
+		}
+	}
+}
+
 // outcomeText returns the error of a failed outcome, or the reason why it was not started.
 func outcomeText(x event.Outcome) string {
 	return cmp.Or(strings.TrimPrefix(x.Error, x.Address+": "), x.Reason)

@@ -37,7 +37,7 @@ func (t *textWriter) print() {
 	}
 	some := t.o.Verbose || slices.ContainsFunc(t.plan.Changes, func(c plan.Change) bool { return shown(t.plan, c) })
 	t.failed()
-	if t.plan.Empty() && !some {
+	if t.plan.Empty() && !some && len(t.plan.Waiting) == 0 {
 		t.records()
 		t.checks()
 		t.warnings()
@@ -52,12 +52,13 @@ func (t *textWriter) print() {
 			t.change(c)
 		}
 	}
+	t.waiting()
 	t.records()
 	t.checks()
 	t.warnings()
 	t.outputs()
 	t.line(0, "")
-	if !t.plan.Empty() {
+	if !t.plan.Empty() || len(t.plan.Waiting) > 0 {
 		t.line(0, t.faint("+ create  ~ update  -/+ replace  - delete  * build  = adopt  x forget"))
 	}
 	t.line(0, t.bold(summaryLine(t.plan)))
@@ -219,10 +220,26 @@ func observed(o plan.Observation) string {
 	return text.Clean(strings.Join(o.Reasons, "; "))
 }
 
-func (t *textWriter) change(c plan.Change) {
+// waiting prints what waits at a gate, with what would be done.
+func (t *textWriter) waiting() {
+	for i := range t.plan.Waiting {
+		w := &t.plan.Waiting[i]
+		whole := *t.plan
+		whole.Images = w.Images
+		as := textWriter{w: t.w, palette: t.palette, plan: &whole, o: t.o}
+		as.changeAs(w.Change, waitingLine(w))
+		if s := approveLine(w); s != "" {
+			t.line(6, t.faint(s))
+		}
+	}
+}
+
+func (t *textWriter) change(c plan.Change) { t.changeAs(c, phrase(t.plan, c)) }
+
+func (t *textWriter) changeAs(c plan.Change, phrase string) {
 	t.line(0, "")
 	head := fmt.Sprintf("%s %s", symbols[c.Action], text.Clean(c.Address))
-	t.line(0, t.action(c.Action, t.bold(head))+" "+t.action(c.Action, phrase(t.plan, c)))
+	t.line(0, t.action(c.Action, t.bold(head))+" "+t.action(c.Action, phrase))
 	for _, r := range c.Reasons {
 		t.line(6, t.faint("because ")+text.Clean(r))
 	}

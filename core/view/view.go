@@ -12,6 +12,7 @@ import (
 
 	"github.com/fatih/color"
 
+	"github.com/davit-sh/davit/core/gate"
 	"github.com/davit-sh/davit/core/plan"
 	"github.com/davit-sh/davit/internal/text"
 )
@@ -80,6 +81,9 @@ func summaryLine(p *plan.Plan) string {
 	if p.Mode == plan.ModeRefresh {
 		return refreshLine(p)
 	}
+	if p.Empty() && len(p.Waiting) > 0 {
+		return fmt.Sprintf("Nothing to apply now. %s. %d unchanged.", text.Count(len(p.Waiting), "change waits", "changes wait"), p.Summary.None)
+	}
 	if p.Empty() && len(p.Damaged)+len(p.Failed) > 0 {
 		return fmt.Sprintf("No changes in the part that can be planned. %d unchanged.", p.Summary.None)
 	}
@@ -111,7 +115,29 @@ func summaryLine(p *plan.Plan) string {
 	if s.ItemsDeleted > 0 {
 		line += fmt.Sprintf("; %s inside updated applications will be deleted", text.Count(s.ItemsDeleted, "object"))
 	}
+	if n := len(p.Waiting); n > 0 {
+		line += "; " + text.Count(n, "change waits", "changes wait")
+	}
 	return line + fmt.Sprintf(". %d unchanged.", s.None)
+}
+
+// waitingLine says what a change waits for.
+func waitingLine(w *plan.Waiting) string { return text.Shorten(text.Clean(gate.Words(w)), longest) }
+
+// approveLine says how to approve a change that waits for a person. It is "" for others.
+func approveLine(w *plan.Waiting) string {
+	if !w.WaitsForPerson() {
+		return ""
+	}
+	return "to approve it: davit apply -approve=" + shellWord(text.Clean(w.Change.Address))
+}
+
+// shellWord writes an address as one word of a shell's command line.
+func shellWord(s string) string {
+	if !strings.ContainsAny(s, "[]\"'$`\\ *?;&|<>()!#~") {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }
 
 // held counts the instances that a rollback holds at an earlier revision.

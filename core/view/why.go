@@ -47,6 +47,9 @@ func (y *whyText) print(c *why.Cause, first, rest string) {
 	if c.Hold != nil {
 		y.line(inner, holdLine(plan.Change{Address: c.Address, Hold: &plan.Hold{Revision: c.Hold.Revision, Who: c.Hold.Who, Reason: c.Hold.Reason, Since: c.Hold.Since}}))
 	}
+	for _, s := range sanctionLines(c.Approval, c.Overrides) {
+		y.line(inner, s)
+	}
 	if c.Note != "" {
 		y.line(inner, y.faint(text.Clean(c.Note)))
 	}

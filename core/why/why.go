@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/davit-sh/davit/core/addr"
+	"github.com/davit-sh/davit/core/gate"
 	"github.com/davit-sh/davit/core/kinds"
 	"github.com/davit-sh/davit/core/plan"
 	"github.com/davit-sh/davit/state"
@@ -28,9 +29,12 @@ type Cause struct {
 	Outputs  *plan.Value      `json:"outputs,omitempty"`   // what it gives to others
 	Rejected []plan.Rejection `json:"rejected,omitempty"`  // of a policy
 	Hold     *state.Hold      `json:"hold,omitempty"`
-	Note     string           `json:"note,omitempty"` // what is not known
-	From     []*Cause         `json:"from,omitempty"`
-	Again    bool             `json:"again,omitempty"` // it is explained further up
+	// Approval says who has let it pass the gates; Overrides are gates that were set aside for it.
+	Approval  *state.Approval  `json:"approval,omitempty"`
+	Overrides []state.Override `json:"overrides,omitempty"`
+	Note      string           `json:"note,omitempty"` // what is not known
+	From      []*Cause         `json:"from,omitempty"`
+	Again     bool             `json:"again,omitempty"` // it is explained further up
 }
 
 // Facts are where explanations come from.
@@ -125,7 +129,7 @@ func (a *Applied) Cause(address string, seen *Seen) (*Cause, []string, *Seen, er
 	from, inputs, err := origin(list, *r)
 	c := &Cause{
 		Address: address, Kind: i.Kind, Action: r.Action, Revision: r.Number, When: &r.At, Who: r.Who, Reasons: r.Reasons,
-		Outputs: value(r.Record.Outputs),
+		Outputs: value(r.Record.Outputs), Approval: r.Approval, Overrides: r.Overrides,
 	}
 	if seen == nil {
 		c.Hold = rec.Hold
@@ -246,6 +250,13 @@ func (p Planned) Cause(address string, _ *Seen) (*Cause, []string, *Seen, error)
 			return out, nil, nil, nil // what it waits for is what was made from it, not what it was made from
 		}
 		return out, c.DependsOn, nil, nil
+	}
+	for i := range p.Plan.Waiting {
+		w := &p.Plan.Waiting[i]
+		if c := &w.Change; c.Address == address {
+			out := &Cause{Address: address, Kind: c.Kind, Action: string(c.Action), Reasons: c.Reasons, Items: c.Items, Fields: c.Changed(), Outputs: c.After, Note: "it " + gate.Words(w)}
+			return out, c.DependsOn, nil, nil
+		}
 	}
 	for i := range p.Plan.Observations {
 		if o := &p.Plan.Observations[i]; o.Address == address {

@@ -4,14 +4,19 @@ import (
 	"github.com/davit-sh/davit/core/diag"
 	"github.com/davit-sh/davit/core/engine/record"
 	"github.com/davit-sh/davit/core/event"
+	"github.com/davit-sh/davit/core/gate"
 	"github.com/davit-sh/davit/core/plan"
 )
 
-// tellLeftOut counts what the plan has left out, because of damage or of errors, among what has failed.
+// tellLeftOut counts what the plan has left out, because of damage or of errors, among what has failed, and what waits at a gate.
 func (a *applying) tellLeftOut() {
 	for _, d := range record.Damage(a.plan) {
 		info := diag.InfoOf(d)
 		a.result.Failed = append(a.result.Failed, event.Outcome{Address: info.Address, Action: string(plan.None), Error: d.Summary, Hint: info.Hint})
+	}
+	for i := range a.plan.Waiting {
+		w := &a.plan.Waiting[i]
+		a.result.Waiting = append(a.result.Waiting, event.Outcome{Address: w.Change.Address, Action: string(w.Change.Action), Reason: gate.Words(w)})
 	}
 	for _, f := range a.plan.Failed {
 		first := plan.Diagnostic{Summary: f.Address + ": it cannot be planned"}

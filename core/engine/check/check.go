@@ -38,6 +38,7 @@ func Expression(in *input.Input, f *world.Forms, s *eval.Scope, x hcl.Expression
 func (c *checker) stack(stop <-chan struct{}) hcl.Diagnostics {
 	c.modules(c.scope)
 	c.diags = append(c.diags, c.cycles()...)
+	c.diags = append(c.diags, c.input.GateWarnings()...)
 	if !c.diags.HasErrors() { // what cannot be evaluated is reported already
 		c.diags = append(c.diags, eval.TypeCheck(c.input.Stack.Module, c.typeOf, stop)...)
 	}

@@ -18,6 +18,8 @@ type Options struct {
 	NoRefresh bool
 	// Rollback brings one instance back to an earlier revision.
 	Rollback *Rollback
+	// Approves are the places of which a person approves the changes: they must exist. What that means is decided at the gates.
+	Approves []addr.Place
 	// KeepImages are applications whose arguments that name images stay as they were applied last: the images wait at a gate.
 	KeepImages map[string]bool
 	// Import are existing objects that instances take over, by address, besides those of import blocks.
@@ -85,5 +87,8 @@ func (o *Options) EachPlace(fn func(said string, p addr.Place)) {
 	}
 	for _, p := range o.Replace {
 		fn("-replace="+p.String(), p)
+	}
+	for _, p := range o.Approves {
+		fn("-approve="+p.String(), p)
 	}
 }

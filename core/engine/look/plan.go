@@ -97,7 +97,7 @@ func (r *Planner) PlanInstance(ctx context.Context, in *Finding) graph.Outcome {
 func (r *Planner) Diagnostics() hcl.Diagnostics {
 	list := slices.Clone(r.Found.Diagnostics())
 	r.InOrder(func(in *Finding) { list = append(list, in.Warnings...) })
-	return list
+	return append(list, r.Input.GateWarnings()...)
 }
 
 // InOrder calls fn for what is known of each instance, in the order of the configuration.
