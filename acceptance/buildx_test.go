@@ -279,7 +279,7 @@ func TestBuildx(t *testing.T) {
 			t.Fatal(err)
 		}
 		r := p.must("plan")
-		wants(t, "the plan without state", r.stdout, "already pushed as 1.0.1 by this content key")
+		wants(t, "the plan without state", r.stdout, "already pushed as 1.0.1 with this content key")
 		p.must("apply", "-auto-approve")
 		p.noChanges()
 
@@ -664,10 +664,10 @@ func TestBuildxErrors(t *testing.T) {
 		stack string
 		want  []string
 	}{
-		"no such builder": {`builder = "nobody"`, []string{`there is no docker buildx builder "nobody"`, "docker buildx create"}},
+		"no such builder": {`builder = "nobody"`, []string{`the docker buildx builder "nobody" does not exist`, "docker buildx create"}},
 		"no daemon":       {`buildkit = "unix:///nowhere/buildkitd.sock"`, []string{"the BuildKit daemon at unix:///nowhere/buildkitd.sock cannot be reached"}},
 		"nothing there":   {`buildkit = "tcp://127.0.0.1:9"`, []string{"the BuildKit daemon at tcp://127.0.0.1:9 cannot be reached"}},
-		"too long":        {fmt.Sprintf("buildkit = %q\n  timeout = \"1ms\"", servers.BuildKit.Address), []string{"the build took too long", "raise timeout"}},
+		"too long":        {fmt.Sprintf("buildkit = %q\n  timeout = \"1ms\"", servers.BuildKit.Address), []string{"the build exceeded its timeout", "raise timeout"}},
 	} {
 		t.Run(what, func(t *testing.T) {
 			p := newProject(t, c.stack, nil)

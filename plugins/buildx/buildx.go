@@ -31,43 +31,43 @@ const defaultDockerfile = "Dockerfile"
 // Config is the configuration of build "buildx".
 type Config struct {
 	Source     sdk.SourceRef `davit:"source" doc:"Where the files come from."`
-	Context    string        `davit:"context,optional" default:"." doc:"Folder in the source that is the build context. All of it is sent but for what its .dockerignore names."`
+	Context    string        `davit:"context,optional" default:"." doc:"Folder in the source that is the build context. All files that .dockerignore does not exclude are sent."`
 	Dockerfile string        `davit:"dockerfile,optional" default:"Dockerfile" doc:"The Dockerfile, relative to the context."`
-	Triggers   []string      `davit:"triggers,optional" doc:"Patterns of files, relative to the context, that cause a build when they change; the Dockerfile and .dockerignore always do. Default: all of the context but for what .dockerignore names. A file that no pattern names causes no build, though the Dockerfile may copy it."`
+	Triggers   []string      `davit:"triggers,optional" doc:"Patterns of files, relative to the context. A build starts when a matching file, the Dockerfile or .dockerignore changes. Default: all files of the context that .dockerignore does not exclude. A file that matches no pattern causes no build, even if the Dockerfile copies it."`
 
 	Platforms  []string `davit:"platforms,optional" doc:"Platforms as os/architecture[/variant]. Default: linux/amd64 and linux/arm64."`
 	Repository string   `davit:"repository" doc:"Where to push, without a tag."`
-	Tag        string   `davit:"tag" doc:"Tag to push under. It is no reason to build: what was built before keeps its tag."`
+	Tag        string   `davit:"tag" doc:"Tag to push under. A new tag alone causes no build: an existing image keeps its tag."`
 	Insecure   bool     `davit:"insecure,optional" doc:"Allow plain HTTP to a registry on another machine."`
-	Overwrite  bool     `davit:"overwrite,optional" doc:"Allow to move a tag that holds another image."`
+	Overwrite  bool     `davit:"overwrite,optional" doc:"Move the tag even if it points to another image."`
 
-	Args          map[string]string `davit:"args,optional" doc:"Build arguments. They are readable by all who can pull the image: no secrets."`
-	SensitiveArgs map[string]string `davit:"sensitive_args,optional,sensitive" doc:"Build arguments that are neither shown nor stored; a change of one is still seen. The image may hold them all the same: what only a step needs is better in secrets."`
+	Args          map[string]string `davit:"args,optional" doc:"Build arguments. Everybody who can pull the image can read them: use no secrets here."`
+	SensitiveArgs map[string]string `davit:"sensitive_args,optional,sensitive" doc:"Build arguments that are neither shown nor stored; a change of one still causes a build. The image may contain them: use secrets for values that only a build step needs."`
 	Target        string            `davit:"target,optional" doc:"Stage to build. Default: the last one."`
 	Labels        map[string]string `davit:"labels,optional" doc:"Labels of the image."`
-	Secrets       map[string]string `davit:"secrets,optional" doc:"Secrets for RUN --mount=type=secret, by id: a file, relative to the stack, or env:NAME for an environment variable that the plugin sees. Only the id takes part in the content key."`
+	Secrets       map[string]string `davit:"secrets,optional" doc:"Secrets for RUN --mount=type=secret, by id: a file, relative to the stack, or env:NAME for an environment variable that the plugin sees. Only the ids are part of the content key: a new value causes no build."`
 
 	BuildKit string       `davit:"buildkit,optional" doc:"Address of a BuildKit daemon: unix:///run/buildkit/buildkitd.sock, tcp://host:1234. Default: the environment variable BUILDKIT_HOST."`
 	TLS      *TLS         `davit:"tls,block" doc:"Certificates for a daemon at tcp://."`
 	Builder  string       `davit:"builder,optional" doc:"Name of a docker buildx builder to use instead of a daemon's address."`
-	Cache    *Cache       `davit:"cache,block" doc:"Keeps BuildKit's cache in a registry, for builders that forget theirs."`
-	Timeout  sdk.Duration `davit:"timeout,optional" default:"30m" doc:"How long a build may take."`
+	Cache    *Cache       `davit:"cache,block" doc:"Keeps BuildKit's cache in a registry, for builders without a persistent cache."`
+	Timeout  sdk.Duration `davit:"timeout,optional" default:"30m" doc:"Time limit of a build."`
 
-	DeleteOnDestroy bool `davit:"delete_on_destroy,optional" doc:"Delete the pushed tag when the build is destroyed. Else images stay in the registry, where others may run them."`
+	DeleteOnDestroy bool `davit:"delete_on_destroy,optional" doc:"Delete the pushed tag when the build is destroyed. Default: the image stays in the registry, where others may use it."`
 }
 
 // TLS is how a daemon is trusted and trusts.
 type TLS struct {
-	CA         string `davit:"ca,optional" doc:"File with the authority that signed the daemon's certificate, relative to the stack. Default: the system's."`
-	Cert       string `davit:"cert,optional" doc:"File with the certificate to show, relative to the stack."`
-	Key        string `davit:"key,optional" doc:"File with its key, relative to the stack."`
+	CA         string `davit:"ca,optional" doc:"File with the certificate authority of the daemon, relative to the stack. Default: the system's authorities."`
+	Cert       string `davit:"cert,optional" doc:"File with the client certificate, relative to the stack."`
+	Key        string `davit:"key,optional" doc:"File with the private key of cert, relative to the stack."`
 	ServerName string `davit:"server_name,optional" doc:"Name in the daemon's certificate. Default: the host of its address."`
 }
 
 // Cache is where BuildKit's cache is kept.
 type Cache struct {
 	Ref  string `davit:"ref" doc:"Image reference that holds the cache: registry.example.com/team/app:cache."`
-	Mode string `davit:"mode,optional" default:"max" doc:"What is kept: max, all steps; min, those of the image only."`
+	Mode string `davit:"mode,optional" default:"max" doc:"Which steps are cached: all (max), or only those of the final image (min)."`
 }
 
 // Outputs are the outputs of build "buildx".
@@ -152,7 +152,7 @@ func makeIndex(ctx context.Context, r applyRequest, repo name.Repository, review
 		return nil, err
 	}
 	if in.key != r.Planned.Key {
-		return nil, &sdk.Error{Summary: "the files or settings are not those of the plan any more", Hint: "plan again", Code: "buildx.stale"}
+		return nil, &sdk.Error{Summary: "the files or settings have changed since the plan was made", Hint: "plan again", Code: "buildx.stale"}
 	}
 	secrets, err := r.Config.readSecrets(ctx)
 	if err != nil {
@@ -174,7 +174,7 @@ func makeIndex(ctx context.Context, r applyRequest, repo name.Repository, review
 	// BuildKit makes no index for one platform.
 	image, err := desc.Image()
 	if err != nil {
-		return nil, fmt.Errorf("reading what was built: %w", err)
+		return nil, fmt.Errorf("reading the built image: %w", err)
 	}
 	platform, err := v1.ParsePlatform(r.Config.platforms()[0])
 	if err != nil {

@@ -142,8 +142,8 @@ func buildxCommand() ([]string, error) {
 			return []string{path}, nil
 		}
 	}
-	return nil, &sdk.Error{Summary: "there is no docker command on this machine", Path: sdk.At("builder"), Code: "buildx.no_docker",
-		Hint: "install docker with buildx, or use buildkit, which needs neither"}
+	return nil, &sdk.Error{Summary: "the docker command was not found", Path: sdk.At("builder"), Code: "buildx.no_docker",
+		Hint: "install docker with buildx, or set buildkit, which needs neither"}
 }
 
 // explain turns what docker buildx says for itself into an error.
@@ -152,13 +152,13 @@ func (j *job) explain(output *rawJSON, err error) error {
 	text, said := output.message()
 	switch {
 	case !said:
-		return fmt.Errorf("docker buildx failed without saying why: %w", err)
+		return fmt.Errorf("docker buildx failed without a message: %w", err)
 	case strings.Contains(text, "no builder ") && strings.Contains(text, " found"):
-		return &sdk.Error{Summary: fmt.Sprintf("there is no docker buildx builder %q", j.Builder), Detail: text, Path: sdk.At("builder"), Code: "buildx.no_builder",
+		return &sdk.Error{Summary: fmt.Sprintf("the docker buildx builder %q does not exist", j.Builder), Detail: text, Path: sdk.At("builder"), Code: "buildx.no_builder",
 			Hint: "docker buildx ls lists them; docker buildx create --name " + j.Builder + " makes one"}
 	case strings.Contains(text, "is not a docker command") || strings.Contains(text, "unknown command: docker buildx"):
-		return &sdk.Error{Summary: "docker has no buildx on this machine", Path: sdk.At("builder"), Code: "buildx.no_docker",
-			Hint: "install the docker-buildx plugin, or use buildkit, which needs neither"}
+		return &sdk.Error{Summary: "the docker command has no buildx plugin", Path: sdk.At("builder"), Code: "buildx.no_docker",
+			Hint: "install the docker-buildx plugin, or set buildkit, which needs neither"}
 	}
 	return errors.New(text)
 }
@@ -166,16 +166,16 @@ func (j *job) explain(output *rawJSON, err error) error {
 func metadataDigest(file string) (string, error) {
 	b, err := os.ReadFile(file)
 	if err != nil {
-		return "", fmt.Errorf("reading what docker buildx has built: %w", err)
+		return "", fmt.Errorf("reading the result of docker buildx: %w", err)
 	}
 	var m struct {
 		Digest string `json:"containerimage.digest"`
 	}
 	if err := json.Unmarshal(b, &m); err != nil {
-		return "", fmt.Errorf("reading what docker buildx has built: %w", err)
+		return "", fmt.Errorf("reading the result of docker buildx: %w", err)
 	}
 	if m.Digest == "" {
-		return "", errors.New("docker buildx did not say what it has built")
+		return "", errors.New("docker buildx reported no image digest")
 	}
 	return m.Digest, nil
 }

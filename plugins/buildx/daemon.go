@@ -48,7 +48,7 @@ func (j *job) withDaemon(ctx context.Context) (string, error) {
 			return err
 		}
 		if digest = res.ExporterResponse[exptypes.ExporterImageDigestKey]; digest == "" {
-			return errors.New("the daemon did not say what it has built")
+			return errors.New("the BuildKit daemon reported no image digest")
 		}
 		return nil
 	})
@@ -69,7 +69,7 @@ func (j *job) connect(ctx context.Context) (*client.Client, error) {
 	}
 	c, err := client.New(ctx, address, j.trust(address)...)
 	if err != nil {
-		return nil, &sdk.Error{Summary: "the address of the BuildKit daemon cannot be used", Path: sdk.At("buildkit"), Code: "buildx.address", Err: err}
+		return nil, &sdk.Error{Summary: "the address of the BuildKit daemon is invalid", Path: sdk.At("buildkit"), Code: "buildx.address", Err: err}
 	}
 	asking, cancel := context.WithTimeout(ctx, firstAnswer)
 	defer cancel()
@@ -79,7 +79,7 @@ func (j *job) connect(ctx context.Context) (*client.Client, error) {
 			return nil, ctx.Err()
 		}
 		return nil, &sdk.Error{Summary: "the BuildKit daemon at " + address + " cannot be reached", Path: sdk.At("buildkit"), Code: "buildx.unreachable",
-			Hint: "check that it runs, that this user may use it, and the tls block if it wants certificates", Detail: err.Error()}
+			Hint: "check that it runs, that this user may connect to it, and that the tls block has the certificates that it requires", Detail: err.Error()}
 	}
 	return c, nil
 }
@@ -170,6 +170,6 @@ func (c Config) address() (string, error) {
 	if host := os.Getenv("BUILDKIT_HOST"); host != "" {
 		return host, nil
 	}
-	return "", &sdk.Error{Summary: "there is nothing to build with", Path: sdk.At("buildkit"), Code: "buildx.no_builder",
+	return "", &sdk.Error{Summary: "no builder is configured", Path: sdk.At("buildkit"), Code: "buildx.no_builder",
 		Hint: "set buildkit to a BuildKit daemon, or builder to the name of a docker buildx builder, or BUILDKIT_HOST in the environment"}
 }

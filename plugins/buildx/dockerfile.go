@@ -41,7 +41,7 @@ func bases(text []byte, c Config) ([]string, error) {
 		public, err := d.images(target, platform, c.Args)
 		if err != nil || !maps.Equal(public, images) {
 			return nil, &sdk.Error{Summary: "the name of a base image depends on a sensitive build argument", Path: sdk.At("sensitive_args"), Code: "buildx.sensitive_base",
-				Hint: "base images are shown in plans: name them with args"}
+				Hint: "plans show the names of base images: use args for them"}
 		}
 	}
 	return slices.Sorted(maps.Keys(found)), nil
@@ -68,7 +68,7 @@ func readDockerfile(text []byte) (*dockerfile, error) {
 		return nil, err
 	}
 	if len(stages) == 0 {
-		return nil, errors.New("it has no FROM")
+		return nil, errors.New("it has no FROM instruction")
 	}
 	return &dockerfile{lex: shell.NewLex(parsed.EscapeToken), stages: stages, global: global}, nil
 }
@@ -91,9 +91,9 @@ func (d *dockerfile) target(name string) (int, error) {
 		}
 	}
 	if len(names) == 0 {
-		return 0, fmt.Errorf("there is no stage %q: no stage has a name", name)
+		return 0, fmt.Errorf("stage %q does not exist: no stage has a name", name)
 	}
-	return 0, fmt.Errorf("there is no stage %q; there are: %s", name, strings.Join(names, ", "))
+	return 0, fmt.Errorf("stage %q does not exist; the stages are: %s", name, strings.Join(names, ", "))
 }
 
 // named finds the last stage of a name among the first n.
@@ -209,11 +209,11 @@ func (w *walk) from(word string, i int) error {
 	}
 	for name := range unset {
 		if strings.HasPrefix(name, "BUILD") {
-			return fmt.Errorf("FROM %s depends on the machine that builds (%s): which image is meant is not known before the build", word, name)
+			return fmt.Errorf("FROM %s depends on the building machine (%s), so its image is not known before the build", word, name)
 		}
 	}
 	if base == "" {
-		return fmt.Errorf("FROM %s names no image with these build arguments", word)
+		return fmt.Errorf("FROM %s is empty with these build arguments", word)
 	}
 	if j, ok := w.named(base, i); ok {
 		return w.stage(j)
@@ -246,7 +246,7 @@ func (w *walk) source(from string) error {
 	if number, ok := strings.CutPrefix(from, "#"); ok {
 		i, err := strconv.Atoi(number)
 		if err != nil || i < 0 || i >= len(w.stages) {
-			return fmt.Errorf("there is no stage number %s", number)
+			return fmt.Errorf("stage number %s does not exist", number)
 		}
 		return w.stage(i)
 	}

@@ -75,7 +75,7 @@ func gather(ctx context.Context, c Config, pinned map[string]string) (*inputs, e
 
 // noDockerfile suggests the file that was likely meant.
 func noDockerfile(root *tree.Tree, c Config) error {
-	hint, best := "set dockerfile to where it is, relative to the context", 0
+	hint, best := "set dockerfile to its path, relative to the context", 0
 	for _, e := range root.Entries() {
 		score, base := 0, strings.ToLower(path.Base(e.Path))
 		switch {
@@ -88,10 +88,10 @@ func noDockerfile(root *tree.Tree, c Config) error {
 			score = 1
 		}
 		if score > best {
-			hint, best = fmt.Sprintf("there is %s: set dockerfile = %q", e.Path, e.Path), score
+			hint, best = fmt.Sprintf("%s exists: set dockerfile = %q", e.Path, e.Path), score
 		}
 	}
-	return &sdk.Error{Summary: fmt.Sprintf("there is no %s in the context %s", c.Dockerfile, c.Context), Path: sdk.At("dockerfile"), Hint: hint, Code: "buildx.no_dockerfile"}
+	return &sdk.Error{Summary: fmt.Sprintf("%s does not exist in the context %s", c.Dockerfile, c.Context), Path: sdk.At("dockerfile"), Hint: hint, Code: "buildx.no_dockerfile"}
 }
 
 func baseDigest(ctx context.Context, name, pinned string, c Config) (string, error) {

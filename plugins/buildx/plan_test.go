@@ -86,7 +86,7 @@ func TestThePlanSaysWhyItBuilds(t *testing.T) {
 		"what is ignored":      {func(w *world) { w.write(map[string]string{"apps/api/.dockerignore": "*.txt\n"}) }, "files changed: .dockerignore, NOTES.md (new)"},
 		"an argument":          {func(w *world) { w.config.Args = map[string]string{"A": "2"} }, "build argument A changed"},
 		"a new argument":       {func(w *world) { w.config.Args["B"] = "1" }, "build argument B was set"},
-		"an argument gone":     {func(w *world) { w.config.Args = nil }, "build argument A is not set any more"},
+		"an argument gone":     {func(w *world) { w.config.Args = nil }, "build argument A was removed"},
 		"a sensitive argument": {func(w *world) { w.config.SensitiveArgs = map[string]string{"S": "correct-horse"} }, "build argument S changed"},
 		"a new secret":         {func(w *world) { w.config.Secrets = map[string]string{"token": "file"} }, "secrets was set"},
 		"the target":           {func(w *world) { w.config.Target = "0" }, "target was set"},
@@ -96,7 +96,7 @@ func TestThePlanSaysWhyItBuilds(t *testing.T) {
 		"another base": {func(w *world) {
 			w.push("base:2")
 			w.write(map[string]string{"apps/api/Dockerfile": "FROM REGISTRY/base:2\nCOPY . .\n"})
-		}, "it has the base image"},
+		}, "base:2 was added"},
 	}
 	for what, tt := range tests {
 		t.Run(what, func(t *testing.T) {
@@ -121,7 +121,7 @@ func TestABaseImageThatMovedIsAReasonToBuild(t *testing.T) {
 	is := w.push("base:1")
 	w.config.Tag = "1.0.2"
 	p := w.plan()
-	if got := strings.Join(p.Reasons, "; "); p.Action != sdk.ActionBuild || !strings.Contains(got, "the base image "+w.host+"/base:1 moved from sha256:") || !strings.HasSuffix(got, " to "+is[:19]) {
+	if got := strings.Join(p.Reasons, "; "); p.Action != sdk.ActionBuild || !strings.Contains(got, "the base image "+w.host+"/base:1 changed from sha256:") || !strings.HasSuffix(got, " to "+is[:19]) {
 		t.Errorf("%s %q", p.Action, p.Reasons)
 	}
 	// What was reviewed is planned again with the base that was reviewed.
@@ -209,7 +209,7 @@ func TestWhatVanishedFromTheRegistryIsBuiltAgain(t *testing.T) {
 	if err := remote.Delete(w.repo.Digest(was.Digest.OrZero())); err != nil {
 		t.Fatal(err)
 	}
-	if p := w.plan(); p.Action != sdk.ActionBuild || !strings.Contains(p.Reasons[0], "is not in the registry any more") {
+	if p := w.plan(); p.Action != sdk.ActionBuild || !strings.Contains(p.Reasons[0], "was deleted or changed in the registry") {
 		t.Errorf("%s %q", p.Action, p.Reasons)
 	}
 }
@@ -240,9 +240,9 @@ func TestWhatIsMissingIsNamed(t *testing.T) {
 	}{
 		"the context":            {func(w *world) { w.config.Context = "apps/apo" }, "there are: apps/api"},
 		"a context outside":      {func(w *world) { w.config.Context = "../x" }, "leads out of the source"},
-		"the Dockerfile":         {func(w *world) { w.config.Dockerfile = "docker/Dockerfile" }, `there is no docker/Dockerfile in the context apps/api`},
+		"the Dockerfile":         {func(w *world) { w.config.Dockerfile = "docker/Dockerfile" }, `docker/Dockerfile does not exist in the context apps/api`},
 		"the base image":         {func(w *world) { w.write(map[string]string{"apps/api/Dockerfile": "FROM REGISTRY/none:1"}) }, "/none:1: not found"},
-		"what a base depends on": {func(w *world) { w.write(map[string]string{"apps/api/Dockerfile": "FROM $X"}) }, "names no image"},
+		"what a base depends on": {func(w *world) { w.write(map[string]string{"apps/api/Dockerfile": "FROM $X"}) }, "is empty with these build arguments"},
 		"an ignore file":         {func(w *world) { w.write(map[string]string{"apps/api/.dockerignore": "[\n"}) }, ".dockerignore cannot be read"},
 	}
 	for what, tt := range tests {

@@ -151,7 +151,7 @@ func (p *progress) failure(ctx context.Context, err error) error {
 	case errors.As(err, &shown):
 		return err
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
-		return &sdk.Error{Summary: "the build took too long", Code: "buildx.timeout", Hint: "raise timeout", Path: sdk.At("timeout")}
+		return &sdk.Error{Summary: "the build exceeded its timeout", Code: "buildx.timeout", Hint: "raise timeout", Path: sdk.At("timeout")}
 	case ctx.Err() != nil:
 		return ctx.Err()
 	}
@@ -163,7 +163,7 @@ func (p *progress) failure(ctx context.Context, err error) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	// The cause is not kept: its text may hold what is hidden here.
-	out := &sdk.Error{Summary: "the build failed", Detail: p.hide.Replace(err.Error()), Code: "buildx.failed", Hint: "What runs is not touched. Mend the commit and apply again."}
+	out := &sdk.Error{Summary: "the build failed", Detail: p.hide.Replace(err.Error()), Code: "buildx.failed", Hint: "Running applications are unchanged. Fix the commit and apply again."}
 	if st := p.failed; st != nil {
 		p.end(st)
 		out.Summary += " at " + st.name + " (" + st.stream + ")"

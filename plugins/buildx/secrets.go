@@ -34,7 +34,7 @@ func (c Config) readSecrets(ctx context.Context) ([]secret, error) {
 		if isEnv {
 			value, ok := os.LookupEnv(name)
 			if !ok {
-				return nil, fail("the environment has no "+name, "set it, and name it in env of required_plugins: plugins see only what they are allowed to", nil)
+				return nil, fail("the environment variable "+name+" is not set", "set it, and list it in env of required_plugins: a plugin sees only listed variables", nil)
 			}
 			s.env, s.value = name, []byte(value)
 		} else {

@@ -41,7 +41,7 @@ func (builder) Validate(_ context.Context, c Config) error {
 	_, err := registry.Repository(c.Repository, c.Insecure)
 	k.add(err, sdk.At("repository"))
 	if registry.IsKeyTag(c.Tag) {
-		k.add(errors.New("tags like this one are davit's own"), sdk.At("tag"))
+		k.add(errors.New("tags of this form are reserved for davit"), sdk.At("tag"))
 	} else {
 		k.add(registry.CheckTag(c.Tag), sdk.At("tag"))
 	}
@@ -51,10 +51,10 @@ func (builder) Validate(_ context.Context, c Config) error {
 		}
 	}
 	if c.Dockerfile != "" && !fs.ValidPath(path.Clean(c.Dockerfile)) {
-		k.add(errors.New("the Dockerfile is named relative to the context, and is inside of it"), sdk.At("dockerfile"))
+		k.add(errors.New("the Dockerfile must be inside the context, and its path relative to the context"), sdk.At("dockerfile"))
 	}
 	if c.Timeout.Duration() <= 0 {
-		k.add(errors.New("a timeout is more than nothing"), sdk.At("timeout"))
+		k.add(errors.New("timeout must be longer than 0s"), sdk.At("timeout"))
 	}
 	k.platforms(c)
 	k.arguments(c)
@@ -106,24 +106,24 @@ func (k *checks) arguments(c Config) {
 		case sensitive && plain:
 			k.add(fmt.Errorf("the build argument %s is also in args", name), sdk.At(attribute))
 		case sensitive && c.Builder != "" && reCommand.MatchString(name):
-			k.add(fmt.Errorf("with builder, the sensitive build argument %s would be taken for a setting of docker's own: give it another name", name), sdk.At(attribute))
+			k.add(fmt.Errorf("with builder, docker would read the sensitive build argument %s as one of its own settings: rename it", name), sdk.At(attribute))
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.Labels)) {
 		if name == "" || strings.HasPrefix(name, ownLabels) || strings.ContainsAny(name, "=\n") {
-			k.add(fmt.Errorf("%q is not a label to be set here: %s* are davit's own", name, ownLabels), sdk.At("labels"))
+			k.add(fmt.Errorf("the label %q cannot be set: %s* is reserved for davit", name, ownLabels), sdk.At("labels"))
 		}
 	}
 	for _, id := range slices.Sorted(maps.Keys(c.Secrets)) {
 		if id == "" || c.Secrets[id] == "" || c.Secrets[id] == "env:" {
-			k.add(&sdk.Error{Summary: "a secret has an id and a file, or env: and the name of an environment variable"}, sdk.At("secrets").Key(id))
+			k.add(&sdk.Error{Summary: "a secret needs an id, and either a file or env:NAME"}, sdk.At("secrets").Key(id))
 		}
 	}
 }
 
 func (k *checks) builder(c Config) {
 	if c.BuildKit != "" && c.Builder != "" {
-		k.add(errors.New("give either buildkit or builder: they are two ways to the same thing"), sdk.At("builder"))
+		k.add(errors.New("buildkit and builder cannot be combined: set one of them"), sdk.At("builder"))
 	}
 	if strings.HasPrefix(c.Builder, "-") {
 		k.add(fmt.Errorf("%q is not the name of a builder", c.Builder), sdk.At("builder"))
@@ -132,7 +132,7 @@ func (k *checks) builder(c Config) {
 	if c.BuildKit != "" {
 		u, err := url.Parse(c.BuildKit)
 		if err != nil || (u.Scheme != "unix" || u.Path == "") && (u.Scheme != "tcp" || u.Port() == "") {
-			k.add(errors.New("an address of a BuildKit daemon is unix:///path/of/socket or tcp://host:port"), sdk.At("buildkit"))
+			k.add(errors.New("the address of a BuildKit daemon must be unix:///path/of/socket or tcp://host:port"), sdk.At("buildkit"))
 			return
 		}
 		scheme = u.Scheme
@@ -140,9 +140,9 @@ func (k *checks) builder(c Config) {
 	switch {
 	case c.TLS == nil:
 	case c.Builder != "" || scheme == "unix":
-		k.add(errors.New("certificates are for a daemon at tcp:// only"), sdk.At("tls"))
+		k.add(errors.New("tls is only for a daemon at tcp://"), sdk.At("tls"))
 	case (c.TLS.Cert == "") != (c.TLS.Key == ""):
-		k.add(errors.New("cert and key go together"), sdk.At("tls"))
+		k.add(errors.New("set both cert and key, or neither"), sdk.At("tls"))
 	}
 }
 

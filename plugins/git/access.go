@@ -78,7 +78,7 @@ func httpAccess(c Config, e *transport.Endpoint) (access, error) {
 func sshAccess(c Config, e *transport.Endpoint) (transport.AuthMethod, error) {
 	home, err := os.UserHomeDir()
 	if err != nil {
-		return nil, fmt.Errorf("there is no home folder for SSH keys: %w", err)
+		return nil, fmt.Errorf("the home folder with the SSH keys was not found: %w", err)
 	}
 	user := e.User
 	if user == "" {
@@ -108,7 +108,7 @@ func sshAccess(c Config, e *transport.Endpoint) (transport.AuthMethod, error) {
 	if key == "" {
 		agent, err := gitssh.NewSSHAgentAuth(user)
 		if err != nil {
-			return nil, &sdk.Error{Summary: "there is no key for SSH", Path: sdk.At("url"), Code: "git.ssh_key", Hint: "Set ssh_key to a private key, or start an SSH agent."}
+			return nil, &sdk.Error{Summary: "no SSH key was found", Path: sdk.At("url"), Code: "git.ssh_key", Hint: "Set ssh_key to a private key, or start an SSH agent."}
 		}
 		agent.HostKeyCallbackHelper = check
 		return agent, nil
@@ -116,7 +116,7 @@ func sshAccess(c Config, e *transport.Endpoint) (transport.AuthMethod, error) {
 	keys, err := gitssh.NewPublicKeysFromFile(user, key, "")
 	if err != nil {
 		return nil, &sdk.Error{Summary: fmt.Sprintf("the SSH key %s cannot be used", key), Path: sdk.At("ssh_key"), Code: "git.ssh_key", Err: err,
-			Hint: "It must be a private key without a passphrase; keys with one belong into an SSH agent."}
+			Hint: "It must be a private key without a passphrase. For a key with a passphrase, use an SSH agent."}
 	}
 	keys.HostKeyCallbackHelper = check
 	return keys, nil
@@ -180,20 +180,20 @@ func (r *repository) diagnose(err error, doing string) error {
 			out.Hint = r.access.http.hint()
 		}
 	case errors.Is(err, transport.ErrRepositoryNotFound):
-		out.Summary, out.Code = fmt.Sprintf("there is no repository at %s, or it is hidden from these credentials", url), "git.not_found"
+		out.Summary, out.Code = fmt.Sprintf("the repository %s does not exist, or these credentials may not read it", url), "git.not_found"
 		out.Hint = strings.TrimSpace("Check the URL, and that the token or key may read the repository. " + r.access.http.kept)
 	case errors.Is(err, transport.ErrEmptyRemoteRepository):
 		out.Summary, out.Code, out.Hint = url+" is empty", "git.empty", "Push a first commit."
 	case knownhosts.IsHostKeyChanged(err):
-		out.Summary, out.Code = fmt.Sprintf("the host key of %s is not the one in known_hosts", url), "git.host_key"
-		out.Hint = "Somebody may be listening in between. If the host really has a new key, remove the old one from known_hosts and add the new one."
+		out.Summary, out.Code = fmt.Sprintf("the host key of %s differs from the one in known_hosts", url), "git.host_key"
+		out.Hint = "Somebody may be intercepting the connection. If the host really has a new key, remove the old one from known_hosts and add the new one."
 	case knownhosts.IsHostUnknown(err), strings.Contains(err.Error(), "key is unknown"):
 		out.Summary, out.Code = fmt.Sprintf("the host key of %s is not in known_hosts", url), "git.host_key"
 		out.Hint = "Add it with ssh-keyscan, after comparing it with what the host publishes."
 	case errors.As(err, &dns):
-		out.Summary, out.Code, out.Hint = fmt.Sprintf("the host of %s is not known", url), "git.unreachable", "Check the URL and the name server."
+		out.Summary, out.Code, out.Hint = fmt.Sprintf("the host of %s was not found", url), "git.unreachable", "Check the URL and the name server."
 	case errors.As(err, &op):
-		out.Summary, out.Code, out.Hint = fmt.Sprintf("%s cannot be reached", url), "git.unreachable", "Check that the host is up and that nothing is in between."
+		out.Summary, out.Code, out.Hint = fmt.Sprintf("%s cannot be reached", url), "git.unreachable", "Check that the host is up and that no firewall or proxy blocks the connection."
 	}
 	return out
 }

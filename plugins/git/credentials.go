@@ -53,7 +53,7 @@ func credentialsFor(c Config, e *transport.Endpoint) (credentials, error) {
 	case !k.private():
 		k.kept = fmt.Sprintf("%s is not sent to %s without encryption: use https://.", tokenVariable, k.host)
 	case os.Getenv(hostVariable) == "":
-		k.kept = fmt.Sprintf("%s is set, and is not sent, because the stack may have several Git hosts: set %s=%s if it is for this one.", tokenVariable, hostVariable, k.host)
+		k.kept = fmt.Sprintf("%s is set but not sent, because the stack may have several Git hosts: set %s=%s if the token is for this host.", tokenVariable, hostVariable, k.host)
 	case !strings.EqualFold(os.Getenv(hostVariable), k.host):
 		k.kept = fmt.Sprintf("%s is for %s (%s), so it is not sent to %s.", tokenVariable, os.Getenv(hostVariable), hostVariable, k.host)
 	default:

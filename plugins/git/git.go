@@ -28,16 +28,16 @@ type Config struct {
 	Tag        string       `davit:"tag,optional" doc:"Use this tag."`
 	Semver     string       `davit:"semver,optional" doc:"Use the highest tag in this range, such as \"~1.4\"."`
 	Commit     string       `davit:"commit,optional" doc:"Use this commit, by its full id."`
-	Ref        string       `davit:"ref,optional" doc:"Use this tag, branch or full id of a commit: the first of them that there is."`
-	Path       string       `davit:"path,optional" doc:"Only this folder: tree, commit_count and the commits speak of it alone."`
-	Paths      []string     `davit:"paths,optional" doc:"Folders whose own trees and commit counts are wanted in trees and commit_counts."`
+	Ref        string       `davit:"ref,optional" doc:"Use this tag, branch or full commit id: the first that exists, in this order."`
+	Path       string       `davit:"path,optional" doc:"Use only this folder: tree, commit_count and commits are those of the folder."`
+	Paths      []string     `davit:"paths,optional" doc:"Folders for the outputs trees and commit_counts."`
 	Submodules string       `davit:"submodules,optional" doc:"\"ignore\" leaves submodules out; without it a repository with submodules is an error."`
-	Username   string       `davit:"username,optional" doc:"User for HTTP; any will do for most hosts' tokens."`
+	Username   string       `davit:"username,optional" doc:"User name for HTTP. Most hosts accept any name with a token."`
 	Token      string       `davit:"token,optional,sensitive" doc:"Token for HTTP. Without it: DAVIT_GIT_TOKEN of the environment if DAVIT_GIT_HOST names the host, or if the stack has no other Git host; then .netrc; then the credential helpers of the user's Git configuration. It is never sent over plain HTTP to another machine."`
 	SSHKey     string       `davit:"ssh_key,optional" doc:"File with the private key for SSH. Without it: the SSH agent, then ~/.ssh/id_ed25519 and id_rsa."`
 	KnownHosts string       `davit:"known_hosts,optional" doc:"File with the host keys to trust for SSH. Without it: ~/.ssh/known_hosts."`
 	CAFile     string       `davit:"ca_file,optional" doc:"File with certificates to trust besides the system's. Without it: the environment variable GIT_SSL_CAINFO."`
-	Timeout    sdk.Duration `davit:"timeout,optional" default:"2m" doc:"How long looking and fetching may take."`
+	Timeout    sdk.Duration `davit:"timeout,optional" default:"2m" doc:"Time limit for finding and fetching the revision."`
 }
 
 // Outputs are the outputs of source "git".
@@ -45,14 +45,14 @@ type Outputs struct {
 	sdk.SourceOutputs
 	Commit       string              `davit:"commit" doc:"Full id of the commit."`
 	ShortCommit  string              `davit:"short_commit" doc:"The first seven digits of the commit's id."`
-	CommitCount  int                 `davit:"commit_count" doc:"How many commits lead to it; with path, those that touched it."`
+	CommitCount  int                 `davit:"commit_count" doc:"Number of commits up to this one; with path, of those that changed the folder."`
 	Message      string              `davit:"message" doc:"The commit's message."`
 	Subject      string              `davit:"subject" doc:"The first line of the message."`
-	Author       string              `davit:"author" doc:"Who wrote it, as Name <mail>."`
-	Branch       string              `davit:"branch" doc:"The branch that is followed; empty for a tag or a commit."`
+	Author       string              `davit:"author" doc:"The commit's author, as Name <mail>."`
+	Branch       string              `davit:"branch" doc:"The followed branch; empty for a tag or a commit."`
 	Tags         []string            `davit:"tags" doc:"Tags that point at the commit."`
 	Trees        map[string]sdk.Tree `davit:"trees" doc:"Trees of the folders in paths."`
-	CommitCounts map[string]int      `davit:"commit_counts" doc:"How many commits touched each of the folders in paths."`
+	CommitCounts map[string]int      `davit:"commit_counts" doc:"Number of commits that changed each folder in paths."`
 }
 
 // Plugin returns the plugin.
@@ -76,21 +76,21 @@ func (s *source) Validate(_ context.Context, c Config) error {
 		}
 	}
 	if set > 1 {
-		add("url", "only one of branch, tag, semver, commit and ref can be given")
+		add("url", "branch, tag, semver, commit and ref cannot be combined: set one of them")
 	}
 	if c.Semver != "" {
 		if _, err := semver.NewConstraint(c.Semver); err != nil {
-			add("semver", "%q is no range of versions: %s", c.Semver, err)
+			add("semver", "%q is not a version range: %s", c.Semver, err)
 		}
 	}
 	if c.Commit != "" && !plumbing.IsHash(c.Commit) {
 		add("commit", "%q is not the full id of a commit (40 hexadecimal digits)", c.Commit)
 	}
 	if c.Submodules != "" && c.Submodules != "ignore" {
-		add("submodules", "%q is not known; there is: \"ignore\"", c.Submodules)
+		add("submodules", "submodules must be \"ignore\", not %q", c.Submodules)
 	}
 	if what := redact.SecretIn(c.URL); what != "" {
-		add("url", "the URL holds %s; use username and token", what)
+		add("url", "the URL contains %s: use username and token instead", what)
 	}
 	if len(errs) > 0 {
 		return errs

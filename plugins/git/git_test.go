@@ -267,7 +267,7 @@ func TestPaths(t *testing.T) {
 		t.Errorf("%v, %v", o.CommitCounts, o.Trees)
 	}
 	_, err := observe(t, Config{URL: r.dir, Path: "nothing"}, nil)
-	wantError(t, err, "there is no folder nothing")
+	wantError(t, err, "the repository has no folder nothing")
 }
 
 // Counts are git's own, in histories with merges, renames and folders that come and go.
@@ -355,7 +355,7 @@ func TestServersThatFail(t *testing.T) {
 	s.status.Store(503)
 	s.fail.Store(2)
 	must(t, Config{URL: s.url(r)}, nil)
-	for status, want := range map[int]string{404: "there is no repository", 403: "refused the credentials", 500: "looking at"} {
+	for status, want := range map[int]string{404: "these credentials may not read it", 403: "refused the credentials", 500: "reading http"} {
 		s.status.Store(int32(status)) //nolint:gosec // a status is small
 		s.fail.Store(100)
 		_, err := observe(t, Config{URL: s.url(r)}, nil)
@@ -363,11 +363,11 @@ func TestServersThatFail(t *testing.T) {
 		s.fail.Store(0)
 	}
 	_, err := observe(t, Config{URL: s.URL + "/none"}, nil)
-	wantError(t, err, "there is no repository")
+	wantError(t, err, "these credentials may not read it")
 	_, err = observe(t, Config{URL: "http://127.0.0.1:9/x"}, nil)
 	wantError(t, err, "cannot be reached", "Check that the host is up")
 	_, err = observe(t, Config{URL: filepath.Join(t.TempDir(), "none")}, nil)
-	wantError(t, err, "there is no Git repository at")
+	wantError(t, err, "is not a Git repository")
 	slow := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, req *http.Request) { <-req.Context().Done() }))
 	defer slow.Close()
 	_, err = observe(t, Config{URL: slow.URL, Timeout: sdk.Duration(100 * time.Millisecond)}, nil)
@@ -395,7 +395,7 @@ func TestNamesThatAreNotThere(t *testing.T) {
 		wantError(t, err, c.wants...)
 	}
 	_, err = observe(t, Config{URL: r.dir, Branch: "a", Tag: "b"}, nil)
-	if err == nil || !strings.Contains(err.Error(), "only one of") {
+	if err == nil || !strings.Contains(err.Error(), "set one of them") {
 		t.Errorf("%v", err)
 	}
 }

@@ -134,7 +134,7 @@ func (h *history) lastTouching(c *object.Commit, path string) (*object.Commit, e
 	if hash, err := h.at(c, path); err != nil {
 		return nil, err
 	} else if hash.IsZero() {
-		return nil, &sdk.Error{Summary: "there is no folder " + path + " in the repository at commit " + c.Hash.String()[:7], Path: sdk.At("path"), Code: "git.no_path"}
+		return nil, &sdk.Error{Summary: "the repository has no folder " + path + " at commit " + c.Hash.String()[:7], Path: sdk.At("path"), Code: "git.no_path"}
 	}
 	for {
 		counts, next, err := h.step(c, path)

@@ -65,7 +65,7 @@ func (r *repository) openLocal(path string, host sdk.Host) error {
 	var err error
 	r.git, err = gogit.PlainOpenWithOptions(path, &gogit.PlainOpenOptions{DetectDotGit: false, EnableDotGitCommonDir: true})
 	if err != nil {
-		return &sdk.Error{Summary: fmt.Sprintf("there is no Git repository at %s", path), Path: sdk.At("url"), Code: "git.not_found", Err: err}
+		return &sdk.Error{Summary: fmt.Sprintf("%s is not a Git repository", path), Path: sdk.At("url"), Code: "git.not_found", Err: err}
 	}
 	return nil
 }
@@ -143,7 +143,7 @@ func (r *repository) refs(ctx context.Context) (map[string]plumbing.Hash, string
 		return r.remote.ListContext(ctx, &gogit.ListOptions{Auth: r.access.auth, CABundle: r.access.ca, PeelingOption: gogit.AppendPeeled})
 	})
 	if err != nil {
-		return nil, "", r.diagnose(err, "looking at")
+		return nil, "", r.diagnose(err, "reading")
 	}
 	refs := map[string]plumbing.Hash{}
 	head := ""

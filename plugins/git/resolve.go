@@ -102,7 +102,7 @@ func anything(ref string, refs map[string]plumbing.Hash, url string) (*position,
 func highest(want string, refs map[string]plumbing.Hash, url string) (*position, error) {
 	constraint, err := semver.NewConstraint(want)
 	if err != nil {
-		return nil, sdk.Errorf(sdk.At("semver"), "%q is no range of versions: %s", want, err)
+		return nil, sdk.Errorf(sdk.At("semver"), "%q is not a version range: %s", want, err)
 	}
 	var best *semver.Version
 	at := &position{}
@@ -118,7 +118,7 @@ func highest(want string, refs map[string]plumbing.Hash, url string) (*position,
 	}
 	if best == nil {
 		return nil, &sdk.Error{Summary: fmt.Sprintf("no tag of %s is in the range %s", url, want), Path: sdk.At("semver"), Code: "git.no_tag",
-			Hint: "Tags there are: " + list(names(refs, tags)) + "."}
+			Hint: "The tags are: " + list(names(refs, tags)) + "."}
 	}
 	return at, nil
 }
@@ -147,7 +147,7 @@ func list(names []string) string {
 }
 
 func missing(what, name string, there []string, url string) error {
-	hint := "There are: " + list(there) + "."
+	hint := "It has: " + list(there) + "."
 	best := 4
 	for _, n := range there {
 		if d := levenshtein.Distance(name, n, nil); d < best {

@@ -31,7 +31,7 @@ func (t *trees) tree(c *object.Commit, path string) (sdk.Tree, error) {
 	}
 	if path != "" {
 		if root, err = root.Tree(path); err != nil {
-			return sdk.Tree{}, &sdk.Error{Summary: fmt.Sprintf("there is no folder %q in the repository at commit %s", path, c.Hash.String()[:7]), Code: "git.no_path", Err: err}
+			return sdk.Tree{}, &sdk.Error{Summary: fmt.Sprintf("the repository has no folder %q at commit %s", path, c.Hash.String()[:7]), Code: "git.no_path", Err: err}
 		}
 	}
 	// Which tree of the cache a Git tree is was noted when it was written: nothing is listed twice.
@@ -91,7 +91,7 @@ func (t *trees) entries(root *object.Tree) ([]tree.Entry, error) {
 				continue
 			}
 			return nil, &sdk.Error{Summary: fmt.Sprintf("the repository has a submodule at %s", name), Path: sdk.At("submodules"), Code: "git.submodule",
-				Hint: "davit does not fetch submodules. Set submodules = \"ignore\" to leave them out, or make a source of each."}
+				Hint: "davit does not fetch submodules. Set submodules = \"ignore\" to leave them out, or declare a source for each."}
 		case filemode.Symlink:
 			e.Mode = fs.ModeSymlink
 			if e.Link, err = t.link(entry.Hash); err != nil {
@@ -116,8 +116,8 @@ func (t *trees) entries(root *object.Tree) ([]tree.Entry, error) {
 
 // tooMuch is the error of a repository that has more than a source may have.
 func tooMuch(err error) error {
-	return &sdk.Error{Summary: "the repository has more than davit takes", Detail: err.Error(), Code: "git.limit", Err: err, Path: sdk.At("path"),
-		Hint: "Name the folder that is needed with path."}
+	return &sdk.Error{Summary: "the repository is larger than davit accepts", Detail: err.Error(), Code: "git.limit", Err: err, Path: sdk.At("path"),
+		Hint: "Set path to the folder that is needed."}
 }
 
 // longestLink is more than any file system takes.

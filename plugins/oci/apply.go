@@ -38,7 +38,7 @@ func pack(ctx context.Context, r applyRequest, reviewed *build.Record, label reg
 	}
 	if in.key != r.Planned.Key {
 		return nil, &sdk.Error{
-			Summary: "the files or settings are not those of the plan any more",
+			Summary: "the files or settings have changed since the plan was made",
 			Hint:    "plan again", Code: "oci.stale",
 		}
 	}

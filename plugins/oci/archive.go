@@ -63,7 +63,7 @@ func unpack(ctx context.Context, layer v1.Layer, cache string) (sdk.Tree, error)
 		return sdk.Tree{}, err
 	}
 	if n > maxUnpacked {
-		return sdk.Tree{}, fmt.Errorf("its files have more than %d MiB", maxUnpacked>>20)
+		return sdk.Tree{}, fmt.Errorf("its files are larger than %d MiB in total", maxUnpacked>>20)
 	}
 	entries, at, err := list(ctx, f)
 	if err != nil {
@@ -102,7 +102,7 @@ func list(ctx context.Context, f *os.File) ([]tree.Entry, map[string]int64, erro
 		}
 		// A file with holes has more bytes than the archive.
 		if bytes += e.Size; e.Size > maxUnpacked || bytes > maxUnpacked {
-			return nil, nil, fmt.Errorf("%q and the files before it have more than %d MiB", h.Name, maxUnpacked>>20)
+			return nil, nil, fmt.Errorf("%q and the files before it are larger than %d MiB in total", h.Name, maxUnpacked>>20)
 		}
 		if e.Path == "" {
 			continue
@@ -136,7 +136,7 @@ func entryOf(h *tar.Header) (tree.Entry, error) {
 	}
 	// What a name means must not depend on who reads it.
 	if path.IsAbs(h.Name) || strings.Contains("/"+h.Name+"/", "/../") {
-		return e, fmt.Errorf("%q is not a path inside of it", h.Name)
+		return e, fmt.Errorf("the path %q leads out of the archive", h.Name)
 	}
 	return e, nil
 }

@@ -26,18 +26,18 @@ type ArtifactConfig struct {
 	Repository string       `davit:"repository" doc:"Where the artifact is, without a tag."`
 	Tag        string       `davit:"tag,optional" doc:"Use this tag. Without tag, semver and digest: latest."`
 	Semver     string       `davit:"semver,optional" doc:"Use the highest tag in this range, such as \"~1.4\"."`
-	Digest     string       `davit:"digest,optional" doc:"Use the artifact with this digest, \"sha256:...\"."`
-	MediaType  string       `davit:"media_type,optional" doc:"Which layer has the files. Default: the only one that is a tar archive."`
+	Digest     string       `davit:"digest,optional" doc:"Use the artifact of this digest, \"sha256:...\"."`
+	MediaType  string       `davit:"media_type,optional" doc:"Media type of the layer with the files. Default: the only layer that is a tar archive."`
 	Path       string       `davit:"path,optional" doc:"Only this folder."`
 	Insecure   bool         `davit:"insecure,optional" doc:"Allow plain HTTP to a registry on another machine."`
-	Timeout    sdk.Duration `davit:"timeout,optional" default:"2m" doc:"How long looking and fetching may take."`
+	Timeout    sdk.Duration `davit:"timeout,optional" default:"2m" doc:"Time limit for finding and fetching the revision."`
 }
 
 // ArtifactOutputs are the outputs of source "oci".
 type ArtifactOutputs struct {
 	sdk.SourceOutputs
 	Repository  string            `davit:"repository" doc:"The repository, without a tag."`
-	Tag         string            `davit:"tag" doc:"The tag that was followed; empty for a digest."`
+	Tag         string            `davit:"tag" doc:"The tag that was used; empty for a digest."`
 	Digest      string            `davit:"digest" doc:"Digest of the artifact."`
 	Ref         string            `davit:"ref" doc:"The artifact by its digest: repository@digest."`
 	Annotations map[string]string `davit:"annotations" doc:"Annotations of the artifact."`
@@ -59,19 +59,19 @@ func (*artifact) Validate(_ context.Context, c ArtifactConfig) error {
 		}
 	}
 	if set > 1 {
-		f.add(errors.New("only one of tag, semver and digest can be given"), sdk.At("tag"))
+		f.add(errors.New("tag, semver and digest cannot be combined: set one of them"), sdk.At("tag"))
 	}
 	if c.Tag != "" {
 		f.add(registry.CheckTag(c.Tag), sdk.At("tag"))
 	}
 	if c.Semver != "" {
 		if _, err := semver.NewConstraint(c.Semver); err != nil {
-			f.add(fmt.Errorf("%q is no range of versions: %w", c.Semver, err), sdk.At("semver"))
+			f.add(fmt.Errorf("%q is not a version range: %w", c.Semver, err), sdk.At("semver"))
 		}
 	}
 	if c.Digest != "" {
 		if _, err := v1.NewHash(c.Digest); err != nil {
-			f.add(fmt.Errorf("%q is no digest: it looks like sha256:4b825d..., with 64 hexadecimal digits", c.Digest), sdk.At("digest"))
+			f.add(fmt.Errorf("%q is not a digest: use the form sha256:4b825d..., with 64 hexadecimal digits", c.Digest), sdk.At("digest"))
 		}
 	}
 	return f.err()
@@ -211,11 +211,11 @@ func layerOf(m *v1.Manifest, c ArtifactConfig, ref string) (v1.Descriptor, error
 	if len(found) == 1 {
 		return found[0], nil
 	}
-	hint := "Name one with media_type; there are: " + strings.Join(types, ", ") + "."
+	hint := "Set media_type to one of: " + strings.Join(types, ", ") + "."
 	if len(types) == 0 {
-		hint = "It has no layers at all."
+		hint = "It has no layers."
 	}
-	return v1.Descriptor{}, &sdk.Error{Summary: fmt.Sprintf("%s has %d layers that could have the files", ref, len(found)), Path: sdk.At("media_type"), Code: "oci.no_files", Hint: hint}
+	return v1.Descriptor{}, &sdk.Error{Summary: fmt.Sprintf("%s has %d layers that may contain the files", ref, len(found)), Path: sdk.At("media_type"), Code: "oci.no_files", Hint: hint}
 }
 
 // isTar tells whether a media type is one of a tar archive, compressed or not.

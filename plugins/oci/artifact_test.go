@@ -115,9 +115,9 @@ func TestArtifact(t *testing.T) {
 	_, err = s.observe(ArtifactConfig{Semver: ">=3"}, nil)
 	wantText(t, err, "none of its 3 tags is in the range >=3")
 	_, err = s.observe(ArtifactConfig{Tag: "1.0.0", Digest: one}, nil)
-	wantText(t, err, "only one of")
+	wantText(t, err, "set one of them")
 	_, err = s.observe(ArtifactConfig{Digest: "sha256:12"}, nil)
-	wantText(t, err, "is no digest")
+	wantText(t, err, "is not a digest")
 	_, err = s.observe(ArtifactConfig{Tag: "none"}, nil)
 	wantText(t, err, "none")
 }
@@ -221,12 +221,12 @@ func TestArtifactsOfOthers(t *testing.T) {
 		}
 	}
 	_, err := s.observe(ArtifactConfig{Tag: "two"}, nil)
-	wantText(t, err, "has 2 layers that could have the files")
+	wantText(t, err, "has 2 layers that may contain the files")
 	if o, err := s.observe(ArtifactConfig{Tag: "two", MediaType: "application/x.two.tar+gzip"}, nil); err != nil || read1(t, o.Tree, "c") != "2" {
 		t.Errorf("%+v %v", o, err)
 	}
 	_, err = s.observe(ArtifactConfig{Tag: "none"}, nil)
-	wantText(t, err, "has 0 layers that could have the files")
+	wantText(t, err, "has 0 layers that may contain the files")
 }
 
 // An archive cannot put anything beside the folder that it is unpacked to, nor be other than it says.
@@ -236,9 +236,9 @@ func TestArchivesThatAttack(t *testing.T) {
 		files []file
 		want  string
 	}{
-		"above":     {[]file{{tar.Header{Name: "../evil"}, "x"}}, "is not a path inside"},
-		"above too": {[]file{{tar.Header{Name: "a/../../evil"}, "x"}}, "is not a path inside"},
-		"absolute":  {[]file{{tar.Header{Name: "/etc/evil"}, "x"}}, "is not a path inside"},
+		"above":     {[]file{{tar.Header{Name: "../evil"}, "x"}}, "leads out of the archive"},
+		"above too": {[]file{{tar.Header{Name: "a/../../evil"}, "x"}}, "leads out of the archive"},
+		"absolute":  {[]file{{tar.Header{Name: "/etc/evil"}, "x"}}, "leads out of the archive"},
 		"link":      {[]file{{tar.Header{Name: "l", Typeflag: tar.TypeSymlink, Linkname: "../../etc/passwd"}, ""}}, "leaves the source"},
 		"through":   {[]file{{tar.Header{Name: "l", Typeflag: tar.TypeSymlink, Linkname: "."}, ""}, {tar.Header{Name: "l/x"}, "x"}}, "which is no folder"},
 		"hard link": {[]file{{tar.Header{Name: "h", Typeflag: tar.TypeLink, Linkname: "/etc/passwd"}, ""}}, "neither a file nor a link"},

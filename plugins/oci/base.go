@@ -89,9 +89,9 @@ func (b baseImages) forPlatform(platform string) (v1.Image, error) {
 
 func (b baseImages) lacks(platform string, has []string) error {
 	return &sdk.Error{
-		Summary: fmt.Sprintf("the base image %s has nothing for %s", b.what, platform),
-		Detail:  "It has " + strings.Join(has, ", ") + ".",
-		Hint:    "leave the platform out, or take a base image that has it",
+		Summary: fmt.Sprintf("the base image %s does not support %s", b.what, platform),
+		Detail:  "It supports " + strings.Join(has, ", ") + ".",
+		Hint:    "remove the platform, or use a base image that supports it",
 		Code:    "oci.base_platform", Path: sdk.At("base"),
 	}
 }

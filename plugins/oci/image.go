@@ -15,6 +15,7 @@ import (
 	"time"
 
 	registry "github.com/davit-sh/davit/internal/oci"
+	"github.com/davit-sh/davit/internal/text"
 	"github.com/davit-sh/davit/sdk"
 	"github.com/dustin/go-humanize"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -176,7 +177,7 @@ func (in *inputs) pack(ctx context.Context, i int, mediaType types.MediaType, on
 	if err != nil {
 		return nil, fmt.Errorf("packing the files for %s: %w", l.to, err)
 	}
-	sdk.Log(ctx, "layer "+l.to, fmt.Sprintf("packed %d files, %s", len(l.files), humanize.Bytes(uint64(max(size, 0)))))
+	sdk.Log(ctx, "layer "+l.to, fmt.Sprintf("packed %s, %s", text.Count(len(l.files), "file"), humanize.Bytes(uint64(max(size, 0)))))
 	return made, nil
 }
 
@@ -237,10 +238,10 @@ func (in *inputs) writeFile(t *tar.Writer, f packed) error {
 		return fmt.Errorf("packing %s: %w", f.Path, err)
 	}
 	if _, err := io.CopyN(t, file, f.Size); err != nil {
-		return fmt.Errorf("packing %s: it is shorter than it was: %w", f.Path, err)
+		return fmt.Errorf("packing %s: the file became shorter: %w", f.Path, err)
 	}
 	if n, err := file.Read(make([]byte, 1)); n != 0 || !errors.Is(err, io.EOF) {
-		return fmt.Errorf("packing %s: it is longer than it was", f.Path)
+		return fmt.Errorf("packing %s: the file became longer", f.Path)
 	}
 	return nil
 }

@@ -319,7 +319,7 @@ func TestAMovedBaseIsBuiltAgainAndAReviewedOneIsPinned(t *testing.T) {
 	w.commit("c2", "2026-01-02T00:00:00Z", "1.0.2")
 	w.pushBase(types.OCIManifestSchema1, "linux/amd64", "linux/arm64")
 	p := w.plan()
-	if p.Action != sdk.ActionBuild || len(p.Reasons) != 1 || !strings.Contains(p.Reasons[0], "the base image "+w.config.Base+" moved from sha256:") {
+	if p.Action != sdk.ActionBuild || len(p.Reasons) != 1 || !strings.Contains(p.Reasons[0], "the base image "+w.config.Base+" changed from sha256:") {
 		t.Fatalf("%s %q", p.Action, p.Reasons)
 	}
 	reviewed := build.Decode(p.Private, format).Bases[w.config.Base]
@@ -352,7 +352,7 @@ func TestBasesThatDoNotFit(t *testing.T) {
 	p := w.plan()
 	_, err := w.tryApply(p)
 	var e *sdk.Error
-	if !errors.As(err, &e) || e.Code != "oci.base_platform" || !strings.Contains(err.Error(), "nothing for linux/arm64") || !strings.Contains(err.Error(), "linux/arm/v6") {
+	if !errors.As(err, &e) || e.Code != "oci.base_platform" || !strings.Contains(err.Error(), "does not support linux/arm64") || !strings.Contains(err.Error(), "linux/arm/v6") {
 		t.Errorf("%v", err)
 	}
 	w.config.Base = w.repo.Registry.Repo("nowhere").Tag("1").Name()
@@ -372,7 +372,7 @@ func TestSourcesThatCannotBePacked(t *testing.T) {
 		"triggers of nothing": {func(c *Config) { c.Triggers = []string{"*.go"} }, "no file matches the triggers", sdk.At("triggers")},
 		"a layer of nothing":  {func(c *Config) { c.Layers = []Layer{{From: "*.go", To: "/"}} }, `no file matches "*.go"`, sdk.At("layer").Index(0).Attribute("from")},
 		"a strip that is not there": {func(c *Config) { c.Layers = []Layer{{From: "main", To: "/", Strip: "dist"}} },
-			`main is not below "dist"`, sdk.At("layer").Index(0).Attribute("strip")},
+			`main is not in the folder "dist" of strip`, sdk.At("layer").Index(0).Attribute("strip")},
 		"a whiteout": {func(c *Config) { c.Layers = []Layer{{From: "etc/*", To: "/"}} }, "deletes a file of the base", sdk.At("layer").Index(0).Attribute("from")},
 	}
 	for what, tt := range tests {

@@ -81,7 +81,7 @@ func (in *inputs) selectFiles(c Config) error {
 	}
 	if len(c.Layers) == 0 {
 		if len(triggers) == 0 {
-			return &sdk.Error{Summary: "no file matches the triggers: there is nothing to pack", Path: sdk.At("triggers"),
+			return &sdk.Error{Summary: "no file matches the triggers: the image would be empty", Path: sdk.At("triggers"),
 				Detail: "The context is " + c.Context + ".", Hint: "patterns are relative to the context"}
 		}
 		l, err := newLayer(Layer{To: cmp.Or(c.To, defaultTarget)}, triggers)
@@ -120,12 +120,12 @@ func newLayer(l Layer, entries []tree.Entry) (layer, error) {
 		if strip != "." {
 			var ok bool
 			if rest, ok = strings.CutPrefix(e.Path, strip+"/"); !ok {
-				return layer{}, &sdk.Error{Summary: fmt.Sprintf("%s is not below %q, which is to be left out", e.Path, l.Strip), Path: sdk.At("strip")}
+				return layer{}, &sdk.Error{Summary: fmt.Sprintf("%s is not in the folder %q of strip", e.Path, l.Strip), Path: sdk.At("strip")}
 			}
 		}
 		name := strings.TrimPrefix(path.Join("/", l.To, rest), "/")
 		if strings.HasPrefix(path.Base(name), ".wh.") || strings.Contains(name, "/.wh.") {
-			return layer{}, &sdk.Error{Summary: e.Path + ": in a layer, a name that starts with .wh. deletes a file of the base", Path: sdk.At("from")}
+			return layer{}, &sdk.Error{Summary: e.Path + ": in a layer, a file whose name begins with .wh. deletes a file of the base image", Path: sdk.At("from")}
 		}
 		made.files = append(made.files, packed{Entry: e, name: name, mode: modeOf(e, l.Mode)})
 	}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/davit-sh/davit/internal/text"
 	"github.com/davit-sh/davit/plugins/internal/build"
 	"github.com/davit-sh/davit/sdk"
 	"github.com/dustin/go-humanize"
@@ -81,16 +82,9 @@ func (in *inputs) describe(platform string) string {
 			size += f.Size
 		}
 	}
-	s := fmt.Sprintf("%s, %s", plural(files, "file"), humanize.Bytes(uint64(max(size, 0))))
+	s := fmt.Sprintf("%s, %s", text.Count(files, "file"), humanize.Bytes(uint64(max(size, 0))))
 	if layers != 1 {
-		s += " in " + plural(layers, "layer")
+		s += " in " + text.Count(layers, "layer")
 	}
 	return s
-}
-
-func plural(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return fmt.Sprintf("%d %ss", n, what)
 }

@@ -53,7 +53,7 @@ func TestThePlanSaysWhyItBuilds(t *testing.T) {
 	}{
 		"a file": {func(w *world) { w.write(map[string]string{"main.py": "print(2)"}) }, "files changed: main.py"},
 		"files that come and go": {func(w *world) { w.write(map[string]string{"main.py": "", "new.py": "x", "tests/a": "y"}) },
-			"files changed: main.py (gone), new.py (new), tests/a"},
+			"files changed: main.py (removed), new.py (new), tests/a"},
 		"many files": {func(w *world) {
 			for i := range 8 {
 				w.write(map[string]string{fmt.Sprintf("f%d", i): "x"})
@@ -61,11 +61,11 @@ func TestThePlanSaysWhyItBuilds(t *testing.T) {
 		}, "files changed: f0 (new), f1 (new), f2 (new), f3 (new), f4 (new) and 3 more"},
 		"the command":   {func(w *world) { w.config.Entrypoint = []string{"/app/main.py"} }, "entrypoint was set"},
 		"the variables": {func(w *world) { w.config.Env = map[string]string{"A": "2"} }, "env changed"},
-		"no variables":  {func(w *world) { w.config.Env = nil }, "env is not set any more"},
+		"no variables":  {func(w *world) { w.config.Env = nil }, "env was removed"},
 		"the platforms": {func(w *world) { w.config.Platforms = []string{"linux/amd64"} }, "platforms changed from linux/amd64, linux/arm64 to linux/amd64"},
-		"the place":     {func(w *world) { w.config.To = "/srv" }, "files go to other places in the image"},
+		"the place":     {func(w *world) { w.config.To = "/srv" }, "the files' places in the image changed"},
 		"the layers": {func(w *world) { w.config.Layers = []Layer{{From: "**", To: "/app", Mode: "0600"}} },
-			"files go to other places in the image"},
+			"the files' places in the image changed"},
 	}
 	for what, tt := range tests {
 		t.Run(what, func(t *testing.T) {
@@ -90,7 +90,7 @@ func TestABuildOfAnotherMachineIsTakenOver(t *testing.T) {
 	there.repo, there.config.Repository = here.repo, here.config.Repository
 	there.commit("c9", "2026-01-09T00:00:00Z", "1.0.9")
 	p := there.plan()
-	if p.Action != sdk.ActionAdopt || !slices.Equal(p.Reasons, []string{"already pushed as 1.0.1 by this content key"}) {
+	if p.Action != sdk.ActionAdopt || !slices.Equal(p.Reasons, []string{"already pushed as 1.0.1 with this content key"}) {
 		t.Errorf("%s %q", p.Action, p.Reasons)
 	}
 	if fmt.Sprint(p.Outputs) != fmt.Sprint(pushed) {
@@ -114,7 +114,7 @@ func TestARevertIsPushedAgainUnderTheNewTagWithoutBuilding(t *testing.T) {
 	w.write(map[string]string{"main.py": "print(1)"})
 	w.commit("c3", "2026-01-03T00:00:00Z", "1.0.3")
 	p := w.plan()
-	if p.Action != sdk.ActionAdopt || p.Outputs.Tag != "1.0.3" || p.Outputs.Digest.IsUnknown() || !strings.Contains(strings.Join(p.Reasons, ""), "went back to that of 1.0.1") {
+	if p.Action != sdk.ActionAdopt || p.Outputs.Tag != "1.0.3" || p.Outputs.Digest.IsUnknown() || !strings.Contains(strings.Join(p.Reasons, ""), "the content is again that of 1.0.1") {
 		t.Fatalf("%s %q %+v", p.Action, p.Reasons, p.Outputs)
 	}
 	got := w.apply()
@@ -190,7 +190,7 @@ func TestWhatVanishedFromTheRegistryIsPushedAgain(t *testing.T) {
 		}
 		w.commit("c2", "2026-01-02T00:00:00Z", "1.0.2")
 		p := w.plan()
-		if p.Action != sdk.ActionAdopt || !strings.Contains(strings.Join(p.Reasons, "; "), "1.0.1 is gone and is put back") {
+		if p.Action != sdk.ActionAdopt || !strings.Contains(strings.Join(p.Reasons, "; "), "1.0.1 was deleted and will be restored") {
 			t.Errorf("%s %q", p.Action, p.Reasons)
 		}
 		w.apply()
@@ -205,7 +205,7 @@ func TestWhatVanishedFromTheRegistryIsPushedAgain(t *testing.T) {
 			t.Fatal(err)
 		}
 		p := w.plan()
-		if p.Action != sdk.ActionBuild || !strings.Contains(p.Reasons[0], "1.0.1 is not in the registry any more") {
+		if p.Action != sdk.ActionBuild || !strings.Contains(p.Reasons[0], "1.0.1 was deleted or changed in the registry") {
 			t.Errorf("%s %q", p.Action, p.Reasons)
 		}
 		if got := w.apply(); got.Digest != pushed.Digest {

@@ -34,7 +34,7 @@ func (builder) Validate(_ context.Context, c Config) error {
 		add(err, sdk.At("base"))
 	}
 	if c.To != "" && len(c.Layers) > 0 {
-		add(errors.New(`"to" is for a build without layer blocks: each block has its own`), sdk.At("to"))
+		add(errors.New(`"to" cannot be combined with layer blocks: set "to" in each block`), sdk.At("to"))
 	}
 	add(checkTarget(c.To), sdk.At("to"))
 	for i, p := range c.Triggers {
@@ -80,7 +80,7 @@ func (f *findings) err() error {
 func checkLayer(l Layer, platforms []string, add func(err error, path sdk.Path)) {
 	add(checkPattern(l.From), sdk.At("from"))
 	if l.To == "" {
-		add(errors.New(`say where the files go, from the root: "/app"`), sdk.At("to"))
+		add(errors.New(`"to" is missing: set a folder in the image, such as "/app"`), sdk.At("to"))
 	}
 	add(checkTarget(l.To), sdk.At("to"))
 	add(checkInside(l.Strip), sdk.At("strip"))
@@ -109,13 +109,13 @@ func checkSettings(c Config, add func(err error, path sdk.Path)) {
 		}
 	}
 	if c.Workdir != "" && !path.IsAbs(c.Workdir) {
-		add(errors.New("the working directory starts with /"), sdk.At("workdir"))
+		add(errors.New("workdir must be an absolute path"), sdk.At("workdir"))
 	}
 }
 
 func checkTag(tag string) error {
 	if registry.IsKeyTag(tag) {
-		return errors.New("tags like this one are davit's own")
+		return errors.New("tags of this form are reserved for davit")
 	}
 	return registry.CheckTag(tag)
 }
@@ -130,7 +130,7 @@ func checkPattern(p string) error {
 // checkInside refuses paths that leave the folder they are relative to.
 func checkInside(p string) error {
 	if path.IsAbs(p) || slices.Contains(strings.Split(p, "/"), "..") {
-		return fmt.Errorf(`%q is relative and has no ".."`, p)
+		return fmt.Errorf(`%q must be a relative path without ".."`, p)
 	}
 	return nil
 }
@@ -140,7 +140,7 @@ func checkTarget(p string) error {
 		return nil
 	}
 	if !path.IsAbs(p) || slices.Contains(strings.Split(p, "/"), "..") {
-		return fmt.Errorf(`%q starts with / and has no ".."`, p)
+		return fmt.Errorf(`%q must be an absolute path without ".."`, p)
 	}
 	return nil
 }

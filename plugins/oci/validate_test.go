@@ -70,7 +70,7 @@ func TestThePluginHasAWholeSchema(t *testing.T) {
 
 func TestDavitsOwnTagsAreNotForPeople(t *testing.T) {
 	err := builder{}.Validate(t.Context(), Config{Tag: "davit-" + strings.Repeat("a", 40)})
-	if err == nil || !strings.Contains(err.Error(), "davit's own") {
+	if err == nil || !strings.Contains(err.Error(), "reserved for davit") {
 		t.Error(err)
 	}
 }

@@ -11,7 +11,7 @@ import (
 // filterConfig narrows the tags that take part, and says which part of them is compared.
 type filterConfig struct {
 	Pattern string `davit:"pattern" doc:"Regular expression (RE2) that a tag must match. It is not anchored: write ^ and $."`
-	Extract string `davit:"extract,optional" doc:"What is compared instead of the whole tag: \"$1\" or \"$name\" of a group in the pattern."`
+	Extract string `davit:"extract,optional" doc:"Text to compare instead of the whole tag: \"$1\" or \"$name\" of a group in the pattern."`
 }
 
 // filter is a checked filterConfig. nil lets all tags through whole.
@@ -70,7 +70,7 @@ func (f *filter) part(tag string) (part, refused string) {
 	}
 	part = string(f.pattern.ExpandString(nil, f.extract, tag, m))
 	if part == "" {
-		return "", fmt.Sprintf("%s extracts nothing from it", f.extract)
+		return "", fmt.Sprintf("%s extracts an empty text from it", f.extract)
 	}
 	return part, ""
 }

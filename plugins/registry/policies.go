@@ -9,8 +9,8 @@ import (
 )
 
 type numericalConfig struct {
-	Order  string        `davit:"order,optional" default:"asc" doc:"\"asc\": the highest number is chosen; \"desc\": the lowest."`
-	Filter *filterConfig `davit:"filter,block" doc:"Only matching tags take part."`
+	Order  string        `davit:"order,optional" default:"asc" doc:"\"asc\" chooses the highest number, \"desc\" the lowest."`
+	Filter *filterConfig `davit:"filter,block" doc:"Consider only matching tags."`
 }
 
 type numericalPolicy struct{}
@@ -37,8 +37,8 @@ func checked(c *filterConfig, order string) (*filter, error) {
 }
 
 type alphabeticalConfig struct {
-	Order  string        `davit:"order,optional" default:"asc" doc:"\"asc\": the last in the alphabet is chosen; \"desc\": the first."`
-	Filter *filterConfig `davit:"filter,block" doc:"Only matching tags take part."`
+	Order  string        `davit:"order,optional" default:"asc" doc:"\"asc\" chooses the last tag in alphabetical order, \"desc\" the first."`
+	Filter *filterConfig `davit:"filter,block" doc:"Consider only matching tags."`
 }
 
 type alphabeticalPolicy struct{}
@@ -61,9 +61,9 @@ func (alphabeticalPolicy) Decide(_ context.Context, r sdk.DecideRequest[alphabet
 
 type regexConfig struct {
 	Pattern string `davit:"pattern" doc:"Regular expression (RE2) that a tag must match. It is not anchored: write ^ and $."`
-	Extract string `davit:"extract,optional" doc:"What is compared instead of the whole tag: \"$1\" or \"$name\" of a group in the pattern."`
-	OrderBy string `davit:"order_by,optional" default:"alphabetical" doc:"How it is compared: \"semver\", \"numerical\" or \"alphabetical\"."`
-	Order   string `davit:"order,optional" default:"asc" doc:"\"asc\": the highest is chosen; \"desc\": the lowest."`
+	Extract string `davit:"extract,optional" doc:"Text to compare instead of the whole tag: \"$1\" or \"$name\" of a group in the pattern."`
+	OrderBy string `davit:"order_by,optional" default:"alphabetical" doc:"How the text is compared: \"semver\", \"numerical\" or \"alphabetical\"."`
+	Order   string `davit:"order,optional" default:"asc" doc:"\"asc\" chooses the highest, \"desc\" the lowest."`
 }
 
 type regexPolicy struct{}
@@ -114,7 +114,7 @@ func (regexPolicy) Decide(_ context.Context, r sdk.DecideRequest[regexConfig]) (
 }
 
 type digestConfig struct {
-	Tag string `davit:"tag" doc:"The tag to follow wherever it moves."`
+	Tag string `davit:"tag" doc:"The tag to follow."`
 }
 
 type digestPolicy struct{}
@@ -122,11 +122,11 @@ type digestPolicy struct{}
 // Decide chooses the followed tag, if it is there.
 func (digestPolicy) Decide(_ context.Context, r sdk.DecideRequest[digestConfig]) (sdk.Decision, error) {
 	c := r.Config
-	d := sdk.Decision{Reason: fmt.Sprintf("the tag %s is not there", c.Tag)}
+	d := sdk.Decision{Reason: fmt.Sprintf("the tag %s does not exist", c.Tag)}
 	for _, tag := range distinct(r.Candidates) {
 		if tag == c.Tag {
 			d.Ranked = []string{tag}
-			d.Reason = tag + " is the tag that is followed"
+			d.Reason = tag + " is the followed tag"
 			continue
 		}
 		d.Rejected = append(d.Rejected, sdk.Rejection{Tag: tag, Reason: "not the tag " + c.Tag})

@@ -40,8 +40,8 @@ func TestPolicies(t *testing.T) {
 		{"semver chooses by precedence, not by the alphabet",
 			with(semverPolicy{}, semverConfig{Range: ">=1.0.0"}), "1.0.9 1.0.10 0.9.0 latest 1.0 20240101 v1.0.8",
 			`1.0.10 1.0.9 v1.0.8
-1.0.10 is the highest of 3 tags in range >=1.0.0; 4 were refused
-0.9.0: outside of >=1.0.0
+1.0.10 is the highest of 3 tags in range >=1.0.0; 4 were rejected
+0.9.0: not in range >=1.0.0
 1.0: not a semantic version
 20240101: not a semantic version
 latest: not a semantic version
@@ -49,8 +49,8 @@ latest: not a semantic version
 		{"semver refuses prereleases",
 			with(semverPolicy{}, semverConfig{Range: ">=1.0.0"}), "1.0.0 1.1.0-rc.1 0.1.0-rc.1",
 			`1.0.0
-1.0.0 is the only tag in range >=1.0.0; 2 were refused
-0.1.0-rc.1: outside of >=1.0.0
+1.0.0 is the only tag in range >=1.0.0; 2 were rejected
+0.1.0-rc.1: not in range >=1.0.0
 1.1.0-rc.1: a prerelease
 `},
 		{"semver takes prereleases when the range names one",
@@ -61,38 +61,38 @@ latest: not a semantic version
 		{"semver takes prereleases when it is told to",
 			with(semverPolicy{}, semverConfig{Range: "~1.0", Prerelease: true}), "1.0.0 1.0.1-rc.1 2.0.0-rc.1",
 			`1.0.1-rc.1 1.0.0
-1.0.1-rc.1 is the highest of 2 tags in range ~1.0; 1 was refused
-2.0.0-rc.1: outside of ~1.0
+1.0.1-rc.1 is the highest of 2 tags in range ~1.0; 1 was rejected
+2.0.0-rc.1: not in range ~1.0
 `},
 		{"semver compares what the filter extracts",
 			with(semverPolicy{}, semverConfig{Range: "*", Filter: &filterConfig{Pattern: `^main-(?P<ver>.*)$`, Extract: "$ver"}}), "main-1.0.9 main-1.0.10 dev-2.0.0 main-x",
 			`main-1.0.10 main-1.0.9
-main-1.0.10 is the highest of 2 tags in range * matching ^main-(?P<ver>.*)$; 2 were refused
+main-1.0.10 is the highest of 2 tags in range * matching ^main-(?P<ver>.*)$; 2 were rejected
 dev-2.0.0: does not match ^main-(?P<ver>.*)$
 main-x: not a semantic version
 `},
 		{"no tag is acceptable",
 			with(semverPolicy{}, semverConfig{Range: ">=2.0.0"}), "1.0.0",
 			`
-there is no tag in range >=2.0.0: 1 tag refused
-1.0.0: outside of >=2.0.0
+no acceptable tag in range >=2.0.0: 1 tag rejected
+1.0.0: not in range >=2.0.0
 `},
 		{"there are no tags",
 			with(semverPolicy{}, semverConfig{Range: ">=2.0.0"}), "",
 			`
-there are no tags to choose from
+the image has no tags
 `},
 		{"numerical chooses the highest number, of any length",
 			with(numericalPolicy{}, numericalConfig{Order: "asc"}), "9 10 9007199254740993 9007199254740992 1.5 abc 1e9",
 			`9007199254740993 9007199254740992 10 9 1.5
-9007199254740993 is the highest of 5 tags with a number; 2 were refused
+9007199254740993 is the highest of 5 tags with a number; 2 were rejected
 1e9: not a number
 abc: not a number
 `},
 		{"numerical descending chooses the lowest",
 			with(numericalPolicy{}, numericalConfig{Order: "desc", Filter: &filterConfig{Pattern: `^build-(\d+)$`, Extract: "$1"}}), "build-9 build-10 7",
 			`build-9 build-10
-build-9 is the lowest of 2 tags with a number matching ^build-(\d+)$; 1 was refused
+build-9 is the lowest of 2 tags with a number matching ^build-(\d+)$; 1 was rejected
 7: does not match ^build-(\d+)$
 `},
 		{"alphabetical chooses the last",
@@ -108,32 +108,32 @@ a is the first in alphabetical order of 2 tags
 		{"regex orders by a number in the tag",
 			with(regexPolicy{}, regexConfig{Pattern: `^main-[a-f0-9]+-(?P<ts>\d+)$`, Extract: "$ts", OrderBy: "numerical"}), "main-abc-9 main-def-10 main-ghi-11 dev-abc-12",
 			`main-def-10 main-abc-9
-main-def-10 is the highest of 2 tags matching ^main-[a-f0-9]+-(?P<ts>\d+)$; 2 were refused
+main-def-10 is the highest of 2 tags matching ^main-[a-f0-9]+-(?P<ts>\d+)$; 2 were rejected
 dev-abc-12: does not match ^main-[a-f0-9]+-(?P<ts>\d+)$
 main-ghi-11: does not match ^main-[a-f0-9]+-(?P<ts>\d+)$
 `},
 		{"regex orders by version, with the prereleases that the pattern lets through",
 			with(regexPolicy{}, regexConfig{Pattern: `-alpine$`, OrderBy: "semver"}), "1.9.0-alpine 1.10.0-alpine 1.11.0",
 			`1.10.0-alpine 1.9.0-alpine
-1.10.0-alpine is the highest of 2 tags matching -alpine$; 1 was refused
+1.10.0-alpine is the highest of 2 tags matching -alpine$; 1 was rejected
 1.11.0: does not match -alpine$
 `},
 		{"regex can extract nothing",
 			with(regexPolicy{}, regexConfig{Pattern: `^v(\d*)`, Extract: "$1"}), "v v1",
 			`v1
-v1 is the only tag matching ^v(\d*); 1 was refused
-v: $1 extracts nothing from it
+v1 is the only tag matching ^v(\d*); 1 was rejected
+v: $1 extracts an empty text from it
 `},
 		{"digest follows one tag",
 			with(digestPolicy{}, digestConfig{Tag: "latest"}), "1.0.0 latest",
 			`latest
-latest is the tag that is followed
+latest is the followed tag
 1.0.0: not the tag latest
 `},
 		{"digest without its tag",
 			with(digestPolicy{}, digestConfig{Tag: "latest"}), "1.0.0",
 			`
-the tag latest is not there
+the tag latest does not exist
 1.0.0: not the tag latest
 `},
 	}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/davit-sh/davit/internal/text"
 	"github.com/davit-sh/davit/sdk"
 )
 
@@ -91,15 +92,15 @@ func currentFirst(current, a, b string) int {
 	return 0
 }
 
-// reason says why the first of the ranked was chosen: "1.4.2 is the highest of 12 tags in range >=1.0.0; 3 were refused".
+// reason says why the first of the ranked was chosen: "1.4.2 is the highest of 12 tags in range >=1.0.0; 3 were rejected".
 func reason(d sdk.Decision, word, among string) string {
 	n, refused := len(d.Ranked), len(d.Rejected)
 	var s string
 	switch {
 	case n+refused == 0:
-		return "there are no tags to choose from"
+		return "the image has no tags"
 	case n == 0:
-		return strings.TrimSpace("there is no tag "+among) + ": " + count(refused, "tag") + " refused"
+		return strings.TrimSpace("no acceptable tag "+among) + ": " + text.Count(refused, "tag") + " rejected"
 	case n == 1:
 		s = fmt.Sprintf("%s is the only tag %s", d.Ranked[0], among)
 	default:
@@ -110,14 +111,7 @@ func reason(d sdk.Decision, word, among string) string {
 	case 0:
 		return s
 	case 1:
-		return s + "; 1 was refused"
+		return s + "; 1 was rejected"
 	}
-	return fmt.Sprintf("%s; %d were refused", s, refused)
-}
-
-func count(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return fmt.Sprintf("%d %ss", n, what)
+	return fmt.Sprintf("%s; %d were rejected", s, refused)
 }

@@ -16,8 +16,8 @@ func Plugin(version string) *sdk.Plugin {
 		sdk.Policy("alphabetical", alphabeticalPolicy{},
 			sdk.Description("Chooses the last or the first tag in alphabetical order.")),
 		sdk.Policy("regex", regexPolicy{},
-			sdk.Description("Chooses among the tags that match a regular expression, by a part of them.")),
+			sdk.Description("Chooses among the tags that match a regular expression, by a part of the tag.")),
 		sdk.Policy("digest", digestPolicy{},
-			sdk.Description("Follows one tag that moves, as \"latest\" does.")),
+			sdk.Description("Follows one tag that moves, such as \"latest\".")),
 	)
 }

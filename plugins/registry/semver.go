@@ -10,8 +10,8 @@ import (
 
 type semverConfig struct {
 	Range      string        `davit:"range" doc:"Range of versions: \">=1.0.0\", \"~1.4\", \"^2\", \">=1.0.0 <2.0.0 || >=3.0.0\"."`
-	Prerelease bool          `davit:"prerelease,optional" doc:"Let prereleases (1.2.0-rc.1) take part, also when the range names none."`
-	Filter     *filterConfig `davit:"filter,block" doc:"Only matching tags take part."`
+	Prerelease bool          `davit:"prerelease,optional" doc:"Consider prereleases (1.2.0-rc.1) even if the range names none."`
+	Filter     *filterConfig `davit:"filter,block" doc:"Consider only matching tags."`
 }
 
 type semverPolicy struct{}
@@ -68,5 +68,5 @@ func outside(constraint *semver.Constraints, v *semver.Version, text string) str
 	if v.Prerelease() != "" && open.Check(v) {
 		return "a prerelease"
 	}
-	return "outside of " + text
+	return "not in range " + text
 }

@@ -49,11 +49,11 @@ func Apply(ctx context.Context, o Order) (sdk.Result[sdk.BuildOutputs], error) {
 	}
 	p := o.Planned
 	if want, known := p.Digest.Get(); known && want != digest {
-		return none, fmt.Errorf("the registry has %s, and the plan says %s: plan again", digest, want)
+		return none, fmt.Errorf("the registry contains %s, but the plan expects %s: plan again", digest, want)
 	}
 	done := newOutputs(p.Repository, p.Tag, digest, p.Key, p.Revision, p.Platforms)
 	if err := o.Save(done, reviewed.encode()); err != nil {
-		return none, fmt.Errorf("saving what was pushed: %w", err)
+		return none, fmt.Errorf("saving the pushed image in state: %w", err)
 	}
 	if err := registry.Tag(ctx, repo, digest, registry.KeyTag(p.Key)); err != nil {
 		return none, err
@@ -163,7 +163,7 @@ func deleteTag(ctx context.Context, repo name.Repository, tag, digest string) er
 		return err
 	}
 	if there != digest {
-		sdk.Log(ctx, "destroy", tag+" holds another image and stays")
+		sdk.Log(ctx, "destroy", tag+" points to another image, so it stays")
 		return nil
 	}
 	options := registry.Options(ctx, repo)
@@ -176,7 +176,7 @@ func deleteTag(ctx context.Context, repo name.Repository, tag, digest string) er
 	}
 	if unsupported(err) {
 		return &sdk.Error{
-			Summary: fmt.Sprintf("the registry does not let %s:%s be deleted", repo.Name(), tag), Err: err,
+			Summary: fmt.Sprintf("the registry does not allow deletion of %s:%s", repo.Name(), tag), Err: err,
 			Hint: "allow deletion in the registry, or set delete_on_destroy = false", Code: "registry.no_delete",
 		}
 	}

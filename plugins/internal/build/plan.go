@@ -68,7 +68,7 @@ func (p *planning) plan(ctx context.Context) (Result, error) {
 		if there {
 			return Result{Action: sdk.ActionNone, Outputs: p.prior.Outputs, Private: p.prior.Private, Claims: p.claims(p.prior.Outputs.Tag, p.before.Shared)}, nil
 		}
-		why = because(sdk.CauseDrift, fmt.Sprintf("%s:%s is not in the registry any more as it was pushed", p.Repository, p.prior.Outputs.Tag))
+		why = because(sdk.CauseDrift, fmt.Sprintf("%s:%s was deleted or changed in the registry", p.Repository, p.prior.Outputs.Tag))
 	}
 	found, err := p.find(ctx)
 	if err != nil {
@@ -144,7 +144,7 @@ func (p *planning) relabel(ctx context.Context, found *registry.Found, why expla
 	p.now.Relabels = found.Digest
 	return Result{
 		Action: sdk.ActionAdopt, Causes: why.causes, Claims: p.claims(p.Tag, false),
-		Reasons: []string{fmt.Sprintf("the content went back to that of %s, which is older than %s: its images are pushed again as %s, without building",
+		Reasons: []string{fmt.Sprintf("the content is again that of %s, which is older than %s: its image is pushed as %s without a build",
 			found.Tag, p.prior.Outputs.Tag, p.Tag)},
 		Items:   p.items(sdk.ActionAdopt),
 		Outputs: p.outputs(p.Tag, digest.String(), p.Source.Revision, found.Platforms),
@@ -159,18 +159,18 @@ func (p *planning) label() registry.Label {
 // adopt takes over what is pushed already. Under another tag than the configured one, another build may have pushed it and
 // own the tag: it is shared, and not claimed.
 func (p *planning) adopt(ctx context.Context, found *registry.Found, why explanation) (Result, error) {
-	reasons := []string{"already pushed as " + found.Tag + " by this content key"}
+	reasons := []string{"already pushed as " + found.Tag + " with this content key"}
 	there, err := registry.Look(ctx, p.repo, found.Tag)
 	switch {
 	case err != nil:
 		return Result{}, err
 	case there == nil:
-		reasons = append(reasons, "its tag "+found.Tag+" is gone and is put back")
+		reasons = append(reasons, "its tag "+found.Tag+" was deleted and will be restored")
 	case there.Digest != found.Digest:
 		if !p.Overwrite {
 			return Result{}, movedTag(p.Repository, found.Tag)
 		}
-		reasons = append(reasons, "its tag "+found.Tag+" was moved and is put back")
+		reasons = append(reasons, "its tag "+found.Tag+" was moved and will be moved back")
 	}
 	p.now.Shared = found.Tag != p.Tag && (p.prior == nil || found.Tag != p.prior.Outputs.Tag || p.before != nil && p.before.Shared)
 	return Result{
@@ -182,8 +182,8 @@ func (p *planning) adopt(ctx context.Context, found *registry.Found, why explana
 
 func movedTag(repository, tag string) error {
 	return &sdk.Error{
-		Summary: fmt.Sprintf("tag %s of %s does not hold the build any more that was pushed under it", tag, repository),
-		Detail:  "The same content was built before and pushed under this tag. Since then the tag was moved to another image.",
+		Summary: fmt.Sprintf("tag %s of %s no longer points to the build that was pushed under it", tag, repository),
+		Detail:  "The same content was built before and pushed under this tag. Later, the tag was moved to another image.",
 		Hint:    "set overwrite = true to move it back, or delete the tag",
 		Code:    "registry.tag_taken", Path: sdk.At("tag"),
 	}
@@ -285,7 +285,7 @@ func PlanDestroy(was sdk.BuildOutputs, private []byte, format int, deleteTag boo
 		return Result{Action: sdk.ActionDelete, Causes: res.Causes}
 	case !deleteTag:
 		res.Reasons = []string{what + " stays in the registry: delete_on_destroy is not set"}
-		item.Note = "stays in the registry, where others may run it"
+		item.Note = "stays in the registry, where others may use it"
 	case r != nil && r.Shared:
 		res.Reasons = []string{what + " stays in the registry: another build may own the tag"}
 		item.Note = "stays in the registry: it was pushed under this tag before this build took it over"

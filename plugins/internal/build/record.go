@@ -149,18 +149,18 @@ func (r *Record) changes(before *Record, e *explanation) {
 		e.add(sdk.CauseSource, "files changed")
 	}
 	for _, d := range differences(before.Settings, r.Settings) {
-		e.add(sdk.CauseConfig, d.say("%s was set", "%s is not set any more", "%s changed"))
+		e.add(sdk.CauseConfig, d.say("%s was set", "%s was removed", "%s changed"))
 	}
 	if before.Layout != r.Layout && len(e.reasons) == others {
-		e.add(sdk.CauseConfig, "files go to other places in the image")
+		e.add(sdk.CauseConfig, "the files' places in the image changed")
 	}
 	for _, d := range differences(before.Bases, r.Bases) {
-		moved := fmt.Sprintf("the base image %%s moved from %s to %s", abbreviate(before.Bases[d.key]), abbreviate(r.Bases[d.key]))
+		moved := fmt.Sprintf("the base image %%s changed from %s to %s", abbreviate(before.Bases[d.key]), abbreviate(r.Bases[d.key]))
 		cause := sdk.CauseBuild
 		if !d.had || !d.has {
 			cause = sdk.CauseConfig
 		}
-		e.add(cause, d.say("it has the base image %s now", "it has not the base image %s any more", moved))
+		e.add(cause, d.say("the base image %s was added", "the base image %s was removed", moved))
 	}
 }
 
@@ -210,7 +210,7 @@ func differences(before, now map[string]string) []difference {
 func some(changed []difference) string {
 	var names []string
 	for _, d := range changed[:min(maxNamed, len(changed))] {
-		names = append(names, d.say("%s (new)", "%s (gone)", "%s"))
+		names = append(names, d.say("%s (new)", "%s (removed)", "%s"))
 	}
 	text := strings.Join(names, ", ")
 	if more := len(changed) - len(names); more > 0 {

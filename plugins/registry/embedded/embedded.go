@@ -150,8 +150,8 @@ func checkLoopback(addr string) error {
 		return fmt.Errorf("the registry's address %q is not host:port: %w", addr, err)
 	}
 	if !isLoopback(host) {
-		return fmt.Errorf("the registry has no logins and does not listen on %q, which other machines may reach: "+
-			"use 127.0.0.1, or allow it expressly", addr)
+		return fmt.Errorf("the registry has no authentication, so it does not listen on %q, which other machines can reach: "+
+			"use 127.0.0.1, or allow it explicitly", addr)
 	}
 	return nil
 }

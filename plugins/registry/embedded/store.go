@@ -137,12 +137,12 @@ func (s *store) check(repository, mediaType string, body []byte) (string, error)
 	}
 	for _, b := range blobs {
 		if b.MediaType.IsDistributable() && !exists(filepath.Join(s.blobs, b.Digest.Algorithm, b.Digest.Hex)) {
-			return "", &refusal{http.StatusNotFound, "MANIFEST_BLOB_UNKNOWN", "the blob " + b.Digest.String() + " is not here"}
+			return "", &refusal{http.StatusNotFound, "MANIFEST_BLOB_UNKNOWN", "the blob " + b.Digest.String() + " does not exist"}
 		}
 	}
 	for _, child := range m.Manifests {
 		if !exists(s.manifestPath(repository, child.Digest.String())) {
-			return "", &refusal{http.StatusNotFound, "MANIFEST_UNKNOWN", "the manifest " + child.Digest.String() + " is not here"}
+			return "", &refusal{http.StatusNotFound, "MANIFEST_UNKNOWN", "the manifest " + child.Digest.String() + " does not exist"}
 		}
 	}
 	return mediaType, nil
