@@ -86,7 +86,7 @@ func TestLifeOfAnApplication(t *testing.T) {
 	s.commit("web/all.yaml", deployment(2, image())+"---\n"+secret+"---\n"+strings.Replace(configMap, "blue", "green", 1))
 	got := s.changes()
 	equal(t, "a change", got[1:], []string{
-		"because Service/web is not in the manifests any more",
+		"because Service/web is no longer in the manifests",
 		`update ConfigMap NS/settings: data.colour: "blue" -> "green"`, `update Deployment NS/web: spec.replicas: 1 -> 2`, "delete Service NS/web"})
 	contains(t, got[0], "because the manifests changed (")
 	contains(t, s.apply(), "of 2 updated replicas are available")
@@ -243,7 +243,7 @@ func TestWhatIsNotDavitsIsKept(t *testing.T) {
 	if code != 0 {
 		t.Fatalf("destroy ended with %d:\n%s", code, out)
 	}
-	contains(t, out, "kept: it has objects of others: ConfigMap/precious, ConfigMap/settings")
+	contains(t, out, "kept: it contains objects of others: ConfigMap/precious, ConfigMap/settings")
 	s.gone("service/web")
 	s.kubectl("get", "configmap", "precious", "settings")
 }

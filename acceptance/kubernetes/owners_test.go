@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// items is a plan as its items with their notes: "delete Namespace NS: with all that is in it: 1 Role".
+// items is a plan as its items with their notes: "delete Namespace NS: with everything in it: 1 Role".
 func (s *stack) items(args ...string) []string {
 	s.t.Helper()
 	out, code := s.davit(append([]string{"plan", "-json"}, args...)...)
@@ -107,7 +107,7 @@ func TestANamespaceThatOthersUseIsKept(t *testing.T) {
 			s.commit("web/a.yaml", service)
 			s.apply()
 			test.put(s)
-			kept := "Namespace/" + s.namespace + " is kept: it has objects of others: " + test.want
+			kept := "Namespace/" + s.namespace + " is kept: it contains objects of others: " + test.want
 			out, _ := s.davit("plan", "-destroy")
 			contains(t, out, kept)
 			contains(t, s.destroy(), kept)
@@ -162,7 +162,7 @@ func TestAnotherNamespaceLeavesTheOldOneToItsUsers(t *testing.T) {
 				s.gone("namespace/" + s.namespace)
 				return
 			}
-			contains(t, out, "Namespace/"+s.namespace+" is kept: it has objects of others: Role/r")
+			contains(t, out, "Namespace/"+s.namespace+" is kept: it contains objects of others: Role/r")
 			s.gone("configmap/settings")
 			s.kubectl("get", "role", "r")
 		})
@@ -218,7 +218,7 @@ func TestMarksOfTheFirstVersionsAreUpgraded(t *testing.T) {
 	s.kubectl("annotate", "configmap", "settings", "davit.sh/stack-", "davit.sh/lineage-")
 	equal(t, "the plan", s.items(), []string{"update ConfigMap NS/settings"})
 	out, _ := s.davit("plan")
-	contains(t, out, "the owner mark of the objects names the stack now")
+	contains(t, out, "the owner mark of the objects now names the stack")
 	s.apply()
 	s.unchanged("after the upgrade")
 	got := s.kubectl("get", "configmap", "settings", "-o", `jsonpath={.metadata.uid} {.metadata.annotations.davit\.sh/application} {.metadata.annotations.davit\.sh/stack}`)
@@ -288,7 +288,7 @@ func TestWhatGoesWithADefinitionOrANamespaceIsSaid(t *testing.T) {
 		s.apply()
 		s.create(s.zone("v1", "c"))
 		s.commit("web/a.yaml", configMap, "other/z.yaml", zones)
-		equal(t, "the plan", s.items(), []string{"delete CustomResourceDefinition zones." + s.group() + ": with all that is in it: 3 Zones (2 of application.kubernetes.other)"})
+		equal(t, "the plan", s.items(), []string{"delete CustomResourceDefinition zones." + s.group() + ": with everything in it: 3 Zones (2 of application.kubernetes.other)"})
 		s.kubectl("annotate", "zones."+s.group(), "c", "davit.sh/prune=disabled")
 		s.unchanged("when one of them must not be deleted")
 	})
@@ -302,7 +302,7 @@ func TestWhatGoesWithADefinitionOrANamespaceIsSaid(t *testing.T) {
 		s.apply()
 		s.kubectl("create", "role", "r", "--verb=get", "--resource=pods", "--namespace="+inside)
 		s.commit("web/a.yaml", configMap, "other/a.yaml", configMap)
-		equal(t, "the plan", s.items(), []string{"delete Namespace NS-inside: with all that is in it: 1 ConfigMap, 1 Role (1 of application.kubernetes.other)"})
+		equal(t, "the plan", s.items(), []string{"delete Namespace NS-inside: with everything in it: 1 ConfigMap, 1 Role (1 of application.kubernetes.other)"})
 		s.kubectl("annotate", "role", "r", "davit.sh/prune=disabled", "--namespace="+inside)
 		s.unchanged("when one of them must not be deleted")
 		s.kubectl("annotate", "role", "r", "davit.sh/prune-", "--namespace="+inside)

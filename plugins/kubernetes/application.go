@@ -42,7 +42,7 @@ func (a *Application) Validate(_ context.Context, c Config) error {
 		errs = append(errs, sdk.Errorf(sdk.At("path"), "path %q leads out of the source", c.Path))
 	}
 	if c.Timeout <= 0 {
-		errs = append(errs, sdk.Errorf(sdk.At("timeout"), "timeout must be longer than nothing"))
+		errs = append(errs, sdk.Errorf(sdk.At("timeout"), "timeout must be longer than 0s"))
 	}
 	if len(errs) > 0 {
 		return errs

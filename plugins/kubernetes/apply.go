@@ -40,7 +40,7 @@ func (a *Application) Apply(ctx context.Context, r sdk.ApplyRequest[Config, Outp
 		return sdk.Result[Outputs]{}, err
 	}
 	if p.before == nil || p.before.Digest != p.set.Digest {
-		return sdk.Result[Outputs]{}, &sdk.Error{Summary: "the manifests are not those of the plan any more", Code: "kubernetes.stale", Hint: "Plan again."}
+		return sdk.Result[Outputs]{}, &sdk.Error{Summary: "the manifests have changed since the plan was made", Code: "kubernetes.stale", Hint: "Plan again."}
 	}
 	w := &applying{planning: p, redact: redactor(p.set.Objects), deadline: time.Now().Add(time.Duration(p.config.Timeout)), made: p.inventory.clone(), transferred: r.Transferred}
 	w.made.Server, w.made.Owner, w.made.Digest = p.cluster.Server, r.Address, p.set.Digest
@@ -266,7 +266,7 @@ func did(live, applied *unstructured.Unstructured) string {
 	case live == nil:
 		return "created"
 	case live.GetUID() != applied.GetUID():
-		return "made anew"
+		return "recreated"
 	case live.GetResourceVersion() == applied.GetResourceVersion():
 		return "unchanged"
 	}
@@ -335,7 +335,7 @@ func (w *applying) worthWaiting(err error) bool {
 // replace deletes an object that is this stack's, so that it can be made anew.
 func (w *applying) replace(ctx context.Context, o render.Object, live *unstructured.Unstructured) error {
 	ref := cluster.RefOf(live)
-	sdk.ItemStatus(ctx, key(ref), "waiting", "being deleted to be made anew")
+	sdk.ItemStatus(ctx, key(ref), "waiting", "being deleted; will be recreated")
 	for {
 		if w.owner.of(live.GetAnnotations()) == foreign {
 			return foreignError(o, markIn(live.GetAnnotations()))

@@ -167,7 +167,7 @@ func (p *planning) explainCauses(result *sdk.PlanResult[Outputs]) {
 	case slices.Contains(result.Causes, sdk.CauseConfig) && len(p.origin.options) > 0:
 		reasons = append(reasons, "the block's "+strings.Join(p.origin.options, ", ")+" changed")
 	case slices.Contains(result.Causes, sdk.CauseConfig) && p.marksOnly(result.Items):
-		reasons = append(reasons, "the owner mark of the objects names the stack now")
+		reasons = append(reasons, "the owner mark of the objects now names the stack")
 	}
 	result.Reasons = append(reasons, result.Reasons...)
 	if len(result.Reasons) == 0 {

@@ -100,16 +100,16 @@ func TestContentsAreSaidAndProtected(t *testing.T) {
 	}{
 		"nothing": {entry: namespace},
 		"objects of nobody": {entry: namespace, inside: []cluster.Found{found("Role", "a"), found("NetworkPolicy", "b"), found("NetworkPolicy", "c"), found("Ingress", "d"), found("Ingress", "e")},
-			says: "with all that is in it: 2 Ingresses, 2 NetworkPolicies, 1 Role"},
+			says: "with everything in it: 2 Ingresses, 2 NetworkPolicies, 1 Role"},
 		"an object of another application": {entry: namespace, inside: []cluster.Found{found("Role", "a", of("application.kubernetes.other", here)...), found("Role", "b")},
-			says: "with all that is in it: 2 Roles (1 of application.kubernetes.other)"},
+			says: "with everything in it: 2 Roles (1 of application.kubernetes.other)"},
 		"an object of another stack": {entry: namespace, inside: []cluster.Found{found("Role", "a", of("application.kubernetes.web", there)...)},
-			says: "1 Role", keep: `it has Role/a of application.kubernetes.web of stack "blue"`},
+			says: "1 Role", keep: `it contains Role/a of application.kubernetes.web of stack "blue"`},
 		"an object that is never to be deleted": {entry: namespace, inside: []cluster.Found{found("Role", "a", append(of("application.kubernetes.web", here), pruneAnnotation, "disabled")...)},
-			says: "1 Role", keep: "it has Role/a, which has davit.sh/prune: disabled"},
+			says: "1 Role", keep: "it contains Role/a, which has davit.sh/prune: disabled"},
 		"a kind that cannot be listed":               {entry: namespace, unlisted: []string{"secrets (not allowed)"}, keep: "cannot list secrets (not allowed)"},
 		"a namespace of create_namespace":            {entry: added},
-		"a namespace of create_namespace, with more": {entry: added, inside: []cluster.Found{found("Role", "a")}, says: "1 Role", keep: "it has objects of others: Role/a"},
+		"a namespace of create_namespace, with more": {entry: added, inside: []cluster.Found{found("Role", "a")}, says: "1 Role", keep: "it contains objects of others: Role/a"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

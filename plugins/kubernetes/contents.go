@@ -55,7 +55,7 @@ func contentsOf(ctx context.Context, c *cluster.Cluster, o owner, e entry, live 
 		err = c.Objects(ctx, defined(live), visit)
 	}
 	if err != nil {
-		return nil, c.Explain(err, "look for what is deleted with", e.ref().Short())
+		return nil, c.Explain(err, "look for objects that are deleted with", e.ref().Short())
 	}
 	slices.Sort(all.names)
 	slices.Sort(all.protected)
@@ -88,16 +88,16 @@ func (c *contents) add(o owner, f cluster.Found) {
 func (c *contents) keep(e entry) string {
 	switch {
 	case len(c.unlisted) > 0:
-		return "it may have objects of others: cannot list " + some(c.unlisted)
+		return "it may contain objects of others: cannot list " + some(c.unlisted)
 	case e.Added && len(c.names) > 0:
-		return "it has objects of others: " + some(c.names)
+		return "it contains objects of others: " + some(c.names)
 	case len(c.protected) > 0:
-		return "it has " + some(c.protected)
+		return "it contains " + some(c.protected)
 	}
 	return ""
 }
 
-// String says what is deleted as well: "with all that is in it: 2 ConfigMaps, 1 Role (1 of application.kubernetes.other)".
+// String says what is deleted as well: "with everything in it: 2 ConfigMaps, 1 Role (1 of application.kubernetes.other)".
 func (c *contents) String() string {
 	if len(c.kinds) == 0 {
 		return ""
@@ -114,7 +114,7 @@ func (c *contents) String() string {
 	if len(owners) > 0 {
 		text += " (" + strings.Join(owners, ", ") + ")"
 	}
-	return "with all that is in it: " + text
+	return "with everything in it: " + text
 }
 
 // count is a number of objects: "1 Ingress", "2 NetworkPolicies".

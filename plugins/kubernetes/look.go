@@ -111,7 +111,7 @@ func (p *planning) compare(ctx context.Context, s *seen) error {
 	return nil
 }
 
-const beingDeleted = "being deleted now; made again when it is gone"
+const beingDeleted = "is being deleted; will be created again afterwards"
 
 func (p *planning) dryRun(ctx context.Context, s *seen) (*unstructured.Unstructured, error) {
 	return p.cluster.Apply(ctx, s.Unstructured, cluster.ApplyOptions{DryRun: true, Force: p.config.ForceConflicts})
@@ -145,23 +145,23 @@ func (p *planning) refused(ctx context.Context, s *seen, refused error) error {
 	var unknown *cluster.UnknownKindError
 	switch {
 	case errors.As(refused, &unknown) && (p.set.Defines(s.ref.GroupKind()) || custom(s.ref.Group) && unknown.Served == ""):
-		s.pending = "the cluster does not have this kind yet, so it did not check the object"
+		s.pending = "not checked by the cluster, which does not have this kind yet"
 	case cluster.MissingNamespace(refused):
 		if !p.set.Makes(s.ref.Namespace) {
-			s.pending = "its namespace is not there yet, and not made here"
+			s.pending = "its namespace does not exist yet, and this application does not create it"
 		}
 		if err := p.tryElsewhere(ctx, s); err != nil {
 			return err
 		}
 	case cluster.TerminatingNamespace(refused):
-		s.pending = "the namespace is being deleted now, so the cluster did not check the object"
+		s.pending = "not checked by the cluster, because the namespace is being deleted"
 	case s.live != nil && s.of != foreign && len(cluster.Immutable(refused)) > 0 && p.mayForce(s.Object):
 		s.replace = cluster.Immutable(refused)
 		s.changes = p.asWritten(s.live, s.Object)
 		return nil
 	case s.live != nil && cluster.RemovedVersion(refused):
 		s.changes, s.claims = p.asWritten(s.live, s.Object), true
-		s.pending = "its fields are managed in a removed version, so the cluster did not check the object"
+		s.pending = "not checked by the cluster, because its fields are managed in a removed version"
 		return nil
 	default:
 		return p.explain(refused, "apply", s.Object)

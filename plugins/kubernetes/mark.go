@@ -114,7 +114,7 @@ func foreignError(o render.Object, m mark) *sdk.Error {
 		Summary: fmt.Sprintf("%s (%s) belongs to another stack", render.Short(o.Unstructured), o.File),
 		Detail:  fmt.Sprintf("It is an object of %s, whose state has the lineage %s.", m, m.Lineage),
 		Code:    "kubernetes.owned", Path: sdk.At("path"),
-		Hint: fmt.Sprintf("Leave it to one of the two stacks. To take it from the other one for good, set take_over_from = [%q].", name),
+		Hint: fmt.Sprintf("Declare the object in one of the two stacks only. To take it from the other stack, set take_over_from = [%q].", name),
 	}
 }
 

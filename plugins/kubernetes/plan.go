@@ -114,7 +114,7 @@ func (p *planning) explainEmpty(err error) error {
 	for _, e := range p.inventory.Entries {
 		names = append(names, e.ref().Short())
 	}
-	e.Detail = fmt.Sprintf("The application has %s in the cluster, which would all be deleted: %s.", count(len(names), "object"), some(names))
+	e.Detail = fmt.Sprintf("The application has %s in the cluster. All of them would be deleted: %s.", count(len(names), "object"), some(names))
 	return e
 }
 
@@ -165,13 +165,13 @@ func (p *planning) result(ctx context.Context, all []seen, deletes []deletion, s
 		item := deleted(d, d.note())
 		item.Causes, item.Claim = p.origin.causes, claimOf(p.clusterID, d.Object.ref())
 		result.Items = append(result.Items, item)
-		result.Reasons = append(result.Reasons, fmt.Sprintf("%s is not in the manifests any more", d.Object.ref().Short()))
+		result.Reasons = append(result.Reasons, fmt.Sprintf("%s is no longer in the manifests", d.Object.ref().Short()))
 		result.Causes = append(result.Causes, item.Causes...)
 	}
 	result.Private, _ = json.Marshal(pins) // strings only
 	switch {
 	case prior == nil && len(result.Items) == 0:
-		result.Action, result.Reasons = sdk.ActionAdopt, []string{"all objects are there already, as they should be"}
+		result.Action, result.Reasons = sdk.ActionAdopt, []string{"all objects exist already as configured"}
 	case prior == nil && adopted:
 		result.Action = sdk.ActionAdopt
 	case prior == nil:
@@ -181,7 +181,7 @@ func (p *planning) result(ctx context.Context, all []seen, deletes []deletion, s
 		p.explainCauses(&result)
 	case p.config.Wait && prior.Outputs.Health.OrZero() != "Current":
 		result.Action, result.Causes = sdk.ActionUpdate, []sdk.Cause{sdk.CauseRetry}
-		result.Reasons = []string{fmt.Sprintf("the last apply ended with health %q; it is waited for again", healthOf(prior))}
+		result.Reasons = []string{fmt.Sprintf("the last apply ended with health %q; apply waits for it again", healthOf(prior))}
 	default:
 		result.Action, result.Outputs, result.Private, result.Causes = sdk.ActionNone, prior.Outputs, prior.Private, nil
 		result.Reasons = nil
@@ -236,7 +236,7 @@ func (p *planning) item(s *seen) (*sdk.Item, []string) {
 		}
 	case len(s.replace) > 0:
 		item.Action, item.Causes = sdk.ActionReplace, p.causesOf(s, known)
-		item.Note = "deleted and made anew: " + strings.Join(s.replace, ", ") + " cannot be changed in place"
+		item.Note = "deleted and recreated: " + strings.Join(s.replace, ", ") + " cannot be changed in place"
 	case len(s.changes) == 0 && !s.claims:
 		return nil, nil
 	case s.of == foreign:
@@ -249,15 +249,15 @@ func (p *planning) item(s *seen) (*sdk.Item, []string) {
 		reasons = append(reasons, fmt.Sprintf("%s moves here from %s", s.ref.Short(), markIn(s.live.GetAnnotations()).Application))
 	case known == nil:
 		item.Action, item.Causes = sdk.ActionAdopt, p.origin.causes
-		item.Note = "is there already; davit takes it over"
+		item.Note = "exists already; davit takes it over"
 		if m := markIn(s.live.GetAnnotations()); s.of == own && !p.owner.sure(s.live.GetAnnotations()) {
-			item.Note = fmt.Sprintf("is there already, marked by %s of an unknown stack; davit takes it over", m.Application)
+			item.Note = fmt.Sprintf("exists already, marked by %s of an unknown stack; davit takes it over", m.Application)
 		}
 	default:
 		item.Action, item.Causes = sdk.ActionUpdate, p.causesOf(s, known)
 		reasons = p.drift(s, known)
 		if len(s.changes) == 0 {
-			item.Note = "no value changes; davit takes over who manages its fields"
+			item.Note = "no value changes; davit becomes the manager of its fields"
 		}
 	}
 	item.Note = strings.Trim(item.Note+"; "+more, "; ")

@@ -19,10 +19,10 @@ type Config struct {
 	Context        string       `davit:"context,optional" doc:"Context of the kubeconfig. Default: its current one."`
 	Wait           bool         `davit:"wait,optional" default:"true" doc:"Wait until all objects are healthy."`
 	Timeout        sdk.Duration `davit:"timeout,optional" default:"5m" doc:"How long to wait for health and for deletions."`
-	Prune          bool         `davit:"prune,optional" default:"true" doc:"Delete objects that are not in the folder any more. To keep one: the annotation davit.sh/prune: disabled."`
+	Prune          bool         `davit:"prune,optional" default:"true" doc:"Delete objects that are no longer in the folder. The annotation davit.sh/prune: disabled keeps an object."`
 	ForceConflicts bool         `davit:"force_conflicts,optional" default:"true" doc:"Take over fields that others have changed."`
-	TakeOverFrom   []string     `davit:"take_over_from,optional" doc:"Other stacks whose objects this application may take, by their names or the lineages of their states. Without it, an object of another stack is an error."`
-	Force          bool         `davit:"force,optional" default:"false" doc:"Delete and make anew objects whose changed fields cannot be changed in place. For one object: the annotation davit.sh/force: enabled."`
+	TakeOverFrom   []string     `davit:"take_over_from,optional" doc:"Other stacks whose objects this application may take over, by name or by the lineage of their state. Default: an object of another stack is an error."`
+	Force          bool         `davit:"force,optional" default:"false" doc:"Delete and recreate objects whose changed fields cannot be changed in place. For one object, use the annotation davit.sh/force: enabled."`
 }
 
 // Outputs are the outputs of application "kubernetes".

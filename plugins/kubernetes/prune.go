@@ -27,7 +27,7 @@ type deletion struct {
 // note says what else is deleted, and what may still hold the deletion up.
 func (d deletion) note() string {
 	if d.Object.Added {
-		return "unless there are objects of others in it by then"
+		return "unless it contains objects of others at that time"
 	}
 	return d.With
 }
@@ -129,7 +129,7 @@ func examineHolders(ctx context.Context, c *cluster.Cluster, o owner, found []ca
 			continue
 		}
 		if fills != nil && fills(f.Object, f.live) {
-			f.why = "the manifests have objects in it"
+			f.why = "the manifests contain objects of it"
 			continue
 		}
 		inside, err := contentsOf(ctx, c, o, f.Object, f.live, except)
@@ -142,20 +142,20 @@ func examineHolders(ctx context.Context, c *cluster.Cluster, o owner, found []ca
 }
 
 // neverMade is why an entry without a UID stays that is somebody else's: an apply was cut off before it made the object.
-const neverMade = "it was not made by this application"
+const neverMade = "it was not created by this application"
 
 // reasonToKeep says why an object of the inventory must not be deleted, "" when it may be.
 func reasonToKeep(e entry, live *unstructured.Unstructured, o owner) string {
 	of, m := o.of(live.GetAnnotations()), markIn(live.GetAnnotations())
 	switch {
 	case e.UID != "" && e.UID != live.GetUID():
-		return "it is another object of the same name"
+		return "it is another object with the same name"
 	case e.UID == "" && of != own:
 		return neverMade
 	case of == foreign || of == sibling:
-		return fmt.Sprintf("it belongs to %s now", m)
+		return fmt.Sprintf("it now belongs to %s", m)
 	case e.isNamespace() && e.Adopted:
-		return "it was there before davit, and so may be what is in it"
+		return "it existed before davit, and so may its contents"
 	case disabled(live.GetAnnotations()):
 		return "it has " + pruneAnnotation + ": disabled"
 	}

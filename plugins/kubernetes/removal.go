@@ -43,14 +43,14 @@ func (r *removal) run(ctx context.Context, all []deletion) error {
 			return err
 		}
 		if all = all[same:]; len(all) > 0 && errors.Is(context.Cause(ctx), errTimeout) {
-			return &sdk.Error{Summary: fmt.Sprintf("not everything was deleted in %s", r.timeout), Code: "kubernetes.deletion",
-				Detail: fmt.Sprintf("The next one is %s.", all[0].Object.ref().Short()), Hint: "Apply again, or raise timeout."}
+			return &sdk.Error{Summary: fmt.Sprintf("the deletion did not finish within %s", r.timeout), Code: "kubernetes.deletion",
+				Detail: fmt.Sprintf("The next object is %s.", all[0].Object.ref().Short()), Hint: "Apply again, or raise timeout."}
 		}
 	}
 	return nil
 }
 
-var errTimeout = fmt.Errorf("the time is over")
+var errTimeout = fmt.Errorf("the timeout is over")
 
 // remove deletes one object, if it is still this application's to delete.
 func (r *removal) remove(ctx context.Context, d deletion) error {
@@ -122,10 +122,10 @@ func (r *removal) waitGone(ctx context.Context, d deletion) error {
 		if !errors.Is(context.Cause(ctx), errTimeout) {
 			return ctx.Err()
 		}
-		e := &sdk.Error{Summary: fmt.Sprintf("%s was not gone after %s", ref.Short(), r.timeout), Code: "kubernetes.deletion"}
+		e := &sdk.Error{Summary: fmt.Sprintf("%s was not deleted within %s", ref.Short(), r.timeout), Code: "kubernetes.deletion"}
 		if live != nil {
 			e.Detail = strings.Join(stuck(live), "\n")
-			e.Hint = "What handles its finalizers may not be running any more. Apply again when the cause is mended, or raise timeout."
+			e.Hint = "The controller of its finalizers may not be running. Fix the cause and apply again, or raise timeout."
 		}
 		return e
 	}

@@ -123,7 +123,7 @@ func rawClient(config *rest.Config, httpClient *http.Client) (rest.Interface, er
 }
 
 func accessError(access Access, loader clientcmd.ClientConfig, err error) error {
-	e := &sdk.Error{Summary: "no Kubernetes cluster to talk to", Err: err, Code: "kubernetes.kubeconfig", Path: sdk.At("kubeconfig")}
+	e := &sdk.Error{Summary: "no Kubernetes cluster is configured", Err: err, Code: "kubernetes.kubeconfig", Path: sdk.At("kubeconfig")}
 	raw, rawErr := loader.RawConfig()
 	switch {
 	case rawErr != nil:
@@ -136,7 +136,7 @@ func accessError(access Access, loader clientcmd.ClientConfig, err error) error 
 		e.Summary, e.Path = fmt.Sprintf("the kubeconfig has no context %q", access.Context), sdk.At("context")
 		e.Detail = "It has " + oneOf(names) + "."
 	case clientcmd.IsEmptyConfig(err):
-		e.Detail = "There is no kubeconfig, and this is not a pod of a cluster."
+		e.Detail = "No kubeconfig was found, and davit does not run in a pod."
 		e.Hint = "Set kubeconfig in the block or KUBECONFIG in the environment, or use application \"manifests\" to render into a directory."
 	}
 	return e

@@ -149,7 +149,7 @@ func (c *Cluster) explainStatus(e *sdk.Error, err error, status *metav1.Status, 
 	switch {
 	case apierrors.IsUnauthorized(err):
 		e.Summary, e.Code = fmt.Sprintf("the cluster at %s refused the credentials of context %q", c.Server, c.Context), "kubernetes.unauthorized"
-		e.Hint = "Log in again, or name another kubeconfig or context."
+		e.Hint = "Log in again, or set another kubeconfig or context."
 	case denied.MatchString(message):
 		m := denied.FindStringSubmatch(message)
 		e.Summary, e.Code = fmt.Sprintf("not allowed to %s %s", m[2], resourceIn(m[3], m[4], m[5])), "kubernetes.forbidden"
@@ -167,7 +167,7 @@ func (c *Cluster) explainStatus(e *sdk.Error, err error, status *metav1.Status, 
 	case len(Immutable(err)) > 0:
 		e.Summary, e.Code = fmt.Sprintf("%s cannot be changed in place", what), "kubernetes.immutable"
 		e.Detail = "These fields cannot be changed once the object exists: " + strings.Join(Immutable(err), ", ") + "."
-		e.Hint = "To delete it and make it anew, give it the annotation davit.sh/force: enabled, or set force = true in the block."
+		e.Hint = "To delete and recreate it, give it the annotation davit.sh/force: enabled, or set force = true in the block."
 	case apierrors.IsInvalid(err) || apierrors.IsBadRequest(err) || typedPatch.MatchString(message):
 		e.Summary, e.Code = fmt.Sprintf("the cluster rejects %s", what), "kubernetes.invalid"
 		e.Detail = invalid(status)

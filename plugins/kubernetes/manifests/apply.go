@@ -19,7 +19,7 @@ func (Application) Apply(ctx context.Context, r sdk.ApplyRequest[Config, Outputs
 	}
 	var pins planned
 	if err := json.Unmarshal(r.Private, &pins); err != nil || pins.Digest != set.Digest {
-		return sdk.Result[Outputs]{}, &sdk.Error{Summary: "the manifests are not those of the plan any more", Code: "kubernetes.stale", Hint: "Plan again."}
+		return sdk.Result[Outputs]{}, &sdk.Error{Summary: "the manifests have changed since the plan was made", Code: "kubernetes.stale", Hint: "Plan again."}
 	}
 	known, err := priorInventory(r)
 	if err != nil {

@@ -34,12 +34,12 @@ func openFolder(ctx context.Context, directory string, create bool) (*folder, er
 	top, inside := sdk.HostOf(ctx).StackDir, filepath.Clean(directory)
 	switch {
 	case directory == "" || inside == ".":
-		return nil, bad(nil, "must be a directory below the stack's own")
+		return nil, bad(nil, "must be a directory below the stack's directory")
 	case filepath.IsAbs(directory):
 		top, inside = filepath.Split(inside)
 		if create {
 			if err := os.MkdirAll(top, 0o755); err != nil {
-				return nil, bad(err, "cannot be made")
+				return nil, bad(err, "cannot be created")
 			}
 		}
 	case !filepath.IsLocal(inside):
@@ -56,7 +56,7 @@ func openFolder(ctx context.Context, directory string, create bool) (*folder, er
 	if create {
 		if err := parent.MkdirAll(inside, 0o755); err != nil {
 			f.close()
-			return nil, bad(err, "cannot be made")
+			return nil, bad(err, "cannot be created")
 		}
 	}
 	f.root, err = parent.OpenRoot(inside)
@@ -125,7 +125,7 @@ func (f *folder) write(name string, content []byte, secret bool) error {
 	if err != nil {
 		f.root.Remove(temp) //nolint:errcheck // the first error is the one to tell
 		return &sdk.Error{Summary: fmt.Sprintf("cannot write %s into %s", name, f.shown), Err: err, Code: "manifests.write", Path: sdk.At("directory"),
-			Hint: "Files that were written before it stay; apply again when the cause is mended."}
+			Hint: "The files written before it remain. Fix the cause and apply again."}
 	}
 	return nil
 }

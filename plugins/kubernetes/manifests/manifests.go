@@ -19,7 +19,7 @@ import (
 // Config is the configuration of application "manifests".
 type Config struct {
 	render.Config
-	Directory string `davit:"directory" doc:"Where to write the files. Relative to the stack's directory, and then inside of it."`
+	Directory string `davit:"directory" doc:"Directory for the files: absolute, or relative to the stack's directory and inside it."`
 }
 
 // Outputs are the outputs of application "manifests".
@@ -208,7 +208,7 @@ func (p *planning) planPrune(ctx context.Context, files []file) ([]string, error
 		return nil, err
 	}
 	for _, name := range deletes {
-		p.result.Reasons = append(p.result.Reasons, name+" is not rendered any more")
+		p.result.Reasons = append(p.result.Reasons, name+" is no longer rendered")
 	}
 	if len(gone) > 0 {
 		p.result.Causes = collect(p.result.Causes, p.why.manifests)
@@ -227,7 +227,7 @@ func (p *planning) conclude() {
 	}
 	switch {
 	case prior == nil && len(res.Items) == 0:
-		res.Action, res.Reasons, res.Causes = sdk.ActionAdopt, []string{"all files are there already, as they should be"}, []sdk.Cause{sdk.CauseState}
+		res.Action, res.Reasons, res.Causes = sdk.ActionAdopt, []string{"all files exist already with the wanted content"}, []sdk.Cause{sdk.CauseState}
 	case prior == nil:
 		res.Action = sdk.ActionCreate
 	case len(res.Items) > 0 || p.moved || prior.Outputs.Health.OrZero() != "Current":
@@ -280,11 +280,11 @@ func (p *planning) compareFile(ctx context.Context, f file) error {
 	case there:
 		item.Action = sdk.ActionUpdate
 		if yaml.Unmarshal(old, &before) != nil || before == nil {
-			before, item.Note = map[string]any{}, f.name+" could not be read as YAML; it is written anew"
+			before, item.Note = map[string]any{}, f.name+" is not valid YAML and will be rewritten"
 		}
 		before = numbers(before)
 		if was == nil {
-			item.Action, item.Note = sdk.ActionAdopt, f.name+" is there already; it is written anew"
+			item.Action, item.Note = sdk.ActionAdopt, f.name+" exists already and will be rewritten"
 		} else if p.drifted(f, old, *was, item.Causes) {
 			item.Causes = collect(item.Causes, []sdk.Cause{sdk.CauseDrift})
 			p.result.Reasons = append(p.result.Reasons, f.name+" was changed outside of davit")

@@ -75,7 +75,7 @@ func ignoreMissing(err error) error {
 }
 
 // stays is the note of a file that the application wrote and does not remove.
-const stays = " was changed since davit wrote it, and stays"
+const stays = " was changed since davit wrote it, so it stays"
 
 // remove removes those of the files that are still the application's own, and the directory when it is empty then.
 // Transferred files, and a transferred directory, are another application's in the same apply.

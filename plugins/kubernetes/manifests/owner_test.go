@@ -59,7 +59,7 @@ func TestCauses(t *testing.T) {
 		"an object that is gone": {func(s *stack) {
 			s.config.Source.Tree.Digest = "sha256:2"
 			s.write(s.tree, "deploy/a.yaml", run)
-		}, sdk.ActionUpdate, "source", "the manifests changed; configmap-c.yaml is not rendered any more"},
+		}, sdk.ActionUpdate, "source", "the manifests changed; configmap-c.yaml is no longer rendered"},
 		"another directory": {func(s *stack) { s.config.Directory = "out/next" },
 			sdk.ActionUpdate, "config", `directory changes from "out/prod" to "out/next"`},
 		"the same directory": {func(s *stack) { s.config.Directory = "./out//prod/" }, sdk.ActionNone, "", ""},
@@ -110,7 +110,7 @@ func TestAChangedFileStays(t *testing.T) {
 	if err != nil || words(p.Causes) != "removed" {
 		t.Fatalf("%v, %v", p.Causes, err)
 	}
-	want(t, "items", items(p), []string{"none configmap-c.yaml was changed since davit wrote it, and stays:", "delete secret-s.yaml:"})
+	want(t, "items", items(p), []string{"none configmap-c.yaml was changed since davit wrote it, so it stays:", "delete secret-s.yaml:"})
 	if err := (manifests.Application{}).Destroy(s.ctx, destroyRequest{Address: address, Config: s.config, Prior: *s.record}); err != nil {
 		t.Fatal(err)
 	}

@@ -66,8 +66,8 @@ func TestMessagesAreMaskedByWords(t *testing.T) {
 		{"same", "same", "same"},
 		{"the password abc12 is too short", "the password bcd23 is too short", "the password " + Text + " is too short"},
 		{"no\nabc12", "no\nbcd23", "no\n" + Text},
-		{"", "x", "The reason depends on sensitive values, and so it is not shown."},
-		{"fails with a b", "fails", "The reason depends on sensitive values, and so it is not shown."},
+		{"", "x", "The reason depends on sensitive values, so it is not shown."},
+		{"fails with a b", "fails", "The reason depends on sensitive values, so it is not shown."},
 	} {
 		if got := Message(c[0], c[1]); got != c[2] && (c[0] != "" || got == "") {
 			t.Errorf("%q: %q", c[0], got)

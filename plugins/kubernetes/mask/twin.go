@@ -115,7 +115,7 @@ func Message(real, twin string) string {
 	}
 	words, others := split(real), split(twin)
 	if len(words) != len(others) {
-		return "The reason depends on sensitive values, and so it is not shown."
+		return "The reason depends on sensitive values, so it is not shown."
 	}
 	for i := range words {
 		if words[i] != others[i] {

@@ -15,12 +15,12 @@ import (
 type Config struct {
 	Source          sdk.SourceRef                `davit:"source" doc:"Where the manifests are: a source block."`
 	Path            string                       `davit:"path,optional" default:"." doc:"Folder in the source: plain YAML or JSON files, a kustomization, or a Helm chart."`
-	Recursive       bool                         `davit:"recursive,optional" default:"false" doc:"Read the sub-folders of a folder of plain files, too."`
-	Namespace       string                       `davit:"namespace,optional" doc:"Namespace of the objects that name none. On a cluster, without it: default."`
-	CreateNamespace bool                         `davit:"create_namespace,optional" default:"true" doc:"Create the namespace if it is not there."`
+	Recursive       bool                         `davit:"recursive,optional" default:"false" doc:"Read the subfolders of a folder of plain files as well."`
+	Namespace       string                       `davit:"namespace,optional" doc:"Namespace of the objects without one. Default on a cluster: \"default\"."`
+	CreateNamespace bool                         `davit:"create_namespace,optional" default:"true" doc:"Create the namespace if it does not exist."`
 	Labels          map[string]string            `davit:"labels,optional" doc:"Labels for every object."`
-	Images          map[string]sdk.Value[string] `davit:"images,optional" doc:"Images to run: the image as the manifests name it, without tag or digest, to the reference to use."`
-	AllowEmpty      bool                         `davit:"allow_empty,optional" default:"false" doc:"Accept a folder that has no objects. All objects that the application had are deleted then."`
+	Images          map[string]sdk.Value[string] `davit:"images,optional" doc:"Image references to use, by the image name in the manifests without tag or digest."`
+	AllowEmpty      bool                         `davit:"allow_empty,optional" default:"false" doc:"Accept a folder without objects. All objects of the application are then deleted."`
 	Values          sdk.Value[string]            `davit:"values,optional" doc:"Values of a Helm chart, as YAML or JSON: jsonencode({...})."`
 }
 
@@ -40,7 +40,7 @@ func (c Config) Render(ctx context.Context, address string, scope Scope) (*Set, 
 func (c Config) renderWith(ctx context.Context, files fs.FS, address string, scope Scope, text string) (*Set, error) {
 	values := map[string]any{}
 	if err := yaml.Unmarshal([]byte(text), &values); err != nil {
-		return nil, &sdk.Error{Summary: "values is neither YAML nor JSON of an object", Code: "kubernetes.helm", Path: sdk.At("values")}
+		return nil, &sdk.Error{Summary: "values must be a YAML or JSON object", Code: "kubernetes.helm", Path: sdk.At("values")}
 	}
 	return Render(ctx, files, Options{
 		Path: c.Path, Recursive: c.Recursive, Namespace: c.Namespace, CreateNamespace: c.CreateNamespace, Application: address,

@@ -93,10 +93,10 @@ func unusedImages(images map[string]sdk.Value[string], used map[string]bool, nam
 		if used[name] {
 			continue
 		}
-		e := &sdk.Error{Summary: fmt.Sprintf("images: no container runs %q", name), Path: sdk.At("images").Key(name), Code: "kubernetes.image",
-			Hint: "The key is the image as the manifests name it, without tag or digest."}
+		e := &sdk.Error{Summary: fmt.Sprintf("images: no container uses %q", name), Path: sdk.At("images").Key(name), Code: "kubernetes.image",
+			Hint: "The key is the image name in the manifests, without tag or digest."}
 		if near := nearest(name, names); near != "" {
-			e.Hint = fmt.Sprintf("Did you mean %q? The key is the image as the manifests name it, without tag or digest.", near)
+			e.Hint = fmt.Sprintf("Did you mean %q? The key is the image name in the manifests, without tag or digest.", near)
 		}
 		errs = append(errs, e)
 	}

@@ -117,7 +117,7 @@ func loadObjects(ctx context.Context, tree fs.FS, dir string, o Options) ([]Obje
 	if len(objects) == 0 && !o.AllowEmpty {
 		return nil, &sdk.Error{
 			Summary: fmt.Sprintf("%s has no Kubernetes objects", shown(dir)), Code: CodeEmpty, Path: sdk.At("path"),
-			Hint: "An application without objects deletes everything that it had. Set allow_empty = true if that is wanted.",
+			Hint: "Applying it would delete all objects of the application. Set allow_empty = true if that is wanted.",
 		}
 	}
 	return addNamespace(objects, o), nil

@@ -139,7 +139,7 @@ func noSensitiveNames(objects []Object, twins []*twin) error {
 		for _, x := range objects {
 			if !others[Key(x.Unstructured)] && strange[x.GetKind()] > 0 {
 				return &sdk.Error{Summary: "the name or namespace of a " + x.GetKind() + " depends on a sensitive value", Detail: "It is rendered from " + x.File + ".",
-					Code: "kubernetes.sensitive_name", Path: sdk.At("path"), Hint: "Names are shown and stored. Use nonsensitive() if the value is no secret."}
+					Code: "kubernetes.sensitive_name", Path: sdk.At("path"), Hint: "Names are shown and stored. Use nonsensitive() if the value is not a secret."}
 			}
 		}
 	}
@@ -184,7 +184,7 @@ func conceal(err error, twins []*twin, again func(*twin) error) error {
 func concealOne(err, other error) error {
 	real, others := findings(err), findings(other)
 	if len(real) != len(others) || real[0].Code != others[0].Code {
-		return &sdk.Error{Summary: "the folder cannot be rendered", Detail: "The reason depends on sensitive values, and so it is not shown.", Code: real[0].Code, Path: real[0].Path}
+		return &sdk.Error{Summary: "the folder cannot be rendered", Detail: "The reason depends on sensitive values, so it is not shown.", Code: real[0].Code, Path: real[0].Path}
 	}
 	out := make(sdk.Errors, len(real))
 	for i, e := range real {

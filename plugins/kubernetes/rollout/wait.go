@@ -44,7 +44,7 @@ const (
 )
 
 // Wait returns when all targets are healthy, with an error when one of them cannot become
-// so any more or the time is over. The health is of all together at the end.
+// so any more or the timeout is over. The health is of all together at the end.
 func Wait(ctx context.Context, r Reader, targets []Target, o Options) (status.Status, error) {
 	w := &waiting{reader: r, options: o, open: slices.Clone(targets), last: map[string]Health{}, why: map[string]problem{}}
 	deadline := time.Now().Add(o.Timeout)
@@ -152,7 +152,7 @@ func (w *waiting) failed(ctx context.Context, how string) error {
 	return &sdk.Error{
 		Summary: fmt.Sprintf("%s %s", list(names), how),
 		Detail:  strings.Join(lines, "\n"), Code: "kubernetes.unhealthy",
-		Hint: "The objects are applied; what ran before keeps running where the cluster can keep it. Mend the cause and apply again.",
+		Hint: "The objects are applied; the cluster keeps the previous version running where it can. Fix the cause and apply again.",
 	}
 }
 

@@ -156,7 +156,7 @@ func (p *Pool) Close() {
 // harm is the error of a folder that a worker did not survive.
 func harm(dir, what string) error {
 	return &sdk.Error{Summary: fmt.Sprintf("rendering %s %s", shown(dir), what), Code: "kubernetes.render", Path: sdk.At("path"),
-		Hint: "Only this application was stopped. Look for templates that call themselves, loops, and files that make others many times."}
+		Hint: "Only this application was stopped. Look for templates that call themselves, for loops, and for files that generate many others."}
 }
 
 func shown(dir string) string {

@@ -28,7 +28,7 @@ type worker struct {
 }
 
 // errGone says that a worker ended before it asked for anything.
-var errGone = errors.New("the worker is gone")
+var errGone = errors.New("the worker ended early")
 
 // startTime is how long a worker may take to say hello. A busy Raspberry Pi needs seconds.
 const startTime = 30 * time.Second
@@ -59,7 +59,7 @@ func start(ctx context.Context) (*worker, error) {
 	defer stop()
 	kind, payload, err := readFrame(w.out, limitFromWorker)
 	if err == nil && kind != kindHello {
-		err = errors.New("it does not begin as a worker does")
+		err = errors.New("its first message is not a greeting")
 	}
 	if err == nil {
 		err = json.Unmarshal(payload, &w.confinement)
@@ -113,11 +113,11 @@ func (w *worker) folder(ctx context.Context, most time.Duration, tree fs.FS, r r
 	case w.said.has("out of memory") || w.cmd.ProcessState.ExitCode() == exitMemory:
 		return answer{}, harm(r.Dir, fmt.Sprintf("needs more than %d MiB of memory", mostMemory>>20))
 	case w.said.has("stack exceeds"):
-		return answer{}, harm(r.Dir, "does not end: a template or an object goes into itself")
+		return answer{}, harm(r.Dir, "does not end: a template or an object contains itself")
 	case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, os.ErrClosed):
 		return answer{}, harm(r.Dir, fmt.Sprintf("ended its process (%s)", w.cmd.ProcessState))
 	}
-	return answer{}, harm(r.Dir, "ended with something that davit does not understand: "+err.Error())
+	return answer{}, harm(r.Dir, "ended with an unexpected answer: "+err.Error())
 }
 
 // serve sends a request and answers the worker's questions until its answer comes.
@@ -135,7 +135,7 @@ func (w *worker) serve(tree fs.FS, r request) (answer, error) {
 		case kind == kindAnswer:
 			return parseAnswer(payload)
 		case kind != kindAsk:
-			return answer{}, errors.New("a second hello")
+			return answer{}, errors.New("a second greeting")
 		}
 		if err := w.reply(tree, payload); err != nil {
 			return answer{}, err
@@ -147,7 +147,7 @@ func (w *worker) serve(tree fs.FS, r request) (answer, error) {
 func (w *worker) reply(tree fs.FS, payload []byte) error {
 	var q ask
 	if err := json.Unmarshal(payload, &q); err != nil || !fs.ValidPath(q.Name) || strings.ContainsRune(q.Name, 0) {
-		return errors.New("a question that is none")
+		return errors.New("an invalid question")
 	}
 	var i info
 	var data []byte
@@ -160,7 +160,7 @@ func (w *worker) reply(tree fs.FS, payload []byte) error {
 	case "open":
 		data, err = i.open(tree, q.Name)
 	default:
-		return errors.New("a question that is none")
+		return errors.New("an invalid question")
 	}
 	if err != nil {
 		i = info{Missing: errors.Is(err, fs.ErrNotExist), Error: reason(err)}

@@ -110,7 +110,7 @@ func (f *file) Size() int64                { return f.size }
 
 func (f *file) Read(p []byte) (int, error) {
 	if !f.whole {
-		return 0, errors.New("it is not a file, or too large to be read")
+		return 0, errors.New("it is not a file, or is too large")
 	}
 	n, err := f.Reader.Read(p)
 	if err != nil && errors.Is(err, io.EOF) {

@@ -151,7 +151,7 @@ func cut(s string) string {
 
 func writeFrame(w io.Writer, kind byte, payload []byte) error {
 	if len(payload) > mostToHost {
-		return fmt.Errorf("%d bytes are more than fit a message", len(payload))
+		return fmt.Errorf("%d bytes exceed the limit of a message", len(payload))
 	}
 	head := make([]byte, 5, 5+len(payload))
 	head[0] = kind
@@ -197,13 +197,13 @@ func parseAnswer(payload []byte) (answer, error) {
 		Spent    bool      `json:"spent"`
 	}
 	if err := json.Unmarshal(payload, &raw); err != nil {
-		return answer{}, errors.New("the answer is not what was agreed on")
+		return answer{}, errors.New("the answer is invalid JSON")
 	}
 	a := answer{Findings: raw.Findings, Spent: raw.Spent}
 	for _, o := range raw.Objects {
 		object := load.Decode(o.Object)
 		if !load.Applicable(object) {
-			return answer{}, errors.New("the answer has something that is no object")
+			return answer{}, errors.New("the answer contains a value that is not an object")
 		}
 		a.Objects = append(a.Objects, load.Object{Object: object, File: cut(o.File)})
 	}

@@ -64,7 +64,7 @@ func serve(in io.Reader, out io.Writer) int {
 func writeAnswer(out io.Writer, a answer) error {
 	payload, err := json.Marshal(a)
 	if err == nil && len(payload) > mostAnswer {
-		err = fmt.Errorf("it renders to more than %d MiB", mostAnswer>>20)
+		err = fmt.Errorf("its objects are larger than %d MiB in total", mostAnswer>>20)
 	}
 	if err != nil {
 		return writeJSON(out, kindAnswer, answer{Findings: []finding{{Summary: err.Error(), Code: "kubernetes.bound"}}, Spent: true})
@@ -84,7 +84,7 @@ func (w *cellmate) answer(r request) (a answer) {
 	defer func() {
 		if p := recover(); p != nil {
 			// A library's panic may quote what it was reading.
-			a = answer{Spent: true, Findings: []finding{{Summary: "rendering " + shown(r.Dir) + " failed inside of a library", Code: "kubernetes.render"}}}
+			a = answer{Spent: true, Findings: []finding{{Summary: "rendering " + shown(r.Dir) + " failed in a library", Code: "kubernetes.render"}}}
 		}
 	}()
 	if r.Attempt != "" {

@@ -25,7 +25,7 @@ func (a *archives) check(shown, name string, data []byte, depth int) error {
 		return nil
 	}
 	if depth == maxArchives {
-		return tooMuch(shown, "is a chart that is packed more than %d times", maxArchives)
+		return tooMuch(shown, "is a chart packed in more than %d archives", maxArchives)
 	}
 	unzipped, err := gzip.NewReader(bytes.NewReader(data))
 	if err != nil {
@@ -34,7 +34,7 @@ func (a *archives) check(shown, name string, data []byte, depth int) error {
 	for r := tar.NewReader(&counted{r: unzipped, left: &a.left}); ; {
 		h, err := r.Next()
 		if errors.Is(err, errTooMuch) {
-			return tooMuch(shown, "and the charts packed beside it unpack to more than %d MiB", maxTotal>>20)
+			return tooMuch(shown, "and the charts packed beside it are larger than %d MiB unpacked", maxTotal>>20)
 		}
 		if err != nil {
 			return nil //nolint:nilerr // the end, or Helm says so
@@ -47,7 +47,7 @@ func (a *archives) check(shown, name string, data []byte, depth int) error {
 		}
 		inner, err := io.ReadAll(r)
 		if errors.Is(err, errTooMuch) {
-			return tooMuch(shown, "and the charts packed beside it unpack to more than %d MiB", maxTotal>>20)
+			return tooMuch(shown, "and the charts packed beside it are larger than %d MiB unpacked", maxTotal>>20)
 		}
 		if err != nil {
 			return nil //nolint:nilerr // Helm says so

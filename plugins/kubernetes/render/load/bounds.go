@@ -56,11 +56,11 @@ func checkDocuments(file string, data []byte) error {
 		s := m.of(&n)
 		switch {
 		case m.circle:
-			return tooMuch(file, "has an alias for a value that the alias is part of")
+			return tooMuch(file, "has an alias that contains itself")
 		case s.depth > maxDepth+1: // the document is a node, too
 			return tooMuch(file, "nests maps and lists more than %d deep", maxDepth)
 		case s.nodes > m.written+maxAliased:
-			return tooMuch(file, "has aliases that write out to more than %d values", maxAliased)
+			return tooMuch(file, "has aliases that expand to more than %d values", maxAliased)
 		}
 	}
 }

@@ -46,16 +46,16 @@ func (s *source) read(name string) ([]byte, error) {
 		return nil, fmt.Errorf("cannot read %s in the source: it is not a file", name)
 	}
 	if info.Size() > maxFile {
-		return nil, sdk.Errors{{Summary: fmt.Sprintf("%s has %d bytes; a file of an application may have %d", name, info.Size(), maxFile),
+		return nil, sdk.Errors{{Summary: fmt.Sprintf("%s has %d bytes; the limit for a file is %d", name, info.Size(), maxFile),
 			Code: "kubernetes.bound", Path: sdk.At("path")}}
 	}
 	s.reads++
 	s.bytes += info.Size()
 	switch {
 	case s.reads > maxReads:
-		return nil, tooMuch(name, "is file %d that the application reads; it may read %d", s.reads, maxReads)
+		return nil, tooMuch(name, "is file number %d of the application; the limit is %d files", s.reads, maxReads)
 	case s.bytes > maxTotal:
-		return nil, tooMuch(name, "and the files that the application read before it have more than %d MiB", maxTotal>>20)
+		return nil, tooMuch(name, "and the application's files before it are larger than %d MiB in total", maxTotal>>20)
 	}
 	data := make([]byte, info.Size())
 	n, err := io.ReadFull(f, data)
@@ -94,7 +94,7 @@ func (k *kustomizeFiles) ReadFile(p string) ([]byte, error) {
 	}
 	name := k.name(p)
 	if !k.exists(name) {
-		return nil, fmt.Errorf("there is no file %s in the source: %w", name, fs.ErrNotExist)
+		return nil, fmt.Errorf("the source has no file %s: %w", name, fs.ErrNotExist)
 	}
 	data, err := k.read(name)
 	if err == nil {

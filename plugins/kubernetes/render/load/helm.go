@@ -134,7 +134,7 @@ func renderChart(c *chart.Chart, o Options) (map[string]string, error) {
 	total := 0
 	for name, text := range rendered {
 		if total += len(text); total > maxTotal || len(text) > maxFile {
-			return nil, tooMuch(name, "renders to more text than an application may have (%d MiB)", maxTotal>>20)
+			return nil, tooMuch(name, "renders to more text than the limit of an application (%d MiB)", maxTotal>>20)
 		}
 	}
 	return rendered, nil

@@ -23,7 +23,7 @@ func (k *kustomizeFiles) check(file string, data []byte) error {
 		k.openAPI = true
 	}
 	if len(z.HelmCharts) > 0 || len(z.HelmChartInflationGenerator) > 0 || z.HelmGlobals != nil {
-		return refuse(file, "a Helm chart, which another program would fetch and render")
+		return refuse(file, "a Helm chart, which Kustomize would fetch and render with another program")
 	}
 	dir := path.Dir(file)
 	for _, entry := range folders(&z) {
@@ -55,7 +55,7 @@ func (k *kustomizeFiles) check(file string, data []byte) error {
 
 func refuse(file, format string, args ...any) error {
 	return &sdk.Error{Summary: fmt.Sprintf("%s asks for %s", file, fmt.Sprintf(format, args...)), Code: "kubernetes.remote", Path: sdk.At("path"),
-		Hint: "What is applied must be in the source, so that a reviewed plan stays what it is. Copy the files into it, and name them by their paths."}
+		Hint: "All applied files must be in the source, so that a reviewed plan cannot change. Copy the files into the source, and refer to them by path."}
 }
 
 // harmless are the fields of a kustomization that name no files.
@@ -110,7 +110,7 @@ func (k *kustomizeFiles) checkPlugin(file, entry string) error {
 		}
 		name := path.Join(dir, entry)
 		if !k.exists(name) {
-			return refuse(file, "%q, which is not a file of the source, as generators, transformers and validators must be", quotable(entry))
+			return refuse(file, "%q, which is not a file of the source; generators, transformers and validators must be files", quotable(entry))
 		}
 		var err error
 		if text, err = k.read(name); err != nil {
@@ -126,7 +126,7 @@ func (k *kustomizeFiles) checkPlugin(file, entry string) error {
 			return refuse(file, "the plugin %q, which cannot be read", quotable(entry))
 		}
 		if m, ok := value.(map[string]any); ok && m["kind"] == "HelmChartInflationGenerator" {
-			return refuse(file, "a Helm chart, which another program would fetch and render")
+			return refuse(file, "a Helm chart, which Kustomize would fetch and render with another program")
 		}
 		if found := remoteIn(value); found != "" {
 			return refuse(file, "%q in a plugin's configuration; remote files are not fetched", quotable(found))

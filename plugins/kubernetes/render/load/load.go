@@ -75,7 +75,7 @@ func short(object map[string]any) string {
 // tooMuch is the error of a bound that a file exceeds.
 func tooMuch(file, format string, args ...any) error {
 	return &sdk.Error{Summary: fmt.Sprintf("%s %s", file, fmt.Sprintf(format, args...)), Code: "kubernetes.bound", Path: sdk.At("path"),
-		Hint: "Bounds keep one folder from taking the machine. Split the folder, or write out what it makes."}
+		Hint: "Limits protect the machine from a single folder. Split the folder, or commit the generated files."}
 }
 
 // bounded cuts a text that came from a library.

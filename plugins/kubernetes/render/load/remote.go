@@ -32,9 +32,9 @@ func objection(dir, entry string) string {
 	case strings.HasPrefix(entry, "/"):
 		return "which is an absolute path"
 	case strings.ContainsAny(entry, "?\x00\n\r"):
-		return "which has characters that no path of a kustomization needs"
+		return "which has characters that are not allowed in a path"
 	case bare != "" && path.Clean(bare) != bare:
-		return "which is not a path in its simplest form"
+		return "which is not in the shortest form of a path"
 	case entry == "" || leaves(path.Join(dir, entry)):
 		return "which is not in the source"
 	}

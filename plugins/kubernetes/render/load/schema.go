@@ -21,7 +21,7 @@ var metaschema = regexp.MustCompile(`^https?://json-schema\.org/(draft-0[467]|dr
 // them, or read them from this machine.
 func checkSchemas(c *chart.Chart, depth int) error {
 	if depth > maxDepth {
-		return tooMuch(c.Name(), "holds charts in each other more than %d deep", maxDepth)
+		return tooMuch(c.Name(), "nests charts more than %d deep", maxDepth)
 	}
 	if len(c.Schema) > 0 {
 		var schema any
@@ -33,7 +33,7 @@ func checkSchemas(c *chart.Chart, depth int) error {
 		}
 		if found := outsideOf(schema); found != "" {
 			return &sdk.Error{Summary: fmt.Sprintf("the values.schema.json of the chart %s refers to %q, which is not in it", c.Name(), quotable(found)),
-				Code: "kubernetes.remote", Path: sdk.At("path"), Hint: "Schemas are not fetched. Copy what is referred to into the schema's $defs, and refer to \"#/$defs/...\"."}
+				Code: "kubernetes.remote", Path: sdk.At("path"), Hint: "Schemas are not fetched. Copy the referenced schema into $defs, and refer to \"#/$defs/...\"."}
 		}
 	}
 	for _, d := range c.Dependencies() {
@@ -90,7 +90,7 @@ func checkValues(c *chart.Chart, values map[string]any) error {
 		}
 		compiled, err := compiler.Compile(name)
 		if err != nil {
-			return schemaError(c, "is not a valid schema, or refers to what is not in it")
+			return schemaError(c, "is not a valid schema, or refers to a schema outside of it")
 		}
 		if broken, ok := errors.AsType[*jsonschema.ValidationError](compiled.Validate(values)); ok {
 			return schemaError(c, "does not allow the values: "+strings.Join(breaches(broken, nil), "; "))
@@ -104,7 +104,7 @@ func checkValues(c *chart.Chart, values map[string]any) error {
 				return err
 			}
 		default:
-			return schemaError(d, "is for a map, and the values of the chart are none")
+			return schemaError(d, "requires a map, but the chart's values are not a map")
 		}
 	}
 	return nil

@@ -152,7 +152,7 @@ func decode(name string, d document) (map[string]any, *sdk.Error) {
 	}
 	if field, offset := repeatedKey(text); field != "" {
 		return nil, &sdk.Error{Summary: fmt.Sprintf("%s:%d has the key %q twice in one object", name, lineAt(d, offset), field),
-			Code: "kubernetes.yaml", Path: sdk.At("path"), Hint: "Readers of JSON disagree which of the two counts. Remove one."}
+			Code: "kubernetes.yaml", Path: sdk.At("path"), Hint: "JSON parsers disagree on which of the two applies. Remove one."}
 	}
 	decoder := json.NewDecoder(bytes.NewReader(text))
 	decoder.UseNumber()
@@ -161,8 +161,8 @@ func decode(name string, d document) (map[string]any, *sdk.Error) {
 		return nil, syntaxError(name, d, err)
 	}
 	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
-		return nil, &sdk.Error{Summary: fmt.Sprintf("%s:%d has something after the end of its JSON value", name, lineAt(d, decoder.InputOffset())),
-			Code: "kubernetes.yaml", Path: sdk.At("path"), Hint: "Write one value a file, or a List."}
+		return nil, &sdk.Error{Summary: fmt.Sprintf("%s:%d has text after the end of its JSON value", name, lineAt(d, decoder.InputOffset())),
+			Code: "kubernetes.yaml", Path: sdk.At("path"), Hint: "Write one object in each file, or a List."}
 	}
 	object, ok := value.(map[string]any)
 	if !ok {
@@ -188,7 +188,7 @@ func Decode(text []byte) map[string]any {
 	return object
 }
 
-const objectHint = "All .yaml, .yml and .json files of the folder are applied. Keep other files elsewhere."
+const objectHint = "All .yaml, .yml and .json files of the folder are applied. Move other files elsewhere."
 
 func shape(v any) string {
 	switch v.(type) {
@@ -238,7 +238,7 @@ func syntaxError(name string, d document, err error) *sdk.Error {
 	finding := &sdk.Error{Summary: fmt.Sprintf("%s:%d cannot be read", name, line), Detail: withoutValues(message), Code: "kubernetes.yaml", Path: sdk.At("path")}
 	if tabbed := tabLine(d); tabbed > 0 && strings.Contains(message, "cannot start any token") {
 		finding.Summary = fmt.Sprintf("%s:%d is indented with a tab", name, tabbed)
-		finding.Detail, finding.Hint = "", "YAML is indented with spaces only: replace the tab."
+		finding.Detail, finding.Hint = "", "YAML allows only spaces as indentation: replace the tab."
 	}
 	return finding
 }
