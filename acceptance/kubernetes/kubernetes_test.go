@@ -173,7 +173,7 @@ func TestAFailedApplyIsTriedAgain(t *testing.T) {
 	if code != 2 {
 		t.Errorf("after a failed apply the plan ended with %d:\n%s", code, out)
 	}
-	contains(t, out, "waited for again")
+	contains(t, out, "waits for it again")
 	s.kubectl("create", "configmap", "later")
 	s.write(s.dir, "main.hcl", strings.ReplaceAll(s.read("main.hcl"), `"4s"`, `"90s"`))
 	s.apply()
