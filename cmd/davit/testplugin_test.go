@@ -106,6 +106,13 @@ func sumOf(s string) string {
 }
 
 func (file) Plan(ctx context.Context, r sdk.PlanRequest[fileConfig, fileOutputs]) (sdk.PlanResult[fileOutputs], error) {
+	applied := r.Config
+	if r.Destroy && r.Prior != nil {
+		applied = r.Prior.Config
+	}
+	if _, err := os.Stat(filepath.Join(sdk.HostOf(ctx).StackDir, "broken")); err == nil && applied.Fault == "while-broken" {
+		return sdk.PlanResult[fileOutputs]{}, errors.New("the disk of " + applied.Path + " does not answer")
+	}
 	switch r.Config.Fault {
 	case "plan-error":
 		return sdk.PlanResult[fileOutputs]{}, &sdk.Error{Summary: "the disk is on fire", Detail: "All of it.", Hint: "Call the fire brigade.", Path: sdk.At("path"), Code: "test.fire"}

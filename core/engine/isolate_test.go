@@ -54,3 +54,56 @@ func TestABuildWithoutAResult(t *testing.T) {
 		t.Errorf("changes %v, failed %+v", p.Changes, p.Failed)
 	}
 }
+
+// TestATransferFromAnOwnerThatCannotBePlanned: the instance that would take the thing over is left out, with what depends on it, and the rest
+// is planned and applied.
+func TestATransferFromAnOwnerThatCannotBePlanned(t *testing.T) {
+	const first = `
+source "s" "repo" {}
+application "a" "owner" {
+  name       = "thing"
+  depends_on = [source.s.repo]
+}
+application "a" "base" { name = "base" }
+application "a" "other" { name = "other" }
+`
+	const second = `
+source "s" "repo" { text = "fault" }
+application "a" "owner" {
+  name       = "another"
+  depends_on = [source.s.repo]
+}
+application "a" "taker" { name = "thing" }
+application "a" "after" {
+  name       = "after"
+  depends_on = [application.a.taker]
+}
+application "a" "other" {
+  name  = "other"
+  plain = "new"
+}
+`
+	f := newFixture(t)
+	f.world.claims = true
+	f.apply(first)
+	f.world.fail["source fault"] = "the repository is gone"
+	p, diags := f.planWith(second, engine.Options{})
+	if p == nil {
+		t.Fatal(diags)
+	}
+	wantDiags(t, diags, "the repository is gone", "It would take over thing:thing. application.a.owner owns that, as the state says, and cannot be planned.",
+		"it is not deleted yet: application.a.")
+	wantActions(t, p, "application.a.other: update")
+	if len(p.Failed) != 2 || p.Failed[0].Address != "application.a.taker" || strings.Join(p.Failed[0].Dependents, " ") != "application.a.after" {
+		t.Errorf("%+v", p.Failed)
+	}
+	if _, diags := f.tryApply(second, p, true); !diags.HasErrors() {
+		t.Error("no error")
+	}
+	if _, there := f.world.things["thing"]; !there || f.world.things["other"] != "new" || len(f.world.things) != 3 {
+		t.Errorf("%v", f.world.things)
+	}
+	f.world.fail = map[string]string{}
+	f.apply(second)
+	f.wantSettled(second)
+}

@@ -101,6 +101,9 @@ type source struct{ *world }
 func (s source) Observe(_ context.Context, r sdk.ObserveRequest[srcConfig, srcOutputs]) (srcOutputs, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if why := s.fail["source "+r.Config.Text]; why != "" {
+		return srcOutputs{}, errors.New(why)
+	}
 	o := srcOutputs{Text: r.Config.Text}
 	o.Revision, o.Time = s.revision, "2026-01-01T00:00:00Z"
 	o.Tree = sdk.Tree{Digest: sum(s.revision), Path: "/nowhere"}

@@ -297,6 +297,8 @@ type Failure struct {
 	Diagnostics []Diagnostic `json:"diagnostics"` // the errors
 	// Dependents are the instances that are left out because they depend on it, directly or not.
 	Dependents []string `json:"dependents,omitempty"`
+	// Kept are the recorded instances that would be deleted, and stay because it or its dependents need them.
+	Kept []string `json:"kept,omitempty"`
 }
 
 // Summary counts the changes by action, and the nested deletions.

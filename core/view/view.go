@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -153,6 +154,9 @@ func held(p *plan.Plan) int {
 
 // refreshLine says what a refresh found.
 func refreshLine(p *plan.Plan) string {
+	if p.Summary.Drift == 0 && p.Empty() && len(p.Failed) > 0 {
+		return fmt.Sprintf("Refresh: everything that could be looked at matches the last apply. %d unchanged.", p.Summary.None)
+	}
 	if p.Summary.Drift == 0 && p.Empty() {
 		return fmt.Sprintf("Refresh: everything matches the last apply. %d unchanged.", p.Summary.None)
 	}
@@ -236,20 +240,64 @@ func partialLine(p *plan.Plan) string {
 	} else if len(p.Targets) > 0 {
 		parts = append(parts, "Only a part of the stack: "+some(p.Targets)+" and "+with+".")
 	}
-	if len(p.Excludes) > 0 {
-		parts = append(parts, "Not the whole stack: without "+some(p.Excludes)+" and "+without+".")
+	kept := keptBuilds(p)
+	excludes := slices.DeleteFunc(slices.Clone(p.Excludes), func(name string) bool { return slices.Contains(kept, name) })
+	if len(excludes) > 0 {
+		parts = append(parts, "Not the whole stack: without "+some(excludes)+" and "+without+".")
 	}
 	if len(p.Damaged) > 0 {
 		parts = append(parts, "Not the whole stack: without "+some(p.Damaged)+", whose record in state is damaged, and its dependents.")
 	}
 	if len(p.Failed) > 0 {
-		names := make([]string, len(p.Failed))
-		for i, f := range p.Failed {
-			names[i] = f.Address
-		}
-		parts = append(parts, "Not the whole stack: without "+some(names)+", which cannot be planned, and "+without+".")
+		parts = append(parts, failedPart(p, kept))
+	}
+	if len(kept) > 0 {
+		parts = append(parts, "With the last result of "+some(kept)+".")
 	}
 	return strings.Join(parts, " ")
+}
+
+// failedPart says what the plan leaves out because it cannot be planned.
+func failedPart(p *plan.Plan, kept []string) string {
+	var names []string
+	more := map[string]bool{}
+	for _, f := range p.Failed {
+		if !slices.Contains(kept, f.Address) {
+			names = append(names, f.Address)
+		}
+		more["its dependents"] = more["its dependents"] || len(f.Dependents) > 0
+		more["what it depends on"] = more["what it depends on"] || len(f.Kept) > 0
+	}
+	if len(names) == 0 {
+		return "Not the whole stack."
+	}
+	line := "Not the whole stack: without " + some(names) + ", which cannot be planned"
+	for _, name := range []string{"its dependents", "what it depends on"} {
+		if more[name] {
+			line += ", and " + name
+		}
+	}
+	return line + "."
+}
+
+// keptBuilds returns the builds that the plan does not plan, but that their dependants have the last results of.
+func keptBuilds(p *plan.Plan) []string {
+	var list []string
+	for i := range p.Changes {
+		c := &p.Changes[i]
+		if c.Kind != "build" || c.Action != plan.None {
+			continue
+		}
+		out := slices.ContainsFunc(p.Failed, func(f plan.Failure) bool { return f.Address == c.Address })
+		for _, name := range p.Excludes {
+			rest, in := strings.CutPrefix(c.Address, name)
+			out = out || in && (rest == "" || rest[0] == '[' || rest[0] == '.')
+		}
+		if out {
+			list = append(list, c.Address)
+		}
+	}
+	return list
 }
 
 // failedLines returns a line for each error of what cannot be planned, and one for what is left out with it.
@@ -264,6 +312,9 @@ func failedLines(f plan.Failure) []string {
 	}
 	if len(f.Dependents) > 0 {
 		list = append(list, "left out with it: "+some(f.Dependents))
+	}
+	if len(f.Kept) > 0 {
+		list = append(list, "not deleted because of it: "+some(f.Kept))
 	}
 	return list
 }

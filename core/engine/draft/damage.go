@@ -29,23 +29,28 @@ func (d *drafter) leaveOutRest(ctx context.Context, wanted func(addr.Instance) b
 
 // keptBack are the instances that must not be deleted, since something may need them whose record is damaged, or that cannot be planned.
 func (d *drafter) keptBack(ctx context.Context) map[string]bool {
-	kept := map[string]bool{}
-	var visit func(list []string)
-	visit = func(list []string) {
-		for _, address := range list {
-			if !kept[address] {
-				kept[address] = true
-				visit(d.records.Snapshot().Records[address].DependsOn)
-			}
-		}
-	}
+	kept, needs := map[string]bool{}, d.recordedNeeds()
 	for name := range d.found.LeftOut() {
-		visit(d.neededBy(ctx, name))
+		reach(d.neededBy(ctx, name), needs, kept)
 	}
-	for _, list := range d.dependenciesOfFailed() {
-		visit(list)
+	blocked := d.blocked()
+	for _, f := range d.found.Failed() {
+		reach(needs[f.Place.Instance.String()], needs, kept)
+	}
+	for _, b := range blocked {
+		reach(needs[b.address.String()], needs, kept)
 	}
 	return kept
+}
+
+// reach adds addresses to a set, with everything that their records need.
+func reach(list []string, needs map[string][]string, into map[string]bool) {
+	for _, address := range list {
+		if !into[address] {
+			into[address] = true
+			reach(needs[address], needs, into)
+		}
+	}
 }
 
 // neededBy are the managed instances that one whose record is damaged needs: as its history tells or, without one, its block.

@@ -38,8 +38,9 @@ func (d *drafter) conclude(ctx context.Context) {
 func (d *drafter) planDeletions(ctx context.Context, gone func(addr.Instance) bool) {
 	var list []*look.Finding
 	kept := d.keptBack(ctx)
+	d.doomed = map[string]bool{}
 	for _, address := range slices.Sorted(maps.Keys(d.records.Snapshot().Records)) {
-		if kept[address] || !kinds.IsManaged(d.records.Snapshot().Records[address].Kind) {
+		if !kinds.IsManaged(d.records.Snapshot().Records[address].Kind) {
 			continue
 		}
 		a, err := addr.Parse(address)
@@ -47,7 +48,10 @@ func (d *drafter) planDeletions(ctx context.Context, gone func(addr.Instance) bo
 			d.found.Report((&world.Instance{}).Errorf("the record cannot be read", "%s", err))
 			continue
 		}
-		if gone(a) {
+		if !gone(a) {
+			continue
+		}
+		if d.doomed[address] = true; !kept[address] {
 			list = append(list, &look.Finding{Instance: &world.Instance{Addr: a}})
 		}
 	}
@@ -55,7 +59,7 @@ func (d *drafter) planDeletions(ctx context.Context, gone func(addr.Instance) bo
 	wg.SetLimit(d.input.Looks())
 	for _, in := range list {
 		wg.Go(func() error {
-			d.found.Report(d.planner.PlanDeletion(ctx, in, d.whyDeleted(in.Addr))...)
+			d.planner.PlanDeletion(ctx, in, d.whyDeleted(in.Addr))
 			return nil
 		})
 	}
@@ -65,6 +69,16 @@ func (d *drafter) planDeletions(ctx context.Context, gone func(addr.Instance) bo
 			d.deleted = append(d.deleted, in)
 		}
 	}
+	d.keepNeeded(ctx)
+}
+
+// keepNeeded takes deletions back of what an instance needs that cannot be planned: it stays, and so does what it stands on.
+func (d *drafter) keepNeeded(ctx context.Context) {
+	if len(d.found.Failed()) == 0 {
+		return
+	}
+	kept := d.keptBack(ctx)
+	d.deleted = slices.DeleteFunc(d.deleted, func(in *look.Finding) bool { return kept[in.Addr.String()] })
 }
 
 // whyDeleted returns the reason of a deletion.

@@ -16,7 +16,7 @@ import (
 
 // failures returns what cannot be planned, by address.
 func (d *drafter) failures() []plan.Failure {
-	blocked := d.blocked()
+	blocked, needs := d.blocked(), d.recordedNeeds()
 	list := make([]plan.Failure, 0, len(d.found.Failed()))
 	for _, f := range d.found.Failed() {
 		out := plan.Failure{Address: f.Address, Diagnostics: []plan.Diagnostic{}}
@@ -28,9 +28,17 @@ func (d *drafter) failures() []plan.Failure {
 			kept.Hint, kept.Code = info.Hint, info.Code
 			out.Diagnostics = append(out.Diagnostics, kept)
 		}
+		stands := map[string]bool{} // what it and its dependents stand on
+		reach(needs[f.Address], needs, stands)
 		for _, b := range blocked {
 			if b.needs(f.Place) {
 				out.Dependents = append(out.Dependents, b.address.String())
+				reach(needs[b.address.String()], needs, stands)
+			}
+		}
+		for _, address := range slices.Sorted(maps.Keys(stands)) {
+			if d.doomed[address] && address != f.Address {
+				out.Kept = append(out.Kept, address)
 			}
 		}
 		list = append(list, out)
@@ -65,7 +73,7 @@ func (b *blockedInstance) needs(p addr.Place) bool {
 
 // blocked returns the instances of the stack, and those of state that a block stands for, that the plan leaves out because of a failure.
 func (d *drafter) blocked() []blockedInstance {
-	if len(d.found.Failed()) == 0 {
+	if len(d.found.Failed()) == 0 || d.opts.PlanMode() == plan.ModeDestroy { // a destroy needs no value of anything
 		return nil
 	}
 	failed := map[addr.Instance]bool{}
@@ -97,19 +105,6 @@ func (d *drafter) blocked() []blockedInstance {
 		if err == nil && isOut(i) && d.planner.Finding(i) == nil && d.input.Declared(i.Node) != nil {
 			add(i)
 		}
-	}
-	return list
-}
-
-// dependenciesOfFailed returns what the records of the instances say that cannot be planned, or are left out for that reason.
-func (d *drafter) dependenciesOfFailed() [][]string {
-	var list [][]string
-	add := func(i addr.Instance) { list = append(list, d.records.Snapshot().Records[i.String()].DependsOn) }
-	for _, f := range d.found.Failed() {
-		add(f.Place.Instance)
-	}
-	for _, b := range d.blocked() {
-		add(b.address)
 	}
 	return list
 }

@@ -21,25 +21,77 @@ import (
 	"github.com/davit-sh/davit/core/plan"
 )
 
-// settleOwners compares what the instances of a plan own. Two owners of one thing are an error; what changes its owner is written into
-// the plan as a transfer.
-func (d *drafter) settleOwners(p *plan.Plan) {
-	if p.Mode == plan.ModeRefresh || !slices.ContainsFunc(p.Changes, func(c plan.Change) bool { return c.Works() }) {
+// settleOwners collects the changes of a plan and compares what its instances own. Two owners of one thing are an error; what changes its
+// owner is written into the plan as a transfer. An instance that would take something from one that cannot be planned is left out.
+func (d *drafter) settleOwners(ctx context.Context, p *plan.Plan) {
+	for {
+		d.collect(p)
+		if p.Mode == plan.ModeRefresh || !slices.ContainsFunc(p.Changes, func(c plan.Change) bool { return c.Works() }) {
+			return
+		}
+		in := claims.Input{Recorded: map[string][]string{}, Others: d.others.claims, Unknown: append(d.unknownClaims(), d.others.unknown...)}
+		for address, rec := range d.records.Snapshot().Records {
+			if kinds.IsManaged(rec.Kind) {
+				in.Recorded[address] = rec.Claims
+			}
+		}
+		conflicts, held := claims.Settle(p, in)
+		if d.leaveOutTakers(ctx, conflicts) {
+			continue
+		}
+		for _, c := range conflicts {
+			d.found.Report(d.twoOwners(c))
+		}
+		for _, h := range held {
+			d.found.Report(heldBack(h))
+		}
 		return
 	}
-	in := claims.Input{Recorded: map[string][]string{}, Others: d.others.claims, Unknown: append(d.unknownClaims(), d.others.unknown...)}
-	for address, rec := range d.records.Snapshot().Records {
-		if kinds.IsManaged(rec.Kind) {
-			in.Recorded[address] = rec.Claims
-		}
-	}
-	conflicts, held := claims.Settle(p, in)
+}
+
+// leaveOutTakers leaves out the instances that would take things over from one that cannot be planned, with their dependants: nobody knows
+// whether that one gives them up. It returns false if there is none.
+func (d *drafter) leaveOutTakers(ctx context.Context, conflicts []claims.Conflict) bool {
+	found := false
 	for _, c := range conflicts {
-		d.found.Report(d.twoOwners(c))
+		at, err := addr.Parse(c.First)
+		if err != nil || !c.Absent || !d.isLeftOut(c.Second) {
+			continue
+		}
+		in := d.planner.Finding(at)
+		if in == nil || in.Change == nil || !d.planner.Fail(ctx, in, hcl.Diagnostics{cannotTake(in, c)}) {
+			continue
+		}
+		found = true
+		d.planner.InOrder(func(down *look.Finding) {
+			d.tree.Upstream(down.Instance, func(up *world.Instance) {
+				if up == in.Instance {
+					down.Change, down.Observation, down.Seen, down.Checks = nil, nil, nil, nil
+				}
+			})
+		})
 	}
-	for _, h := range held {
-		d.found.Report(heldBack(h))
+	if found {
+		d.keepNeeded(ctx)
 	}
+	return found
+}
+
+// isLeftOut tells whether a recorded instance cannot be planned, or is left out for that reason.
+func (d *drafter) isLeftOut(address string) bool {
+	return slices.ContainsFunc(d.found.Failed(), func(f look.Failure) bool { return f.Address == address }) ||
+		slices.ContainsFunc(d.blocked(), func(b blockedInstance) bool { return b.address.String() == address })
+}
+
+// cannotTake is the error of an instance that would take something over from one that cannot be planned.
+func cannotTake(in *look.Finding, c claims.Conflict) *hcl.Diagnostic {
+	things := make([]string, len(c.Claims))
+	for i, claim := range c.Claims {
+		things[i] = claims.Describe(claim)
+	}
+	out := in.Errorf("it waits for the owner of what it takes over", "It would take over %s. %s owns that, as the state says, and cannot be planned.", record.FirstFew(things), c.Second)
+	out.Extra = diag.Info{Address: c.First, Code: "owner.not_planned"}
+	return out
 }
 
 // twoOwners is the error of two instances that own one thing.

@@ -29,6 +29,7 @@ type drafter struct {
 	records record.Records
 	opts    input.Options
 
+	doomed       map[string]bool   // recorded instances that the plan is to delete, by address: also those that are kept back
 	deleted      []*look.Finding   // the recorded instances whose deletion is planned
 	whyDestroyed map[string]string // by address: why a destroy deletes an instance
 	checks       []plan.Check      // of the check blocks
@@ -41,7 +42,7 @@ type drafter struct {
 func Plan(ctx context.Context, r *look.Planner) (*plan.Plan, hcl.Diagnostics) {
 	d := &drafter{planner: r, input: r.Input, forms: r.Forms, tree: r.Tree, found: r.Found, svc: r.Services, records: r.Records, opts: r.Options}
 	d.conclude(ctx)
-	p := d.assemble()
+	p := d.assemble(ctx)
 	diags := r.Diagnostics()
 	isBroken := diags.HasErrors()
 	diags = append(diags, d.failedDiagnostics()...)
@@ -51,15 +52,9 @@ func Plan(ctx context.Context, r *look.Planner) (*plan.Plan, hcl.Diagnostics) {
 	return p, diags
 }
 
-// assemble makes the plan of what is known.
-func (d *drafter) assemble() *plan.Plan {
-	p := &plan.Plan{
-		Format: plan.Format, Davit: d.input.Version, Created: time.Now().UTC().Truncate(time.Second), Mode: d.opts.PlanMode(),
-		State: record.StateRef(d.records.Snapshot()), Config: d.input.Stack.Digest, Files: d.input.Stack.Sums,
-		Observations: []plan.Observation{}, Changes: []plan.Change{},
-		Targets: input.PlaceNames(d.opts.Targets), Excludes: input.PlaceNames(d.opts.Excludes), Replace: input.PlaceNames(d.opts.Replace), Moves: d.planner.Moved.List,
-		Damaged: slices.Sorted(maps.Keys(d.found.LeftOut())), Failed: d.failures(),
-	}
+// collect puts what is known of the instances into a plan.
+func (d *drafter) collect(p *plan.Plan) {
+	p.Changes, p.Observations, p.Checks, p.Plugins = []plan.Change{}, []plan.Observation{}, nil, nil
 	plugins := map[string]bool{}
 	d.planner.InOrder(func(in *look.Finding) {
 		switch {
@@ -75,13 +70,24 @@ func (d *drafter) assemble() *plan.Plan {
 	})
 	deletions := d.deletions()
 	p.Changes = append(p.Changes, deletions...)
-	d.settleOwners(p)
 	for _, deleted := range deletions {
 		plugins[deleted.Plugin] = true
 	}
 	for _, name := range slices.Sorted(maps.Keys(plugins)) {
 		p.Plugins = append(p.Plugins, d.input.Plugin(name))
 	}
+}
+
+// assemble makes the plan of what is known.
+func (d *drafter) assemble(ctx context.Context) *plan.Plan {
+	p := &plan.Plan{
+		Format: plan.Format, Davit: d.input.Version, Created: time.Now().UTC().Truncate(time.Second), Mode: d.opts.PlanMode(),
+		State: record.StateRef(d.records.Snapshot()), Config: d.input.Stack.Digest, Files: d.input.Stack.Sums,
+		Targets: input.PlaceNames(d.opts.Targets), Excludes: input.PlaceNames(d.opts.Excludes), Replace: input.PlaceNames(d.opts.Replace), Moves: d.planner.Moved.List,
+		Damaged: slices.Sorted(maps.Keys(d.found.LeftOut())),
+	}
+	d.settleOwners(ctx, p)
+	p.Failed = d.failures()
 	if d.opts.PlanMode() == plan.ModeApply && !d.found.Diagnostics().HasErrors() {
 		if !d.partial() {
 			p.Outputs = Outputs(d.planner)

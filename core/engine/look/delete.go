@@ -26,12 +26,22 @@ func (r *Planner) NodeOfRecord(in *Finding) hcl.Diagnostics {
 	return nil
 }
 
-// PlanDeletion plans the deletion of a recorded instance. why is the reason, for when the plugin gives none.
-func (r *Planner) PlanDeletion(ctx context.Context, in *Finding, why string) hcl.Diagnostics {
+// PlanDeletion plans the deletion of a recorded instance. why is the reason, for when the plugin gives none. When it cannot be planned, the
+// finding has no change, and the errors are kept with it, or reported where they are about the whole plan.
+func (r *Planner) PlanDeletion(ctx context.Context, in *Finding, why string) {
+	diags := r.planDeletion(ctx, in, why)
+	if diags.HasErrors() && !in.misused && r.Fail(ctx, in, diags) {
+		return
+	}
+	r.Found.Report(diags...)
+}
+
+func (r *Planner) planDeletion(ctx context.Context, in *Finding, why string) hcl.Diagnostics {
 	if diags := r.NodeOfRecord(in); diags.HasErrors() {
 		return diags
 	}
 	if b := r.Input.Declared(in.Addr.Node); b != nil && b.Lifecycle.PreventDestroy {
+		in.misused = true
 		return hcl.Diagnostics{in.Errorf("it must not be destroyed", "The plan would delete it, but its lifecycle block has prevent_destroy.")}
 	}
 	rec := r.Records.Snapshot().Records[in.Addr.String()]

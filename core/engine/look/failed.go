@@ -22,7 +22,28 @@ type Failure struct {
 
 // isolates tells whether an error of one instance leaves the others alone. A rollback and an import are about one instance only.
 func (r *Planner) isolates(ctx context.Context) bool {
-	return r.Options.PlanMode() == plan.ModeApply && r.Options.Rollback == nil && len(r.Options.Import) == 0 && ctx.Err() == nil
+	return r.Options.Rollback == nil && len(r.Options.Import) == 0 && ctx.Err() == nil
+}
+
+// Fail leaves an instance out of the plan with the errors that it cannot be planned for. It returns false if they are about the whole plan.
+func (r *Planner) Fail(ctx context.Context, in *Finding, diags hcl.Diagnostics) bool {
+	if !r.isolates(ctx) {
+		return false
+	}
+	r.fail(in, diags)
+	return true
+}
+
+// keepsRecord gives an instance that a refresh cannot look at the values that state has, so that its dependants are looked at. It returns
+// false if there are none.
+func (r *Planner) keepsRecord(in *Finding) bool {
+	rec, recorded := r.Records.Record(in.Addr.String())
+	if r.Options.PlanMode() != plan.ModeRefresh || !recorded {
+		return false
+	}
+	diags := r.asRecord(in, rec)
+	in.Change, in.Observation = nil, nil
+	return !diags.HasErrors()
 }
 
 // fail keeps the errors of an instance that cannot be planned. Nothing of it is in the plan.
@@ -34,7 +55,7 @@ func (r *Planner) fail(in *Finding, diags hcl.Diagnostics) {
 // keepsResult gives a build that is left out, or cannot be planned, what state has of it, so that those who need it can be planned. It
 // returns false if there is no whole result.
 func (r *Planner) keepsResult(ctx context.Context, in *Finding) bool {
-	if in.Addr.Kind != kinds.Build || len(in.Node.Type.Sensitive) > 0 || !r.isolates(ctx) {
+	if in.Addr.Kind != kinds.Build || len(in.Node.Type.Sensitive) > 0 || r.Options.PlanMode() != plan.ModeApply || !r.isolates(ctx) {
 		return false
 	}
 	rec := r.lastResult(ctx, in.Addr.String())

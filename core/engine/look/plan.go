@@ -79,13 +79,12 @@ func (r *Planner) PlanInstance(ctx context.Context, in *Finding) graph.Outcome {
 		in.Config = cty.NilVal
 	}
 	if diags.HasErrors() {
-		if r.isolates(ctx) && !in.misused {
-			r.fail(in, diags)
-			if r.keepsResult(ctx, in) {
-				return graph.Done
-			}
-		} else {
+		if in.misused || !r.Fail(ctx, in, diags) {
 			r.Found.Report(diags...)
+			return graph.Failed
+		}
+		if r.keepsResult(ctx, in) || r.keepsRecord(in) {
+			return graph.Done
 		}
 		return graph.Failed
 	}
