@@ -6,6 +6,7 @@ import (
 	"github.com/hashicorp/hcl/v2"
 	"github.com/zclconf/go-cty/cty"
 
+	"github.com/davit-sh/davit/core/addr"
 	"github.com/davit-sh/davit/core/engine/secret"
 	"github.com/davit-sh/davit/core/engine/world"
 	"github.com/davit-sh/davit/core/plan"
@@ -18,10 +19,29 @@ type Findings struct {
 
 	byInstance sync.Map // *instance -> *Finding
 
-	mu      sync.Mutex
-	diags   hcl.Diagnostics
-	leftOut map[string]bool // damaged ones that the plan would be about, as they are called in state
-	failed  []Failure       // what cannot be planned
+	mu       sync.Mutex
+	imported map[object]addr.Instance // by what import blocks take over
+	diags    hcl.Diagnostics
+	leftOut  map[string]bool // damaged ones that the plan would be about, as they are called in state
+	failed   []Failure       // what cannot be planned
+}
+
+// object is an existing object that an instance takes over. Ids have a meaning within a type.
+type object struct{ kind, typ, id string }
+
+// imports notes that an instance takes over an object. It returns another instance that does so too, and false, if there is one.
+func (f *Findings) imports(a addr.Instance, id string) (other addr.Instance, first bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.imported == nil {
+		f.imported = map[object]addr.Instance{}
+	}
+	o := object{a.Kind, a.Type, id}
+	if other, there := f.imported[o]; there && other != a {
+		return other, false
+	}
+	f.imported[o] = a
+	return a, true
 }
 
 // Finding is what a run has found out about one instance.
@@ -96,4 +116,4 @@ func (f *Findings) LeftOut() map[string]bool {
 }
 
 // Reset forgets what was reported, but not what is known of instances.
-func (f *Findings) Reset() { f.diags, f.failed = nil, nil }
+func (f *Findings) Reset() { f.diags, f.failed, f.imported = nil, nil, nil }

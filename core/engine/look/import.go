@@ -3,10 +3,12 @@ package look
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/zclconf/go-cty/cty"
 
+	"github.com/davit-sh/davit/core/config"
 	"github.com/davit-sh/davit/core/diag"
 	"github.com/davit-sh/davit/core/engine/types"
 	"github.com/davit-sh/davit/core/eval"
@@ -14,32 +16,49 @@ import (
 	"github.com/davit-sh/davit/state"
 )
 
-// importID is the existing object that an instance takes over, or nothing.
+// importID returns the id of the existing object that an instance takes over, "" if there is none. Two objects for one instance, and one
+// object for two instances of a type, are mistakes.
 func (r *Planner) importID(in *Finding) (string, hcl.Diagnostics) {
 	if id := r.Options.Import[in.Addr.String()]; id != "" {
 		return id, nil
 	}
+	var id string
+	var by *config.Import
 	for s := in.Node.Scope; s != nil; s = s.Parent {
 		for _, i := range s.Module.Imports {
 			each, meant, diags := r.Tree.ImportFor(s, i, in.Addr)
 			if diags.HasErrors() {
+				in.misused = true
 				return "", diags
 			}
 			if !meant {
 				continue
 			}
+			if by != nil {
+				in.misused = true
+				return "", append(diags, diag.Errorf(by.Range, "Two imports into one instance", "Another object is imported into %s at %s. Remove one of the import blocks.", in.Addr, config.Where(i.Range)))
+			}
+			by = i
 			v, diags := s.Value(i.ID, each)
 			if diags.HasErrors() {
 				return "", diags
 			}
-			id := types.Text(v)
+			id = types.Text(v)
 			if id == "" || v.IsMarked() {
 				return "", append(diags, diag.Errorf(i.ID.Range(), "Not an id", "The id of an import must be a string that is known before apply and not sensitive."))
 			}
-			return id, diags
 		}
 	}
-	return "", nil
+	if by == nil {
+		return "", nil
+	}
+	if other, first := r.Found.imports(in.Addr, id); !first {
+		in.misused = true
+		pair := []string{in.Addr.String(), other.String()}
+		slices.Sort(pair)
+		return "", hcl.Diagnostics{diag.Errorf(by.Range, "Two imports of one object", "The object %q is imported into %s and into %s. Only one instance can own it: remove one of the imports.", id, pair[0], pair[1])}
+	}
+	return id, nil
 }
 
 // importRecord asks a plugin for the record of an existing object.

@@ -43,6 +43,10 @@ func importKeys(s *eval.Scope, i *config.Import) (map[addr.Key]eval.Each, hcl.Di
 		if !ok || v.IsMarked() {
 			return nil, append(diags, diag.Errorf(i.Key.Range(), "Not a key", "The key of an instance must be a string or a whole number that is known before apply and not sensitive."))
 		}
+		if _, again := keys[key]; again {
+			to := addr.Instance{Node: input.Within(s.Path, i.To).Node, Key: key}
+			return nil, append(diags, diag.Errorf(i.Key.Range(), "Two imports into one instance", "Two elements of for_each import an object into %s. Each element must have an instance of its own.", to))
+		}
 		keys[key] = each
 	}
 	return keys, diags
