@@ -1,6 +1,7 @@
 package gate_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -344,6 +345,26 @@ func TestChangeDigest(t *testing.T) {
 		alter(&c)
 		if digest(t, c) == want {
 			t.Errorf("%s: the same digest", name)
+		}
+	}
+}
+
+// A change that was saved and read again has the same digest, whatever is empty in it.
+func TestChangeDigestOfASavedPlan(t *testing.T) {
+	for name, c := range map[string]plan.Change{
+		"full":        {Address: prod, Action: plan.Update, Items: []plan.Item{{Key: "a", Action: plan.Update, Fields: []plan.Field{{Path: "x", Before: []byte(`{"a": 1}`), After: []byte(`"<&>"`)}}}}},
+		"empty lists": {Address: prod, Action: plan.Update, Items: []plan.Item{}, Arguments: []plan.Field{}, Fingerprints: map[string]string{}, Images: []plan.ImageUse{}, Kept: []string{}},
+	} {
+		text, err := json.Marshal(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var read plan.Change
+		if err := json.Unmarshal(text, &read); err != nil {
+			t.Fatal(err)
+		}
+		if digest(t, c) != digest(t, read) {
+			t.Errorf("%s: another digest", name)
 		}
 	}
 }

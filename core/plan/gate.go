@@ -80,14 +80,14 @@ func (c *Change) Digest() (string, error) {
 	bare := struct {
 		Address, Kind, Type   string
 		Action                Action
-		Items                 []Item
-		Arguments             []Field
-		Fingerprints          map[string]string
-		Images                []ImageUse
+		Items                 []Item            `json:",omitempty"` // a plan that was saved and read has no empty lists
+		Arguments             []Field           `json:",omitempty"`
+		Fingerprints          map[string]string `json:",omitempty"`
+		Images                []ImageUse        `json:",omitempty"`
 		Import, MovedFrom     string
 		Hold                  uint64
 		TwoSteps, CreateFirst bool
-		Kept                  []string
+		Kept                  []string `json:",omitempty"`
 	}{
 		Address: c.Address, Kind: c.Kind, Type: c.Type, Action: c.Action, Arguments: c.Changed(), Fingerprints: c.Fingerprints, Images: c.Images,
 		Import: c.Import, MovedFrom: c.MovedFrom, TwoSteps: c.TwoSteps, CreateFirst: c.CreateFirst, Kept: c.Kept,
