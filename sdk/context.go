@@ -54,6 +54,10 @@ func Progress(ctx context.Context, message string, done, total int64) {
 	}
 }
 
+// WaitForHealth says that an operation has done its work and only waits for what it has made to become healthy. From then on it may be
+// cancelled in favour of a newer change: the context of Apply ends, and what Apply returns then is dropped.
+func WaitForHealth(ctx context.Context) { Progress(ctx, "waiting for health", 0, 0) }
+
 // ItemStatus shows how an item is doing: "applied", "waiting", "healthy", "failed", "deleted".
 func ItemStatus(ctx context.Context, key, status, message string) {
 	if c := callsOf(ctx); c.item != nil {

@@ -11,22 +11,26 @@ type Type string
 
 // The types of events.
 const (
-	Version          Type = "version"           // the first one: Davit and Format
-	Plan             Type = "plan"              // the plan is made, or was read: Changes and Digest
-	Observed         Type = "observed"          // a source, image or policy was looked at
-	Planned          Type = "planned"           // a change was planned
-	PlanFailed       Type = "plan_failed"       // an instance cannot be planned; the others are
-	OperationStart   Type = "operation_start"   // a change begins; its intent is in state
-	Log              Type = "log"               // a line of work: Stream says what speaks
-	Progress         Type = "progress"          // Done of Total
-	Item             Type = "item"              // a nested object: Item and Status
-	Heartbeat        Type = "heartbeat"         // still running, nothing else to say
-	OperationDone    Type = "operation_done"    // its result is in state
-	OperationFailed  Type = "operation_failed"  // what exists in part is in state
-	OperationSkipped Type = "operation_skipped" // not started: what it depends on failed, or the run was stopped
-	Diagnostics      Type = "diagnostic"        // an error or a warning
-	Summary          Type = "summary"           // the end of an apply; only diagnostics follow
+	Version            Type = "version"             // the first one: Davit and Format
+	Plan               Type = "plan"                // the plan is made, or was read: Changes and Digest
+	Observed           Type = "observed"            // a source, image or policy was looked at
+	Planned            Type = "planned"             // a change was planned
+	PlanFailed         Type = "plan_failed"         // an instance cannot be planned; the others are
+	OperationStart     Type = "operation_start"     // a change begins; its intent is in state
+	Log                Type = "log"                 // a line of work: Stream says what speaks
+	Progress           Type = "progress"            // Done of Total
+	Item               Type = "item"                // a nested object: Item and Status
+	Heartbeat          Type = "heartbeat"           // still running, nothing else to say
+	OperationDone      Type = "operation_done"      // its result is in state
+	OperationFailed    Type = "operation_failed"    // what exists in part is in state
+	OperationSkipped   Type = "operation_skipped"   // not started: what it depends on failed, or the run was stopped
+	OperationCancelled Type = "operation_cancelled" // a newer change takes its place; it stays open in state, and counts neither as done nor as failed
+	Diagnostics        Type = "diagnostic"          // an error or a warning
+	Summary            Type = "summary"             // the end of an apply; only diagnostics follow
 )
+
+// WaitingForHealth is the message of the progress of an operation that has done its work and only waits for health: it may be cancelled.
+const WaitingForHealth = "waiting for health"
 
 // Event is one thing that happened. Only the fields of its type are set.
 type Event struct {
@@ -68,6 +72,7 @@ type Result struct {
 	Done       []Outcome `json:"done"`
 	Failed     []Outcome `json:"failed"`
 	NotStarted []Outcome `json:"not_started"`
+	Cancelled  []Outcome `json:"cancelled,omitempty"` // waits for health that a newer change ended: neither done nor failed
 	Unchanged  []Outcome `json:"unchanged,omitempty"` // what needed nothing done in the end, though the plan could not tell yet
 	Waiting    []Outcome `json:"waiting,omitempty"`   // what the plan has left out because it waits at a gate
 }

@@ -382,6 +382,7 @@ func (w *applying) waitOptions(ctx context.Context) rollout.Options {
 // health waits for the applied objects, or looks once.
 func (w *applying) health(ctx context.Context) (string, error) {
 	if w.config.Wait {
+		sdk.WaitForHealth(ctx)
 		status, err := rollout.Wait(ctx, w.cluster, rolloutTargets(w.refs), w.waitOptions(ctx))
 		if err != nil && ctx.Err() == nil {
 			err = w.cluster.Explain(err, "wait for", w.address)

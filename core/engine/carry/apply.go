@@ -35,6 +35,8 @@ type Options struct {
 	Stop context.Context
 	// Handle is a hold on the apply while it runs; nil: nobody needs one.
 	Handle *Handle
+	// Quiet says that this is another try of what has failed: notifications are told only if it ends well.
+	Quiet bool
 	// Outbox tells notifications what is going to be done, and what was done. Nil: nobody wants to be told anything.
 	Outbox Outbox
 }
@@ -141,6 +143,12 @@ func (a *applying) changeInstance(ctx context.Context, c *plan.Change, in *look.
 	}
 	if isNotStarted(diags) {
 		a.notStarted(id, c)
+		return graph.Failed
+	}
+	if hasCode(diags, codeSuperseded) {
+		a.noteUndone(id, cancelled, nil)
+		out.Reason = errSuperseded.Error()
+		a.end(&a.result.Cancelled, event.OperationCancelled, out)
 		return graph.Failed
 	}
 	a.found.Report(diags...)

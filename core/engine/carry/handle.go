@@ -14,6 +14,9 @@ import (
 // errCancelled ends the operation of one instance.
 var errCancelled = errors.New("it was cancelled by a person")
 
+// errSuperseded ends the operation of one instance that need not end: what it would do is done by another apply.
+var errSuperseded = errors.New("a newer change takes its place")
+
 // Running is an operation that a plugin is working on.
 type Running struct {
 	Address, Action, Operation string
@@ -59,13 +62,19 @@ func (h *Handle) Stop() {
 // Cancel cancels the running operation of one instance. It fails, what depends on it is not started (what depends on a build goes
 // on with its last result), and the rest goes on. The operation stays open in state, and the next run finds out what became of it.
 // Cancel returns false if there is no such operation.
-func (h *Handle) Cancel(address string) bool {
+func (h *Handle) Cancel(address string) bool { return h.end(address, errCancelled) }
+
+// Supersede cancels the running operation of one instance as Cancel does, and it counts neither as done nor as failed: another apply takes its
+// place.
+func (h *Handle) Supersede(address string) bool { return h.end(address, errSuperseded) }
+
+func (h *Handle) end(address string, why error) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	found := false
 	for _, w := range h.running {
 		if w.Address == address {
-			w.cancel(errCancelled)
+			w.cancel(why)
 			found = true
 		}
 	}

@@ -176,13 +176,26 @@ func (a *applying) runOperation(ctx context.Context, in *look.Finding, op *state
 	ctx, end := a.opts.Handle.begin(ctx, op)
 	defer end()
 	res, err := client.Apply(ctx, req, func(m *pluginv1.ApplyResponse) error { return a.onMessage(in, op, m) })
-	if err != nil && errors.Is(context.Cause(ctx), errCancelled) {
+	switch cause := context.Cause(ctx); {
+	case err == nil:
+	case errors.Is(cause, errSuperseded):
+		return nil, hcl.Diagnostics{superseded(in)}
+	case errors.Is(cause, errCancelled):
 		err = errCancelled
 	}
 	if err != nil {
 		return nil, hcl.Diagnostics{a.svc.Failure(in.Instance, op.Action, err)}
 	}
 	return res, a.svc.Diagnostics(in.Instance, res.GetDiagnostics())
+}
+
+// codeSuperseded marks an operation that was cancelled because another apply takes its place.
+const codeSuperseded = "superseded"
+
+func superseded(in *look.Finding) *hcl.Diagnostic {
+	d := diag.Plain(in.Addr.String()+": cancelled", errSuperseded.Error())
+	d.Extra = diag.Info{Address: in.Addr.String(), Code: codeSuperseded}
+	return d
 }
 
 // codeNotStarted marks an operation that was ready when the run was stopped.

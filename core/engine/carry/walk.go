@@ -207,8 +207,9 @@ func (a *applying) expand(in *look.Finding) hcl.Diagnostics {
 
 // How a task did not end well.
 const (
-	failed  = "failed"
-	skipped = "was not started"
+	failed    = "failed"
+	skipped   = "was not started"
+	cancelled = "was cancelled"
 )
 
 // noteUndone notes that a task was not brought to its end. It returns the reason: which of the tasks that it waits for was not either.
@@ -294,6 +295,8 @@ func (a *applying) endFailure(c *plan.Change, diags hcl.Diagnostics, took time.D
 }
 
 // isNotStarted tells whether an operation did not begin because the run was stopped.
-func isNotStarted(diags hcl.Diagnostics) bool {
-	return slices.ContainsFunc(diags, func(d *hcl.Diagnostic) bool { return diag.InfoOf(d).Code == codeNotStarted })
+func isNotStarted(diags hcl.Diagnostics) bool { return hasCode(diags, codeNotStarted) }
+
+func hasCode(diags hcl.Diagnostics, code string) bool {
+	return slices.ContainsFunc(diags, func(d *hcl.Diagnostic) bool { return diag.InfoOf(d).Code == code })
 }

@@ -56,7 +56,7 @@ func (t *telling) planned() *pluginv1.Event {
 // ended is the event of an apply that has ended; nil if nothing has happened.
 func (t *telling) ended(r *event.Result, failed bool) *pluginv1.Event {
 	name := kinds.EventApplied
-	if failed || len(r.Failed)+len(r.NotStarted) > 0 {
+	if failed || len(r.Failed) > 0 || len(r.NotStarted) > 0 && len(r.Cancelled) == 0 { // a newer change goes on with the latter
 		name = kinds.EventFailed
 	}
 	if name == kinds.EventApplied && len(r.Done)+len(r.Unchanged) == 0 {

@@ -9,6 +9,7 @@ import (
 	"github.com/davit-sh/davit/core/engine/service"
 	"github.com/davit-sh/davit/core/engine/world"
 	"github.com/davit-sh/davit/core/event"
+	"github.com/davit-sh/davit/core/kinds"
 	"github.com/davit-sh/davit/core/plan"
 	"github.com/davit-sh/davit/state"
 )
@@ -22,8 +23,10 @@ func Failure(ctx context.Context, in *input.Input, f *world.Forms, svc *service.
 }
 
 // NewOutbox returns what tells notifications of one apply.
-func NewOutbox(in *input.Input, f *world.Forms, svc *service.Services, p *plan.Plan, who string) *Outbox {
-	return &Outbox{input: in, forms: f, svc: svc, plan: p, who: who}
+//
+// A quiet one tells only that an apply has ended well: it tries again what has failed and was told.
+func NewOutbox(in *input.Input, f *world.Forms, svc *service.Services, p *plan.Plan, who string, quiet bool) *Outbox {
+	return &Outbox{input: in, forms: f, svc: svc, plan: p, who: who, quiet: quiet}
 }
 
 // Outbox tells notifications of one apply. It implements the outbox of carry.
@@ -33,6 +36,7 @@ type Outbox struct {
 	svc   *service.Services
 	who   string
 	plan  *plan.Plan
+	quiet bool
 
 	snapshot *state.Snapshot
 	lease    state.Lease
@@ -47,7 +51,7 @@ func (o *Outbox) Begin(ctx context.Context, lease state.Lease, snapshot *state.S
 	}
 	o.before = newTelling(o.input, o.forms, o.svc, o.snapshot, o.lease, o.who)
 	o.before.plan = o.plan
-	if e := o.before.planned(); e != nil {
+	if e := o.before.planned(); e != nil && !o.quiet {
 		o.before.tell(ctx, e)
 	}
 }
@@ -58,7 +62,7 @@ func (o *Outbox) End(ctx context.Context, tree *world.Tree, result *event.Result
 		return nil
 	}
 	t := &telling{input: o.input, tree: tree, svc: o.svc, snapshot: o.snapshot, lease: o.lease, who: o.who, plan: o.plan}
-	if e := t.ended(result, failed); e != nil {
+	if e := t.ended(result, failed); e != nil && (!o.quiet || e.GetName() == kinds.EventApplied) {
 		t.tell(ctx, e)
 	}
 	t.again(ctx)
