@@ -133,11 +133,18 @@ type Block struct {
 type Lifecycle struct {
 	PreventDestroy      bool
 	CreateBeforeDestroy bool
+	Drift               string // what the loop does about drift: "" or DriftMend mends it, DriftReport only reports it
 	IgnoreAll           bool
 	Ignore              []hcl.Traversal // relative: image, metadata.labels["x"]
 	ReplaceTriggeredBy  []hcl.Expression
 	Pre, Post           []Condition
 }
+
+// The values of Lifecycle.Drift.
+const (
+	DriftMend   = "mend"
+	DriftReport = "report"
+)
 
 // Condition is a rule with what to say when it does not hold.
 type Condition struct {

@@ -8,7 +8,7 @@ import (
 )
 
 var lifecycleSchema = &hcl.BodySchema{
-	Attributes: []hcl.AttributeSchema{{Name: "prevent_destroy"}, {Name: "create_before_destroy"}, {Name: "ignore_changes"}, {Name: "replace_triggered_by"}},
+	Attributes: []hcl.AttributeSchema{{Name: "prevent_destroy"}, {Name: "create_before_destroy"}, {Name: "ignore_changes"}, {Name: "replace_triggered_by"}, {Name: "drift"}},
 	Blocks:     []hcl.BlockHeaderSchema{{Type: "precondition"}, {Type: "postcondition"}},
 }
 
@@ -17,6 +17,14 @@ func (b *Block) addLifecycle(block *hcl.Block) hcl.Diagnostics {
 	l := &b.Lifecycle
 	diags = append(diags, literal(c.Attributes["prevent_destroy"], &l.PreventDestroy)...)
 	diags = append(diags, literal(c.Attributes["create_before_destroy"], &l.CreateBeforeDestroy)...)
+	if a := c.Attributes["drift"]; a != nil {
+		more := literal(a, &l.Drift)
+		diags = append(diags, more...)
+		if !more.HasErrors() && l.Drift != DriftMend && l.Drift != DriftReport {
+			diags = append(diags, diag.Errorf(a.Expr.Range(), "Unknown way to deal with drift",
+				"drift is %q: davit serve mends what others have changed. %q only reports it.", DriftMend, DriftReport))
+		}
+	}
 	diags = append(diags, b.addIgnoreChanges(c.Attributes["ignore_changes"])...)
 	if a := c.Attributes["replace_triggered_by"]; a != nil {
 		list, more := hcl.ExprList(a.Expr)

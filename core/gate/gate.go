@@ -34,6 +34,8 @@ type Request struct {
 	Overrides []plan.Override
 	Now       time.Time
 	Facts     Facts
+	// Hold says what else a change has to wait for. Nil: nothing else.
+	Hold func(c *plan.Change) []plan.Wait
 }
 
 // Grant approves all changes at a place as the plan has them. The approvals that come of it are bound to their digests.
@@ -79,7 +81,7 @@ type Decision struct {
 // Decide decides about the changes of a plan. A plan that only refreshes state passes all gates.
 func Decide(p *plan.Plan, r Request) *Decision {
 	d := &Decision{out: map[string]bool{}, ids: map[string]bool{}}
-	if p.Mode == plan.ModeRefresh || len(r.Gates) == 0 {
+	if p.Mode == plan.ModeRefresh || len(r.Gates) == 0 && r.Hold == nil {
 		return d
 	}
 	j := &judge{plan: p, Request: r, decision: d, waits: map[string][]plan.Wait{}, deletions: map[string]int{}}
@@ -87,6 +89,9 @@ func Decide(p *plan.Plan, r Request) *Decision {
 	for i := range p.Changes {
 		if c := &p.Changes[i]; c.Works() {
 			j.change(c)
+			if r.Hold != nil {
+				j.add(c, r.Hold(c)...)
+			}
 		}
 	}
 	j.spread()

@@ -39,6 +39,12 @@ const (
 	WaitWindow    WaitKind = "window"    // a time
 	WaitSoak      WaitKind = "soak"      // an application that has to be healthy for some time
 	WaitInstance  WaitKind = "instance"  // another change, which waits
+	// In the loop only:
+	WaitBackoff  WaitKind = "back-off" // it has failed, or is undone by others, and is tried again at a time
+	WaitStalled  WaitKind = "stalled"  // others keep undoing it: a person's order or another change
+	WaitReport   WaitKind = "report"   // a person's order: its block says that drift is only reported
+	WaitResume   WaitKind = "resume"   // a person who ends the suspension of the stack
+	WaitRejected WaitKind = "rejected" // another change: a person has rejected this one
 )
 
 // Wait is one reason to wait.
