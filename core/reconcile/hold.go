@@ -1,30 +1,13 @@
 package reconcile
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
+	"slices"
 	"time"
 
+	"github.com/davit-sh/davit/core/addr"
 	"github.com/davit-sh/davit/core/plan"
+	"github.com/davit-sh/davit/core/reconcile/backoff"
 )
-
-// Why a change is left out of an apply.
-const (
-	heldBackoff   = "back-off"
-	heldStalled   = "stalled"   // somebody else keeps undoing it
-	heldReport    = "report"    // its block says that drift is only reported
-	heldSuspended = "suspended" // the stack acts on orders of persons only
-)
-
-// hold is a change that is left out.
-type hold struct {
-	kind   string
-	until  time.Time // when it is tried again; zero: not by time
-	digest string    // of the change
-	change *plan.Change
-	reason string
-}
 
 // wholeStack is the key of failures that are not about one instance.
 const wholeStack = ""
@@ -37,86 +20,103 @@ const (
 // planFailure is the digest of what could not be planned.
 const planFailure = "plan"
 
-// decide returns the changes of a plan that may not go now, by address.
-func (w *worker) decide(p *plan.Plan, b *batch, now time.Time) map[string]hold {
-	held := map[string]hold{}
-	for i := range p.Changes {
-		c := &p.Changes[i]
-		if !c.Works() {
-			w.failures.Clear(c.Address)
-			continue
-		}
-		if h, is := w.holdBack(c, b, now); is {
-			held[c.Address] = h
-		}
-	}
-	return held
+// memory is what a worker remembers of earlier passes to decide by.
+type memory struct {
+	failures  backoff.Table
+	mended    backoff.Table     // drift that was mended, by address
+	applied   map[string]string // by address: digest of the last change that was applied
+	unplanned map[string]bool   // what the last plan could not plan
 }
 
-// holdBack tells whether one change has to wait, and for what.
-func (w *worker) holdBack(c *plan.Change, b *batch, now time.Time) (hold, bool) {
-	h := hold{digest: digestOf(c), change: c}
-	if b.isOrdered(c.Address) {
-		w.failures.Clear(c.Address)
-		w.mended.Clear(c.Address)
-		return h, false
+func newMemory(min, max time.Duration) memory {
+	return memory{
+		failures: backoff.Table{Min: min, Max: max},
+		mended:   backoff.Table{Min: min, Max: max, Free: freeMends, Limit: mostMends, Forget: time.Hour},
+		applied:  map[string]string{}, unplanned: map[string]bool{},
 	}
-	if w.open.stack.Suspended != nil {
-		h.kind, h.reason = heldSuspended, "the stack is suspended"
-		return h, true
+}
+
+// holder decides what of a plan has to wait besides what waits at gates.
+type holder struct {
+	*memory
+	batch     *batch
+	decisions Decisions
+	reports   func(address string) bool // drift of the instance is only reported
+	now       time.Time
+}
+
+// hold says what a change has to wait for, nil if nothing. It is told every change of the plan that does something.
+func (h *holder) hold(c *plan.Change) []plan.Wait {
+	digest := digestOf(c)
+	if h.batch.isOrdered(c.Address) {
+		h.failures.Clear(c.Address)
+		h.mended.Clear(c.Address)
+		return nil
 	}
-	if e := w.failures.Blocked(c.Address, h.digest, now); e != nil {
-		h.kind, h.until, h.reason = heldBackoff, e.Next, e.Error
-		return h, true
+	if slices.ContainsFunc(h.decisions.Rejections, func(r plan.Approval) bool { return r.Address == c.Address && r.Digest == digest }) {
+		return []plan.Wait{{What: plan.WaitRejected, Reason: "it was rejected"}}
 	}
-	if !w.isDrift(c, h.digest) {
-		return h, false
+	if s := h.decisions.Suspended; s != nil {
+		return []plan.Wait{{What: plan.WaitResume, Reason: "the stack is suspended by " + s.Who}}
 	}
-	if e := w.mended.Blocked(c.Address, "", now); e != nil {
-		h.kind, h.until, h.reason = heldBackoff, e.Next, "somebody else keeps changing it"
+	if e := h.failures.Blocked(c.Address, digest, h.now); e != nil {
+		return []plan.Wait{{What: plan.WaitBackoff, Until: e.Next.UTC(), Reason: e.Error}}
+	}
+	if !h.isDrift(c, digest) {
+		return nil
+	}
+	if h.reports != nil && h.reports(c.Address) {
+		return []plan.Wait{{What: plan.WaitReport, Reason: "drift is only reported"}}
+	}
+	if e := h.mended.Blocked(c.Address, "", h.now); e != nil {
 		if e.Stalled {
-			h.kind, h.until, h.reason = heldStalled, time.Time{}, "somebody else keeps changing it: it is not mended any more until davit sync or a new change"
+			return []plan.Wait{{What: plan.WaitStalled, Reason: "somebody else keeps changing it: it is not mended until davit sync or a new change"}}
 		}
-		return h, true
+		return []plan.Wait{{What: plan.WaitBackoff, Until: e.Next.UTC(), Reason: "somebody else keeps changing it"}}
 	}
-	return h, false
+	return nil
 }
 
 // isDrift tells whether a change only brings back what was applied already.
-func (w *worker) isDrift(c *plan.Change, digest string) bool {
-	if w.applied[c.Address] == digest {
+func (m *memory) isDrift(c *plan.Change, digest string) bool {
+	if digest != "" && m.applied[c.Address] == digest {
 		return true
 	}
-	for _, cause := range c.Causes {
-		if cause != plan.CauseDrift {
-			return false
-		}
-	}
-	return len(c.Causes) > 0
+	return len(c.Causes) > 0 && !slices.ContainsFunc(c.Causes, func(cause plan.Cause) bool { return cause != plan.CauseDrift })
 }
 
 // skipped returns the instances that could not be planned before and are not to be tried now, if there is no news.
-func (w *worker) skipped(b *batch, now time.Time) map[string]hold {
+func (m *memory) skipped(b *batch, now time.Time) []addr.Place {
 	if b.isNews() {
 		return nil
 	}
-	list := map[string]hold{}
-	for address := range w.unplanned {
-		if e := w.failures.Blocked(address, planFailure, now); e != nil && !b.addresses[address] {
-			list[address] = hold{kind: heldBackoff, until: e.Next, digest: planFailure, reason: e.Error}
+	var list []addr.Place
+	for address := range m.unplanned {
+		if m.failures.Blocked(address, planFailure, now) == nil || b.addresses[address] {
+			continue
+		}
+		if p, err := addr.ParsePlace(address); err == nil {
+			list = append(list, p)
 		}
 	}
 	return list
 }
 
-// digestOf tells changes apart: what is done, with which objects, values and images. Reasons and what the plugin keeps for itself do not count.
-func digestOf(c *plan.Change) string {
-	own := *c
-	own.Reasons, own.Private, own.Record, own.Before, own.DependsOn = nil, nil, nil, nil, nil
-	text, err := json.Marshal(own)
-	if err != nil {
-		text = []byte(c.Address + err.Error())
+// settle forgets the failures of what has nothing to do any more, and of what is gone.
+func (m *memory) settle(p *plan.Plan, known func(address string) bool) {
+	for i := range p.Changes {
+		if c := &p.Changes[i]; !c.Works() {
+			m.failures.Clear(c.Address)
+		}
 	}
-	sum := sha256.Sum256(text)
-	return "sha256:" + hex.EncodeToString(sum[:])
+	m.failures.Keep(func(key string) bool { return key == wholeStack || known(key) })
+}
+
+// digestOf tells changes apart, "" if that cannot be told.
+func digestOf(c *plan.Change) string {
+	digest, err := c.Digest()
+	if err != nil {
+		return ""
+	}
+	return digest
 }

@@ -9,9 +9,13 @@ import (
 	"sync"
 	"time"
 
+	"github.com/davit-sh/davit/core/engine"
+	"github.com/davit-sh/davit/core/gate"
+	"github.com/davit-sh/davit/core/plan"
 	"github.com/davit-sh/davit/core/pluginhost"
 	"github.com/davit-sh/davit/core/reconcile/status"
 	"github.com/davit-sh/davit/core/session"
+	"github.com/davit-sh/davit/state"
 )
 
 // Options say how a loop works.
@@ -53,6 +57,7 @@ type Loop struct {
 	options Options
 	passes  chan struct{} // one for each stack that plans or applies
 	feed    feed
+	metrics metrics
 
 	mu      sync.Mutex
 	workers map[string]*worker
@@ -192,7 +197,7 @@ func (l *Loop) Suspend(ctx context.Context, name, who string) error {
 	if _, err := l.worker(name); err != nil {
 		return err
 	}
-	return l.options.Stacks.Suspend(ctx, name, &status.Suspension{Who: who, At: time.Now().UTC()})
+	return l.options.Stacks.Decide(ctx, name, func(d *Decisions) { d.Suspended = suspension(who) })
 }
 
 // Resume ends a suspension.
@@ -200,7 +205,48 @@ func (l *Loop) Resume(ctx context.Context, name string) error {
 	if _, err := l.worker(name); err != nil {
 		return err
 	}
-	return l.options.Stacks.Suspend(ctx, name, nil)
+	return l.options.Stacks.Decide(ctx, name, func(d *Decisions) { d.Suspended = nil })
+}
+
+// Plan plans a stack as it is now, with its gates; nothing is applied, and the worker goes on meanwhile.
+func (l *Loop) Plan(ctx context.Context, name string) (*plan.Plan, error) {
+	var found *plan.Plan
+	err := l.use(name, func(w *worker, s *session.Session) error {
+		snapshot, err := s.Store.Load(ctx)
+		if err != nil {
+			return err
+		}
+		made, diags := s.Engine.PlanGated(ctx, snapshot, engine.Options{}, gate.Request{Approvals: w.stack().Decisions.Approvals, Now: time.Now()})
+		if made == nil {
+			return &planError{diags}
+		}
+		found = made.Plan
+		return found.Seal()
+	})
+	return found, err
+}
+
+// History returns the applied revisions of an instance, newest first.
+func (l *Loop) History(ctx context.Context, name, address string) (list []state.Revision, err error) {
+	err = l.use(name, func(_ *worker, s *session.Session) error {
+		list, err = s.Store.History(ctx, address)
+		return err
+	})
+	return list, err
+}
+
+// use gives a function the session of a stack, which is not closed before it returns.
+func (l *Loop) use(name string, with func(*worker, *session.Session) error) error {
+	w, err := l.worker(name)
+	if err != nil {
+		return err
+	}
+	w.using.RLock()
+	defer w.using.RUnlock()
+	if w.shared == nil {
+		return &ConflictError{"the stack " + name + " is not open: see its status"}
+	}
+	return with(w, w.shared)
 }
 
 // Subscribe returns a channel with what happens in a stack, "" for all of them, until the context ends. Who is too slow misses some of it.

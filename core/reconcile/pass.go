@@ -2,24 +2,24 @@ package reconcile
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"maps"
 	"math/rand/v2"
 	"strings"
 	"time"
 
 	"github.com/hashicorp/hcl/v2"
 
-	"github.com/davit-sh/davit/core/addr"
 	"github.com/davit-sh/davit/core/diag"
 	"github.com/davit-sh/davit/core/engine"
 	"github.com/davit-sh/davit/core/event"
+	"github.com/davit-sh/davit/core/gate"
 	"github.com/davit-sh/davit/core/plan"
 	"github.com/davit-sh/davit/core/reconcile/status"
+	"github.com/davit-sh/davit/internal/text"
 )
 
-// pass deals with triggers: it plans, applies what may go, and notes what came of it. It returns true if the stack is to be opened again.
+// pass deals with triggers: it plans, applies what may go, and notes what came of it. It returns true, and has done nothing, if the stack is to
+// be opened again.
 func (w *worker) pass(ctx context.Context, b batch) (reopen bool) {
 	select {
 	case w.loop.passes <- struct{}{}:
@@ -34,13 +34,13 @@ func (w *worker) pass(ctx context.Context, b batch) (reopen bool) {
 		return true
 	}
 	w.number++
-	done := status.Pass{Number: w.number, Begun: time.Now().UTC(), Triggers: b.triggers, Dirty: b.dirty()}
+	done := &status.Pass{Number: w.number, Begun: time.Now().UTC(), Triggers: b.triggers, Dirty: b.dirty()}
 	w.board.setOrders(b.tokens, func(s *status.Order) { s.State = status.OrderRunning })
 	w.board.set(func(s *status.Stack) { s.Phase = status.Planning })
 	if b.all {
 		o.next = time.Now().Add(jitter(w.interval()))
 	}
-	p, err := w.plan(ctx, &b, &done)
+	found, err := w.plan(ctx, &b, done)
 	if err != nil && ctx.Err() != nil {
 		w.queue.putBack(b)
 		return false
@@ -48,14 +48,25 @@ func (w *worker) pass(ctx context.Context, b batch) (reopen bool) {
 	done.PlanMS = time.Since(done.Begun).Milliseconds()
 	var result *event.Result
 	if err == nil {
-		result, err = w.carryOut(ctx, p, &b, &done)
+		w.note(found, done)
+		w.watchAgain(ctx, &b, done)
+		if w.hasWork(found.Plan) {
+			result, err = w.apply(ctx, found.Plan, &b, done)
+		}
 	}
-	w.conclude(&b, &done, result, err)
+	w.conclude(&b, done, result, err)
+	w.loop.metrics.pass(w.open.stack.Name, done)
 	return false
 }
 
-// plan plans what the triggers name, and tells the board what was seen.
-func (w *worker) plan(ctx context.Context, b *batch, done *status.Pass) (*plan.Plan, error) {
+// planned is a plan without what has to wait.
+type planned struct {
+	*engine.Gated
+	all bool // it is about the whole stack
+}
+
+// plan plans what the triggers name, and leaves out what has to wait.
+func (w *worker) plan(ctx context.Context, b *batch, done *status.Pass) (*planned, error) {
 	o := w.open
 	if o.snapshot == nil {
 		snapshot, err := o.session.Store.Load(ctx)
@@ -64,28 +75,33 @@ func (w *worker) plan(ctx context.Context, b *batch, done *status.Pass) (*plan.P
 		}
 		o.snapshot, o.fresh = snapshot, true
 	}
+	h := &holder{memory: &w.memory, batch: b, decisions: o.stack.Decisions, reports: w.reports, now: time.Now()}
+	request := gate.Request{Approvals: o.stack.Decisions.Approvals, Now: h.now, Facts: w.facts(), Hold: h.hold}
+	if skipped := w.memory.skipped(b, h.now); len(skipped) > 0 {
+		found, _ := o.session.Engine.PlanGated(ctx, o.snapshot, engine.Options{Excludes: skipped}, request)
+		if found != nil && ctx.Err() == nil {
+			done.Looked, done.Instances = found.Looked, found.Looked
+			return &planned{Gated: found}, nil
+		}
+	}
 	changed := engine.Changed{All: b.all, Instances: b.instances()}
 	if o.fresh {
 		changed.Snapshot = o.snapshot
 	}
-	if skipped := w.skipped(b, time.Now()); len(skipped) > 0 {
-		if made := w.without(ctx, skipped); made.plan != nil && ctx.Err() == nil {
-			done.Looked = len(made.plan.Changes) + len(made.plan.Observations)
-			done.Instances = done.Looked
-			return made.plan, nil
-		}
-	}
-	p, looked, diags := o.warm.Plan(ctx, changed)
+	found, diags := o.warm.PlanGated(ctx, changed, request)
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
-	o.fresh = p == nil // what it has not taken is given again
-	done.Looked = looked
-	if p == nil {
+	o.fresh = found == nil // what it has not taken is given again
+	if found == nil {
 		return nil, &planError{diags}
 	}
-	done.Instances = len(p.Changes) + len(p.Observations)
-	return p, nil
+	if len(found.Plan.Failed) > 0 {
+		w.failing = diags
+	}
+	done.Looked, done.Instances = found.Looked, len(found.Plan.Changes)+len(found.Plan.Observations)
+	w.forgetApprovals(ctx, found.Void)
+	return &planned{Gated: found, all: true}, nil
 }
 
 // planError says that nothing could be planned.
@@ -101,65 +117,8 @@ func (e *planError) Error() string {
 	return strings.Join(list, "; ")
 }
 
-// carryOut decides what may go and applies it.
-func (w *worker) carryOut(ctx context.Context, p *plan.Plan, b *batch, done *status.Pass) (*event.Result, error) {
-	held := w.decide(p, b, time.Now())
-	done.Changes, done.Held = countChanges(p), len(held)
-	w.held = held
-	w.note(p, held, done)
-	for attempt := 0; len(held) > 0 && works(p, held); attempt++ {
-		if attempt == 3 {
-			return nil, errors.New("the world changes faster than it can be planned")
-		}
-		// The rest goes by a plan that leaves out what may not.
-		rest := w.without(ctx, held)
-		if rest.plan == nil {
-			return nil, &planError{rest.diags}
-		}
-		p = rest.plan
-		found := w.decide(p, b, time.Now())
-		if len(found) == 0 {
-			break
-		}
-		maps.Copy(held, found)
-	}
-	if !w.hasWork(p, held) {
-		return nil, nil
-	}
-	return w.apply(ctx, p, b, done)
-}
-
-// partial is a plan that leaves something out.
-type partial struct {
-	plan  *plan.Plan
-	diags hcl.Diagnostics
-}
-
-// without plans everything but what is held, and what depends on it.
-func (w *worker) without(ctx context.Context, held map[string]hold) partial {
-	var opts engine.Options
-	for address := range held {
-		if place, err := addr.ParsePlace(address); err == nil {
-			opts.Excludes = append(opts.Excludes, place)
-		}
-	}
-	p, diags := w.open.session.Engine.Plan(ctx, w.open.snapshot, opts)
-	return partial{p, diags}
-}
-
-// works tells whether a plan has work besides what is held.
-func works(p *plan.Plan, held map[string]hold) bool {
-	for i := range p.Changes {
-		c := &p.Changes[i]
-		if _, is := held[c.Address]; !is && (c.Works() || len(c.Record) > 0) {
-			return true
-		}
-	}
-	return len(p.Moves)+len(p.Leftovers) > 0
-}
-
 func countChanges(p *plan.Plan) int {
-	n := len(p.Leftovers)
+	n := len(p.Leftovers) + len(p.Waiting)
 	for i := range p.Changes {
 		if p.Changes[i].Works() {
 			n++
@@ -168,65 +127,30 @@ func countChanges(p *plan.Plan) int {
 	return n
 }
 
-// hasWork tells whether an apply of a plan does or writes anything. What is held is not in the plan if there is other work.
-func (w *worker) hasWork(p *plan.Plan, held map[string]hold) bool {
-	if len(held) > 0 {
-		return works(p, held)
-	}
+// hasWork tells whether an apply of a plan does or writes anything.
+func (w *worker) hasWork(p *plan.Plan) bool {
 	return !p.Empty() || p.RecordsChanged() || len(w.open.snapshot.Operations) > 0
-}
-
-// apply carries a plan out.
-func (w *worker) apply(ctx context.Context, p *plan.Plan, b *batch, done *status.Pass) (*event.Result, error) {
-	o := w.open
-	w.board.set(func(s *status.Stack) { s.Phase = status.Applying })
-	begun := time.Now()
-	result, diags := o.session.Engine.Apply(w.hard, p, engine.ApplyOptions{
-		Store: o.session.Store, Lease: o.lease, Stop: ctx, Who: w.loop.options.Who + " (" + strings.Join(b.triggers, ", ") + ")",
-	})
-	o.snapshot = nil
-	done.ApplyMS, done.Digest = time.Since(begun).Milliseconds(), p.Digest
-	w.board.stopped()
-	if result == nil {
-		return nil, &planError{diags}
-	}
-	done.Done, done.Failed, done.NotStarted = len(result.Done), len(result.Failed), len(result.NotStarted)
-	w.outcome(p, b, result, done)
-	if len(result.Done) > 0 && ctx.Err() == nil {
-		w.queue.add(Trigger{Kind: Applied, Addresses: outcomes(result.Done)})
-	}
-	return result, nil
-}
-
-func outcomes(list []event.Outcome) []string {
-	out := make([]string, len(list))
-	for i := range list {
-		out[i] = list[i].Address
-	}
-	return out
 }
 
 // conclude tells the board how the pass ended, and ends the orders that it was made for.
 func (w *worker) conclude(b *batch, done *status.Pass, result *event.Result, err error) {
 	message := ""
-	now := time.Now()
-	switch {
-	case err != nil:
+	if err != nil {
 		done.Error = oneLine(err)
 		message = done.Error
-		e := w.failures.Fail(wholeStack, done.Error, done.Error, now)
+		e := w.memory.failures.Fail(wholeStack, done.Error, done.Error, time.Now())
 		if e.Failures == 1 {
 			w.log.Error("reconciling failed", "error", done.Error, "reconcile", done.Number)
 		}
-		w.held = map[string]hold{wholeStack: {kind: heldBackoff, until: e.Next}}
-		w.tellFailure(err)
-	default:
-		w.failures.Clear(wholeStack)
-		w.told = ""
+		w.due = map[string]time.Time{wholeStack: e.Next}
+		w.failing, _ = asPlanError(err)
+	} else {
+		w.memory.failures.Clear(wholeStack)
 	}
+	w.tellFailure()
 	w.board.set(func(s *status.Stack) {
 		s.Phase, s.Error, s.Last, s.Passes, s.Next = status.Idle, done.Error, done, done.Number, w.open.next
-		if w.open.stack.Suspended != nil {
+		if w.open.stack.Decisions.Suspended != nil {
 			s.Phase = status.Suspended
 		}
 		if w.open.snapshot != nil {
@@ -244,6 +168,34 @@ func (w *worker) conclude(b *batch, done *status.Pass, result *event.Result, err
 	}
 	level("reconciled", "reconcile", done.Number, "triggers", strings.Join(done.Triggers, ", "), "dirty", done.Dirty, "looked", done.Looked, "instances", done.Instances,
 		"changes", done.Changes, "held", done.Held, "done", done.Done, "failed", done.Failed, "plan_ms", done.PlanMS, "apply_ms", done.ApplyMS)
+}
+
+func asPlanError(err error) (hcl.Diagnostics, bool) {
+	if e, ok := err.(*planError); ok { //nolint:errorlint // it is never wrapped
+		return e.diags, true
+	}
+	return nil, false
+}
+
+// tellFailure tells notifications that planning failed, once for each failure.
+func (w *worker) tellFailure() {
+	why := w.failing
+	w.failing = nil
+	if len(why) == 0 {
+		if len(w.memory.unplanned) == 0 {
+			w.told = ""
+		}
+		return
+	}
+	said := (&planError{why}).Error()
+	if w.told == said || w.open.snapshot == nil {
+		return
+	}
+	w.told = said
+	for _, d := range w.open.session.Engine.TellFailure(w.hard, w.open.snapshot, w.open.lease, w.loop.options.Who, why) {
+		w.log.Warn("nobody was notified", "error", text.OneLine(d.Summary+": "+d.Detail))
+	}
+	w.open.snapshot = nil // the outbox has written to it
 }
 
 // jitter returns a duration that is up to a tenth shorter.

@@ -13,14 +13,15 @@ type Kind string
 
 // The kinds of triggers.
 const (
-	Start   Kind = "start"   // the worker has opened the stack
-	Timer   Kind = "timer"   // the interval is over
-	Watch   Kind = "watch"   // a plugin has seen a change of what an instance observes, or of what it has made
-	Webhook Kind = "webhook" // somebody says that there is something new
-	Person  Kind = "person"  // an order, which has a token
-	Files   Kind = "files"   // the stack's own files are others now
-	Retry   Kind = "retry"   // a back-off or a window is over
-	Applied Kind = "applied" // an apply has ended: a look at what it has done
+	Start    Kind = "start"    // the worker has opened the stack
+	Timer    Kind = "timer"    // the interval is over
+	Watch    Kind = "watch"    // a plugin has seen a change of what an instance observes, or of what it has made
+	Webhook  Kind = "webhook"  // somebody says that there is something new
+	Person   Kind = "person"   // an order, which has a token
+	Decision Kind = "decision" // a person has approved or rejected a change
+	Files    Kind = "files"    // the stack's own files are others now
+	Retry    Kind = "retry"    // a back-off or a window is over
+	Applied  Kind = "applied"  // an apply has ended: a look at what it has done
 )
 
 // Trigger says that instances may not be as they were at the last look.
@@ -73,7 +74,7 @@ func (b *batch) isOrdered(address string) bool { return b.ordered.all || b.order
 
 // isNews tells whether a trigger says that something is new, and not only that it is time to look again.
 func (b *batch) isNews() bool {
-	return b.kinds[Start] || b.kinds[Watch] || b.kinds[Webhook] || b.kinds[Person] || b.kinds[Files]
+	return b.kinds[Start] || b.kinds[Watch] || b.kinds[Webhook] || b.kinds[Person] || b.kinds[Decision] || b.kinds[Files]
 }
 
 // mostTriggers is how many triggers of one pass are named.

@@ -4,17 +4,22 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/hashicorp/hcl/v2"
 
 	"github.com/davit-sh/davit/core/addr"
+	"github.com/davit-sh/davit/core/config"
 	"github.com/davit-sh/davit/core/engine"
 	"github.com/davit-sh/davit/core/event"
 	"github.com/davit-sh/davit/core/reconcile/backoff"
 	"github.com/davit-sh/davit/core/reconcile/status"
+	"github.com/davit-sh/davit/core/reconcile/watch"
 	"github.com/davit-sh/davit/core/session"
 	"github.com/davit-sh/davit/state"
 )
@@ -22,6 +27,7 @@ import (
 // worker keeps one stack what it should be.
 type worker struct {
 	loop  *Loop
+	name  string
 	log   *slog.Logger
 	queue *queue
 	board *board
@@ -31,17 +37,20 @@ type worker struct {
 	wanted  Stack         // as its source has it now
 	changed chan struct{} // has a value after wanted has changed
 
+	waits *waits
+
+	using  sync.RWMutex     // held for writing while shared is set or closed
+	shared *session.Session // for others than the worker; nil while the stack is not open
+
 	// What follows belongs to the goroutine that runs the worker.
-	hard      context.Context
-	open      *opened
-	number    uint64 // of the last pass
-	failures  backoff.Table
-	mended    backoff.Table     // drift that was mended, by address
-	reopen    backoff.Table     // tries to open the stack
-	held      map[string]hold   // by address: what the last pass left out
-	applied   map[string]string // by address: digest of the last change that was applied
-	unplanned map[string]bool   // what the last plan could not plan
-	told      string            // the failure of planning that notifications were told last
+	hard    context.Context
+	open    *opened
+	number  uint64 // of the last pass
+	memory  memory
+	reopen  backoff.Table        // tries to open the stack
+	due     map[string]time.Time // by address: when what waits is looked at again
+	failing hcl.Diagnostics      // what the last plan could not plan, to be told
+	told    string               // the failure that notifications were told last
 }
 
 // opened is a stack whose files were read, with its lease.
@@ -52,19 +61,20 @@ type opened struct {
 	warm     *engine.Warm
 	snapshot *state.Snapshot
 	fresh    bool      // the warm engine does not know the snapshot yet
-	next     time.Time // when the timer looks at everything
+	next     time.Time // when the timer looks at what nobody watches
+	whole    time.Time // when the timer looks at everything
+	watcher  *watch.Watcher
+	watches  bool // the watcher knows what there is
 }
 
 func newWorker(l *Loop, s Stack) *worker {
 	w := &worker{
-		loop: l, log: l.options.Log.With("stack", s.Name), queue: newQueue(), wanted: s, changed: make(chan struct{}, 1), held: map[string]hold{}, applied: map[string]string{},
-		failures: backoff.Table{Min: l.options.RetryMin, Max: l.options.RetryMax},
-		mended:   backoff.Table{Min: l.options.RetryMin, Max: l.options.RetryMax, Free: freeMends, Limit: mostMends, Forget: time.Hour},
-		reopen:   backoff.Table{Min: l.options.RetryMin, Max: l.options.RetryMax},
+		loop: l, name: s.Name, log: l.options.Log.With("stack", s.Name), queue: newQueue(), wanted: s, changed: make(chan struct{}, 1), waits: newWaits(),
+		memory: newMemory(l.options.RetryMin, l.options.RetryMax), reopen: backoff.Table{Min: l.options.RetryMin, Max: l.options.RetryMax}, due: map[string]time.Time{},
 	}
 	w.board = &board{
 		changed:   func() { l.feed.publish(Event{Stack: s.Name, Status: true}) },
-		about:     status.Stack{Name: s.Name, Source: s.Dir, Phase: status.Opening, Suspension: s.Suspended, Interval: w.interval()},
+		about:     status.Stack{Name: s.Name, Source: s.Dir, Phase: status.Opening, Suspension: s.Decisions.Suspended, Interval: w.interval()},
 		instances: map[string]*status.Instance{}, running: map[string]*status.Running{},
 	}
 	return w
@@ -133,7 +143,8 @@ func (w *worker) run(ctx, hard context.Context) {
 			}
 			continue
 		}
-		w.open = &opened{stack: as, session: next, lease: lease, warm: engine.NewWarm(next.Engine, engine.Options{})}
+		w.open = &opened{stack: as, session: next, lease: lease, warm: engine.NewWarm(next.Engine, engine.Options{}), watcher: w.newWatcher(next)}
+		w.share(w.open.session)
 		next, as = w.work(ctx)
 		w.close()
 	}
@@ -149,9 +160,18 @@ func (w *worker) close() {
 	if err := w.open.lease.Release(ctx); err != nil {
 		w.log.Warn("the lock on the state could not be released and will expire by itself", "error", err.Error())
 	}
+	w.share(nil)
+	w.open.watcher.Close()
 	w.open.session.Close()
 	w.open = nil
 	w.board.stopped()
+}
+
+// share lets others use the session. It waits for those who use the one before.
+func (w *worker) share(s *session.Session) {
+	w.using.Lock()
+	defer w.using.Unlock()
+	w.shared = s
 }
 
 // openSession reads the stack's files and checks them.
@@ -175,10 +195,13 @@ func (w *worker) emit(e event.Event) {
 		e.Time = time.Now().UTC()
 	}
 	w.board.onEvent(e)
-	w.loop.feed.publish(Event{Stack: w.wanted.Name, Event: e})
+	w.waits.onEvent(e)
+	w.loop.feed.publish(Event{Stack: w.name, Event: e})
 	switch e.Type {
 	case event.OperationDone:
 		w.log.Info("applied", "address", e.Address, "action", e.Action, "elapsed_ms", e.ElapsedMS)
+	case event.OperationCancelled:
+		w.log.Info("cancelled", "address", e.Address, "action", e.Action)
 	case event.OperationFailed:
 		w.log.Error("failed", "address", e.Address, "action", e.Action, "error", e.Message)
 	}
@@ -258,6 +281,7 @@ func (w *worker) work(ctx context.Context) (next *session.Session, as Stack) {
 	w.board.set(func(s *status.Stack) {
 		s.Revision, s.Loaded, s.FilesError, s.Error, s.Message = o.session.Stack.Digest, time.Now().UTC(), "", "", ""
 	})
+	w.loop.options.Stacks.Include(o.stack.Name, moduleDirs(o.session.Stack))
 	w.queue.add(Trigger{Kind: Start})
 	for {
 		wake := time.NewTimer(time.Until(w.wakeAt()))
@@ -276,11 +300,14 @@ func (w *worker) work(ctx context.Context) (next *session.Session, as Stack) {
 			}
 		case <-wake.C:
 			w.ring(time.Now())
+		case <-o.watcher.Ready():
+			w.takeNotices()
 		case <-w.queue.ready:
 			b := w.queue.take()
 			if b.count == 0 {
 				break
 			}
+			w.takeDecisions()
 			if again := w.pass(ctx, b); again {
 				wake.Stop()
 				return nil, as
@@ -293,9 +320,9 @@ func (w *worker) work(ctx context.Context) (next *session.Session, as Stack) {
 // wakeAt returns when something is due by time.
 func (w *worker) wakeAt() time.Time {
 	next := w.open.next
-	for _, h := range w.held {
-		if !h.until.IsZero() && h.until.Before(next) {
-			next = h.until
+	for _, at := range w.due {
+		if at.Before(next) {
+			next = at
 		}
 	}
 	return next
@@ -303,17 +330,24 @@ func (w *worker) wakeAt() time.Time {
 
 // ring queues what is due.
 func (w *worker) ring(now time.Time) {
-	if !now.Before(w.open.next) {
-		w.queue.add(Trigger{Kind: Timer})
-		w.open.next = now.Add(jitter(w.interval()))
+	o := w.open
+	if !now.Before(o.next) {
+		o.next = now.Add(jitter(w.interval()))
+		if t, any := w.timerTrigger(now); any {
+			w.queue.add(t)
+		}
 	}
 	var due []string
-	for address, h := range w.held {
-		if !h.until.IsZero() && !now.Before(h.until) {
-			due = append(due, address)
-			h.until = time.Time{} // once
-			w.held[address] = h
+	for address, at := range w.due {
+		if now.Before(at) {
+			continue
 		}
+		delete(w.due, address)
+		if address == wholeStack {
+			w.queue.add(Trigger{Kind: Retry})
+			continue
+		}
+		due = append(due, address)
 	}
 	if len(due) > 0 {
 		w.queue.add(Trigger{Kind: Retry, Addresses: due})
@@ -324,12 +358,12 @@ func (w *worker) ring(now time.Time) {
 // that run go on.
 func (w *worker) reload(ctx context.Context) (*session.Session, Stack) {
 	o, now := w.open, w.stack()
-	if (now.Suspended == nil) != (o.stack.Suspended == nil) {
-		w.queue.add(Trigger{Kind: Retry, Reason: "suspended or resumed"})
+	if before := o.stack.Decisions; (now.Decisions.Suspended == nil) != (before.Suspended == nil) || len(now.Decisions.Rejections) != len(before.Rejections) {
+		w.queue.add(Trigger{Kind: Retry, Reason: "a person has decided", Addresses: w.board.waiting()})
 	}
 	version := o.stack.Version
-	o.stack.Suspended, o.stack.Interval = now.Suspended, now.Interval
-	w.board.set(func(s *status.Stack) { s.Suspension, s.Interval = now.Suspended, w.interval() })
+	o.stack.Decisions, o.stack.Interval = now.Decisions, now.Interval
+	w.board.set(func(s *status.Stack) { s.Suspension, s.Interval = now.Decisions.Suspended, w.interval() })
 	if now.Version == version && now.Dir == o.stack.Dir {
 		return nil, now
 	}
@@ -350,6 +384,25 @@ func (w *worker) reload(ctx context.Context) (*session.Session, Stack) {
 	w.log.Info("the stack's files have changed", "revision", next.Stack.Digest)
 	w.queue.add(Trigger{Kind: Files})
 	return next, now
+}
+
+// takeDecisions takes what persons have decided since the last pass.
+func (w *worker) takeDecisions() { w.open.stack.Decisions = w.stack().Decisions }
+
+// moduleDirs returns the folders of the modules that a stack calls, sorted.
+func moduleDirs(s *config.Stack) []string {
+	dirs := map[string]bool{}
+	var visit func(m *config.Module)
+	visit = func(m *config.Module) {
+		for _, call := range m.Calls {
+			if call.Module != nil && !dirs[call.Module.Dir] {
+				dirs[call.Module.Dir] = true
+				visit(call.Module)
+			}
+		}
+	}
+	visit(s.Module)
+	return slices.Sorted(maps.Keys(dirs))
 }
 
 func sameVariables(a, b *session.Session) bool {

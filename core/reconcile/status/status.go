@@ -1,7 +1,12 @@
 // Package status is what a loop says of its stacks, as data: the API serves it and the command prints it. Nothing here decides.
 package status
 
-import "time"
+import (
+	"slices"
+	"time"
+
+	"github.com/davit-sh/davit/core/plan"
+)
 
 // Phase is what a stack is doing.
 type Phase string
@@ -127,22 +132,23 @@ const (
 
 // Instance is what is known of one instance.
 type Instance struct {
-	Address  string    `json:"address"`
-	Kind     string    `json:"kind"`
-	Type     string    `json:"type"`
-	State    string    `json:"state"`
-	Message  string    `json:"message,omitempty"`
-	Revision string    `json:"revision,omitempty"` // sources and applications
-	Health   string    `json:"health,omitempty"`   // applications
-	Looked   time.Time `json:"looked,omitzero"`    // when it was observed or planned last
-	Change   *Change   `json:"change,omitempty"`   // the last change that was applied in this process
-	Tags     *int      `json:"tags,omitempty"`     // images: how many the last scan has found
-	Chosen   string    `json:"chosen,omitempty"`   // policies: the reference
-	Reason   string    `json:"reason,omitempty"`   // policies: why it was chosen
-	Digest   string    `json:"digest,omitempty"`   // builds: of the image
-	Wait     *Wait     `json:"waits,omitempty"`
-	Backoff  *Backoff  `json:"backoff,omitempty"`
-	Running  *Running  `json:"running,omitempty"`
+	Address     string    `json:"address"`
+	Kind        string    `json:"kind"`
+	Type        string    `json:"type"`
+	State       string    `json:"state"`
+	Message     string    `json:"message,omitempty"`
+	Revision    string    `json:"revision,omitempty"` // sources and applications
+	Health      string    `json:"health,omitempty"`   // applications
+	HealthSince time.Time `json:"health_since,omitzero"`
+	Looked      time.Time `json:"looked,omitzero"`  // when it was observed or planned last
+	Change      *Change   `json:"change,omitempty"` // the last change that was applied in this process
+	Tags        *int      `json:"tags,omitempty"`   // images: how many the last scan has found
+	Chosen      string    `json:"chosen,omitempty"` // policies: the reference
+	Reason      string    `json:"reason,omitempty"` // policies: why it was chosen
+	Digest      string    `json:"digest,omitempty"` // builds: of the image
+	Wait        *Wait     `json:"waits,omitempty"`
+	Backoff     *Backoff  `json:"backoff,omitempty"`
+	Running     *Running  `json:"running,omitempty"`
 }
 
 // Change is a change that was applied.
@@ -158,14 +164,21 @@ type Change struct {
 
 // Wait is a change that waits.
 type Wait struct {
-	For     string    `json:"for"`    // "approval", "window", "soak", ...
-	Digest  string    `json:"digest"` // of exactly this change
-	Since   time.Time `json:"since"`
-	Until   time.Time `json:"until,omitzero"` // when it goes by itself
-	Gate    string    `json:"gate,omitempty"`
-	Action  string    `json:"action"`
-	Causes  []string  `json:"causes,omitempty"`
-	Summary string    `json:"summary"` // "1.0.2 -> 1.0.3"
+	Digest string      `json:"change_digest"` // of exactly this change: an approval is bound to it
+	Since  time.Time   `json:"since"`
+	For    []plan.Wait `json:"for"`
+	Action string      `json:"action"`
+	Causes []string    `json:"causes,omitempty"`
+	// Images are those that change, as "1.0.2 -> 1.0.3".
+	Images  []string `json:"images,omitempty"`
+	Reasons []string `json:"reasons,omitempty"`
+	// Partly says that the rest of the change was applied, and only its images wait.
+	Partly bool `json:"partly,omitempty"`
+}
+
+// NeedsPerson tells whether an approval would let the change go, or is needed besides other things.
+func (w *Wait) NeedsPerson() bool {
+	return slices.ContainsFunc(w.For, func(x plan.Wait) bool { return x.What == plan.WaitApproval || x.What == plan.WaitDeletions })
 }
 
 // Backoff says when something that failed is tried again.
