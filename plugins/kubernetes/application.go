@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/davit-sh/davit/plugins/kubernetes/cluster"
+	"github.com/davit-sh/davit/plugins/kubernetes/drift"
 	"github.com/davit-sh/davit/plugins/kubernetes/render"
 	"github.com/davit-sh/davit/sdk"
 )
@@ -26,6 +27,7 @@ type Application struct {
 type connection struct {
 	*cluster.Cluster
 	stamp string
+	hub   *drift.Hub
 }
 
 var _ sdk.Managed[Config, Outputs] = (*Application)(nil)
@@ -51,21 +53,22 @@ func (a *Application) Validate(_ context.Context, c Config) error {
 }
 
 // connect returns the connection for a configuration, a new one when the kubeconfig has changed.
-func (a *Application) connect(ctx context.Context, c Config) (*cluster.Cluster, error) {
+func (a *Application) connect(ctx context.Context, c Config) (connection, error) {
 	host := sdk.HostOf(ctx)
 	access := cluster.Access{Kubeconfig: absolute(host.StackDir, c.Kubeconfig), Context: c.Context, CacheDir: host.CacheDir}
 	stamp := stampOf(access)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if known, ok := a.clusters[access]; ok && known.stamp == stamp {
-		return known.Cluster, nil
+		return known, nil
 	}
 	connected, err := cluster.Connect(access)
 	if err != nil {
-		return nil, err
+		return connection{}, err
 	}
-	a.clusters[access] = connection{connected, stamp}
-	return connected, nil
+	known := connection{connected, stamp, drift.NewHub(connected)}
+	a.clusters[access] = known
+	return known, nil
 }
 
 // stampOf changes when the kubeconfig does.

@@ -42,6 +42,7 @@ func (a *Application) Apply(ctx context.Context, r sdk.ApplyRequest[Config, Outp
 	if p.before == nil || p.before.Digest != p.set.Digest {
 		return sdk.Result[Outputs]{}, &sdk.Error{Summary: "the manifests have changed since the plan was made", Code: "kubernetes.stale", Hint: "Plan again."}
 	}
+	defer p.hub.Busy(watchID(ctx, r.Address))()
 	w := &applying{planning: p, redact: redactor(p.set.Objects), deadline: time.Now().Add(time.Duration(p.config.Timeout)), made: p.inventory.clone(), transferred: r.Transferred}
 	w.made.Server, w.made.Owner, w.made.Digest = p.cluster.Server, r.Address, p.set.Digest
 	w.made.Stack, w.made.Lineage = p.owner.Stack, p.owner.Lineage
@@ -60,7 +61,7 @@ func (w *applying) run(ctx context.Context) (sdk.Result[Outputs], error) {
 		return w.result(health), errors.Join(err, w.save(ctx, health))
 	}
 	remove := &removal{
-		cluster: w.cluster, clusterID: w.clusterID, owner: w.owner, timeout: time.Duration(w.config.Timeout), transferred: w.transferred,
+		cluster: w.cluster, hub: w.hub, clusterID: w.clusterID, owner: w.owner, timeout: time.Duration(w.config.Timeout), transferred: w.transferred,
 		gone: func(e entry) error {
 			w.mu.Lock()
 			defer w.mu.Unlock()
@@ -206,6 +207,7 @@ func (w *applying) one(ctx context.Context, o render.Object) error {
 		sdk.ItemStatus(ctx, key(ref), "failed", "")
 		return w.explain(err, "apply", o)
 	}
+	w.hub.Note(ref, applied)
 	known := w.inventory.find(ref)
 	e := entryOf(ref)
 	e.UID, e.Hash, e.Base, e.Sensitive = applied.GetUID(), hashOf(o), w.baseOf(o), o.Sensitive
@@ -244,6 +246,7 @@ func (w *applying) ensure(ctx context.Context, o render.Object, live *unstructur
 	if live == nil || !w.owns(ref, live) {
 		return nil
 	}
+	w.hub.Note(ref, live)
 	e := entryOf(ref)
 	e.UID, e.Added = live.GetUID(), true
 	w.remember(e)

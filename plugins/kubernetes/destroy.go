@@ -25,7 +25,7 @@ func (a *Application) planDestroy(ctx context.Context, r sdk.PlanRequest[Config,
 	if err != nil {
 		return result, err
 	}
-	deletes, stay, err := examine(ctx, connected, o, v.Entries, nil)
+	deletes, stay, err := examine(ctx, connected.Cluster, o, v.Entries, nil)
 	if err != nil {
 		return result, err
 	}
@@ -56,10 +56,11 @@ func (a *Application) Destroy(ctx context.Context, r sdk.DestroyRequest[Config, 
 	if err := json.Unmarshal(r.Private, &pins); err != nil {
 		return fmt.Errorf("the application's part of the plan cannot be read: %w", err)
 	}
+	defer connected.hub.Busy(watchID(ctx, r.Address))()
 	var mu sync.Mutex
 	rest := v.clone()
 	remove := &removal{
-		cluster: connected, clusterID: clusterID, owner: ownerAt(ctx, r.Address, v), timeout: time.Duration(r.Config.Timeout), transferred: r.Transferred,
+		cluster: connected.Cluster, hub: connected.hub, clusterID: clusterID, owner: ownerAt(ctx, r.Address, v), timeout: time.Duration(r.Config.Timeout), transferred: r.Transferred,
 		gone: func(e entry) error {
 			mu.Lock()
 			defer mu.Unlock()

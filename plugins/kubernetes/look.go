@@ -95,6 +95,7 @@ func (p *planning) compare(ctx context.Context, s *seen) error {
 	if err := group.Wait(); err != nil {
 		return err
 	}
+	p.hub.Note(s.ref, s.live)
 	if s.live != nil && s.live.GetDeletionTimestamp() != nil {
 		s.live, s.pending = nil, beingDeleted
 	}
@@ -120,6 +121,9 @@ func (p *planning) dryRun(ctx context.Context, s *seen) (*unstructured.Unstructu
 // compareAdded looks whether the namespace of create_namespace is there. One that is there is left alone, whoever made it.
 func (p *planning) compareAdded(ctx context.Context, s *seen) error {
 	live, err := p.cluster.Get(ctx, s.ref)
+	if err == nil {
+		p.hub.Note(s.ref, live)
+	}
 	switch {
 	case cluster.Forbidden(err):
 		s.leave = true // who may not look at namespaces works in one that is there

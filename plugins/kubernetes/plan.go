@@ -11,6 +11,7 @@ import (
 
 	"github.com/davit-sh/davit/plugins/kubernetes/cluster"
 	"github.com/davit-sh/davit/plugins/kubernetes/diff"
+	"github.com/davit-sh/davit/plugins/kubernetes/drift"
 	"github.com/davit-sh/davit/plugins/kubernetes/render"
 	"github.com/davit-sh/davit/plugins/kubernetes/rollout"
 	"github.com/davit-sh/davit/sdk"
@@ -29,6 +30,7 @@ type planning struct {
 	config    Config
 	prior     *sdk.Record[Config, Outputs] // nil when state knows nothing of the application
 	cluster   *cluster.Cluster
+	hub       *drift.Hub
 	clusterID string // for claims
 	owner     owner
 	set       *render.Set
@@ -56,9 +58,11 @@ func (a *Application) begin(ctx context.Context, address string, config Config, 
 			return nil, fmt.Errorf("the application's part of the plan cannot be read: %w", err)
 		}
 	}
-	if p.cluster, p.clusterID, err = a.reach(ctx, config); err != nil {
+	connected, clusterID, err := a.reach(ctx, config)
+	if err != nil {
 		return nil, err
 	}
+	p.cluster, p.hub, p.clusterID = connected.Cluster, connected.hub, clusterID
 	p.owner = ownerAt(ctx, address, p.inventory)
 	if p.set, err = config.render(ctx, address, scope(p.cluster)); err != nil {
 		return nil, p.explainEmpty(err)
@@ -78,14 +82,14 @@ func (c Config) render(ctx context.Context, address string, s render.Scope) (*re
 }
 
 // reach connects to the cluster and finds out which one it is.
-func (a *Application) reach(ctx context.Context, config Config) (*cluster.Cluster, string, error) {
+func (a *Application) reach(ctx context.Context, config Config) (connection, string, error) {
 	c, err := a.connect(ctx, config)
 	if err != nil {
-		return nil, "", err
+		return c, "", err
 	}
 	clusterID, err := c.ID(ctx)
 	if err != nil {
-		return nil, "", c.Explain(err, "identify", "the cluster")
+		return c, "", c.Explain(err, "identify", "the cluster")
 	}
 	if clusterID == "" {
 		clusterID = c.Server // who may not read it names the cluster by its address

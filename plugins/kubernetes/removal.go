@@ -12,12 +12,14 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/davit-sh/davit/plugins/kubernetes/cluster"
+	"github.com/davit-sh/davit/plugins/kubernetes/drift"
 	"github.com/davit-sh/davit/sdk"
 )
 
 // removal deletes objects and waits until they are gone.
 type removal struct {
 	cluster     *cluster.Cluster
+	hub         *drift.Hub // nil: nobody watches
 	clusterID   string
 	owner       owner
 	timeout     time.Duration
@@ -64,6 +66,7 @@ func (r *removal) remove(ctx context.Context, d deletion) error {
 			return r.cluster.Explain(err, "read", ref.Short())
 		}
 		if live == nil || live.GetUID() != d.UID {
+			r.hub.Note(ref, live)
 			return r.gone(d.Object)
 		}
 		why, err := r.reasonToKeep(ctx, d.Object, live)
@@ -86,6 +89,7 @@ func (r *removal) remove(ctx context.Context, d deletion) error {
 	if err := r.waitGone(ctx, d); err != nil {
 		return err
 	}
+	r.hub.Note(ref, nil)
 	sdk.ItemStatus(ctx, key(ref), "deleted", "")
 	return r.gone(d.Object)
 }

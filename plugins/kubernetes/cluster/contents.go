@@ -51,7 +51,7 @@ func (c *Cluster) Contents(ctx context.Context, namespace string, visit func(Fou
 	group.SetLimit(listParallel)
 	for _, k := range kinds {
 		group.Go(func() error {
-			err := c.pages(inner, k, namespace, func(f Found) bool {
+			_, err := c.pages(inner, k, namespace, func(f Found) bool {
 				if ofKubernetes(f) {
 					return true
 				}
@@ -85,7 +85,8 @@ func (c *Cluster) Objects(ctx context.Context, gk schema.GroupKind, visit func(F
 	if err != nil || k == nil {
 		return err
 	}
-	return c.pages(ctx, listed{found, k.Resource}, "", visit)
+	_, err = c.pages(ctx, listed{found, k.Resource}, "", visit)
+	return err
 }
 
 // counts tells an answer about one kind from a failure that all requests have in common.
@@ -133,8 +134,8 @@ func listable(lists []*metav1.APIResourceList) []listed {
 
 const metadataOnly = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 
-// pages lists objects of one kind, metadata only, until visit returns false. An empty namespace stands for all.
-func (c *Cluster) pages(ctx context.Context, k listed, namespace string, visit func(Found) bool) error {
+// path is where the objects of a kind are served. An empty namespace stands for all.
+func (k listed) path(namespace string) []string {
 	path := []string{"/apis", k.Group, k.Version}
 	if k.Group == "" {
 		path = []string{"/api", k.Version}
@@ -142,29 +143,35 @@ func (c *Cluster) pages(ctx context.Context, k listed, namespace string, visit f
 	if namespace != "" {
 		path = append(path, "namespaces", namespace)
 	}
+	return append(path, k.resource)
+}
+
+// pages lists objects of one kind, metadata only, until visit returns false. It returns the version of the list, for a watch that goes on
+// from there.
+func (c *Cluster) pages(ctx context.Context, k listed, namespace string, visit func(Found) bool) (version string, err error) {
 	for next := ""; ; {
 		timed, cancel := context.WithTimeout(ctx, requestTimeout)
-		request := c.rest.Get().AbsPath(append(path, k.resource)...).SetHeader("Accept", metadataOnly).Param("limit", fmt.Sprint(listPage))
+		request := c.rest.Get().AbsPath(k.path(namespace)...).SetHeader("Accept", metadataOnly).Param("limit", fmt.Sprint(listPage))
 		if next != "" {
 			request = request.Param("continue", next)
 		}
 		body, err := request.DoRaw(timed)
 		cancel()
 		if err != nil {
-			return err
+			return "", err
 		}
 		var page metav1.PartialObjectMetadataList
 		if err := json.Unmarshal(body, &page); err != nil {
-			return fmt.Errorf("the list of %s cannot be read: %w", groupResource(k), err)
+			return "", fmt.Errorf("the list of %s cannot be read: %w", groupResource(k), err)
 		}
 		for i := range page.Items {
 			meta := page.Items[i].ObjectMeta
 			if !visit(Found{Ref: Ref{k.GroupVersionKind, meta.Namespace, meta.Name}, Meta: meta}) {
-				return nil
+				return "", nil
 			}
 		}
 		if next = page.Continue; next == "" {
-			return nil
+			return page.ResourceVersion, nil
 		}
 	}
 }

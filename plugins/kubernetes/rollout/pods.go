@@ -26,6 +26,11 @@ var (
 	replicaSetKind = schema.GroupVersionKind{Group: "apps", Version: "v1", Kind: "ReplicaSet"}
 )
 
+// Why looks for the reason why a workload is not healthy, in what its pods say. It is "" when they say nothing.
+func Why(ctx context.Context, r Reader, u *unstructured.Unstructured) string {
+	return (&waiting{reader: r}).ask(ctx, u).text
+}
+
 // ask looks for the worst problem of a workload's newest pods. What may not be read is no problem.
 func (w *waiting) ask(ctx context.Context, u *unstructured.Unstructured) problem {
 	var pods []unstructured.Unstructured
