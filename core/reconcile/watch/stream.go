@@ -42,14 +42,14 @@ func (w *Watcher) open(plugin string, list []*entry, after time.Duration) {
 // run keeps a stream open until its context ends.
 func (w *Watcher) run(s *stream, after time.Duration) {
 	retry := firstRetry
-	for again := false; ; again = true {
+	for {
 		select {
 		case <-time.After(after):
 		case <-s.ctx.Done():
 			return
 		}
 		opened := time.Now()
-		err := w.watch(s, again)
+		err := w.watch(s)
 		if s.ctx.Err() != nil {
 			return
 		}
@@ -63,8 +63,8 @@ func (w *Watcher) run(s *stream, after time.Duration) {
 	}
 }
 
-// watch makes one call of Watch. again says that an earlier one has ended, so that something may have been missed.
-func (w *Watcher) watch(s *stream, again bool) error {
+// watch makes one call of Watch.
+func (w *Watcher) watch(s *stream) error {
 	plugin, err := w.options.Plugin(s.ctx, s.plugin)
 	if err != nil {
 		return err
@@ -80,18 +80,18 @@ func (w *Watcher) watch(s *stream, again bool) error {
 		<-s.ctx.Done()
 		return nil
 	}
-	working := time.AfterFunc(settling, func() { w.works(s, again) })
+	working := time.AfterFunc(settling, func() { w.works(s) })
 	defer working.Stop()
 	return plugin.Watch(s.ctx, r, func(m *pluginv1.WatchResponse) { w.hear(s, m) })
 }
 
 // works notes that a stream is open. After a gap, nobody knows what has become of managed instances: a plugin that was started again does not
 // know what they were like.
-func (w *Watcher) works(s *stream, again bool) {
+func (w *Watcher) works(s *stream) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for e := range s.entries {
-		if again && kinds.IsManaged(e.Kind) {
+		if e.failed != "" && kinds.IsManaged(e.Kind) {
 			w.add(e, "the watch was interrupted", "")
 		}
 		e.failed = ""
