@@ -59,7 +59,10 @@ func TestScripts(t *testing.T) {
 			"await":    await,
 			"sign":     sign,
 			"same-id":  sameID,
-			"damage":   damage,
+			"stackname": func(ts *testscript.TestScript, _ bool, _ []string) {
+				ts.Setenv("STACK", filepath.Base(ts.MkAbs(".")))
+			},
+			"damage": damage,
 		},
 	})
 }

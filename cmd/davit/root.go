@@ -88,7 +88,10 @@ func newRoot(a *app) *cobra.Command {
 	root.PersistentFlags().BoolVar(&a.noColor, "no-color", false, "print without colour")
 	root.PersistentFlags().BoolVar(&a.input, "input", true, "ask questions; with -input=false a question is an error")
 	root.PersistentFlags().BoolVar(&a.compactWarnings, "compact-warnings", false, "print warnings without their details")
-	root.AddCommand(a.initCmd(), a.validateCmd(), a.fmtCmd(), a.planCmd(), a.applyCmd(), a.destroyCmd(), a.refreshCmd(), a.importCmd(), a.whyCmd(), a.historyCmd(), a.outputCmd(), a.graphCmd(), a.consoleCmd(), a.rollbackCmd(), a.releaseCmd(), a.showCmd(), a.serveCmd(),
+	root.AddCommand(a.initCmd(), a.validateCmd(), a.fmtCmd(), a.planCmd(), a.applyCmd(), a.destroyCmd(), a.refreshCmd(), a.importCmd(), a.whyCmd(), a.historyCmd(), a.outputCmd(), a.graphCmd(), a.consoleCmd(), a.rollbackCmd(), a.releaseCmd(), a.showCmd(), a.serveCmd(), a.statusCmd(), a.syncCmd(), a.approveCmd(), a.rejectCmd(),
+		a.suspendCmd("suspend", "Make a stack of davit serve apply only what persons order", "Suspend holds when the server restarts. The stack is still looked at, so that its status stays right.\n\n  davit suspend shop"),
+		a.suspendCmd("resume", "End a suspension", "Resume ends what davit suspend has begun; what has waited is applied.\n\n  davit resume shop"), a.logsCmd(),
+
 		a.stateCmd(), a.schemaCmd(), a.versionCmd(), a.pluginCmd(), a.registryCmd(), a.moduleCmd(), a.forceUnlockCmd())
 	root.Version = version
 	root.SetVersionTemplate(versionLine())

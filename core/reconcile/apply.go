@@ -157,7 +157,11 @@ func moreThan(before, now *plan.Change) bool {
 			if i.Action == plan.None {
 				continue
 			}
-			if i.Action == plan.Delete && visit(piece{item: i.Key, action: "delete"}) {
+			action := "make"
+			if i.Action == plan.Delete {
+				action = "delete"
+			}
+			if visit(piece{item: i.Key, action: action}) {
 				return true
 			}
 			for _, f := range i.Fields {

@@ -143,7 +143,7 @@ func (w *worker) run(ctx, hard context.Context) {
 			}
 			continue
 		}
-		w.open = &opened{stack: as, session: next, lease: lease, warm: engine.NewWarm(next.Engine, engine.Options{}), watcher: w.newWatcher(next)}
+		w.open = &opened{stack: as, session: next, lease: lease, warm: engine.NewWarm(next.Engine, engine.Options{}), watcher: w.newWatcher(next), next: time.Now().Add(w.interval())}
 		w.share(w.open.session)
 		next, as = w.work(ctx)
 		w.close()
