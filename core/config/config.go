@@ -294,7 +294,9 @@ func (l *loader) module(at Location, files map[string][]byte) (*Module, hcl.Diag
 			l.stack.Broken = true
 			continue
 		}
-		limit.Guard(f.Body.(*hclsyntax.Body))
+		if limit.MayLoop(src) {
+			limit.Guard(f.Body.(*hclsyntax.Body))
+		}
 		diags = append(diags, m.addFile(l.stack, f.Body, at.Name == "")...)
 	}
 	return m, diags

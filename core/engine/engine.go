@@ -20,6 +20,7 @@ import (
 	"github.com/davit-sh/davit/core/engine/tell"
 	"github.com/davit-sh/davit/core/engine/types"
 	"github.com/davit-sh/davit/core/engine/world"
+	"github.com/davit-sh/davit/core/eval"
 	"github.com/davit-sh/davit/core/event"
 	"github.com/davit-sh/davit/core/plan"
 	"github.com/davit-sh/davit/state"
@@ -129,12 +130,14 @@ func (e *Engine) Plan(ctx context.Context, snapshot *state.Snapshot, opts Option
 
 // look observes and plans the instances of the stack.
 func (e *Engine) look(ctx context.Context, snapshot *state.Snapshot, opts Options) (*look.Planner, hcl.Diagnostics) {
+	in := e.input()
+	in.Literals = &eval.Literals{}
 	if opts.PlanMode() != plan.ModeDestroy {
-		if diags := e.Check(ctx); diags.HasErrors() {
+		if diags := check.Stack(in, e.forms(), ctx.Done()); diags.HasErrors() {
 			return nil, diags
 		}
 	}
-	r, diags := look.New(e.input(), e.forms(), e.services(), snapshot, opts)
+	r, diags := look.New(in, e.forms(), e.services(), snapshot, opts)
 	if diags.HasErrors() {
 		return nil, diags
 	}

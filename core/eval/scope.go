@@ -54,6 +54,7 @@ type shared struct {
 	expand    func(*Scope, *config.Call)
 	stop      <-chan struct{}
 	typeOf    func(addr.Node) cty.Type // of a TypeCheck only: instances is nil then
+	literals  *Literals
 	mu        sync.Mutex
 	functions map[string]map[string]function.Function // by directory
 }
@@ -156,6 +157,7 @@ func (s *Scope) Forget() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	clear(s.values)
+	s.shared.literals = nil
 	for _, c := range s.children {
 		for _, child := range c.scopes {
 			child.Forget()
@@ -369,15 +371,20 @@ func (s *Scope) outputConditions(o *config.Output) hcl.Diagnostics {
 
 // Value evaluates an expression.
 func (s *Scope) Value(expr hcl.Expression, each Each) (cty.Value, hcl.Diagnostics) {
-	ctx, diags := s.Context(s.refsOf(expr), each)
+	if v, known := s.shared.literals.value(expr); known {
+		return v, nil
+	}
+	refs := References(expr)
+	ctx, diags := s.Context(refs, each)
 	if diags.HasErrors() {
 		return cty.DynamicVal, diags
 	}
 	v, more := evaluate(expr, ctx)
+	if len(refs) == 0 && len(more) == 0 {
+		s.shared.literals.keep(expr, v)
+	}
 	return v, append(diags, more...)
 }
-
-func (s *Scope) refsOf(expr hcl.Expression) []Ref { return References(expr) }
 
 // Output evaluates an output of the module.
 func (s *Scope) Output(name string) (cty.Value, hcl.Diagnostics) { return s.named(valueKey{'o', name}) }

@@ -17,7 +17,7 @@ import (
 // TypeCheck evaluates the expressions of a stack that stand outside of blocks' arguments: locals, outputs, checks, conditions, triggers,
 // for_each and count, and the arguments of modules. Every block and variable has an unknown value of its type, so what is reported is wrong
 // whatever the values are. typeOf returns the type of a block's attributes, or cty.DynamicPseudoType.
-func TypeCheck(stack *config.Module, typeOf func(addr.Node) cty.Type, stop <-chan struct{}) hcl.Diagnostics {
+func TypeCheck(stack *config.Module, typeOf func(addr.Node) cty.Type, literals *Literals, stop <-chan struct{}) hcl.Diagnostics {
 	variables := map[string]cty.Value{}
 	for name, v := range stack.Variables {
 		variables[name] = cty.UnknownVal(variableType(v))
@@ -27,6 +27,7 @@ func TypeCheck(stack *config.Module, typeOf func(addr.Node) cty.Type, stop <-cha
 	}
 	s := NewScope(stack, variables, nil)
 	s.shared.typeOf = typeOf
+	s.ShareLiterals(literals)
 	s.StopOn(stop)
 	s.OnDemand(func(s *Scope, call *config.Call) { s.Expanded(call, []Each{anyOf(call.ForEach, call.Count)}) })
 	c := &typeChecker{seen: map[string]bool{}}

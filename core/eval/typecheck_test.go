@@ -65,7 +65,7 @@ func TestTypeCheckFindsMistakes(t *testing.T) {
 		`source "git" "x" { for_each = var.list }`:                                                                                "for_each must be a map or a set of strings, not list of string",
 		`source "git" "x" { count = var.list }`:                                                                                   "count must be a number",
 	} {
-		diags := eval.TypeCheck(load(t, t.TempDir(), blocks+text), gitType, nil)
+		diags := eval.TypeCheck(load(t, t.TempDir(), blocks+text), gitType, nil, nil)
 		if len(diags) != 1 || !strings.Contains(diags.Error(), want) {
 			t.Errorf("%s\n got  %v\n want %s", text, diags, want)
 		}
@@ -112,7 +112,7 @@ source "git" "x" {
   }
 }
 `
-	if diags := eval.TypeCheck(load(t, t.TempDir(), text), gitType, nil); len(diags) > 0 {
+	if diags := eval.TypeCheck(load(t, t.TempDir(), text), gitType, nil, nil); len(diags) > 0 {
 		t.Error(diags.Errs())
 	}
 }
@@ -132,7 +132,7 @@ variable "n" { default = 1 }
 output "first" { value = "a" }
 output "unused" { value = var.n.x }
 `)
-	diags := eval.TypeCheck(root, gitType, nil)
+	diags := eval.TypeCheck(root, gitType, nil, nil)
 	got := fmt.Sprint(diags.Errs())
 	for _, want := range []string{`Variable "names" must be a list of string`, "davit.hcl:5,32-34: Unsupported attribute", "davit.hcl:12,40-42: Unsupported attribute"} {
 		if !strings.Contains(got, want) {
@@ -158,7 +158,7 @@ func TestErrorsInForExpressionsNameTheElement(t *testing.T) {
   direct = [for f in fileset(".", "*.yaml") : yamldecode(file(f))]
   nested = [for a in [1, 2] : [for b in ["x", "3"] : a + b]]
 }`)
-	got := fmt.Sprint(eval.TypeCheck(m, gitType, nil).Errs())
+	got := fmt.Sprint(eval.TypeCheck(m, gitType, nil, nil).Errs())
 	for _, want := range []string{`This is where key = "bad" and text = "a: b: c".`, `This is where f = "bad.yaml".`, `This is where a = 1 and b = "x".`} {
 		if !strings.Contains(got, want) {
 			t.Errorf("%s is missing in %s", want, got)
@@ -237,7 +237,7 @@ variable "extra" { default = "x" }
 	// The same in a module, where variables are evaluated when they are needed.
 	root := load(t, "/stack", "module \"m\" {\n source = \"./m\"\n env = \"nope\"\n}\noutput \"o\" { value = module.m.env }")
 	root.Calls["m"].Module = load(t, "/stack/m", text+`output "env" { value = var.env }`)
-	if diags := eval.TypeCheck(root, gitType, nil); len(diags) != 1 || !strings.Contains(diags.Error(), "nope is not one of dev, prod, x") {
+	if diags := eval.TypeCheck(root, gitType, nil, nil); len(diags) != 1 || !strings.Contains(diags.Error(), "nope is not one of dev, prod, x") {
 		t.Error(diags)
 	}
 
@@ -261,7 +261,7 @@ func TestAStoppedEvaluationIsAnError(t *testing.T) {
 	m := load(t, "/stack", `locals { huge = try([for a in range(1000) : [for b in range(1000) : [for c in range(1000) : a + b + c]]], "fallback") }`)
 	stop := make(chan struct{})
 	close(stop)
-	if diags := eval.TypeCheck(m, gitType, stop); len(diags) != 1 || diags[0].Summary != "Interrupted" {
+	if diags := eval.TypeCheck(m, gitType, nil, stop); len(diags) != 1 || diags[0].Summary != "Interrupted" {
 		t.Error(diags)
 	}
 }

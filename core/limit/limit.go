@@ -3,6 +3,7 @@
 package limit
 
 import (
+	"bytes"
 	"reflect"
 	"sync/atomic"
 
@@ -94,6 +95,21 @@ func (l *Limit) stopped() bool {
 // Guard puts a check into every for expression of a syntax tree, those of templates as well. It must be called once, before the tree is
 // evaluated.
 func Guard(tree hclsyntax.Node) { _ = hclsyntax.VisitAll(tree, guardNode) }
+
+// MayLoop tells whether the text of a file may have a for expression. It is false only when there is none, so that the tree needs no walk:
+// the word ends with a space, a new line or a comment, in templates as well.
+func MayLoop(src []byte) bool {
+	word := []byte("for")
+	for {
+		i := bytes.Index(src, word)
+		if i < 0 {
+			return false
+		}
+		if src = src[i+len(word):]; len(src) > 0 && bytes.IndexByte([]byte(" \t\r\n#/"), src[0]) >= 0 {
+			return true
+		}
+	}
+}
 
 func guardNode(n hclsyntax.Node) hcl.Diagnostics {
 	f, ok := n.(*hclsyntax.ForExpr)

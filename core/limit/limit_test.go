@@ -87,3 +87,35 @@ func BenchmarkFor(b *testing.B) {
 		})
 	}
 }
+
+// Whatever stands behind the word, a for expression that hcl reads is one that MayLoop sees.
+func TestMayLoopSeesEveryForExpression(t *testing.T) {
+	seen := 0
+	for b := range 256 {
+		for _, after := range []string{string(rune(b)), string([]byte{byte(b)}), string(rune(b)) + "\n", string(rune(b)) + "* c */"} {
+			for _, text := range []string{"[for" + after + "x in list: x]", "{for" + after + "k, v in list: k => v}", "\"%{for" + after + "x in list}${x}%{endfor}\"", "\"%{~for" + after + "x in list}${x}%{endfor}\""} {
+				x, diags := hclsyntax.ParseExpression([]byte(text), "main.hcl", hcl.InitialPos)
+				if diags.HasErrors() {
+					continue
+				}
+				_ = hclsyntax.VisitAll(x, func(n hclsyntax.Node) hcl.Diagnostics {
+					if _, is := n.(*hclsyntax.ForExpr); is {
+						seen++
+						if !limit.MayLoop([]byte(text)) {
+							t.Errorf("%q has a for expression", text)
+						}
+					}
+					return nil
+				})
+			}
+		}
+	}
+	if seen < 20 {
+		t.Fatalf("only %d of the texts have a for expression", seen)
+	}
+	for _, text := range []string{"", "for", "for_each = [1]", "format = x.fortune", "before=1"} {
+		if limit.MayLoop([]byte(text)) {
+			t.Errorf("%q has no for expression", text)
+		}
+	}
+}

@@ -23,6 +23,7 @@ import (
 // Stack finds what is wrong with the whole stack as it is written, all of it in one go. Evaluations end when stop is closed.
 func Stack(in *input.Input, f *world.Forms, stop <-chan struct{}) hcl.Diagnostics {
 	s := eval.NewScope(in.Stack.Module, nil, nil)
+	s.ShareLiterals(in.Literals)
 	s.StopOn(stop)
 	return newChecker(in, f, s).stack(stop)
 }
@@ -40,7 +41,7 @@ func (c *checker) stack(stop <-chan struct{}) hcl.Diagnostics {
 	c.diags = append(c.diags, c.cycles()...)
 	c.diags = append(c.diags, c.input.GateWarnings()...)
 	if !c.diags.HasErrors() { // what cannot be evaluated is reported already
-		c.diags = append(c.diags, eval.TypeCheck(c.input.Stack.Module, c.typeOf, stop)...)
+		c.diags = append(c.diags, eval.TypeCheck(c.input.Stack.Module, c.typeOf, c.input.Literals, stop)...)
 	}
 	return c.diags
 }

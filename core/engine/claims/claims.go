@@ -116,7 +116,10 @@ func (s *settling) conflicts() []Conflict {
 			}
 		}
 	}
-	place := map[string]int{}
+	if len(order) == 0 {
+		return nil
+	}
+	place := make(map[string]int, len(s.plan.Changes))
 	for i := range s.plan.Changes {
 		place[s.plan.Changes[i].Address] = i
 	}

@@ -44,6 +44,7 @@ func Plan(ctx context.Context, r *look.Planner) (*plan.Plan, hcl.Diagnostics) {
 	d.conclude(ctx)
 	p := d.assemble(ctx)
 	diags := r.Diagnostics()
+	p.Warnings = warnings(diags)
 	isBroken := diags.HasErrors()
 	diags = append(diags, d.failedDiagnostics()...)
 	if isBroken {
@@ -54,7 +55,13 @@ func Plan(ctx context.Context, r *look.Planner) (*plan.Plan, hcl.Diagnostics) {
 
 // collect puts what is known of the instances into a plan.
 func (d *drafter) collect(p *plan.Plan) {
-	p.Changes, p.Observations, p.Checks, p.Plugins = []plan.Change{}, []plan.Observation{}, nil, nil
+	n := len(d.deleted)
+	for _, in := range d.planner.Ordered() {
+		if in.Change != nil {
+			n++
+		}
+	}
+	p.Changes, p.Observations, p.Checks, p.Plugins = make([]plan.Change, 0, n), []plan.Observation{}, nil, nil
 	plugins := map[string]bool{}
 	d.planner.InOrder(func(in *look.Finding) {
 		switch {
@@ -110,12 +117,18 @@ func (d *drafter) assemble(ctx context.Context) *plan.Plan {
 			}
 		}
 	}
-	for _, found := range diag.Fold(d.planner.Diagnostics()) {
+	return p
+}
+
+// warnings returns the warnings of a list as a plan keeps them.
+func warnings(diags hcl.Diagnostics) []plan.Diagnostic {
+	var list []plan.Diagnostic
+	for _, found := range diag.Fold(diags) {
 		if found.Severity == hcl.DiagWarning {
-			p.Warnings = append(p.Warnings, warning(found))
+			list = append(list, warning(found))
 		}
 	}
-	return p
+	return list
 }
 
 // warning returns a diagnostic as a plan keeps it.

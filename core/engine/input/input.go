@@ -9,6 +9,7 @@ import (
 	"github.com/davit-sh/davit/core/config"
 	"github.com/davit-sh/davit/core/engine/secret"
 	"github.com/davit-sh/davit/core/engine/types"
+	"github.com/davit-sh/davit/core/eval"
 	"github.com/davit-sh/davit/state"
 )
 
@@ -25,6 +26,8 @@ type Input struct {
 	History func(ctx context.Context, address string) ([]state.Revision, error)
 	// Fingerprints hashes sensitive values; nil when there is no key.
 	Fingerprints secret.Fingerprints
+	// Literals has what was evaluated of the stack already; nil: nothing is kept.
+	Literals *eval.Literals
 	// Parallel is how many instances are worked on at once; 0 means 10 operations, and 64 looks while planning.
 	Parallel int
 }

@@ -6,6 +6,9 @@ import (
 
 // LeaveOut notes that a plan does without an instance, because its record is damaged. It tells whether that is so.
 func (r *Planner) LeaveOut(i addr.Instance) bool {
+	if len(r.Moved.Damaged) == 0 {
+		return false
+	}
 	name, is := r.Moved.Damaged[i.String()]
 	if !is || r.Options.Import[i.String()] != "" {
 		return false

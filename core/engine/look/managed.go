@@ -237,7 +237,7 @@ func (r *Planner) newChange(in *Finding, res *pluginv1.PlanResult) (*plan.Change
 	c := &plan.Change{
 		Address: in.Addr.String(), Kind: in.Addr.Kind, Type: in.Addr.Type, Plugin: in.Node.Type.Plugin,
 		Action: action, Reasons: r.Services.Secrets.MaskAll(res.GetReasons()), Items: items, Private: res.GetPrivate(),
-		DependsOn: world.Addresses(in.Deps), Claims: slices.Compact(slices.Sorted(slices.Values(res.GetClaims()))), Kept: in.kept,
+		DependsOn: world.Addresses(in.Deps), Claims: sortedSet(res.GetClaims()), Kept: in.kept,
 	}
 	if c.Causes, err = types.Causes(res.GetCauses()); err != nil {
 		return nil, fmt.Errorf("plugin %q: %w", in.Node.Type.Plugin, err)
@@ -246,6 +246,14 @@ func (r *Planner) newChange(in *Finding, res *pluginv1.PlanResult) (*plan.Change
 		c.Images = append(c.Images, plan.ImageUse{Name: i.GetName(), Before: i.GetBefore(), After: i.GetAfter(), Unknown: i.GetUnknown()})
 	}
 	return c, nil
+}
+
+// sortedSet returns the texts of a list sorted, each once.
+func sortedSet(list []string) []string {
+	if len(list) == 0 {
+		return nil
+	}
+	return slices.Compact(slices.Sorted(slices.Values(list)))
 }
 
 // waitsFor finds the managed instances that the unknown values come from: the nearest ones that change.

@@ -45,6 +45,7 @@ func (r *Planner) Look(ctx context.Context) {
 		func(ctx context.Context, in *world.Instance) graph.Outcome {
 			return r.PlanInstance(ctx, r.Found.About(in))
 		})
+	r.isExpanded = true
 	if ctx.Err() != nil {
 		r.Found.Report(diag.Plain("The run was stopped", "Nothing was changed."))
 	}
@@ -101,5 +102,21 @@ func (r *Planner) Diagnostics() hcl.Diagnostics {
 
 // InOrder calls fn for what is known of each instance, in the order of the configuration.
 func (r *Planner) InOrder(fn func(*Finding)) {
-	r.Tree.InOrder(r.Tree.Root, func(in *world.Instance) { fn(r.Found.About(in)) })
+	for _, in := range r.Ordered() {
+		fn(in)
+	}
+}
+
+// Ordered returns what is known of each instance, in the order of the configuration. After Look no instances are added: the list is made
+// once.
+func (r *Planner) Ordered() []*Finding {
+	if r.ordered != nil {
+		return r.ordered
+	}
+	var list []*Finding
+	r.Tree.InOrder(r.Tree.Root, func(in *world.Instance) { list = append(list, r.Found.About(in)) })
+	if r.isExpanded {
+		r.ordered = list
+	}
+	return list
 }

@@ -27,7 +27,9 @@ type Planner struct {
 	// Applying says that what an instance depends on is done before the instance is worked on: its records are those of now.
 	Applying bool
 
-	wanted map[string]bool // static names of what is needed; nil: everything
+	wanted     map[string]bool // static names of what is needed; nil: everything
+	isExpanded bool            // the tree has all of its instances
+	ordered    []*Finding      // of all instances, in the order of the configuration
 
 	failedBuilds sync.Map // address -> failedBuild; of an apply
 

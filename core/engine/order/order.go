@@ -19,6 +19,7 @@ package order
 import (
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/davit-sh/davit/core/plan"
 )
@@ -52,11 +53,16 @@ type ordering struct {
 	makes map[string]*step
 	// deletes are the deletions of what state has of an address. Leftovers are not among them.
 	deletes    map[string]*step
-	needs      map[string][]string // by address: what an instance or an observation depends on, by its configuration
+	others     map[string][]string // by address: what an observation or an instance that is not made depends on, by its configuration
 	recorded   map[string][]string
 	dependants map[string][]string // by address: the managed instances that depend on it, by their records or configuration
 	observed   map[string][]*step  // by address of an observation or an unchanged instance: the nearest makes before it
 	walks      int                 // numbers the walks over the graph, for step.mark
+
+	// A plan has thousands of steps. They, their IDs and their short lists share large pieces of memory.
+	room  []step
+	lists []*step
+	ids   strings.Builder
 }
 
 type step struct {
@@ -67,20 +73,28 @@ type step struct {
 }
 
 func newOrdering(p *plan.Plan, recorded map[string][]string) *ordering {
-	o := &ordering{makes: map[string]*step{}, deletes: map[string]*step{}, recorded: recorded}
+	n, size := len(p.Leftovers), 0 // about how many steps there are, and how long their IDs are together
+	for i := range p.Changes {
+		if c := &p.Changes[i]; c.Works() {
+			n++
+			size += len(DeleteID("")) + len(c.Address)
+		}
+	}
+	o := &ordering{steps: make([]*step, 0, n), makes: make(map[string]*step, n), deletes: map[string]*step{}, recorded: recorded}
+	o.ids.Grow(size)
 	for i := range p.Changes {
 		o.add(&p.Changes[i])
 	}
 	if len(o.steps) == 0 && len(p.Leftovers) == 0 {
 		return nil
 	}
-	o.needs, o.observed = make(map[string][]string, len(p.Changes)+len(p.Observations)), map[string][]*step{}
+	o.others, o.observed = make(map[string][]string, len(p.Observations)+len(p.Changes)-len(o.makes)), map[string][]*step{}
 	for i := range p.Observations {
-		o.needs[p.Observations[i].Address] = p.Observations[i].DependsOn
+		o.others[p.Observations[i].Address] = p.Observations[i].DependsOn
 	}
 	for i := range p.Changes {
-		if c := &p.Changes[i]; c.Action != plan.Delete {
-			o.needs[c.Address] = c.DependsOn
+		if c := &p.Changes[i]; c.Action != plan.Delete && o.makes[c.Address] == nil {
+			o.others[c.Address] = c.DependsOn
 		}
 	}
 	if len(o.deletes)+len(p.Leftovers) > 0 {
@@ -93,17 +107,31 @@ func newOrdering(p *plan.Plan, recorded map[string][]string) *ordering {
 func (o *ordering) add(c *plan.Change) {
 	switch {
 	case c.Action == plan.Delete || c.Action == plan.Forget:
-		o.deletes[c.Address] = o.step(plan.Step{ID: DeleteID(c.Address), Do: plan.Remove, Address: c.Address}, c)
+		o.deletes[c.Address] = o.step(plan.Step{ID: o.id(plan.Remove, c.Address), Do: plan.Remove, Address: c.Address}, c)
 	case c.TwoSteps:
-		o.deletes[c.Address] = o.step(plan.Step{ID: DeleteID(c.Address), Do: plan.Remove, Address: c.Address, Old: c.CreateFirst}, c)
-		o.makes[c.Address] = o.step(plan.Step{ID: MakeID(c.Address), Do: plan.Make, Address: c.Address}, c)
+		o.deletes[c.Address] = o.step(plan.Step{ID: o.id(plan.Remove, c.Address), Do: plan.Remove, Address: c.Address, Old: c.CreateFirst}, c)
+		o.makes[c.Address] = o.step(plan.Step{ID: o.id(plan.Make, c.Address), Do: plan.Make, Address: c.Address}, c)
 	case c.Works():
-		o.makes[c.Address] = o.step(plan.Step{ID: MakeID(c.Address), Do: plan.Make, Address: c.Address}, c)
+		o.makes[c.Address] = o.step(plan.Step{ID: o.id(plan.Make, c.Address), Do: plan.Make, Address: c.Address}, c)
 	}
 }
 
+// id returns the id of the step that makes or deletes an instance, as MakeID and DeleteID do.
+func (o *ordering) id(do plan.Work, address string) string {
+	first := o.ids.Len()
+	o.ids.WriteString(string(do))
+	o.ids.WriteByte(' ')
+	o.ids.WriteString(address)
+	return o.ids.String()[first:]
+}
+
 func (o *ordering) step(s plan.Step, c *plan.Change) *step {
-	out := &step{Step: s, change: c}
+	if len(o.room) == 0 {
+		o.room = make([]step, 256)
+	}
+	out := &o.room[0]
+	o.room = o.room[1:]
+	out.Step, out.change = s, c
 	o.steps = append(o.steps, out)
 	return out
 }
@@ -129,10 +157,18 @@ func (o *ordering) indexDependants(p *plan.Plan) {
 	}
 }
 
+// needs returns what an instance or an observation depends on, by its configuration.
+func (o *ordering) needs(address string) []string {
+	if mk := o.makes[address]; mk != nil {
+		return mk.change.DependsOn
+	}
+	return o.others[address]
+}
+
 // managedNeeds returns the nearest managed instances that address depends on by its configuration, through observations.
 func (o *ordering) managedNeeds(address string, seen map[string]bool) []string {
 	var list []string
-	for _, d := range o.needs[address] {
+	for _, d := range o.needs(address) {
 		if seen[d] {
 			continue
 		}
@@ -156,28 +192,43 @@ func (o *ordering) isManaged(address string) bool {
 func (o *ordering) makeAfterMake() {
 	for _, s := range o.steps {
 		if s.Do == plan.Make {
-			s.after = append(s.after, o.makesBefore(s.Address)...)
+			s.after = slices.Clip(o.makesAmong(s.change.DependsOn))
 		}
 	}
 }
 
-// makesBefore returns the nearest makes that an address waits for. It is found once for each address.
+// makesBefore returns the nearest makes that an observation or an instance that is not made waits for. It is found once for each address.
 func (o *ordering) makesBefore(address string) []*step {
 	if list, known := o.observed[address]; known {
 		return list
 	}
 	o.observed[address] = nil // ends a circle, which the engine refuses before it makes a plan
-	var list []*step
-	for _, d := range o.needs[address] {
+	list := o.makesAmong(o.others[address])
+	o.observed[address] = list
+	return list
+}
+
+// makesAmong returns the makes of a list of addresses, and before those of it that are not made.
+func (o *ordering) makesAmong(addresses []string) []*step {
+	list := o.list(len(addresses))
+	for _, d := range addresses {
 		if up := o.makes[d]; up != nil {
 			list = append(list, up)
 		} else {
 			list = append(list, o.makesBefore(d)...)
 		}
 	}
-	list = distinct(list)
-	o.observed[address] = list
-	return list
+	return distinct(list)
+}
+
+// list returns an empty list with room for n steps.
+func (o *ordering) list(n int) []*step {
+	if n > len(o.lists) {
+		o.lists = make([]*step, max(n, 256))
+	}
+	out := o.lists[:0:n]
+	o.lists = o.lists[n:]
+	return out
 }
 
 // replacements are rules 3 and 4.
@@ -381,6 +432,11 @@ func waitsFor(s, other *step, walk int) bool {
 // sorted returns the steps, each after those that it waits for and otherwise in the order of the plan.
 func (o *ordering) sorted() []plan.Step {
 	out := make([]plan.Step, 0, len(o.steps))
+	edges := 0
+	for _, s := range o.steps {
+		edges += len(s.after)
+	}
+	waits := make([]string, 0, edges) // of all steps
 	const done = -1
 	var visit func(s *step)
 	visit = func(s *step) {
@@ -391,9 +447,14 @@ func (o *ordering) sorted() []plan.Step {
 		s.after = distinct(s.after)
 		for _, before := range s.after {
 			visit(before)
-			s.WaitsFor = append(s.WaitsFor, before.ID)
 		}
-		slices.Sort(s.WaitsFor)
+		if first := len(waits); len(s.after) > 0 {
+			for _, before := range s.after {
+				waits = append(waits, before.ID)
+			}
+			s.WaitsFor = slices.Clip(waits[first:])
+			slices.Sort(s.WaitsFor)
+		}
 		out = append(out, s.Step)
 	}
 	for _, s := range o.steps {
@@ -403,8 +464,14 @@ func (o *ordering) sorted() []plan.Step {
 }
 
 func distinct(list []*step) []*step {
-	if len(list) < 2 {
-		return list
+	if len(list) <= 8 { // most are: no memory for those
+		twice := false
+		for i, s := range list {
+			twice = twice || slices.Contains(list[:i], s)
+		}
+		if !twice {
+			return list
+		}
 	}
 	seen := make(map[*step]bool, len(list))
 	return slices.DeleteFunc(slices.Clone(list), func(s *step) bool {

@@ -40,7 +40,7 @@ func MakingFirst(s *state.Snapshot, address string) *state.Operation {
 // Leftovers returns what replacements that were cut off have left to be deleted: the old ones of those whose new ones are there, and the new
 // ones of those that do not go on.
 func Leftovers(s *state.Snapshot, o *input.Options, partial bool, changes []plan.Change) []plan.Leftover {
-	if o.PlanMode() == plan.ModeRefresh {
+	if o.PlanMode() == plan.ModeRefresh || len(s.Operations) == 0 {
 		return nil
 	}
 	about := map[string]*plan.Change{}

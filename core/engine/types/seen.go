@@ -56,7 +56,9 @@ func (s Seen) Known() bool {
 }
 
 // SeenType returns the type of Object: the attributes of an instance as others see them.
-func (t *Type) SeenType() cty.Type {
+func (t *Type) SeenType() cty.Type { return t.seenType }
+
+func (t *Type) newSeenType() cty.Type {
 	attrs := map[string]cty.Type{kinds.Address: cty.String}
 	for _, name := range t.seen {
 		if t.Schema.Has(name) {

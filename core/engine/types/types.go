@@ -32,6 +32,7 @@ type Type struct {
 	Arguments          []string // attributes of that, sorted
 	outputs            map[string]cty.Type
 	seen               []string // attributes of an instance as others see it, but for its address; sorted
+	seenType           cty.Type
 	OutputType         cty.Type
 	Sensitive          []string // outputs
 	CanImport          bool
@@ -111,6 +112,7 @@ func newBlockType(plugin string, d *pluginv1.Type) (*Type, error) {
 	bt.seen = append(config.Names(), slices.Collect(maps.Keys(bt.outputs))...)
 	slices.Sort(bt.seen)
 	bt.seen = slices.Compact(bt.seen)
+	bt.seenType = bt.newSeenType()
 	bt.ConfigType = configType(config, kind)
 	bt.Arguments = slices.Sorted(maps.Keys(bt.ConfigType.AttributeTypes()))
 	bt.storedConfig, err = plan.NewTyped(bt.ConfigType)

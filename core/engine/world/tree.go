@@ -29,6 +29,7 @@ type Tree struct {
 func NewTree(in *input.Input, f *Forms) *Tree {
 	t := &Tree{input: in, Forms: f, nodes: map[addr.Node]*Node{}}
 	t.Root = eval.NewScope(in.Stack.Module, in.Variables, t)
+	t.Root.ShareLiterals(in.Literals)
 	return t
 }
 
