@@ -29,5 +29,11 @@ func (l *Literals) keep(x hcl.Expression, v cty.Value) {
 	}
 }
 
+func (l *Literals) forget() {
+	if l != nil {
+		l.values.Clear()
+	}
+}
+
 // ShareLiterals has a stack keep the values of its literals in l, and take them from there. It must be called before the first evaluation.
 func (s *Scope) ShareLiterals(l *Literals) { s.shared.literals = l }

@@ -157,7 +157,7 @@ func (s *Scope) Forget() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	clear(s.values)
-	s.shared.literals = nil
+	s.shared.literals.forget()
 	for _, c := range s.children {
 		for _, child := range c.scopes {
 			child.Forget()
