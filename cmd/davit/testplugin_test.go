@@ -19,7 +19,7 @@ func testPlugin() *sdk.Plugin {
 	if v := os.Getenv("TESTPLUGIN_VERSION"); v != "" {
 		version = v
 	}
-	return sdk.New("test", version, sdk.Source("text", textSource{}), sdk.Application("file", file{}), sdk.Application("memo", memo{}), sdk.Application("note", note{}), sdk.Notification("log", logged{}))
+	return sdk.New("test", version, sdk.Source("text", textSource{}), sdk.Source("read", readSource{}), sdk.Application("file", file{}), sdk.Application("memo", memo{}), sdk.Application("note", note{}), sdk.Notification("log", logged{}))
 }
 
 type logConfig struct {
@@ -78,6 +78,23 @@ func (textSource) Observe(_ context.Context, r sdk.ObserveRequest[textConfig, te
 	sum := sha256.Sum256([]byte(c.Text))
 	o := textOutputs{Text: c.Text}
 	o.Revision = hex.EncodeToString(sum[:4])
+	return o, nil
+}
+
+type readConfig struct {
+	Path string `davit:"path"`
+}
+
+// readSource is a source that is one file.
+type readSource struct{}
+
+func (readSource) Observe(ctx context.Context, r sdk.ObserveRequest[readConfig, textOutputs]) (textOutputs, error) {
+	b, err := os.ReadFile(filepath.Join(sdk.HostOf(ctx).StackDir, r.Config.Path))
+	if err != nil {
+		return textOutputs{}, err
+	}
+	o := textOutputs{Text: string(b)}
+	o.Revision = sumOf(o.Text)
 	return o, nil
 }
 

@@ -114,7 +114,9 @@ type Observation struct {
 	Reasons []string `json:"reasons,omitempty"`
 	Outputs Value    `json:"outputs"`
 	Before  *Value   `json:"before,omitempty"` // outputs at the last apply
-	Items   []Item   `json:"items,omitempty"`  // a source: the commits since the last apply
+	// ReadAfter are the managed instances that change before it is looked at, because of depends_on. Its outputs are unknown until then.
+	ReadAfter []string `json:"read_after,omitempty"`
+	Items     []Item   `json:"items,omitempty"` // a source: the commits since the last apply
 	// Rejected are the tags that a policy refused, and why.
 	Rejected  []Rejection `json:"rejected,omitempty"`
 	DependsOn []string    `json:"depends_on,omitempty"`

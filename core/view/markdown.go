@@ -223,7 +223,7 @@ func commitCell(i plan.ImageChange) string {
 func markdownObserved(p *plan.Plan) part {
 	out := part{rank: 6, head: "\n<details><summary>Observed sources and policies</summary>\n\n", foot: "\n</details>\n", more: func(n int) string { return fmt.Sprintf("- and %d more\n", n) }}
 	for _, o := range p.Observations {
-		if o.Kind != "image" && moved(o) {
+		if shows(o, false) {
 			out.lines = append(out.lines, fmt.Sprintf("- `%s` %s\n", code(o.Address), prose(observed(o))))
 		}
 	}

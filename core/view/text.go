@@ -172,10 +172,15 @@ func moved(o plan.Observation) bool {
 	return o.Before == nil || string(o.Before.Value) != string(o.Outputs.Value) || !o.Outputs.IsKnown()
 }
 
+// shows tells whether an observation is printed: the tags of an image are shown by its policy.
+func shows(o plan.Observation, verbose bool) bool {
+	return len(o.ReadAfter) > 0 || o.Kind != "image" && (verbose || moved(o))
+}
+
 func (t *textWriter) observations() {
 	first := true
 	for _, o := range t.plan.Observations {
-		if o.Kind == "image" || (!moved(o) && !t.o.Verbose) {
+		if !shows(o, t.o.Verbose) {
 			continue
 		}
 		if first {
@@ -191,6 +196,9 @@ func (t *textWriter) observations() {
 
 // observed describes an observation in a few words: a revision, or a chosen tag with its reason.
 func observed(o plan.Observation) string {
+	if len(o.ReadAfter) > 0 {
+		return "is read during apply, after " + some(o.ReadAfter)
+	}
 	switch o.Kind {
 	case "source":
 		rev, before := outputString(&o.Outputs, "revision"), outputString(o.Before, "revision")

@@ -269,6 +269,10 @@ func (r *Planner) waitsFor(in *Finding) []string {
 			}
 			seen[d] = true
 			switch {
+			case up.Observation != nil && len(up.Observation.ReadAfter) > 0:
+				for _, address := range up.Observation.ReadAfter {
+					found[address] = true
+				}
 			case up.Seen.Known():
 			case up.Change != nil:
 				found[d.String()] = true

@@ -36,12 +36,22 @@ func (r *Planner) Observe(ctx context.Context, in *Finding, pinned *plan.Observa
 	if rec, ok := r.Records.Snapshot().Records[o.Address]; ok {
 		o.Before = types.PlanValue(rec.Outputs)
 	}
-	outputs, more := c.outputs(ctx, r, in, pinned)
-	diags = append(diags, more...)
-	if diags.HasErrors() {
-		return diags
+	outputs := cty.NilVal
+	if pinned == nil {
+		outputs = r.delay(in)
 	}
-	if pinned != nil && !in.fellBack { // what was reviewed tells what was news then
+	if outputs == cty.NilVal {
+		var more hcl.Diagnostics
+		outputs, more = c.outputs(ctx, r, in, pinned)
+		if diags = append(diags, more...); diags.HasErrors() {
+			return diags
+		}
+	}
+	switch {
+	case pinned == nil || in.fellBack:
+	case len(pinned.ReadAfter) > 0: // nothing was seen then
+		o.Before = pinned.Before
+	default: // what was reviewed tells what was news then
 		o.Items, o.Reasons, o.Before = pinned.Items, pinned.Reasons, pinned.Before
 	}
 	in.Seen = in.Node.Type.See(config, outputs)
