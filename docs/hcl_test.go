@@ -18,7 +18,7 @@ import (
 var reBlock = regexp.MustCompile("(?ms)(?:^<!-- needs\n(.*?)-->\n)?^```hcl\n(.*?)^```$")
 
 // reIndented matches the first line of a block of the language that is not fenced, and so would not be tried.
-var reIndented = regexp.MustCompile(`(?m)^    (davit|variable|locals|source|image|policy|build|application|notification|module|check|moved|removed|import|output)( "[^"]*")* \{`)
+var reIndented = regexp.MustCompile(`(?m)^    (davit|variable|locals|source|image|policy|build|application|notification|module|check|gate|moved|removed|import|output)( "[^"]*")* \{`)
 
 // rePlugin matches a plugin in required_plugins.
 var rePlugin = regexp.MustCompile(`(\w+)(\s*)= \{ source = "[^"]*"(?:, version = "[^"]*")?(?:, public_key = "[^"]*")?`)
