@@ -35,6 +35,8 @@ type Host struct {
 	Stack     string // tells the stacks of one process apart; empty if davit serves one stack only
 	StackName string // for people: the name of the stack's folder
 	Lineage   string // of the stack's state; empty while nothing was ever written to it
+	// Credentials are those of the stack's credentials blocks that davit hands to this plugin.
+	Credentials Credentials
 }
 
 // HostOf returns what davit told the plugin, for the stack that the call of ctx is for.

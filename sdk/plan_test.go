@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -324,7 +325,7 @@ func TestPlanRequest(t *testing.T) {
 	if got.Config.Name != "web" || got.Prior.Config.Name != "old" || got.Prior.Outputs.Name != "made" || string(got.Prior.Private) != "p" || string(got.Private) != "q" || got.Destroy {
 		t.Errorf("the method got %+v with prior %+v", got, got.Prior)
 	}
-	if host != (sdk.Host{Version: "1.2", CacheDir: "/cache", StackDir: "/stack"}) {
+	if !reflect.DeepEqual(host, sdk.Host{Version: "1.2", CacheDir: "/cache", StackDir: "/stack"}) {
 		t.Errorf("its context had %+v", host)
 	}
 	ask(t, client, &pluginv1.PlanRequest{Config: config})

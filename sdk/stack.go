@@ -56,6 +56,7 @@ func (s *server) Configure(_ context.Context, r *pluginv1.ConfigureRequest) (*pl
 	s.stacks.put(r.GetStack(), Host{
 		Version: r.GetHostVersion(), CacheDir: r.GetCacheDir(), StackDir: r.GetStackDir(),
 		Stack: r.GetStack(), StackName: r.GetStackName(), Lineage: r.GetLineage(),
+		Credentials: credentialsOf(r.GetCredentials()),
 	})
 	return &pluginv1.ConfigureResponse{}, nil
 }

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
+	"sync"
 
 	"github.com/spf13/cobra"
 
@@ -12,10 +14,12 @@ import (
 
 func (a *app) initCmd() *cobra.Command {
 	var upgrade, migrate, reconfigure bool
+	var f stackFlags
 	cmd := &cobra.Command{
 		Use: "init", Short: "Install plugins and modules, and write the lock file", Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return a.init(cmd, upgrade, migrate, reconfigure) },
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.init(cmd, &f, upgrade, migrate, reconfigure) },
 	}
+	f.add(cmd)
 	cmd.Flags().BoolVar(&upgrade, "upgrade", false, "install the newest allowed versions and update the lock file")
 	cmd.Flags().BoolVar(&migrate, "migrate-state", false, "copy the state to the place that the stack's settings name now, and compare")
 	cmd.Flags().BoolVar(&reconfigure, "reconfigure", false, "use the state at the place that the settings name now, without the old one")
@@ -23,7 +27,7 @@ func (a *app) initCmd() *cobra.Command {
 	return cmd
 }
 
-func (a *app) init(cmd *cobra.Command, upgrade, migrate, reconfigure bool) error {
+func (a *app) init(cmd *cobra.Command, f *stackFlags, upgrade, migrate, reconfigure bool) error {
 	dir, err := os.Getwd()
 	if err != nil {
 		return err
@@ -36,7 +40,19 @@ func (a *app) init(cmd *cobra.Command, upgrade, migrate, reconfigure bool) error
 	if err != nil {
 		return err
 	}
-	fetcher := &fetcher{app: a, ctx: cmd.Context(), dir: dir, cache: finder.CacheDir}
+	process, err := a.process()
+	if err != nil {
+		return err
+	}
+	// Who fetches nothing needs no credentials.
+	credentials := sync.OnceValues(func() (session.Credentials, error) {
+		c, err := process.EarlyCredentials(&session.Options{Dir: dir, Vars: f.vars, VarFiles: f.varFiles})
+		if p, ok := errors.AsType[*session.Problem](err); ok {
+			err = plainly(p.Diags)
+		}
+		return c, err
+	})
+	fetcher := &fetcher{app: a, ctx: cmd.Context(), dir: dir, cache: finder.CacheDir, credentials: credentials}
 	finder.Fetch, finder.Upgrade = fetcher.fetch, upgrade
 	stack, diags := config.LoadTree(dir, finder)
 	if diags.HasErrors() {
@@ -44,10 +60,6 @@ func (a *app) init(cmd *cobra.Command, upgrade, migrate, reconfigure bool) error
 	}
 	if d := session.CheckVersion(stack, version); d != nil {
 		return a.show(stack, append(diags, d))
-	}
-	process, err := a.process()
-	if err != nil {
-		return err
 	}
 	if more := process.CheckPlugins(stack); more.HasErrors() {
 		return a.show(stack, append(diags, more...))
@@ -62,7 +74,7 @@ func (a *app) init(cmd *cobra.Command, upgrade, migrate, reconfigure bool) error
 		if builtins[name] != nil {
 			return fmt.Errorf("required_plugins names %q, which is a built-in plugin: use another name", name)
 		}
-		l, err := a.initPlugin(cmd.Context(), stack, p, old, types, upgrade)
+		l, err := a.initPlugin(cmd.Context(), credentials, stack, p, old, types, upgrade)
 		if err != nil {
 			return err
 		}

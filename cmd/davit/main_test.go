@@ -51,7 +51,7 @@ func TestScripts(t *testing.T) {
 			return os.WriteFile(filepath.Join(e.WorkDir, ".gitconfig"), []byte("[user]\n\tname = Script\n\temail = script@example.com\n[init]\n\tdefaultBranch = main\n"), 0o600)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"registry": startRegistry,
+			"registry": startRegistry, "githttp": startGitHTTP, "lock-registry": lockRegistry, "fill-in": fillIn,
 			"plugin":   linkPlugin,
 			"commit":   commit,
 			"fill":     fill,

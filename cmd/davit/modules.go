@@ -34,6 +34,8 @@ type fetcher struct {
 	app        *app
 	ctx        context.Context
 	dir, cache string
+	// credentials returns those of the stack that calls the modules.
+	credentials func() (session.Credentials, error)
 }
 
 func (f *fetcher) fetch(p modules.Package, constraint string, pin *modules.Locked) (modules.Locked, error) {
@@ -94,13 +96,18 @@ func (f *fetcher) observe(p modules.Package, wanted string, pin *modules.Locked)
 	if err != nil {
 		return cty.NilVal, err
 	}
+	credentials, err := f.credentials()
+	if err != nil {
+		return cty.NilVal, err
+	}
+	options.Credentials = credentials
 	host := pluginhost.New(options)
 	defer host.Close()
 	types, err := process.BuiltinTypes()
 	if err != nil {
 		return cty.NilVal, err
 	}
-	e := &engine.Engine{Stack: stack, Types: types, Plugins: session.Clients(host), Version: version}
+	e := &engine.Engine{Stack: stack, Types: types, Plugins: session.Clients(host), Version: version, Secrets: credentials.Secrets()}
 	made, diags := e.Plan(f.ctx, &state.Snapshot{}, engine.Options{})
 	if diags.HasErrors() {
 		return cty.NilVal, plainly(diags)

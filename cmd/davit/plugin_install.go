@@ -17,11 +17,12 @@ import (
 	"github.com/davit-sh/davit/core/install"
 	"github.com/davit-sh/davit/core/pluginhost"
 	"github.com/davit-sh/davit/core/session"
+	"github.com/davit-sh/davit/internal/oci"
 	pluginv1 "github.com/davit-sh/davit/schemas/plugin/v1"
 )
 
 // initPlugin finds one plugin, sees that it may be used, starts it once, and tells what to write into the lock file.
-func (a *app) initPlugin(ctx context.Context, stack *config.Stack, p *config.RequiredPlugin, old session.LockFile, types *types.Catalogue, upgrade bool) (install.Locked, error) {
+func (a *app) initPlugin(ctx context.Context, credentials func() (session.Credentials, error), stack *config.Stack, p *config.RequiredPlugin, old session.LockFile, types *types.Catalogue, upgrade bool) (install.Locked, error) {
 	if !install.Fetched(p.Source) {
 		return initLocal(ctx, stack, p, old, types, upgrade)
 	}
@@ -34,6 +35,11 @@ func (a *app) initPlugin(ctx context.Context, stack *config.Stack, p *config.Req
 		return install.Locked{}, err
 	}
 	i.Upgrade = upgrade
+	given, err := credentials()
+	if err != nil {
+		return install.Locked{}, err
+	}
+	ctx = oci.WithCredentials(ctx, given.Of("oci"))
 	var described *pluginv1.DescribeResponse
 	i.Describe = func(ctx context.Context, name, path, sum string) (d install.Description, err error) {
 		described, err = ask(ctx, stack.Dir, name, pluginhost.Executable{Path: path, SHA256: sum, Env: p.Env})

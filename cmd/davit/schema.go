@@ -137,6 +137,19 @@ func ownType(kind, name string) string {
 // writeReference writes the reference page of a plugin.
 func writeReference(w io.Writer, d *pluginv1.DescribeResponse) {
 	fmt.Fprintf(w, "# Plugin %s\n", d.GetName())
+	for _, c := range kinds.AllCredentials() {
+		if builtins[d.GetName()] == nil || !slices.Contains(c.Plugins, d.GetName()) {
+			continue
+		}
+		fmt.Fprintf(w, "\n## credentials %q\n\n%s See [credentials](../credentials.md).\n\n", c.Name, c.Help)
+		for _, a := range c.Arguments() {
+			required := ""
+			if a.Required {
+				required = ", **required**"
+			}
+			fmt.Fprintf(w, "- `%s`: %s%s. %s\n", a.Name, a.Words, required, a.Help)
+		}
+	}
 	for _, t := range d.GetTypes() {
 		fmt.Fprintf(w, "\n## %s %q\n\n%s\n\n### Arguments\n\n", t.GetKind(), t.GetName(), t.GetDescription())
 		writeBlock(w, t.GetConfig(), "")

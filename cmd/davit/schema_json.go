@@ -12,7 +12,9 @@ import (
 type schemaDocument struct {
 	FormatVersion string                  `json:"format_version"`
 	Kinds         map[string]schemaBlock  `json:"kinds"` // what davit adds to the blocks of a kind
-	Plugins       map[string]schemaPlugin `json:"plugins"`
+	// Credentials are the credentials blocks, by their label.
+	Credentials map[string]schemaBlock  `json:"credentials"`
+	Plugins     map[string]schemaPlugin `json:"plugins"`
 }
 
 type schemaPlugin struct {
@@ -59,11 +61,20 @@ type schemaNested struct {
 }
 
 func writeSchemaJSON(w io.Writer, list []*pluginv1.DescribeResponse) error {
-	doc := schemaDocument{FormatVersion: "1.0", Kinds: map[string]schemaBlock{}, Plugins: map[string]schemaPlugin{}}
+	doc := schemaDocument{FormatVersion: "1.0", Kinds: map[string]schemaBlock{}, Credentials: map[string]schemaBlock{}, Plugins: map[string]schemaPlugin{}}
 	for _, kind := range kinds.All() {
 		if attributes := ownAttributes(kind.Name); len(attributes) > 0 {
 			doc.Kinds[kind.Name] = schemaBlock{Attributes: attributes}
 		}
+	}
+	for _, c := range kinds.AllCredentials() {
+		b := schemaBlock{}
+		for _, a := range c.Arguments() {
+			b.Attributes = append(b.Attributes, schemaAttribute{
+				Name: a.Name, Type: json.RawMessage(`"string"`), Required: a.Required, Sensitive: a.Name == c.Secret, Description: a.Help,
+			})
+		}
+		doc.Credentials[c.Name] = b
 	}
 	for _, d := range list {
 		p := schemaPlugin{Version: d.GetVersion(), Types: []schemaType{}}

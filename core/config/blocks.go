@@ -11,6 +11,7 @@ import (
 
 	"github.com/davit-sh/davit/core/addr"
 	"github.com/davit-sh/davit/core/diag"
+	"github.com/davit-sh/davit/internal/text"
 )
 
 // labels says how many labels each block form has.
@@ -19,7 +20,7 @@ var labels = labelCounts()
 func labelCounts() map[string]int {
 	counts := map[string]int{
 		"davit": 0, "locals": 0, "variable": 1, "output": 1,
-		"module": 1, "moved": 0, "removed": 0, "import": 0, "check": 1, "gate": 1,
+		"module": 1, "moved": 0, "removed": 0, "import": 0, "check": 1, "gate": 1, "credentials": 1,
 	}
 	for _, kind := range Kinds {
 		counts[kind] = 2
@@ -27,7 +28,10 @@ func labelCounts() map[string]int {
 	return counts
 }
 
-// addFile adds what a file declares. Only the root module's files have a davit block.
+// ofStack are the blocks that only the stack itself can have.
+var ofStack = []string{"davit", "credentials", "gate"}
+
+// addFile adds what a file declares. Only the root module's files have davit and credentials blocks.
 func (m *Module) addFile(s *Stack, body hcl.Body, root bool) hcl.Diagnostics {
 	b := body.(*hclsyntax.Body)
 	var diags hcl.Diagnostics
@@ -48,31 +52,31 @@ func (m *Module) addFile(s *Stack, body hcl.Body, root bool) hcl.Diagnostics {
 		}
 		if len(block.Labels) != want {
 			diags = append(diags, diag.Errorf(block.DefRange(), "Wrong number of labels",
-				"A %s block has %d labels, but this one has %d: %s.", block.Type, want, len(block.Labels), example(block.Type)))
+				"A %s block has %s, but this one has %d: %s.", block.Type, text.Count(want, "label"), len(block.Labels), example(block.Type)))
 			continue
 		}
-		if block.Type == "davit" {
-			if !root {
-				diags = append(diags, diag.Errorf(block.DefRange(), "Settings in a module", "A module cannot have a davit block. Move it to the stack that calls the module."))
-				continue
-			}
-			diags = append(diags, s.addSettings(block)...)
+		add := m.addBlock
+		switch block.Type {
+		case "davit":
+			add = s.addSettings
+		case "credentials":
+			add = s.addCredentials
+		case "gate":
+			add = s.addGate
+		}
+		if slices.Contains(ofStack, block.Type) && !root {
+			diags = append(diags, diag.Errorf(block.DefRange(), "Settings in a module", "A module cannot have a %s block. Move it to the stack that calls the module.", block.Type))
 			continue
 		}
-		if block.Type == "gate" {
-			if !root {
-				diags = append(diags, diag.Errorf(block.DefRange(), "Gate in a module", "A module cannot have a gate block. Move it to the stack that calls the module."))
-				continue
-			}
-			diags = append(diags, s.addGate(block)...)
-			continue
-		}
-		diags = append(diags, m.addBlock(block)...)
+		diags = append(diags, add(block)...)
 	}
 	return diags
 }
 
 func example(kind string) string {
+	if kind == "credentials" {
+		return kind + ` "git" { ... }`
+	}
 	switch labels[kind] {
 	case 0:
 		return kind + " { ... }"

@@ -70,6 +70,14 @@ type Settings struct {
 	Plugins         map[string]*RequiredPlugin // those from outside
 	BuiltIn         map[string]*RequiredPlugin // entries without a source: what a built-in plugin may see of the environment
 	State           *StateBlock                // nil: the local default
+	Credentials     []*Credentials
+}
+
+// Credentials is a credentials block.
+type Credentials struct {
+	Kind  kinds.Credentials
+	Given map[string]hcl.Expression // by argument: the host, and one of those that give the secret, are there
+	Range hcl.Range
 }
 
 // RequiredPlugin is an entry of required_plugins.

@@ -25,7 +25,7 @@ func TestMistakes(t *testing.T) {
 		"variable \"count\" {}":                                                                                  `A name that no variable can have`,
 		"moved {\n from = build.oci.a\n to = build.oci.b\n}\nmoved {\n from = build.oci.a\n to = build.oci.c\n}": `davit.hcl:5,1-6: Moved twice; build.oci.a is moved to build.oci.b at davit.hcl:1 already`,
 		"import {\n to = build.oci.a\n id = \"x\"\n}\nimport {\n to = build.oci.a\n id = \"y\"\n}":               `Two imports into one instance; Another object is imported into build.oci.a at davit.hcl:1.`,
-		"gate {}":                                                  "Wrong number of labels; A gate block has 1 labels, but this one has 0: gate \"name\" { ... }",
+		"gate {}":                                                  "Wrong number of labels; A gate block has 1 label, but this one has 0: gate \"name\" { ... }",
 		"gate \"g\" {}":                                            "Gate that holds nothing; gate \"g\" has no condition",
 		"gate \"g\" { approve = [\"imge\"] }":                      "Unknown cause; The cause \"imge\" does not exist. Did you mean \"image\"? Causes: new, source, image, config, build, drift, removed, moved, replaced, rollback, retry, state.",
 		"gate \"g\" { approve = [1, {}] }":                         "Not a list of causes",

@@ -50,6 +50,7 @@ type (
 type Engine struct {
 	Stack     *config.Stack
 	Variables map[string]cty.Value // by name; sensitive ones are marked
+	Secrets   []cty.Value          // sensitive values besides: they are masked in all that is said
 	Types     *types.Catalogue
 	Plugins   Plugins
 	Version   string
@@ -91,7 +92,11 @@ func (e *Engine) services() *service.Services {
 	if run == "" {
 		run = uuid.NewString()
 	}
-	return service.New(e.Plugins, e.Emit, run, e.Variables)
+	s := service.New(e.Plugins, e.Emit, run, e.Variables)
+	for _, v := range e.Secrets {
+		s.Secrets.AddFrom(v)
+	}
+	return s
 }
 
 // Outline draws the stack up from its text.

@@ -166,6 +166,15 @@ func (s *Scope) validateVariable(name string, at hcl.Range) hcl.Diagnostics {
 
 // needsNothing refuses validations that need blocks: values of variables must be known before any block is looked at.
 func (s *Scope) needsNothing(v *config.Variable, refs []Ref) *hcl.Diagnostic {
+	if what := s.blockAmong(refs); what != "" {
+		return diag.Errorf(v.Validations[0].Range, "A validation needs a block",
+			"The validations of variable %q need %s. Validations can use variables, and locals made of variables: they are checked before any block is looked at. Use a precondition instead.", v.Name, what)
+	}
+	return nil
+}
+
+// blockAmong returns the address of a block or a module that references need, by way of locals as well. "" is none.
+func (s *Scope) blockAmong(refs []Ref) string {
 	seen := map[string]bool{}
 	var find func([]Ref) string
 	find = func(refs []Ref) string {
@@ -184,11 +193,28 @@ func (s *Scope) needsNothing(v *config.Variable, refs []Ref) *hcl.Diagnostic {
 		}
 		return ""
 	}
-	if what := find(refs); what != "" {
-		return diag.Errorf(v.Validations[0].Range, "A validation needs a block",
-			"The validations of variable %q need %s. Validations can use variables, and locals made of variables: they are checked before any block is looked at. Use a precondition instead.", v.Name, what)
+	return find(refs)
+}
+
+// Settled evaluates an expression of the root module that must be known before any block is looked at: it can use variables, and locals
+// made of variables. Findings are at the range that is given, since the expression's own text may be secret.
+func (s *Scope) Settled(expr hcl.Expression, at hcl.Range) (cty.Value, hcl.Diagnostics) {
+	refs := References(expr)
+	if what := s.blockAmong(refs); what != "" {
+		return cty.DynamicVal, hcl.Diagnostics{diag.Errorf(at, "A block is needed too early", "This needs %s. It can use variables, and locals made of variables: it must be known before any block is looked at.", what)}
 	}
-	return nil
+	for _, r := range refs {
+		if r.Local != "" && s.Module.Locals[r.Local] == nil {
+			return cty.DynamicVal, hcl.Diagnostics{diag.Errorf(at, "Unknown local", "There is no local %q.%s", r.Local, diag.DidYouMean(r.Local, slices.Collect(maps.Keys(s.Module.Locals))))}
+		}
+	}
+	v, diags := s.Value(expr, Each{})
+	for i, d := range diags {
+		moved := *d
+		moved.Subject, moved.Context = at.Ptr(), nil
+		diags[i] = &moved
+	}
+	return v, diags
 }
 
 // validationReferences returns the references of a variable's validations.

@@ -18,6 +18,7 @@ import (
 	"sync"
 	"time"
 
+	pluginv1 "github.com/davit-sh/davit/schemas/plugin/v1"
 	"github.com/davit-sh/davit/sdk/handshake"
 )
 
@@ -33,6 +34,8 @@ type Options struct {
 	StackName string
 
 	Plugins map[string]Executable // by the plugin's name
+	// Credentials are told to the plugins that they are for, by the plugin's name.
+	Credentials map[string][]*pluginv1.Credential
 	// Reattach says where plugins serve that were started by other means, by name. They are not started, verified or ended.
 	Reattach map[string]Reattach
 	// Guard is a command that runs the function Guard on its standard input, usually davit itself. It outlives

@@ -19,6 +19,8 @@ type StackOptions struct {
 	Name    string                // what people call it
 	Lineage string                // of its state; empty while nothing was ever written to it
 	Plugins map[string]Executable // by the plugin's name
+	// Credentials are told to the plugins that they are for, by the plugin's name.
+	Credentials map[string][]*pluginv1.Credential
 }
 
 // Stack is one of several stacks that a host serves. Stacks with the same executable share its process, if the plugin says
@@ -120,7 +122,7 @@ func (s *Stack) join(t *seat, name string, exe Executable) {
 	t.key, t.slot, t.many = key, slot, slot.many
 	ctx, cancel := context.WithTimeout(s.host.ctx, s.host.options.StartTimeout)
 	defer cancel()
-	if err := slot.client.send(ctx, s.configuration()); err != nil {
+	if err := slot.client.send(ctx, s.configuration(name)); err != nil {
 		t.err = slot.client.failed(ctx, "starting", err)
 		if no, ok := errors.AsType[*refused](err); ok {
 			t.err = &Error{Plugin: name, Problem: "refused to work: " + no.text, Hint: no.hint}
@@ -141,13 +143,14 @@ func (s *sharedSlot) first(by *Stack) bool {
 	return s.owner == by
 }
 
-// configuration is what a plugin is told of the stack.
-func (s *Stack) configuration() *pluginv1.ConfigureRequest {
+// configuration is what the plugin of that name is told of the stack.
+func (s *Stack) configuration(name string) *pluginv1.ConfigureRequest {
 	o := s.host.options
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return &pluginv1.ConfigureRequest{
 		HostVersion: o.Version, CacheDir: o.CacheDir, StackDir: s.options.Dir, StackName: s.options.Name, Lineage: s.options.Lineage, Stack: s.id,
+		Credentials: s.options.Credentials[name],
 	}
 }
 
@@ -169,7 +172,7 @@ func (s *Stack) SetLineage(ctx context.Context, lineage string) error {
 			return context.Cause(ctx)
 		}
 		if t.err == nil && t.many {
-			errs = append(errs, t.client.failed(ctx, "configuring it", t.client.send(ctx, s.configuration())))
+			errs = append(errs, t.client.failed(ctx, "configuring it", t.client.send(ctx, s.configuration(t.client.name))))
 		}
 	}
 	return errors.Join(errs...)

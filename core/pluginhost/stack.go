@@ -66,6 +66,7 @@ func (c *Client) configure(ctx context.Context) error {
 	c.host.mu.Unlock()
 	return c.send(ctx, &pluginv1.ConfigureRequest{
 		HostVersion: o.Version, CacheDir: o.CacheDir, StackDir: o.StackDir, StackName: o.StackName, Lineage: lineage,
+		Credentials: o.Credentials[c.name],
 	})
 }
 

@@ -75,6 +75,10 @@ func (p *Process) Open(ctx context.Context, o *Options) (*Session, error) {
 	}
 	values, more := eval.Variables(stack.Module, given)
 	diags = append(diags, more...)
+	var credentials Credentials
+	if !diags.HasErrors() {
+		credentials, diags = p.CredentialsOf(stack, values, !o.Unset)
+	}
 	if diags.HasErrors() {
 		return nil, &Problem{stack, append(diags, p.checkAsWell(ctx, stack)...)}
 	}
@@ -82,6 +86,7 @@ func (p *Process) Open(ctx context.Context, o *Options) (*Session, error) {
 	if err != nil {
 		return nil, err
 	}
+	hostOptions.Credentials = credentials
 	if s.host = makeHost(o.NewHost, hostOptions); o.Started != nil {
 		o.Started(stack.Settings.Plugins)
 	}
@@ -96,7 +101,7 @@ func (p *Process) Open(ctx context.Context, o *Options) (*Session, error) {
 	}
 	s.Store = &identifying{Store: s.Store, tell: s.host.SetLineage}
 	s.Engine = &engine.Engine{
-		Stack: stack, Variables: values, Types: catalogue, Plugins: clients{s.host}, Version: p.Version, Emit: o.Emit, Run: o.Run, Parallel: o.Parallel,
+		Stack: stack, Variables: values, Secrets: credentials.Secrets(), Types: catalogue, Plugins: clients{s.host}, Version: p.Version, Emit: o.Emit, Run: o.Run, Parallel: o.Parallel,
 		Checksums: p.checksums(stack, locked), History: s.Store.History, Fingerprint: key.Lazy(filepath.Join(stack.Dir, folder, "state.key")),
 	}
 	return s, nil

@@ -119,9 +119,9 @@ func isCertificate(err error) bool {
 func loginHint(host string) string {
 	file := credentialsFile()
 	if file == "" {
-		return "no docker configuration was found: log in with: docker login " + host
+		return fmt.Sprintf("no docker configuration was found: log in with: docker login %s, or add credentials \"registry\" for it to the stack", host)
 	}
-	return fmt.Sprintf("log in with: docker login %s (credentials were read from %s)", host, file)
+	return fmt.Sprintf("log in with: docker login %s (credentials were read from %s), or add credentials \"registry\" for it to the stack", host, file)
 }
 
 // credentialsFile is the file that ggcr's keychain reads, or "".

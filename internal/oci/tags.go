@@ -55,9 +55,9 @@ type lister struct {
 var errUnchanged = errors.New("the list has not changed")
 
 func newLister(ctx context.Context, repo name.Repository) (*lister, error) {
-	auth, err := authn.Resolve(ctx, authn.DefaultKeychain, repo)
+	auth, err := authn.Resolve(ctx, keychain(ctx), repo)
 	if err != nil {
-		return nil, fmt.Errorf("reading the docker credentials: %w", err)
+		return nil, fmt.Errorf("reading the credentials: %w", err)
 	}
 	rt := transport.NewUserAgent(roundTripper(repo), userAgent)
 	rt, err = transport.NewWithContext(ctx, repo.Registry, auth, rt, []string{repo.Scope(transport.PullScope)})

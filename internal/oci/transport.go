@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
-	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
@@ -26,12 +25,12 @@ const (
 	longestWait = 30 * time.Second
 )
 
-// Options are the options of every call to repo's registry: docker-config credentials,
+// Options are the options of every call to repo's registry: the credentials of the stack, else of the docker configuration,
 // retries of what may pass, a user agent, ctx. Plain HTTP goes only where Repository allowed it.
 func Options(ctx context.Context, repo name.Repository) []remote.Option {
 	return []remote.Option{
 		remote.WithContext(ctx),
-		remote.WithAuthFromKeychain(authn.DefaultKeychain),
+		remote.WithAuthFromKeychain(keychain(ctx)),
 		remote.WithUserAgent(userAgent),
 		remote.WithTransport(roundTripper(repo)),
 		// Requests are repeated by the transport below, which knows Retry-After. What is left to
@@ -44,7 +43,7 @@ func Options(ctx context.Context, repo name.Repository) []remote.Option {
 
 func roundTripper(repo name.Repository) http.RoundTripper {
 	return &guard{
-		inner: &retry{inner: &byMethod{pools()}, first: 200 * time.Millisecond},
+		inner: sealed{&retry{inner: &byMethod{pools()}, first: 200 * time.Millisecond}},
 		host:  repo.RegistryStr(),
 		plain: insecureByWish(repo),
 	}

@@ -159,7 +159,7 @@ func makeIndex(ctx context.Context, r applyRequest, repo name.Repository, review
 		return nil, err
 	}
 	host := sdk.HostOf(ctx)
-	job := &job{Config: r.Config, in: in, repo: repo, secrets: secrets, stack: host.StackDir, cacheDir: host.CacheDir, progress: newProgress(ctx, secrets, r.Config)}
+	job := &job{Config: r.Config, in: in, repo: repo, secrets: secrets, logins: host.Credentials, stack: host.StackDir, cacheDir: host.CacheDir, progress: newProgress(ctx, secrets, r.Config)}
 	digest, err := job.run(ctx)
 	if err != nil {
 		return nil, err

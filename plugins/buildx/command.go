@@ -15,6 +15,7 @@ import (
 
 	"github.com/davit-sh/davit/sdk"
 	"github.com/docker/cli/cli/config"
+	"github.com/docker/cli/cli/config/configfile"
 )
 
 // withBuilder builds with docker buildx and returns the digest of what was pushed.
@@ -106,6 +107,9 @@ func (j *job) environment(w *workFolder) []string {
 	env := slices.DeleteFunc(os.Environ(), func(e string) bool { return strings.HasPrefix(e, epochArg+"=") })
 	env = append(env, "BUILDX_METADATA_PROVENANCE=disabled", "BUILDX_METADATA_WARNINGS=0", "BUILDX_NO_DEFAULT_ATTESTATIONS=1",
 		"EXPERIMENTAL_BUILDKIT_SOURCE_POLICY="+w.policy())
+	if logins := j.dockerLogins(); logins != "" {
+		env = append(env, configfile.DockerEnvConfigKey+"="+logins)
+	}
 	for name, value := range j.SensitiveArgs {
 		env = append(env, name+"="+value)
 	}

@@ -138,7 +138,7 @@ func (j *job) solveOpt() (*client.SolveOpt, error) {
 // credentials answers the daemon's questions for logins: it has none of its own.
 func (j *job) credentials() session.Attachable {
 	return authprovider.NewDockerAuthProvider(authprovider.DockerAuthProviderConfig{
-		AuthConfigProvider: authprovider.LoadAuthConfig(config.LoadDefaultConfigFile(io.Discard)),
+		AuthConfigProvider: j.login(authprovider.LoadAuthConfig(config.LoadDefaultConfigFile(io.Discard))),
 	})
 }
 

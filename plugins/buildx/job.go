@@ -8,6 +8,7 @@ import (
 	"time"
 
 	registry "github.com/davit-sh/davit/internal/oci"
+	"github.com/davit-sh/davit/sdk"
 	"github.com/distribution/reference"
 	"github.com/google/go-containerregistry/pkg/name"
 	spb "github.com/moby/buildkit/sourcepolicy/pb"
@@ -26,6 +27,7 @@ type job struct {
 	in       *inputs
 	repo     name.Repository
 	secrets  []secret
+	logins   sdk.Credentials // of the stack, for registries
 	stack    string // what relative paths are relative to
 	cacheDir string
 	progress *progress

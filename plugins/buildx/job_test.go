@@ -1,6 +1,8 @@
 package buildx
 
 import (
+	"context"
+	"encoding/base64"
 	"encoding/csv"
 	"encoding/json"
 	"io/fs"
@@ -13,6 +15,10 @@ import (
 
 	"github.com/davit-sh/davit/sdk"
 	"github.com/davit-sh/davit/sdk/tree"
+
+	"github.com/docker/cli/cli/config/configfile"
+	"github.com/docker/cli/cli/config/types"
+	"github.com/moby/buildkit/session/auth/authprovider"
 )
 
 // newJob is a job as an apply makes it, without a builder.
@@ -50,9 +56,10 @@ func TestArgumentsOfDockerHoldNoSecret(t *testing.T) {
 		t.Fatal(err)
 	}
 	j := newJob(t, w)
+	j.logins = sdk.Credentials{{Host: w.host, Username: "ada", Secret: "plugh"}}
 	work := &workFolder{dir: t.TempDir()}
 	args := j.arguments(work)
-	for _, s := range []string{"hunter2", "swordfish", "xyzzy"} {
+	for _, s := range []string{"hunter2", "swordfish", "xyzzy", "plugh", base64.StdEncoding.EncodeToString([]byte("ada:plugh"))} {
 		if strings.Contains(strings.Join(args, " "), s) {
 			t.Errorf("%s is in %q", s, args)
 		}
@@ -72,6 +79,30 @@ func TestArgumentsOfDockerHoldNoSecret(t *testing.T) {
 	env := j.environment(work)
 	if !slices.Contains(env, "TOKEN=hunter2") || slices.Contains(env, "SOURCE_DATE_EPOCH=12345") {
 		t.Errorf("environment %q", env)
+	}
+	// What the environment says, docker reads as the login of that host, and of no other.
+	for _, e := range env {
+		if value, is := strings.CutPrefix(e, configfile.DockerEnvConfigKey+"="); is {
+			t.Setenv(configfile.DockerEnvConfigKey, value)
+		}
+	}
+	for host, want := range map[string]string{w.host: "ada:plugh", "registry.example.com": ":"} {
+		if login, err := configfile.New("").GetAuthConfig(host); err != nil || login.Username+":"+login.Password != want {
+			t.Errorf("docker reads %q, %v for %s, want %q", login.Username+":"+login.Password, err, host, want)
+		}
+	}
+}
+
+// The daemon asks for logins by host. The stack's come before those of the docker configuration.
+func TestTheDaemonIsGivenTheLoginsOfTheStack(t *testing.T) {
+	j := &job{logins: sdk.Credentials{{Host: "registry.example.com", Username: "ada", Secret: "plugh"}, {Host: "docker.io", Username: "hub", Secret: "xyzzy"}}}
+	ask := j.login(func(context.Context, string, []string, authprovider.ExpireCachedAuthCheck) (types.AuthConfig, error) {
+		return types.AuthConfig{Username: "docker's own"}, nil
+	})
+	for host, want := range map[string]string{"registry.example.com": "ada:plugh", "registry-1.docker.io": "hub:xyzzy", "other.example.com": "docker's own:"} {
+		if login, err := ask(t.Context(), host, nil, nil); err != nil || login.Username+":"+login.Password != want {
+			t.Errorf("%s: %q, %v, want %q", host, login.Username+":"+login.Password, err, want)
+		}
 	}
 }
 

@@ -40,10 +40,10 @@ func (a *access) more(ctx context.Context, err error) bool {
 	return true
 }
 
-func accessTo(c Config, e *transport.Endpoint) (access, error) {
+func accessTo(c Config, e *transport.Endpoint, stack sdk.Credentials) (access, error) {
 	switch e.Protocol {
 	case "http", "https":
-		return httpAccess(c, e)
+		return httpAccess(c, e, stack)
 	case "ssh":
 		auth, err := sshAccess(c, e)
 		return access{auth: auth}, err
@@ -52,10 +52,10 @@ func accessTo(c Config, e *transport.Endpoint) (access, error) {
 		Code: "git.url", Hint: "Use https://, ssh:// or a path."}
 }
 
-func httpAccess(c Config, e *transport.Endpoint) (access, error) {
+func httpAccess(c Config, e *transport.Endpoint, stack sdk.Credentials) (access, error) {
 	var a access
 	var err error
-	if a.http, err = credentialsFor(c, e); err != nil {
+	if a.http, err = credentialsFor(c, e, stack); err != nil {
 		return a, err
 	}
 	if a.http.auth != nil {

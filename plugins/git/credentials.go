@@ -2,6 +2,7 @@ package git
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"net"
@@ -32,23 +33,24 @@ type credentials struct {
 	host   string // "git.example.com", "127.0.0.1:3000": with the port if it is not the scheme's own
 	scheme string
 	auth   *githttp.BasicAuth // sent with the first request; nil: none
-	kept   string             // why DAVIT_GIT_TOKEN is not sent; empty if it is, or is not set
+	kept   string             // why the stack's credentials or DAVIT_GIT_TOKEN are not sent; empty if they are, or there are none
 }
 
-// credentialsFor finds what is sent to a host at once: the configuration's token, or the one of the environment if it is for this host.
-// What .netrc and credential helpers have is asked for when the host wants it: see later.
-func credentialsFor(c Config, e *transport.Endpoint) (credentials, error) {
+// credentialsFor finds what is sent to a host at once: the configuration's token, or the stack's for this host, or the one of the
+// environment if it is for this host. What .netrc and credential helpers have is asked for when the host wants it: see later.
+func credentialsFor(c Config, e *transport.Endpoint, stack sdk.Credentials) (credentials, error) {
 	k := credentials{host: hostOf(e), scheme: e.Protocol}
-	user := c.Username
-	if user == "" {
-		user = anyUser
-	}
+	own, ofStack := stack.For(k.host)
 	switch token := os.Getenv(tokenVariable); {
 	case c.Token != "" && !k.private():
 		return k, &sdk.Error{Summary: fmt.Sprintf("the token is not sent to %s without encryption", k.host), Path: sdk.At("token"), Code: "git.plain_http",
 			Hint: "Use https://, or remove token if the repository is public."}
 	case c.Token != "":
-		k.auth = &githttp.BasicAuth{Username: user, Password: c.Token}
+		k.auth = &githttp.BasicAuth{Username: cmp.Or(c.Username, anyUser), Password: c.Token}
+	case ofStack && !k.private():
+		k.kept = fmt.Sprintf("The token of credentials \"git\" is not sent to %s without encryption: use https://.", k.host)
+	case ofStack:
+		k.auth = &githttp.BasicAuth{Username: cmp.Or(c.Username, own.Username, anyUser), Password: own.Secret}
 	case token == "":
 	case !k.private():
 		k.kept = fmt.Sprintf("%s is not sent to %s without encryption: use https://.", tokenVariable, k.host)
@@ -57,7 +59,7 @@ func credentialsFor(c Config, e *transport.Endpoint) (credentials, error) {
 	case !strings.EqualFold(os.Getenv(hostVariable), k.host):
 		k.kept = fmt.Sprintf("%s is for %s (%s), so it is not sent to %s.", tokenVariable, os.Getenv(hostVariable), hostVariable, k.host)
 	default:
-		k.auth = &githttp.BasicAuth{Username: user, Password: token}
+		k.auth = &githttp.BasicAuth{Username: cmp.Or(c.Username, anyUser), Password: token}
 	}
 	return k, nil
 }
@@ -67,7 +69,7 @@ func (k credentials) private() bool { return k.scheme == "https" || isLoopback(k
 
 // hint says what to do when the host refuses.
 func (k credentials) hint() string {
-	hint := "Set token, or " + tokenVariable + " with " + hostVariable + ", or add the host to .netrc or to a credential helper of Git."
+	hint := "Add credentials \"git\" for the host to the stack, or set " + tokenVariable + " with " + hostVariable + ", or add the host to .netrc or to a credential helper of Git."
 	return strings.TrimSpace(k.kept + " " + hint)
 }
 

@@ -62,11 +62,11 @@ func TestNoTokenGoesOverPlainHTTP(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Setenv(hostVariable, hostOf(e))
-		k, err := credentialsFor(Config{URL: raw}, e)
+		k, err := credentialsFor(Config{URL: raw}, e, nil)
 		if err != nil || (k.auth != nil) != sent || (k.kept == "") != sent {
 			t.Errorf("%s: %v, kept back because %q, %v", raw, k.auth, k.kept, err)
 		}
-		if _, err := credentialsFor(Config{URL: raw, Token: "t0ken"}, e); (err == nil) != sent {
+		if _, err := credentialsFor(Config{URL: raw, Token: "t0ken"}, e, nil); (err == nil) != sent {
 			t.Errorf("token for %s: %v", raw, err)
 		}
 		if k.auth = nil; !sent && k.later(t.Context()) != nil {

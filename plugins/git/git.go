@@ -33,7 +33,7 @@ type Config struct {
 	Paths      []string     `davit:"paths,optional" doc:"Folders for the outputs trees and commit_counts."`
 	Submodules string       `davit:"submodules,optional" doc:"\"ignore\" leaves submodules out; without it a repository with submodules is an error."`
 	Username   string       `davit:"username,optional" doc:"User name for HTTP. Most hosts accept any name with a token."`
-	Token      string       `davit:"token,optional,sensitive" doc:"Token for HTTP. Without it: DAVIT_GIT_TOKEN of the environment if DAVIT_GIT_HOST names the host, or if the stack has no other Git host; then .netrc; then the credential helpers of the user's Git configuration. It is never sent over plain HTTP to another machine."`
+	Token      string       `davit:"token,optional,sensitive" doc:"Token for HTTP. Without it: the stack's credentials for the host; then DAVIT_GIT_TOKEN of the environment if DAVIT_GIT_HOST names the host, or if the stack has no other Git host; then .netrc; then the credential helpers of the user's Git configuration. It is never sent over plain HTTP to another machine."`
 	SSHKey     string       `davit:"ssh_key,optional" doc:"File with the private key for SSH. Without it: the SSH agent, then ~/.ssh/id_ed25519 and id_rsa."`
 	KnownHosts string       `davit:"known_hosts,optional" doc:"File with the host keys to trust for SSH. Without it: ~/.ssh/known_hosts."`
 	CAFile     string       `davit:"ca_file,optional" doc:"File with certificates to trust besides the system's. Without it: the environment variable GIT_SSL_CAINFO."`

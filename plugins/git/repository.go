@@ -44,7 +44,7 @@ func openRepository(ctx context.Context, c Config, host sdk.Host) (*repository, 
 	if endpoint.Protocol == "file" {
 		return r, r.openLocal(endpoint.Path, host)
 	}
-	if r.access, err = accessTo(c, endpoint); err != nil {
+	if r.access, err = accessTo(c, endpoint, host.Credentials); err != nil {
 		return nil, err
 	}
 	r.mirror = filepath.Join(host.CacheDir, "git", "mirrors", key)

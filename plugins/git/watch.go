@@ -108,7 +108,7 @@ func lookAt(ctx context.Context, c Config, host sdk.Host) (references, error) {
 	r := &repository{url: redact.URL(c.URL)}
 	if endpoint.Protocol == "file" {
 		err = r.openLocal(endpoint.Path, host)
-	} else if r.access, err = accessTo(c, endpoint); err == nil {
+	} else if r.access, err = accessTo(c, endpoint, host.Credentials); err == nil {
 		r.remote = gogit.NewRemote(memory.NewStorage(), &config.RemoteConfig{Name: "origin", URLs: []string{c.URL}})
 	}
 	if err != nil {

@@ -922,13 +922,15 @@ func (*PathStep_Key) isPathStep_Step() {}
 func (*PathStep_Index) isPathStep_Step() {}
 
 type ConfigureRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	HostVersion   string                 `protobuf:"bytes,1,opt,name=host_version,json=hostVersion,proto3" json:"host_version,omitempty"`
-	CacheDir      string                 `protobuf:"bytes,2,opt,name=cache_dir,json=cacheDir,proto3" json:"cache_dir,omitempty"`    // shared by all plugins of a user; content-addressed folders live here
-	StackDir      string                 `protobuf:"bytes,3,opt,name=stack_dir,json=stackDir,proto3" json:"stack_dir,omitempty"`    // what relative paths in a configuration are relative to
-	Stack         string                 `protobuf:"bytes,4,opt,name=stack,proto3" json:"stack,omitempty"`                          // id of the stack, chosen by the host: the same in every request for this stack
-	StackName     string                 `protobuf:"bytes,5,opt,name=stack_name,json=stackName,proto3" json:"stack_name,omitempty"` // for people: the name of the stack's folder
-	Lineage       string                 `protobuf:"bytes,6,opt,name=lineage,proto3" json:"lineage,omitempty"`                      // of the stack's state; empty while nothing was ever written to it
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	HostVersion string                 `protobuf:"bytes,1,opt,name=host_version,json=hostVersion,proto3" json:"host_version,omitempty"`
+	CacheDir    string                 `protobuf:"bytes,2,opt,name=cache_dir,json=cacheDir,proto3" json:"cache_dir,omitempty"`    // shared by all plugins of a user; content-addressed folders live here
+	StackDir    string                 `protobuf:"bytes,3,opt,name=stack_dir,json=stackDir,proto3" json:"stack_dir,omitempty"`    // what relative paths in a configuration are relative to
+	Stack       string                 `protobuf:"bytes,4,opt,name=stack,proto3" json:"stack,omitempty"`                          // id of the stack, chosen by the host: the same in every request for this stack
+	StackName   string                 `protobuf:"bytes,5,opt,name=stack_name,json=stackName,proto3" json:"stack_name,omitempty"` // for people: the name of the stack's folder
+	Lineage     string                 `protobuf:"bytes,6,opt,name=lineage,proto3" json:"lineage,omitempty"`                      // of the stack's state; empty while nothing was ever written to it
+	// What the stack's credentials blocks say, for the plugins that davit names for them. Empty for others.
+	Credentials   []*Credential `protobuf:"bytes,7,rep,name=credentials,proto3" json:"credentials,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1005,6 +1007,74 @@ func (x *ConfigureRequest) GetLineage() string {
 	return ""
 }
 
+func (x *ConfigureRequest) GetCredentials() []*Credential {
+	if x != nil {
+		return x.Credentials
+	}
+	return nil
+}
+
+// Credential is what one host is given, and no other. It must not be written anywhere.
+type Credential struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Host          string                 `protobuf:"bytes,1,opt,name=host,proto3" json:"host,omitempty"`         // "git.example.com", "127.0.0.1:5000": with the port if it is not the usual one
+	Username      string                 `protobuf:"bytes,2,opt,name=username,proto3" json:"username,omitempty"` // empty: the stack names none
+	Secret        string                 `protobuf:"bytes,3,opt,name=secret,proto3" json:"secret,omitempty"`     // token or password
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Credential) Reset() {
+	*x = Credential{}
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Credential) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Credential) ProtoMessage() {}
+
+func (x *Credential) ProtoReflect() protoreflect.Message {
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Credential.ProtoReflect.Descriptor instead.
+func (*Credential) Descriptor() ([]byte, []int) {
+	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *Credential) GetHost() string {
+	if x != nil {
+		return x.Host
+	}
+	return ""
+}
+
+func (x *Credential) GetUsername() string {
+	if x != nil {
+		return x.Username
+	}
+	return ""
+}
+
+func (x *Credential) GetSecret() string {
+	if x != nil {
+		return x.Secret
+	}
+	return ""
+}
+
 type ConfigureResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Diagnostics   []*Diagnostic          `protobuf:"bytes,1,rep,name=diagnostics,proto3" json:"diagnostics,omitempty"`
@@ -1014,7 +1084,7 @@ type ConfigureResponse struct {
 
 func (x *ConfigureResponse) Reset() {
 	*x = ConfigureResponse{}
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[10]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1026,7 +1096,7 @@ func (x *ConfigureResponse) String() string {
 func (*ConfigureResponse) ProtoMessage() {}
 
 func (x *ConfigureResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[10]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1039,7 +1109,7 @@ func (x *ConfigureResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigureResponse.ProtoReflect.Descriptor instead.
 func (*ConfigureResponse) Descriptor() ([]byte, []int) {
-	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{10}
+	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ConfigureResponse) GetDiagnostics() []*Diagnostic {
@@ -1061,7 +1131,7 @@ type ValidateRequest struct {
 
 func (x *ValidateRequest) Reset() {
 	*x = ValidateRequest{}
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[11]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1073,7 +1143,7 @@ func (x *ValidateRequest) String() string {
 func (*ValidateRequest) ProtoMessage() {}
 
 func (x *ValidateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[11]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1086,7 +1156,7 @@ func (x *ValidateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ValidateRequest.ProtoReflect.Descriptor instead.
 func (*ValidateRequest) Descriptor() ([]byte, []int) {
-	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{11}
+	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ValidateRequest) GetKind() string {
@@ -1126,7 +1196,7 @@ type ValidateResponse struct {
 
 func (x *ValidateResponse) Reset() {
 	*x = ValidateResponse{}
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[12]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1138,7 +1208,7 @@ func (x *ValidateResponse) String() string {
 func (*ValidateResponse) ProtoMessage() {}
 
 func (x *ValidateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[12]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1151,7 +1221,7 @@ func (x *ValidateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ValidateResponse.ProtoReflect.Descriptor instead.
 func (*ValidateResponse) Descriptor() ([]byte, []int) {
-	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{12}
+	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ValidateResponse) GetDiagnostics() []*Diagnostic {
@@ -1173,7 +1243,7 @@ type Record struct {
 
 func (x *Record) Reset() {
 	*x = Record{}
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[13]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1185,7 +1255,7 @@ func (x *Record) String() string {
 func (*Record) ProtoMessage() {}
 
 func (x *Record) ProtoReflect() protoreflect.Message {
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[13]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1198,7 +1268,7 @@ func (x *Record) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Record.ProtoReflect.Descriptor instead.
 func (*Record) Descriptor() ([]byte, []int) {
-	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{13}
+	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Record) GetConfig() *Value {
@@ -1247,7 +1317,7 @@ type PlanRequest struct {
 
 func (x *PlanRequest) Reset() {
 	*x = PlanRequest{}
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[14]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1259,7 +1329,7 @@ func (x *PlanRequest) String() string {
 func (*PlanRequest) ProtoMessage() {}
 
 func (x *PlanRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[14]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1272,7 +1342,7 @@ func (x *PlanRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanRequest.ProtoReflect.Descriptor instead.
 func (*PlanRequest) Descriptor() ([]byte, []int) {
-	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{14}
+	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *PlanRequest) GetId() uint64 {
@@ -1377,7 +1447,7 @@ type PartialText struct {
 
 func (x *PartialText) Reset() {
 	*x = PartialText{}
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[15]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1389,7 +1459,7 @@ func (x *PartialText) String() string {
 func (*PartialText) ProtoMessage() {}
 
 func (x *PartialText) ProtoReflect() protoreflect.Message {
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[15]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1402,7 +1472,7 @@ func (x *PartialText) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PartialText.ProtoReflect.Descriptor instead.
 func (*PartialText) Descriptor() ([]byte, []int) {
-	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{15}
+	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *PartialText) GetAttribute() string {
@@ -1430,7 +1500,7 @@ type SensitivePath struct {
 
 func (x *SensitivePath) Reset() {
 	*x = SensitivePath{}
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[16]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1442,7 +1512,7 @@ func (x *SensitivePath) String() string {
 func (*SensitivePath) ProtoMessage() {}
 
 func (x *SensitivePath) ProtoReflect() protoreflect.Message {
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[16]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1455,7 +1525,7 @@ func (x *SensitivePath) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SensitivePath.ProtoReflect.Descriptor instead.
 func (*SensitivePath) Descriptor() ([]byte, []int) {
-	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{16}
+	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *SensitivePath) GetSteps() []*PathStep {
@@ -1477,7 +1547,7 @@ type Candidates struct {
 
 func (x *Candidates) Reset() {
 	*x = Candidates{}
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[17]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1489,7 +1559,7 @@ func (x *Candidates) String() string {
 func (*Candidates) ProtoMessage() {}
 
 func (x *Candidates) ProtoReflect() protoreflect.Message {
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[17]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1502,7 +1572,7 @@ func (x *Candidates) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Candidates.ProtoReflect.Descriptor instead.
 func (*Candidates) Descriptor() ([]byte, []int) {
-	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{17}
+	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Candidates) GetTags() []string {
@@ -1533,7 +1603,7 @@ type PlanResponse struct {
 
 func (x *PlanResponse) Reset() {
 	*x = PlanResponse{}
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[18]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1545,7 +1615,7 @@ func (x *PlanResponse) String() string {
 func (*PlanResponse) ProtoMessage() {}
 
 func (x *PlanResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[18]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1558,7 +1628,7 @@ func (x *PlanResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanResponse.ProtoReflect.Descriptor instead.
 func (*PlanResponse) Descriptor() ([]byte, []int) {
-	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{18}
+	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *PlanResponse) GetId() uint64 {
@@ -1643,7 +1713,7 @@ type PlanResult struct {
 
 func (x *PlanResult) Reset() {
 	*x = PlanResult{}
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[19]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1655,7 +1725,7 @@ func (x *PlanResult) String() string {
 func (*PlanResult) ProtoMessage() {}
 
 func (x *PlanResult) ProtoReflect() protoreflect.Message {
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[19]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1668,7 +1738,7 @@ func (x *PlanResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanResult.ProtoReflect.Descriptor instead.
 func (*PlanResult) Descriptor() ([]byte, []int) {
-	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{19}
+	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *PlanResult) GetDiagnostics() []*Diagnostic {
@@ -1753,7 +1823,7 @@ type Decision struct {
 
 func (x *Decision) Reset() {
 	*x = Decision{}
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[20]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1765,7 +1835,7 @@ func (x *Decision) String() string {
 func (*Decision) ProtoMessage() {}
 
 func (x *Decision) ProtoReflect() protoreflect.Message {
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[20]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1778,7 +1848,7 @@ func (x *Decision) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Decision.ProtoReflect.Descriptor instead.
 func (*Decision) Descriptor() ([]byte, []int) {
-	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{20}
+	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Decision) GetRanked() []string {
@@ -1812,7 +1882,7 @@ type Rejection struct {
 
 func (x *Rejection) Reset() {
 	*x = Rejection{}
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[21]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1824,7 +1894,7 @@ func (x *Rejection) String() string {
 func (*Rejection) ProtoMessage() {}
 
 func (x *Rejection) ProtoReflect() protoreflect.Message {
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[21]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1837,7 +1907,7 @@ func (x *Rejection) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Rejection.ProtoReflect.Descriptor instead.
 func (*Rejection) Descriptor() ([]byte, []int) {
-	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{21}
+	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Rejection) GetTag() string {
@@ -1873,7 +1943,7 @@ type Item struct {
 
 func (x *Item) Reset() {
 	*x = Item{}
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[22]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1885,7 +1955,7 @@ func (x *Item) String() string {
 func (*Item) ProtoMessage() {}
 
 func (x *Item) ProtoReflect() protoreflect.Message {
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[22]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1898,7 +1968,7 @@ func (x *Item) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Item.ProtoReflect.Descriptor instead.
 func (*Item) Descriptor() ([]byte, []int) {
-	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{22}
+	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Item) GetKey() string {
@@ -1971,7 +2041,7 @@ type Field struct {
 
 func (x *Field) Reset() {
 	*x = Field{}
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[23]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1983,7 +2053,7 @@ func (x *Field) String() string {
 func (*Field) ProtoMessage() {}
 
 func (x *Field) ProtoReflect() protoreflect.Message {
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[23]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1996,7 +2066,7 @@ func (x *Field) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Field.ProtoReflect.Descriptor instead.
 func (*Field) Descriptor() ([]byte, []int) {
-	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{23}
+	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Field) GetPath() string {
@@ -2054,7 +2124,7 @@ type Image struct {
 
 func (x *Image) Reset() {
 	*x = Image{}
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[24]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2066,7 +2136,7 @@ func (x *Image) String() string {
 func (*Image) ProtoMessage() {}
 
 func (x *Image) ProtoReflect() protoreflect.Message {
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[24]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2079,7 +2149,7 @@ func (x *Image) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Image.ProtoReflect.Descriptor instead.
 func (*Image) Descriptor() ([]byte, []int) {
-	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{24}
+	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Image) GetName() string {
@@ -2123,7 +2193,7 @@ type ResolveRequest struct {
 
 func (x *ResolveRequest) Reset() {
 	*x = ResolveRequest{}
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[25]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2135,7 +2205,7 @@ func (x *ResolveRequest) String() string {
 func (*ResolveRequest) ProtoMessage() {}
 
 func (x *ResolveRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[25]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2148,7 +2218,7 @@ func (x *ResolveRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResolveRequest.ProtoReflect.Descriptor instead.
 func (*ResolveRequest) Descriptor() ([]byte, []int) {
-	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{25}
+	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ResolveRequest) GetAddress() string {
@@ -2198,7 +2268,7 @@ type ResolveResponse struct {
 
 func (x *ResolveResponse) Reset() {
 	*x = ResolveResponse{}
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[26]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2210,7 +2280,7 @@ func (x *ResolveResponse) String() string {
 func (*ResolveResponse) ProtoMessage() {}
 
 func (x *ResolveResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[26]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2223,7 +2293,7 @@ func (x *ResolveResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResolveResponse.ProtoReflect.Descriptor instead.
 func (*ResolveResponse) Descriptor() ([]byte, []int) {
-	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{26}
+	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ResolveResponse) GetDiagnostics() []*Diagnostic {
@@ -2278,7 +2348,7 @@ type ApplyRequest struct {
 
 func (x *ApplyRequest) Reset() {
 	*x = ApplyRequest{}
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[27]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2290,7 +2360,7 @@ func (x *ApplyRequest) String() string {
 func (*ApplyRequest) ProtoMessage() {}
 
 func (x *ApplyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[27]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2303,7 +2373,7 @@ func (x *ApplyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyRequest.ProtoReflect.Descriptor instead.
 func (*ApplyRequest) Descriptor() ([]byte, []int) {
-	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{27}
+	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ApplyRequest) GetOperation() string {
@@ -2420,7 +2490,7 @@ type ApplyResponse struct {
 
 func (x *ApplyResponse) Reset() {
 	*x = ApplyResponse{}
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[28]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2432,7 +2502,7 @@ func (x *ApplyResponse) String() string {
 func (*ApplyResponse) ProtoMessage() {}
 
 func (x *ApplyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[28]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2445,7 +2515,7 @@ func (x *ApplyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyResponse.ProtoReflect.Descriptor instead.
 func (*ApplyResponse) Descriptor() ([]byte, []int) {
-	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{28}
+	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ApplyResponse) GetBody() isApplyResponse_Body {
@@ -2544,7 +2614,7 @@ type Log struct {
 
 func (x *Log) Reset() {
 	*x = Log{}
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[29]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2556,7 +2626,7 @@ func (x *Log) String() string {
 func (*Log) ProtoMessage() {}
 
 func (x *Log) ProtoReflect() protoreflect.Message {
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[29]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2569,7 +2639,7 @@ func (x *Log) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Log.ProtoReflect.Descriptor instead.
 func (*Log) Descriptor() ([]byte, []int) {
-	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{29}
+	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Log) GetStream() string {
@@ -2597,7 +2667,7 @@ type Progress struct {
 
 func (x *Progress) Reset() {
 	*x = Progress{}
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[30]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2609,7 +2679,7 @@ func (x *Progress) String() string {
 func (*Progress) ProtoMessage() {}
 
 func (x *Progress) ProtoReflect() protoreflect.Message {
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[30]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2622,7 +2692,7 @@ func (x *Progress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Progress.ProtoReflect.Descriptor instead.
 func (*Progress) Descriptor() ([]byte, []int) {
-	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{30}
+	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Progress) GetMessage() string {
@@ -2657,7 +2727,7 @@ type ItemProgress struct {
 
 func (x *ItemProgress) Reset() {
 	*x = ItemProgress{}
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[31]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2669,7 +2739,7 @@ func (x *ItemProgress) String() string {
 func (*ItemProgress) ProtoMessage() {}
 
 func (x *ItemProgress) ProtoReflect() protoreflect.Message {
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[31]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2682,7 +2752,7 @@ func (x *ItemProgress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ItemProgress.ProtoReflect.Descriptor instead.
 func (*ItemProgress) Descriptor() ([]byte, []int) {
-	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{31}
+	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ItemProgress) GetKey() string {
@@ -2717,7 +2787,7 @@ type Checkpoint struct {
 
 func (x *Checkpoint) Reset() {
 	*x = Checkpoint{}
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[32]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2729,7 +2799,7 @@ func (x *Checkpoint) String() string {
 func (*Checkpoint) ProtoMessage() {}
 
 func (x *Checkpoint) ProtoReflect() protoreflect.Message {
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[32]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2742,7 +2812,7 @@ func (x *Checkpoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Checkpoint.ProtoReflect.Descriptor instead.
 func (*Checkpoint) Descriptor() ([]byte, []int) {
-	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{32}
+	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Checkpoint) GetOutputs() *Value {
@@ -2770,7 +2840,7 @@ type ApplyResult struct {
 
 func (x *ApplyResult) Reset() {
 	*x = ApplyResult{}
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[33]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2782,7 +2852,7 @@ func (x *ApplyResult) String() string {
 func (*ApplyResult) ProtoMessage() {}
 
 func (x *ApplyResult) ProtoReflect() protoreflect.Message {
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[33]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2795,7 +2865,7 @@ func (x *ApplyResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyResult.ProtoReflect.Descriptor instead.
 func (*ApplyResult) Descriptor() ([]byte, []int) {
-	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{33}
+	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *ApplyResult) GetDiagnostics() []*Diagnostic {
@@ -2831,7 +2901,7 @@ type WatchRequest struct {
 
 func (x *WatchRequest) Reset() {
 	*x = WatchRequest{}
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[34]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2843,7 +2913,7 @@ func (x *WatchRequest) String() string {
 func (*WatchRequest) ProtoMessage() {}
 
 func (x *WatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[34]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2856,7 +2926,7 @@ func (x *WatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRequest.ProtoReflect.Descriptor instead.
 func (*WatchRequest) Descriptor() ([]byte, []int) {
-	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{34}
+	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *WatchRequest) GetInstances() []*WatchedInstance {
@@ -2895,7 +2965,7 @@ type WatchedInstance struct {
 
 func (x *WatchedInstance) Reset() {
 	*x = WatchedInstance{}
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[35]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2907,7 +2977,7 @@ func (x *WatchedInstance) String() string {
 func (*WatchedInstance) ProtoMessage() {}
 
 func (x *WatchedInstance) ProtoReflect() protoreflect.Message {
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[35]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2920,7 +2990,7 @@ func (x *WatchedInstance) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchedInstance.ProtoReflect.Descriptor instead.
 func (*WatchedInstance) Descriptor() ([]byte, []int) {
-	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{35}
+	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *WatchedInstance) GetAddress() string {
@@ -2972,7 +3042,7 @@ type WatchResponse struct {
 
 func (x *WatchResponse) Reset() {
 	*x = WatchResponse{}
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[36]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2984,7 +3054,7 @@ func (x *WatchResponse) String() string {
 func (*WatchResponse) ProtoMessage() {}
 
 func (x *WatchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[36]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2997,7 +3067,7 @@ func (x *WatchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchResponse.ProtoReflect.Descriptor instead.
 func (*WatchResponse) Descriptor() ([]byte, []int) {
-	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{36}
+	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *WatchResponse) GetAddress() string {
@@ -3041,7 +3111,7 @@ type NotifyRequest struct {
 
 func (x *NotifyRequest) Reset() {
 	*x = NotifyRequest{}
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[37]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3053,7 +3123,7 @@ func (x *NotifyRequest) String() string {
 func (*NotifyRequest) ProtoMessage() {}
 
 func (x *NotifyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[37]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3066,7 +3136,7 @@ func (x *NotifyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NotifyRequest.ProtoReflect.Descriptor instead.
 func (*NotifyRequest) Descriptor() ([]byte, []int) {
-	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{37}
+	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *NotifyRequest) GetAddress() string {
@@ -3113,7 +3183,7 @@ type NotifyResponse struct {
 
 func (x *NotifyResponse) Reset() {
 	*x = NotifyResponse{}
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[38]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3125,7 +3195,7 @@ func (x *NotifyResponse) String() string {
 func (*NotifyResponse) ProtoMessage() {}
 
 func (x *NotifyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[38]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3138,7 +3208,7 @@ func (x *NotifyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NotifyResponse.ProtoReflect.Descriptor instead.
 func (*NotifyResponse) Descriptor() ([]byte, []int) {
-	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{38}
+	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *NotifyResponse) GetDiagnostics() []*Diagnostic {
@@ -3166,7 +3236,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[39]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3178,7 +3248,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[39]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3191,7 +3261,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{39}
+	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *Event) GetId() string {
@@ -3271,7 +3341,7 @@ type EventChange struct {
 
 func (x *EventChange) Reset() {
 	*x = EventChange{}
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[40]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3283,7 +3353,7 @@ func (x *EventChange) String() string {
 func (*EventChange) ProtoMessage() {}
 
 func (x *EventChange) ProtoReflect() protoreflect.Message {
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[40]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3296,7 +3366,7 @@ func (x *EventChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EventChange.ProtoReflect.Descriptor instead.
 func (*EventChange) Descriptor() ([]byte, []int) {
-	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{40}
+	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *EventChange) GetAddress() string {
@@ -3355,7 +3425,7 @@ type ImportRequest struct {
 
 func (x *ImportRequest) Reset() {
 	*x = ImportRequest{}
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[41]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3367,7 +3437,7 @@ func (x *ImportRequest) String() string {
 func (*ImportRequest) ProtoMessage() {}
 
 func (x *ImportRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[41]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3380,7 +3450,7 @@ func (x *ImportRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImportRequest.ProtoReflect.Descriptor instead.
 func (*ImportRequest) Descriptor() ([]byte, []int) {
-	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{41}
+	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *ImportRequest) GetAddress() string {
@@ -3435,7 +3505,7 @@ type ImportResponse struct {
 
 func (x *ImportResponse) Reset() {
 	*x = ImportResponse{}
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[42]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3447,7 +3517,7 @@ func (x *ImportResponse) String() string {
 func (*ImportResponse) ProtoMessage() {}
 
 func (x *ImportResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[42]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3460,7 +3530,7 @@ func (x *ImportResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImportResponse.ProtoReflect.Descriptor instead.
 func (*ImportResponse) Descriptor() ([]byte, []int) {
-	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{42}
+	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *ImportResponse) GetDiagnostics() []*Diagnostic {
@@ -3487,7 +3557,7 @@ type CancelRequest struct {
 
 func (x *CancelRequest) Reset() {
 	*x = CancelRequest{}
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[43]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3499,7 +3569,7 @@ func (x *CancelRequest) String() string {
 func (*CancelRequest) ProtoMessage() {}
 
 func (x *CancelRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[43]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3512,7 +3582,7 @@ func (x *CancelRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelRequest.ProtoReflect.Descriptor instead.
 func (*CancelRequest) Descriptor() ([]byte, []int) {
-	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{43}
+	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *CancelRequest) GetOperations() []string {
@@ -3537,7 +3607,7 @@ type CancelResponse struct {
 
 func (x *CancelResponse) Reset() {
 	*x = CancelResponse{}
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[44]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3549,7 +3619,7 @@ func (x *CancelResponse) String() string {
 func (*CancelResponse) ProtoMessage() {}
 
 func (x *CancelResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[44]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3562,7 +3632,7 @@ func (x *CancelResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelResponse.ProtoReflect.Descriptor instead.
 func (*CancelResponse) Descriptor() ([]byte, []int) {
-	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{44}
+	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{45}
 }
 
 type CloseStackRequest struct {
@@ -3574,7 +3644,7 @@ type CloseStackRequest struct {
 
 func (x *CloseStackRequest) Reset() {
 	*x = CloseStackRequest{}
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[45]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3586,7 +3656,7 @@ func (x *CloseStackRequest) String() string {
 func (*CloseStackRequest) ProtoMessage() {}
 
 func (x *CloseStackRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[45]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3599,7 +3669,7 @@ func (x *CloseStackRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloseStackRequest.ProtoReflect.Descriptor instead.
 func (*CloseStackRequest) Descriptor() ([]byte, []int) {
-	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{45}
+	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *CloseStackRequest) GetStack() string {
@@ -3617,7 +3687,7 @@ type CloseStackResponse struct {
 
 func (x *CloseStackResponse) Reset() {
 	*x = CloseStackResponse{}
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[46]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3629,7 +3699,7 @@ func (x *CloseStackResponse) String() string {
 func (*CloseStackResponse) ProtoMessage() {}
 
 func (x *CloseStackResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[46]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3642,7 +3712,7 @@ func (x *CloseStackResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloseStackResponse.ProtoReflect.Descriptor instead.
 func (*CloseStackResponse) Descriptor() ([]byte, []int) {
-	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{46}
+	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{47}
 }
 
 var File_schemas_plugin_v1_plugin_proto protoreflect.FileDescriptor
@@ -3720,7 +3790,7 @@ const file_schemas_plugin_v1_plugin_proto_rawDesc = "" +
 	"\tattribute\x18\x01 \x01(\tH\x00R\tattribute\x12\x12\n" +
 	"\x03key\x18\x02 \x01(\tH\x00R\x03key\x12\x16\n" +
 	"\x05index\x18\x03 \x01(\x03H\x00R\x05indexB\x06\n" +
-	"\x04step\"\xbe\x01\n" +
+	"\x04step\"\xfd\x01\n" +
 	"\x10ConfigureRequest\x12!\n" +
 	"\fhost_version\x18\x01 \x01(\tR\vhostVersion\x12\x1b\n" +
 	"\tcache_dir\x18\x02 \x01(\tR\bcacheDir\x12\x1b\n" +
@@ -3728,7 +3798,13 @@ const file_schemas_plugin_v1_plugin_proto_rawDesc = "" +
 	"\x05stack\x18\x04 \x01(\tR\x05stack\x12\x1d\n" +
 	"\n" +
 	"stack_name\x18\x05 \x01(\tR\tstackName\x12\x18\n" +
-	"\alineage\x18\x06 \x01(\tR\alineage\"R\n" +
+	"\alineage\x18\x06 \x01(\tR\alineage\x12=\n" +
+	"\vcredentials\x18\a \x03(\v2\x1b.davit.plugin.v1.CredentialR\vcredentials\"T\n" +
+	"\n" +
+	"Credential\x12\x12\n" +
+	"\x04host\x18\x01 \x01(\tR\x04host\x12\x1a\n" +
+	"\busername\x18\x02 \x01(\tR\busername\x12\x16\n" +
+	"\x06secret\x18\x03 \x01(\tR\x06secret\"R\n" +
 	"\x11ConfigureResponse\x12=\n" +
 	"\vdiagnostics\x18\x01 \x03(\v2\x1b.davit.plugin.v1.DiagnosticR\vdiagnostics\"\x7f\n" +
 	"\x0fValidateRequest\x12\x12\n" +
@@ -3969,7 +4045,7 @@ func file_schemas_plugin_v1_plugin_proto_rawDescGZIP() []byte {
 }
 
 var file_schemas_plugin_v1_plugin_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_schemas_plugin_v1_plugin_proto_msgTypes = make([]protoimpl.MessageInfo, 47)
+var file_schemas_plugin_v1_plugin_proto_msgTypes = make([]protoimpl.MessageInfo, 48)
 var file_schemas_plugin_v1_plugin_proto_goTypes = []any{
 	(Action)(0),                // 0: davit.plugin.v1.Action
 	(NestedBlock_Nesting)(0),   // 1: davit.plugin.v1.NestedBlock.Nesting
@@ -3984,43 +4060,44 @@ var file_schemas_plugin_v1_plugin_proto_goTypes = []any{
 	(*Diagnostic)(nil),         // 10: davit.plugin.v1.Diagnostic
 	(*PathStep)(nil),           // 11: davit.plugin.v1.PathStep
 	(*ConfigureRequest)(nil),   // 12: davit.plugin.v1.ConfigureRequest
-	(*ConfigureResponse)(nil),  // 13: davit.plugin.v1.ConfigureResponse
-	(*ValidateRequest)(nil),    // 14: davit.plugin.v1.ValidateRequest
-	(*ValidateResponse)(nil),   // 15: davit.plugin.v1.ValidateResponse
-	(*Record)(nil),             // 16: davit.plugin.v1.Record
-	(*PlanRequest)(nil),        // 17: davit.plugin.v1.PlanRequest
-	(*PartialText)(nil),        // 18: davit.plugin.v1.PartialText
-	(*SensitivePath)(nil),      // 19: davit.plugin.v1.SensitivePath
-	(*Candidates)(nil),         // 20: davit.plugin.v1.Candidates
-	(*PlanResponse)(nil),       // 21: davit.plugin.v1.PlanResponse
-	(*PlanResult)(nil),         // 22: davit.plugin.v1.PlanResult
-	(*Decision)(nil),           // 23: davit.plugin.v1.Decision
-	(*Rejection)(nil),          // 24: davit.plugin.v1.Rejection
-	(*Item)(nil),               // 25: davit.plugin.v1.Item
-	(*Field)(nil),              // 26: davit.plugin.v1.Field
-	(*Image)(nil),              // 27: davit.plugin.v1.Image
-	(*ResolveRequest)(nil),     // 28: davit.plugin.v1.ResolveRequest
-	(*ResolveResponse)(nil),    // 29: davit.plugin.v1.ResolveResponse
-	(*ApplyRequest)(nil),       // 30: davit.plugin.v1.ApplyRequest
-	(*ApplyResponse)(nil),      // 31: davit.plugin.v1.ApplyResponse
-	(*Log)(nil),                // 32: davit.plugin.v1.Log
-	(*Progress)(nil),           // 33: davit.plugin.v1.Progress
-	(*ItemProgress)(nil),       // 34: davit.plugin.v1.ItemProgress
-	(*Checkpoint)(nil),         // 35: davit.plugin.v1.Checkpoint
-	(*ApplyResult)(nil),        // 36: davit.plugin.v1.ApplyResult
-	(*WatchRequest)(nil),       // 37: davit.plugin.v1.WatchRequest
-	(*WatchedInstance)(nil),    // 38: davit.plugin.v1.WatchedInstance
-	(*WatchResponse)(nil),      // 39: davit.plugin.v1.WatchResponse
-	(*NotifyRequest)(nil),      // 40: davit.plugin.v1.NotifyRequest
-	(*NotifyResponse)(nil),     // 41: davit.plugin.v1.NotifyResponse
-	(*Event)(nil),              // 42: davit.plugin.v1.Event
-	(*EventChange)(nil),        // 43: davit.plugin.v1.EventChange
-	(*ImportRequest)(nil),      // 44: davit.plugin.v1.ImportRequest
-	(*ImportResponse)(nil),     // 45: davit.plugin.v1.ImportResponse
-	(*CancelRequest)(nil),      // 46: davit.plugin.v1.CancelRequest
-	(*CancelResponse)(nil),     // 47: davit.plugin.v1.CancelResponse
-	(*CloseStackRequest)(nil),  // 48: davit.plugin.v1.CloseStackRequest
-	(*CloseStackResponse)(nil), // 49: davit.plugin.v1.CloseStackResponse
+	(*Credential)(nil),         // 13: davit.plugin.v1.Credential
+	(*ConfigureResponse)(nil),  // 14: davit.plugin.v1.ConfigureResponse
+	(*ValidateRequest)(nil),    // 15: davit.plugin.v1.ValidateRequest
+	(*ValidateResponse)(nil),   // 16: davit.plugin.v1.ValidateResponse
+	(*Record)(nil),             // 17: davit.plugin.v1.Record
+	(*PlanRequest)(nil),        // 18: davit.plugin.v1.PlanRequest
+	(*PartialText)(nil),        // 19: davit.plugin.v1.PartialText
+	(*SensitivePath)(nil),      // 20: davit.plugin.v1.SensitivePath
+	(*Candidates)(nil),         // 21: davit.plugin.v1.Candidates
+	(*PlanResponse)(nil),       // 22: davit.plugin.v1.PlanResponse
+	(*PlanResult)(nil),         // 23: davit.plugin.v1.PlanResult
+	(*Decision)(nil),           // 24: davit.plugin.v1.Decision
+	(*Rejection)(nil),          // 25: davit.plugin.v1.Rejection
+	(*Item)(nil),               // 26: davit.plugin.v1.Item
+	(*Field)(nil),              // 27: davit.plugin.v1.Field
+	(*Image)(nil),              // 28: davit.plugin.v1.Image
+	(*ResolveRequest)(nil),     // 29: davit.plugin.v1.ResolveRequest
+	(*ResolveResponse)(nil),    // 30: davit.plugin.v1.ResolveResponse
+	(*ApplyRequest)(nil),       // 31: davit.plugin.v1.ApplyRequest
+	(*ApplyResponse)(nil),      // 32: davit.plugin.v1.ApplyResponse
+	(*Log)(nil),                // 33: davit.plugin.v1.Log
+	(*Progress)(nil),           // 34: davit.plugin.v1.Progress
+	(*ItemProgress)(nil),       // 35: davit.plugin.v1.ItemProgress
+	(*Checkpoint)(nil),         // 36: davit.plugin.v1.Checkpoint
+	(*ApplyResult)(nil),        // 37: davit.plugin.v1.ApplyResult
+	(*WatchRequest)(nil),       // 38: davit.plugin.v1.WatchRequest
+	(*WatchedInstance)(nil),    // 39: davit.plugin.v1.WatchedInstance
+	(*WatchResponse)(nil),      // 40: davit.plugin.v1.WatchResponse
+	(*NotifyRequest)(nil),      // 41: davit.plugin.v1.NotifyRequest
+	(*NotifyResponse)(nil),     // 42: davit.plugin.v1.NotifyResponse
+	(*Event)(nil),              // 43: davit.plugin.v1.Event
+	(*EventChange)(nil),        // 44: davit.plugin.v1.EventChange
+	(*ImportRequest)(nil),      // 45: davit.plugin.v1.ImportRequest
+	(*ImportResponse)(nil),     // 46: davit.plugin.v1.ImportResponse
+	(*CancelRequest)(nil),      // 47: davit.plugin.v1.CancelRequest
+	(*CancelResponse)(nil),     // 48: davit.plugin.v1.CancelResponse
+	(*CloseStackRequest)(nil),  // 49: davit.plugin.v1.CloseStackRequest
+	(*CloseStackResponse)(nil), // 50: davit.plugin.v1.CloseStackResponse
 }
 var file_schemas_plugin_v1_plugin_proto_depIdxs = []int32{
 	6,  // 0: davit.plugin.v1.DescribeResponse.types:type_name -> davit.plugin.v1.Type
@@ -4033,84 +4110,85 @@ var file_schemas_plugin_v1_plugin_proto_depIdxs = []int32{
 	7,  // 7: davit.plugin.v1.NestedBlock.block:type_name -> davit.plugin.v1.Block
 	2,  // 8: davit.plugin.v1.Diagnostic.severity:type_name -> davit.plugin.v1.Diagnostic.Severity
 	11, // 9: davit.plugin.v1.Diagnostic.path:type_name -> davit.plugin.v1.PathStep
-	10, // 10: davit.plugin.v1.ConfigureResponse.diagnostics:type_name -> davit.plugin.v1.Diagnostic
-	3,  // 11: davit.plugin.v1.ValidateRequest.config:type_name -> davit.plugin.v1.Value
-	10, // 12: davit.plugin.v1.ValidateResponse.diagnostics:type_name -> davit.plugin.v1.Diagnostic
-	3,  // 13: davit.plugin.v1.Record.config:type_name -> davit.plugin.v1.Value
-	3,  // 14: davit.plugin.v1.Record.outputs:type_name -> davit.plugin.v1.Value
-	3,  // 15: davit.plugin.v1.PlanRequest.config:type_name -> davit.plugin.v1.Value
-	16, // 16: davit.plugin.v1.PlanRequest.prior:type_name -> davit.plugin.v1.Record
-	3,  // 17: davit.plugin.v1.PlanRequest.pinned:type_name -> davit.plugin.v1.Value
-	20, // 18: davit.plugin.v1.PlanRequest.candidates:type_name -> davit.plugin.v1.Candidates
-	18, // 19: davit.plugin.v1.PlanRequest.partial_texts:type_name -> davit.plugin.v1.PartialText
-	19, // 20: davit.plugin.v1.PlanRequest.sensitive_paths:type_name -> davit.plugin.v1.SensitivePath
-	11, // 21: davit.plugin.v1.SensitivePath.steps:type_name -> davit.plugin.v1.PathStep
-	22, // 22: davit.plugin.v1.PlanResponse.result:type_name -> davit.plugin.v1.PlanResult
-	32, // 23: davit.plugin.v1.PlanResponse.log:type_name -> davit.plugin.v1.Log
-	10, // 24: davit.plugin.v1.PlanResult.diagnostics:type_name -> davit.plugin.v1.Diagnostic
-	0,  // 25: davit.plugin.v1.PlanResult.action:type_name -> davit.plugin.v1.Action
-	25, // 26: davit.plugin.v1.PlanResult.items:type_name -> davit.plugin.v1.Item
-	27, // 27: davit.plugin.v1.PlanResult.images:type_name -> davit.plugin.v1.Image
-	3,  // 28: davit.plugin.v1.PlanResult.outputs:type_name -> davit.plugin.v1.Value
-	23, // 29: davit.plugin.v1.PlanResult.decision:type_name -> davit.plugin.v1.Decision
-	24, // 30: davit.plugin.v1.Decision.rejected:type_name -> davit.plugin.v1.Rejection
-	0,  // 31: davit.plugin.v1.Item.action:type_name -> davit.plugin.v1.Action
-	26, // 32: davit.plugin.v1.Item.fields:type_name -> davit.plugin.v1.Field
-	3,  // 33: davit.plugin.v1.ResolveRequest.config:type_name -> davit.plugin.v1.Value
-	10, // 34: davit.plugin.v1.ResolveResponse.diagnostics:type_name -> davit.plugin.v1.Diagnostic
-	0,  // 35: davit.plugin.v1.ApplyRequest.action:type_name -> davit.plugin.v1.Action
-	3,  // 36: davit.plugin.v1.ApplyRequest.config:type_name -> davit.plugin.v1.Value
-	16, // 37: davit.plugin.v1.ApplyRequest.prior:type_name -> davit.plugin.v1.Record
-	3,  // 38: davit.plugin.v1.ApplyRequest.planned:type_name -> davit.plugin.v1.Value
-	35, // 39: davit.plugin.v1.ApplyRequest.checkpoint:type_name -> davit.plugin.v1.Checkpoint
-	19, // 40: davit.plugin.v1.ApplyRequest.sensitive_paths:type_name -> davit.plugin.v1.SensitivePath
-	32, // 41: davit.plugin.v1.ApplyResponse.log:type_name -> davit.plugin.v1.Log
-	33, // 42: davit.plugin.v1.ApplyResponse.progress:type_name -> davit.plugin.v1.Progress
-	34, // 43: davit.plugin.v1.ApplyResponse.item:type_name -> davit.plugin.v1.ItemProgress
-	35, // 44: davit.plugin.v1.ApplyResponse.checkpoint:type_name -> davit.plugin.v1.Checkpoint
-	36, // 45: davit.plugin.v1.ApplyResponse.result:type_name -> davit.plugin.v1.ApplyResult
-	3,  // 46: davit.plugin.v1.Checkpoint.outputs:type_name -> davit.plugin.v1.Value
-	10, // 47: davit.plugin.v1.ApplyResult.diagnostics:type_name -> davit.plugin.v1.Diagnostic
-	3,  // 48: davit.plugin.v1.ApplyResult.outputs:type_name -> davit.plugin.v1.Value
-	38, // 49: davit.plugin.v1.WatchRequest.instances:type_name -> davit.plugin.v1.WatchedInstance
-	3,  // 50: davit.plugin.v1.WatchedInstance.config:type_name -> davit.plugin.v1.Value
-	16, // 51: davit.plugin.v1.WatchedInstance.prior:type_name -> davit.plugin.v1.Record
-	3,  // 52: davit.plugin.v1.NotifyRequest.config:type_name -> davit.plugin.v1.Value
-	42, // 53: davit.plugin.v1.NotifyRequest.event:type_name -> davit.plugin.v1.Event
-	10, // 54: davit.plugin.v1.NotifyResponse.diagnostics:type_name -> davit.plugin.v1.Diagnostic
-	43, // 55: davit.plugin.v1.Event.changes:type_name -> davit.plugin.v1.EventChange
-	0,  // 56: davit.plugin.v1.EventChange.action:type_name -> davit.plugin.v1.Action
-	27, // 57: davit.plugin.v1.EventChange.images:type_name -> davit.plugin.v1.Image
-	3,  // 58: davit.plugin.v1.ImportRequest.config:type_name -> davit.plugin.v1.Value
-	10, // 59: davit.plugin.v1.ImportResponse.diagnostics:type_name -> davit.plugin.v1.Diagnostic
-	16, // 60: davit.plugin.v1.ImportResponse.record:type_name -> davit.plugin.v1.Record
-	4,  // 61: davit.plugin.v1.Plugin.Describe:input_type -> davit.plugin.v1.DescribeRequest
-	12, // 62: davit.plugin.v1.Plugin.Configure:input_type -> davit.plugin.v1.ConfigureRequest
-	14, // 63: davit.plugin.v1.Plugin.Validate:input_type -> davit.plugin.v1.ValidateRequest
-	17, // 64: davit.plugin.v1.Plugin.Plan:input_type -> davit.plugin.v1.PlanRequest
-	28, // 65: davit.plugin.v1.Plugin.Resolve:input_type -> davit.plugin.v1.ResolveRequest
-	30, // 66: davit.plugin.v1.Plugin.Apply:input_type -> davit.plugin.v1.ApplyRequest
-	37, // 67: davit.plugin.v1.Plugin.Watch:input_type -> davit.plugin.v1.WatchRequest
-	40, // 68: davit.plugin.v1.Plugin.Notify:input_type -> davit.plugin.v1.NotifyRequest
-	44, // 69: davit.plugin.v1.Plugin.Import:input_type -> davit.plugin.v1.ImportRequest
-	46, // 70: davit.plugin.v1.Plugin.Cancel:input_type -> davit.plugin.v1.CancelRequest
-	48, // 71: davit.plugin.v1.Plugin.CloseStack:input_type -> davit.plugin.v1.CloseStackRequest
-	5,  // 72: davit.plugin.v1.Plugin.Describe:output_type -> davit.plugin.v1.DescribeResponse
-	13, // 73: davit.plugin.v1.Plugin.Configure:output_type -> davit.plugin.v1.ConfigureResponse
-	15, // 74: davit.plugin.v1.Plugin.Validate:output_type -> davit.plugin.v1.ValidateResponse
-	21, // 75: davit.plugin.v1.Plugin.Plan:output_type -> davit.plugin.v1.PlanResponse
-	29, // 76: davit.plugin.v1.Plugin.Resolve:output_type -> davit.plugin.v1.ResolveResponse
-	31, // 77: davit.plugin.v1.Plugin.Apply:output_type -> davit.plugin.v1.ApplyResponse
-	39, // 78: davit.plugin.v1.Plugin.Watch:output_type -> davit.plugin.v1.WatchResponse
-	41, // 79: davit.plugin.v1.Plugin.Notify:output_type -> davit.plugin.v1.NotifyResponse
-	45, // 80: davit.plugin.v1.Plugin.Import:output_type -> davit.plugin.v1.ImportResponse
-	47, // 81: davit.plugin.v1.Plugin.Cancel:output_type -> davit.plugin.v1.CancelResponse
-	49, // 82: davit.plugin.v1.Plugin.CloseStack:output_type -> davit.plugin.v1.CloseStackResponse
-	72, // [72:83] is the sub-list for method output_type
-	61, // [61:72] is the sub-list for method input_type
-	61, // [61:61] is the sub-list for extension type_name
-	61, // [61:61] is the sub-list for extension extendee
-	0,  // [0:61] is the sub-list for field type_name
+	13, // 10: davit.plugin.v1.ConfigureRequest.credentials:type_name -> davit.plugin.v1.Credential
+	10, // 11: davit.plugin.v1.ConfigureResponse.diagnostics:type_name -> davit.plugin.v1.Diagnostic
+	3,  // 12: davit.plugin.v1.ValidateRequest.config:type_name -> davit.plugin.v1.Value
+	10, // 13: davit.plugin.v1.ValidateResponse.diagnostics:type_name -> davit.plugin.v1.Diagnostic
+	3,  // 14: davit.plugin.v1.Record.config:type_name -> davit.plugin.v1.Value
+	3,  // 15: davit.plugin.v1.Record.outputs:type_name -> davit.plugin.v1.Value
+	3,  // 16: davit.plugin.v1.PlanRequest.config:type_name -> davit.plugin.v1.Value
+	17, // 17: davit.plugin.v1.PlanRequest.prior:type_name -> davit.plugin.v1.Record
+	3,  // 18: davit.plugin.v1.PlanRequest.pinned:type_name -> davit.plugin.v1.Value
+	21, // 19: davit.plugin.v1.PlanRequest.candidates:type_name -> davit.plugin.v1.Candidates
+	19, // 20: davit.plugin.v1.PlanRequest.partial_texts:type_name -> davit.plugin.v1.PartialText
+	20, // 21: davit.plugin.v1.PlanRequest.sensitive_paths:type_name -> davit.plugin.v1.SensitivePath
+	11, // 22: davit.plugin.v1.SensitivePath.steps:type_name -> davit.plugin.v1.PathStep
+	23, // 23: davit.plugin.v1.PlanResponse.result:type_name -> davit.plugin.v1.PlanResult
+	33, // 24: davit.plugin.v1.PlanResponse.log:type_name -> davit.plugin.v1.Log
+	10, // 25: davit.plugin.v1.PlanResult.diagnostics:type_name -> davit.plugin.v1.Diagnostic
+	0,  // 26: davit.plugin.v1.PlanResult.action:type_name -> davit.plugin.v1.Action
+	26, // 27: davit.plugin.v1.PlanResult.items:type_name -> davit.plugin.v1.Item
+	28, // 28: davit.plugin.v1.PlanResult.images:type_name -> davit.plugin.v1.Image
+	3,  // 29: davit.plugin.v1.PlanResult.outputs:type_name -> davit.plugin.v1.Value
+	24, // 30: davit.plugin.v1.PlanResult.decision:type_name -> davit.plugin.v1.Decision
+	25, // 31: davit.plugin.v1.Decision.rejected:type_name -> davit.plugin.v1.Rejection
+	0,  // 32: davit.plugin.v1.Item.action:type_name -> davit.plugin.v1.Action
+	27, // 33: davit.plugin.v1.Item.fields:type_name -> davit.plugin.v1.Field
+	3,  // 34: davit.plugin.v1.ResolveRequest.config:type_name -> davit.plugin.v1.Value
+	10, // 35: davit.plugin.v1.ResolveResponse.diagnostics:type_name -> davit.plugin.v1.Diagnostic
+	0,  // 36: davit.plugin.v1.ApplyRequest.action:type_name -> davit.plugin.v1.Action
+	3,  // 37: davit.plugin.v1.ApplyRequest.config:type_name -> davit.plugin.v1.Value
+	17, // 38: davit.plugin.v1.ApplyRequest.prior:type_name -> davit.plugin.v1.Record
+	3,  // 39: davit.plugin.v1.ApplyRequest.planned:type_name -> davit.plugin.v1.Value
+	36, // 40: davit.plugin.v1.ApplyRequest.checkpoint:type_name -> davit.plugin.v1.Checkpoint
+	20, // 41: davit.plugin.v1.ApplyRequest.sensitive_paths:type_name -> davit.plugin.v1.SensitivePath
+	33, // 42: davit.plugin.v1.ApplyResponse.log:type_name -> davit.plugin.v1.Log
+	34, // 43: davit.plugin.v1.ApplyResponse.progress:type_name -> davit.plugin.v1.Progress
+	35, // 44: davit.plugin.v1.ApplyResponse.item:type_name -> davit.plugin.v1.ItemProgress
+	36, // 45: davit.plugin.v1.ApplyResponse.checkpoint:type_name -> davit.plugin.v1.Checkpoint
+	37, // 46: davit.plugin.v1.ApplyResponse.result:type_name -> davit.plugin.v1.ApplyResult
+	3,  // 47: davit.plugin.v1.Checkpoint.outputs:type_name -> davit.plugin.v1.Value
+	10, // 48: davit.plugin.v1.ApplyResult.diagnostics:type_name -> davit.plugin.v1.Diagnostic
+	3,  // 49: davit.plugin.v1.ApplyResult.outputs:type_name -> davit.plugin.v1.Value
+	39, // 50: davit.plugin.v1.WatchRequest.instances:type_name -> davit.plugin.v1.WatchedInstance
+	3,  // 51: davit.plugin.v1.WatchedInstance.config:type_name -> davit.plugin.v1.Value
+	17, // 52: davit.plugin.v1.WatchedInstance.prior:type_name -> davit.plugin.v1.Record
+	3,  // 53: davit.plugin.v1.NotifyRequest.config:type_name -> davit.plugin.v1.Value
+	43, // 54: davit.plugin.v1.NotifyRequest.event:type_name -> davit.plugin.v1.Event
+	10, // 55: davit.plugin.v1.NotifyResponse.diagnostics:type_name -> davit.plugin.v1.Diagnostic
+	44, // 56: davit.plugin.v1.Event.changes:type_name -> davit.plugin.v1.EventChange
+	0,  // 57: davit.plugin.v1.EventChange.action:type_name -> davit.plugin.v1.Action
+	28, // 58: davit.plugin.v1.EventChange.images:type_name -> davit.plugin.v1.Image
+	3,  // 59: davit.plugin.v1.ImportRequest.config:type_name -> davit.plugin.v1.Value
+	10, // 60: davit.plugin.v1.ImportResponse.diagnostics:type_name -> davit.plugin.v1.Diagnostic
+	17, // 61: davit.plugin.v1.ImportResponse.record:type_name -> davit.plugin.v1.Record
+	4,  // 62: davit.plugin.v1.Plugin.Describe:input_type -> davit.plugin.v1.DescribeRequest
+	12, // 63: davit.plugin.v1.Plugin.Configure:input_type -> davit.plugin.v1.ConfigureRequest
+	15, // 64: davit.plugin.v1.Plugin.Validate:input_type -> davit.plugin.v1.ValidateRequest
+	18, // 65: davit.plugin.v1.Plugin.Plan:input_type -> davit.plugin.v1.PlanRequest
+	29, // 66: davit.plugin.v1.Plugin.Resolve:input_type -> davit.plugin.v1.ResolveRequest
+	31, // 67: davit.plugin.v1.Plugin.Apply:input_type -> davit.plugin.v1.ApplyRequest
+	38, // 68: davit.plugin.v1.Plugin.Watch:input_type -> davit.plugin.v1.WatchRequest
+	41, // 69: davit.plugin.v1.Plugin.Notify:input_type -> davit.plugin.v1.NotifyRequest
+	45, // 70: davit.plugin.v1.Plugin.Import:input_type -> davit.plugin.v1.ImportRequest
+	47, // 71: davit.plugin.v1.Plugin.Cancel:input_type -> davit.plugin.v1.CancelRequest
+	49, // 72: davit.plugin.v1.Plugin.CloseStack:input_type -> davit.plugin.v1.CloseStackRequest
+	5,  // 73: davit.plugin.v1.Plugin.Describe:output_type -> davit.plugin.v1.DescribeResponse
+	14, // 74: davit.plugin.v1.Plugin.Configure:output_type -> davit.plugin.v1.ConfigureResponse
+	16, // 75: davit.plugin.v1.Plugin.Validate:output_type -> davit.plugin.v1.ValidateResponse
+	22, // 76: davit.plugin.v1.Plugin.Plan:output_type -> davit.plugin.v1.PlanResponse
+	30, // 77: davit.plugin.v1.Plugin.Resolve:output_type -> davit.plugin.v1.ResolveResponse
+	32, // 78: davit.plugin.v1.Plugin.Apply:output_type -> davit.plugin.v1.ApplyResponse
+	40, // 79: davit.plugin.v1.Plugin.Watch:output_type -> davit.plugin.v1.WatchResponse
+	42, // 80: davit.plugin.v1.Plugin.Notify:output_type -> davit.plugin.v1.NotifyResponse
+	46, // 81: davit.plugin.v1.Plugin.Import:output_type -> davit.plugin.v1.ImportResponse
+	48, // 82: davit.plugin.v1.Plugin.Cancel:output_type -> davit.plugin.v1.CancelResponse
+	50, // 83: davit.plugin.v1.Plugin.CloseStack:output_type -> davit.plugin.v1.CloseStackResponse
+	73, // [73:84] is the sub-list for method output_type
+	62, // [62:73] is the sub-list for method input_type
+	62, // [62:62] is the sub-list for extension type_name
+	62, // [62:62] is the sub-list for extension extendee
+	0,  // [0:62] is the sub-list for field type_name
 }
 
 func init() { file_schemas_plugin_v1_plugin_proto_init() }
@@ -4128,11 +4206,11 @@ func file_schemas_plugin_v1_plugin_proto_init() {
 		(*PathStep_Key)(nil),
 		(*PathStep_Index)(nil),
 	}
-	file_schemas_plugin_v1_plugin_proto_msgTypes[18].OneofWrappers = []any{
+	file_schemas_plugin_v1_plugin_proto_msgTypes[19].OneofWrappers = []any{
 		(*PlanResponse_Result)(nil),
 		(*PlanResponse_Log)(nil),
 	}
-	file_schemas_plugin_v1_plugin_proto_msgTypes[28].OneofWrappers = []any{
+	file_schemas_plugin_v1_plugin_proto_msgTypes[29].OneofWrappers = []any{
 		(*ApplyResponse_Log)(nil),
 		(*ApplyResponse_Progress)(nil),
 		(*ApplyResponse_Item)(nil),
@@ -4145,7 +4223,7 @@ func file_schemas_plugin_v1_plugin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_schemas_plugin_v1_plugin_proto_rawDesc), len(file_schemas_plugin_v1_plugin_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   47,
+			NumMessages:   48,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
