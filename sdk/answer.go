@@ -35,7 +35,7 @@ func actionOf(p pluginv1.Action) Action {
 func (t *typeInfo) protoResult(c *planCall) (*pluginv1.PlanResult, error) {
 	action, ok := protoActions[c.result.Action]
 	if !ok {
-		return nil, fmt.Errorf("the plugin answered with the action %q, which there is not", c.result.Action)
+		return nil, fmt.Errorf("the plugin answered with the action %q, which does not exist", c.result.Action)
 	}
 	if c.result.Action == ActionForget && !c.destroy {
 		return nil, errors.New("the plugin answered with the action \"forget\", which is for deletions only")
@@ -123,7 +123,7 @@ func protoItem(i *Item) (*pluginv1.Item, error) {
 	case i.Action == "": // found rather than changed: a commit
 		action = pluginv1.Action_ACTION_NONE
 	case !ok:
-		return nil, fmt.Errorf("there is no action %q", i.Action)
+		return nil, fmt.Errorf("the action %q does not exist", i.Action)
 	}
 	out := &pluginv1.Item{Key: utf8(i.Key), Kind: utf8(i.Kind), Name: utf8(i.Name), Action: action, Note: utf8(i.Note), Claim: string(i.Claim)}
 	if !unicodeutf8.ValidString(out.Claim) {

@@ -23,10 +23,10 @@ func (s *server) Apply(r *pluginv1.ApplyRequest, stream grpc.ServerStreamingServ
 		return err
 	}
 	if t.apply == nil {
-		return status.Errorf(codes.InvalidArgument, "a %s is observed: there is nothing to apply", t.kind)
+		return status.Errorf(codes.InvalidArgument, "a %s is only observed, so it cannot be applied", t.kind)
 	}
 	if late := r.GetBeginBeforeUnixMs(); late != 0 && time.Now().UnixMilli() >= late {
-		return status.Error(codes.Aborted, "it comes too late and was not begun: the run that asked for it was suspended, and another may have taken over")
+		return status.Error(codes.Aborted, "it was not started, because it came too late: the requesting run was suspended, and another run may have taken over")
 	}
 	told, err := s.stacks.calls(r.GetStack())
 	if err != nil {
@@ -53,7 +53,7 @@ type applying struct {
 	saved *pluginv1.Checkpoint
 }
 
-var errOver = errors.New("the operation is over: nothing can be saved any more")
+var errOver = errors.New("the operation has ended, so nothing can be saved")
 
 func (a *applying) run(ctx context.Context, told *calls) *pluginv1.ApplyResult {
 	res := &pluginv1.ApplyResult{}
@@ -95,7 +95,7 @@ func whole(outputs *pluginv1.Value) error {
 		name, rest = rest.Cut()
 		if v, rest = rest.Cut(); v.Has(msgpack.Extension) {
 			return &Error{
-				Summary: fmt.Sprintf("the plugin answered with a result whose %q is still not known", name.Text()),
+				Summary: fmt.Sprintf("the plugin answered with a result whose %q is unknown", name.Text()),
 				Code:    "plugin.unknown-output", Hint: "This is a defect in the plugin. Please report it to its authors.",
 			}
 		}
@@ -131,7 +131,7 @@ func (a *applying) read() (*applyCall, error) {
 	case c.action == "":
 		return nil, fmt.Errorf("davit asked for the action %d, which this plugin does not know", r.GetAction())
 	case c.action == ActionDelete && c.prior == nil:
-		return nil, errors.New("davit asked to delete what it has no record of")
+		return nil, errors.New("davit asked for a deletion without a record")
 	}
 	if c.planned, _, err = a.outputs.read(r.GetPlanned()); err != nil {
 		return nil, fmt.Errorf("the planned outputs: %w", err)
@@ -139,7 +139,7 @@ func (a *applying) read() (*applyCall, error) {
 	if cp := r.GetCheckpoint(); cp != nil {
 		outputs, _, err := a.outputs.read(cp.GetOutputs())
 		if err != nil {
-			return nil, fmt.Errorf("the outputs that an earlier try has saved: %w", err)
+			return nil, fmt.Errorf("the outputs that an earlier attempt saved: %w", err)
 		}
 		c.checkpoint = &record{outputs: outputs, private: cp.GetPrivate()}
 	}

@@ -183,19 +183,19 @@ func TestApplyFails(t *testing.T) {
 		"with a panic": {apply: func(ctx context.Context) (applyResult, error) {
 			save(ctx, made("first", "1"))
 			panic("boom")
-		}, want: "the plugin failed inside while working on application.app.web: boom", kept: "first 1"},
+		}, want: "the plugin panicked while working on application.app.web: boom", kept: "first 1"},
 		"with a warning only": {apply: func(context.Context) (applyResult, error) {
 			return made("whole", "1"), &sdk.Error{Summary: "slow", Warning: true}
 		}, want: "warning: slow", kept: "whole 1"},
 		"with an unknown output": {apply: func(context.Context) (applyResult, error) {
 			return applyResult{Outputs: appOutputs{Name: "made", Image: sdk.Unknown[string]()}, Private: []byte("1")}, nil
-		}, want: `the plugin answered with a result whose "image" is still not known`, kept: "made 1"},
+		}, want: `the plugin answered with a result whose "image" is unknown`, kept: "made 1"},
 		"with another type saved": {apply: func(ctx context.Context) (applyResult, error) {
 			return applyResult{}, sdk.Save(ctx, sdk.Result[string]{})
 		}, want: "the plugin answered with a string where the type has a sdk_test.appOutputs", kept: "- "},
 		"with an unknown argument":   {config: `{"name": "<unknown>"}`, want: "it cannot be applied: name is not known yet", kept: "- "},
 		"with an unknown action":     {action: 99, want: "davit asked for the action 99, which this plugin does not know", kept: "- "},
-		"deleting what was not made": {action: pluginv1.Action_ACTION_DELETE, want: "davit asked to delete what it has no record of", kept: "- "},
+		"deleting what was not made": {action: pluginv1.Action_ACTION_DELETE, want: "davit asked for a deletion without a record", kept: "- "},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -309,7 +309,7 @@ func TestSaveTooLate(t *testing.T) {
 		return made("done", ""), nil
 	}})
 	carryOut(t, client, &pluginv1.ApplyRequest{})
-	if err := sdk.Save(left, made("late", "")); err == nil || !strings.Contains(err.Error(), "the operation is over") {
+	if err := sdk.Save(left, made("late", "")); err == nil || !strings.Contains(err.Error(), "the operation has ended") {
 		t.Errorf("after the end Save returns %v", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())

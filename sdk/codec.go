@@ -116,7 +116,7 @@ func (c float) encode(b []byte, v reflect.Value) ([]byte, error) {
 	f := v.Float()
 	switch {
 	case math.IsNaN(f) || math.IsInf(f, 0):
-		return nil, fmt.Errorf("%v is no number that can be kept", f)
+		return nil, fmt.Errorf("%v cannot be stored as a number", f)
 	case f != math.Trunc(f):
 		return msgpack.AppendFloat(b, f), nil
 	case f >= -1<<63 && f < 1<<63:
@@ -133,7 +133,7 @@ func (c duration) decode(d *decoder, r msgpack.Raw, into reflect.Value) {
 	}
 	x, err := time.ParseDuration(r.Text())
 	if err != nil {
-		d.fail("%q is not a length of time such as \"30s\" or \"5m\"", r.Text())
+		d.fail("%q is not a duration such as \"30s\" or \"5m\"", r.Text())
 		return
 	}
 	into.SetInt(int64(x))

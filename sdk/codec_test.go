@@ -264,9 +264,9 @@ func TestDecodeErrors(t *testing.T) {
 		"fraction":     {"int", cty.NumberFloatVal(1.5), "1.5 is not a whole number, or too large", At("int")},
 		"huge":         {"int", cty.MustParseNumberVal("1e10000"), "e+10000 is not a whole number", At("int")},
 		"huge float":   {"float", cty.MustParseNumberVal("-1e10000"), "too large a number", At("float")},
-		"duration":     {"duration", cty.StringVal("5 minutes"), `"5 minutes" is not a length of time such as "30s"`, At("duration")},
+		"duration":     {"duration", cty.StringVal("5 minutes"), `"5 minutes" is not a duration such as "30s"`, At("duration")},
 		"in a block":   {"rule", rule(cty.NumberFloatVal(.5)), "0.5 is not a whole number", At("rule").Index(0).Attribute("count")},
-		"keeps secret": {"key", cty.StringVal("hunter2"), "this value is not of the form that it should have", At("key")},
+		"keeps secret": {"key", cty.StringVal("hunter2"), "this value has the wrong type", At("key")},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

@@ -84,7 +84,7 @@ func Save[O any](ctx context.Context, r Result[O]) error {
 	return errNoOperation
 }
 
-var errNoOperation = errors.New("Save was called outside of an Apply: there is no operation whose result could be kept")
+var errNoOperation = errors.New("Save was called outside of Apply")
 
 // Sensitive returns the paths of the sensitive parts of the configuration: names of attributes and keys as strings, indexes as ints. A path
 // that leads on below a text is the way into the JSON or YAML that the text is. Plan, Apply and Observe are told.

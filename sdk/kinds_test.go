@@ -100,8 +100,8 @@ func TestResolve(t *testing.T) {
 	}
 	for name, c := range map[string][3]string{
 		"no such tag": {`{"repository": "acme"}`, "2.0", "there is no tag 2.0"},
-		"a panic":     {`{"repository": "acme"}`, "boom", "the plugin failed inside while working on image.tags.api: boom"},
-		"not known":   {`{"repository": "<unknown>"}`, "1.0", "a tag cannot be looked at: repository is not known yet"},
+		"a panic":     {`{"repository": "acme"}`, "boom", "the plugin panicked while working on image.tags.api: boom"},
+		"not known":   {`{"repository": "<unknown>"}`, "1.0", "the tag cannot be resolved: repository is not known yet"},
 	} {
 		if got := resolve(c[0], c[1]); summaries(got.GetDiagnostics()) != c[2] {
 			t.Errorf("%s: %v", name, got)

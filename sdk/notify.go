@@ -72,7 +72,7 @@ func (s *server) Notify(ctx context.Context, r *pluginv1.NotifyRequest) (*plugin
 		return nil, err
 	}
 	if t.notify == nil {
-		return nil, status.Errorf(codes.Unimplemented, "notification %q cannot be told anything", r.GetType())
+		return nil, status.Errorf(codes.Unimplemented, "notification %q does not handle events", r.GetType())
 	}
 	told, err := s.stacks.calls(r.GetStack())
 	if err != nil {
@@ -84,7 +84,7 @@ func (s *server) Notify(ctx context.Context, r *pluginv1.NotifyRequest) (*plugin
 			return err
 		}
 		if len(d.unknown) > 0 {
-			return fmt.Errorf("it cannot be told: %s", notKnown(d.unknown))
+			return fmt.Errorf("the event cannot be handled: %s", notKnown(d.unknown))
 		}
 		return t.notify(with(ctx, told), config, readEvent(r.GetEvent()))
 	})

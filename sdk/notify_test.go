@@ -95,8 +95,8 @@ func TestNotify(t *testing.T) {
 	}
 	for config, want := range map[string]string{
 		`{"room": "ops", "token": "guess"}`:       "the server does not know the token",
-		`{"room": "boom", "token": "t0ken"}`:      "the plugin failed inside while working on notification.chat.team: a bug",
-		`{"room": "<unknown>", "token": "guess"}`: "it cannot be told: room is not known yet",
+		`{"room": "boom", "token": "t0ken"}`:      "the plugin panicked while working on notification.chat.team: a bug",
+		`{"room": "<unknown>", "token": "guess"}`: "the event cannot be handled: room is not known yet",
 	} {
 		if got := summaries(tell(config).GetDiagnostics()); got != want {
 			t.Errorf("%s: %q, want %q", config, got, want)

@@ -102,7 +102,7 @@ func (p *planning) plan(ctx context.Context) (*pluginv1.PlanResult, error) {
 	}
 	p.typ = t
 	if t.plan == nil {
-		return nil, fmt.Errorf("a %s is told of what happens: there is nothing to plan", t.kind)
+		return nil, fmt.Errorf("a %s only receives events, so it cannot be planned", t.kind)
 	}
 	c, unknown, warnings, err := p.read()
 	if err != nil {

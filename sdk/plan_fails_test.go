@@ -30,13 +30,13 @@ func TestPlanFails(t *testing.T) {
 		"no Errors":              {plan: always(done, sdk.Errors{}), answers: true},
 		"refused by Validate":    {plan: func() (sdk.PlanResult[appOutputs], error) { panic("asked") }, check: sdk.Errors{{Summary: "bad"}, {Summary: "worse"}}, want: "bad; worse"},
 		"warned by Validate":     {plan: always(done, &sdk.Error{Summary: "b", Warning: true}), check: &sdk.Error{Summary: "a", Warning: true}, want: "warning: a; warning: b", answers: true},
-		"a panic":                {plan: func() (sdk.PlanResult[appOutputs], error) { panic("boom") }, want: "the plugin failed inside while working on application.app.web: boom"},
+		"a panic":                {plan: func() (sdk.PlanResult[appOutputs], error) { panic("boom") }, want: "the plugin panicked while working on application.app.web: boom"},
 		"a nil pointer": {plan: func() (sdk.PlanResult[appOutputs], error) {
 			var p *appOutputs
 			return sdk.PlanResult[appOutputs]{Outputs: *p}, nil
-		}, want: "the plugin failed inside while working on application.app.web: runtime error: invalid memory address or nil pointer dereference"},
-		"no action":          {plan: always(sdk.PlanResult[appOutputs]{}, nil), want: `the plugin answered with the action "", which there is not`},
-		"an odd item":        {plan: always(sdk.PlanResult[appOutputs]{Action: sdk.ActionNone, Items: []sdk.Item{{Key: "k", Action: "burn"}}}, nil), want: `the plugin answered with an item "k" that cannot be sent: there is no action "burn"`},
+		}, want: "the plugin panicked while working on application.app.web: runtime error: invalid memory address or nil pointer dereference"},
+		"no action":          {plan: always(sdk.PlanResult[appOutputs]{}, nil), want: `the plugin answered with the action "", which does not exist`},
+		"an odd item":        {plan: always(sdk.PlanResult[appOutputs]{Action: sdk.ActionNone, Items: []sdk.Item{{Key: "k", Action: "burn"}}}, nil), want: `the plugin answered with an item "k" that cannot be sent: the action "burn" does not exist`},
 		"no JSON":            {plan: always(sdk.PlanResult[appOutputs]{Action: sdk.ActionNone, Items: []sdk.Item{{Key: "k", Fields: []sdk.Field{{Path: "p", Before: math.NaN()}}}}}, nil), want: `the plugin answered with an item "k" that cannot be sent: field "p": json: unsupported value: NaN`},
 		"an unknown type":    {request: &pluginv1.PlanRequest{Kind: "build", Type: "app"}, want: `the plugin test has no build "app"`},
 		"garbage":            {request: &pluginv1.PlanRequest{Config: &pluginv1.Value{Encoding: &pluginv1.Value_Msgpack{Msgpack: []byte{0xdd, 0xff, 0xff, 0xff, 0xff}}}}, want: "davit sent a value that does not fit the schema: the MessagePack value ends early"},

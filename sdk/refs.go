@@ -16,7 +16,7 @@ type SourceRef struct {
 
 // SourceOutputs are the outputs that every source has. Embed it in a source's outputs.
 type SourceOutputs struct {
-	Revision string `davit:"revision" doc:"Changes whenever the content does."`
+	Revision string `davit:"revision" doc:"Changes whenever the content changes."`
 	Time     string `davit:"time" doc:"When the revision was made, RFC 3339."`
 	Tree     Tree   `davit:"tree" doc:"The files."`
 }
@@ -30,7 +30,7 @@ type ImageOutputs struct {
 // BuildOutputs are the outputs that every build has. Embed it in a build's outputs.
 type BuildOutputs struct {
 	Repository string        `davit:"repository" doc:"Where the result was pushed."`
-	Tag        string        `davit:"tag" doc:"The tag it was pushed under."`
+	Tag        string        `davit:"tag" doc:"The pushed tag."`
 	Digest     Value[string] `davit:"digest" doc:"Digest of the pushed index."`
 	Ref        Value[string] `davit:"ref" doc:"repository:tag@digest."`
 	Key        string        `davit:"key" doc:"Content key: same inputs, same key."`

@@ -41,7 +41,7 @@ func parseRule(tag reflect.StructTag, t cty.Type) (*rule, error) {
 		some = true
 	}
 	if some && elementOf(t) != cty.String {
-		return nil, fmt.Errorf("pattern and enum are for texts, and lists and maps of them, not for %s", t.FriendlyName())
+		return nil, fmt.Errorf("pattern and enum are for texts and for lists and maps of texts, not for %s", t.FriendlyName())
 	}
 	for name, into := range map[string]**float64{"min": &r.min, "max": &r.max} {
 		text, ok := tag.Lookup(name)
@@ -83,17 +83,17 @@ func (r *rule) check(v msgpack.Raw, at Path) Errors {
 	fail := func(at Path, format string, args ...any) {
 		found = append(found, Errorf(slices.Clone(at), format, args...))
 	}
-	what, n := r.measure(v)
+	unit, n := r.measure(v)
 	if r.min != nil && n < *r.min {
-		fail(at, "%s, and at least %s %s needed", what, number(*r.min), r.are(*r.min))
+		fail(at, "%s", bound("at least", *r.min, n, unit))
 	}
 	if r.max != nil && n > *r.max {
-		fail(at, "%s, and at most %s %s allowed", what, number(*r.max), r.are(*r.max))
+		fail(at, "%s", bound("at most", *r.max, n, unit))
 	}
 	r.each(v, at, func(s string, at Path) {
 		switch {
 		case len(r.enum) > 0 && !slices.Contains(r.enum, s):
-			fail(at, "there is no %q here: choose %s", s, oneOf(r.enum))
+			fail(at, "must be %s, not %q", oneOf(r.enum), s)
 		case r.pattern != nil && !r.pattern.MatchString(s):
 			fail(at, "%q does not match %s", s, r.pattern)
 		}
@@ -101,21 +101,31 @@ func (r *rule) check(v msgpack.Raw, at Path) Errors {
 	return found
 }
 
-// measure is what min and max bound, and how a message tells it.
-func (r *rule) measure(v msgpack.Raw) (what string, n float64) {
+// measure returns the number that min and max limit, and its unit: "" for a number's own value, "character" for the length of a
+// text, "element" for that of a list or map.
+func (r *rule) measure(v msgpack.Raw) (unit string, n float64) {
 	switch {
 	case r.min == nil && r.max == nil:
 		return "", 0
 	case r.of == cty.Number:
 		n, _ = new(decoder).number(v).Float64()
-		return "this is " + number(n), n
+		return "", n
 	case r.of == cty.String:
-		n = float64(len([]rune(normal(v.Text()))))
-		return fmt.Sprintf("this has %s characters", number(n)), n
+		return "character", float64(len([]rune(normal(v.Text()))))
 	}
 	elements, _ := v.Elements()
-	n = float64(elements)
-	return fmt.Sprintf("there are %s elements", number(n)), n
+	return "element", float64(elements)
+}
+
+// bound is the message about n beyond a limit: "must be at least 0, not -4", "must have at most 2 elements, not 3".
+func bound(which string, limit, n float64, unit string) string {
+	if unit == "" {
+		return fmt.Sprintf("must be %s %s, not %s", which, number(limit), number(n))
+	}
+	if limit != 1 {
+		unit += "s"
+	}
+	return fmt.Sprintf("must have %s %s %s, not %s", which, number(limit), unit, number(n))
 }
 
 // each calls f for each text that is known.
@@ -142,13 +152,6 @@ func (r *rule) each(v msgpack.Raw, at Path, f func(string, Path)) {
 }
 
 func number(n float64) string { return strconv.FormatFloat(n, 'f', -1, 64) }
-
-func (r *rule) are(n float64) string {
-	if n == 1 || r.of == cty.Number {
-		return "is"
-	}
-	return "are"
-}
 
 // oneOf writes a choice: "a", "b" or "c".
 func oneOf(list []string) string {

@@ -88,7 +88,7 @@ func (o *object) split(d *decoder, r msgpack.Raw) bool {
 			at = slices.IndexFunc(o.fields, func(f field) bool { return key.Kind() == msgpack.Text && key.Text() == f.name })
 		}
 		if at < 0 || raws[at] != "" {
-			d.misfit(fmt.Sprintf("%q is no attribute, or there twice", string(key)))
+			d.misfit(fmt.Sprintf("the attribute %q does not exist or occurs twice", string(key)))
 			return false
 		}
 		raws[at], rest = d.next(rest, o.fields[at].codec)
@@ -101,7 +101,7 @@ func (f *field) decode(d *decoder, r msgpack.Raw, into reflect.Value) {
 	f.codec.decode(d, r, into)
 	if f.sensitive && len(d.errs) > before { // the messages have the value in them
 		d.errs = d.errs[:before]
-		d.fail("this value is not of the form that it should have")
+		d.fail("this value has the wrong type")
 	}
 	if len(d.errs) == before && d.unfit == nil {
 		f.judge(d, r)
@@ -113,7 +113,7 @@ func (f *field) judge(d *decoder, r msgpack.Raw) {
 	if f.rule != nil {
 		broken := f.rule.check(r, d.at)
 		if f.sensitive && len(broken) > 0 { // the messages have the value in them
-			broken = Errors{Errorf(slices.Clone(d.at), "this value is not what it should be%s", f.rule.hidden())}
+			broken = Errors{Errorf(slices.Clone(d.at), "this value is not allowed%s", f.rule.hidden())}
 		}
 		d.broken = append(d.broken, broken...)
 	}
@@ -147,7 +147,7 @@ func (c *compiler) object(t reflect.Type, at place) (*object, error) {
 		return nil, fmt.Errorf("%s is not a struct", t)
 	}
 	if slices.Contains(c.open, t) {
-		return nil, fmt.Errorf("%s holds itself: a schema has an end", t)
+		return nil, fmt.Errorf("%s contains itself: a schema must be finite", t)
 	}
 	c.open = append(c.open, t)
 	defer func() { c.open = c.open[:len(c.open)-1] }()
@@ -199,7 +199,7 @@ func (c *compiler) addFields(o *object, t reflect.Type, index []int, at place) e
 			continue
 		}
 		if !sf.IsExported() {
-			return fmt.Errorf("%s.%s has a davit tag and is not exported", t, sf.Name)
+			return fmt.Errorf("%s.%s has a davit tag but is not exported", t, sf.Name)
 		}
 		f, err := c.field(sf, tag, at)
 		if err != nil {
@@ -252,7 +252,7 @@ func (c *compiler) field(sf reflect.StructField, tag string, at place) (field, e
 	text, ok := sf.Tag.Lookup("default")
 	switch {
 	case f.block && structOf(f.codec) == nil:
-		return f, errors.New("a block is a pointer to a struct, or a slice of structs")
+		return f, errors.New("a block must be a pointer to a struct or a slice of structs")
 	case f.block && ok:
 		return f, errors.New("a block has no default; its attributes may have")
 	case ok:
@@ -299,7 +299,7 @@ func (c *compiler) codec(t reflect.Type, at place) (codec, error) {
 	if v, ok := reflect.TypeAssert[anyValue](reflect.New(t)); ok {
 		inner := v.elem()
 		if _, twice := reflect.TypeAssert[anyValue](reflect.New(inner)); twice || inner.Kind() == reflect.Pointer {
-			return nil, fmt.Errorf("%s: a Value can be null by itself; it holds no pointer and no other Value", t)
+			return nil, fmt.Errorf("%s: a Value can be null by itself, so it must not contain a pointer or another Value", t)
 		}
 		in, err := c.codec(inner, at)
 		if err != nil {
@@ -333,7 +333,7 @@ func (c *compiler) codec(t reflect.Type, at place) (codec, error) {
 	case reflect.Pointer, reflect.Slice, reflect.Map:
 		return c.container(t, at)
 	}
-	return nil, fmt.Errorf("the type %s has no place in a configuration: use string, bool, int, int64, float64, sdk.Duration, "+
+	return nil, fmt.Errorf("the type %s is not supported in a configuration: use string, bool, int, int64, float64, sdk.Duration, "+
 		"sdk.Value, or structs, slices, maps and pointers of them", t)
 }
 

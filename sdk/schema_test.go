@@ -82,7 +82,7 @@ func TestDescribe(t *testing.T) {
 				{"name": "only", "nesting": "NESTING_SINGLE", "description": "At most one.", "block": %s},
 				{"name": "rule", "nesting": "NESTING_LIST", "block": %s}]},
 		"outputs": {"attributes": [
-			{"name": "revision", "type": %q, "required": true, "description": "Changes whenever the content does."},
+			{"name": "revision", "type": %q, "required": true, "description": "Changes whenever the content changes."},
 			{"name": "time", "type": %q, "required": true, "description": "When the revision was made, RFC 3339."},
 			{"name": "tree", "type": %q, "required": true, "description": "The files."},
 			{"name": "token", "type": %q, "required": true, "sensitive": true}]}}]}`,
@@ -126,13 +126,13 @@ func TestNewPanics(t *testing.T) {
 	}{
 		"a type without place": {of[struct {
 			X chan int `davit:"x"`
-		}], "the type chan int has no place"},
+		}], "the type chan int is not supported"},
 		"bytes": {of[struct {
 			X []byte `davit:"x"`
-		}], "the type uint8 has no place"},
+		}], "the type uint8 is not supported"},
 		"interface": {of[struct {
 			X any `davit:"x"`
-		}], "the type interface {} has no place"},
+		}], "the type interface {} is not supported"},
 		"map with other keys": {of[struct {
 			X map[int]string `davit:"x"`
 		}], "string keys"},
@@ -144,14 +144,14 @@ func TestNewPanics(t *testing.T) {
 		}], "RFC 3339"},
 		"Value of a pointer": {of[struct {
 			X sdk.Value[*string] `davit:"x"`
-		}], "holds no pointer"},
+		}], "must not contain a pointer"},
 		"Value of a Value": {of[struct {
 			X sdk.Value[sdk.Value[string]] `davit:"x"`
-		}], "no other Value"},
+		}], "or another Value"},
 		"pointer to a list": {of[struct {
 			X *[]string `davit:"x"`
 		}], "a pointer points to"},
-		"a struct that holds itself": {of[looped], "holds itself"},
+		"a struct that holds itself": {of[looped], "contains itself"},
 		"an object without fields": {of[struct {
 			X struct{ Y string } `davit:"x"`
 		}], "no fields with a davit tag"},
@@ -174,7 +174,7 @@ func TestNewPanics(t *testing.T) {
 		"embedded pointer": {of[struct{ *ok }], "embeds a pointer"},
 		"a block of text": {of[struct {
 			X []string `davit:"x,block"`
-		}], "a block is a pointer to a struct"},
+		}], "a block must be a pointer to a struct"},
 		"a block in an object": {of[struct {
 			X struct {
 				Y []ok `davit:"y,block"`
@@ -196,24 +196,24 @@ func TestNewPanics(t *testing.T) {
 		}], `the default "many"`},
 		"a default that is no time": {of[struct {
 			X sdk.Duration `davit:"x" default:"30"`
-		}], `"30" is not a length of time`},
+		}], `"30" is not a duration`},
 		"a default that is no JSON": {of[struct {
 			X []string `davit:"x" default:"a,b"`
 		}], "not JSON"},
 		"davit's own attribute": {of[struct {
 			X string `davit:"for_each"`
-		}], `"for_each" is davit's own`},
+		}], `"for_each" is reserved for davit`},
 		"an image's builds": {func() {
 			sdk.Image("x", image[struct {
 				B []string `davit:"builds"`
 			}, sdk.ImageOutputs]{})
-		}, `"builds" is davit's own`},
+		}, `"builds" is reserved for davit`},
 		"a policy's image": {func() {
 			sdk.Policy("x", policy[struct {
 				I string `davit:"image"`
 			}]{})
-		}, `"image" is davit's own`},
-		"no outputs": {func() { sdk.Source("x", source[none, none]{}) }, `lack "revision", which every source has: embed sdk.SourceOutputs`},
+		}, `"image" is reserved for davit`},
+		"no outputs": {func() { sdk.Source("x", source[none, none]{}) }, `lack "revision", which every source must have: embed sdk.SourceOutputs`},
 		"an output of another type": {func() {
 			sdk.Image("x", image[none, struct {
 				Repository string `davit:"repository"`

@@ -122,7 +122,7 @@ func outputs(t testing.TB, client pluginv1.PluginClient, kind, name string, v *p
 		t.Fatal(err)
 	}
 	if c.IsNull() {
-		t.Fatal("there are no outputs")
+		t.Fatal("the answer has no outputs")
 	}
 	return c.AsValueMap()
 }

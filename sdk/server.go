@@ -98,7 +98,7 @@ func (s *server) Resolve(ctx context.Context, r *pluginv1.ResolveRequest) (*plug
 			return err
 		}
 		if len(d.unknown) > 0 {
-			return fmt.Errorf("a tag cannot be looked at: %s", notKnown(d.unknown))
+			return fmt.Errorf("the tag cannot be resolved: %s", notKnown(d.unknown))
 		}
 		res, err := t.resolve(with(ctx, told), r.GetAddress(), config, r.GetTag())
 		out.Digest, out.Platforms = utf8(res.Digest), clean(res.Platforms)
@@ -188,7 +188,7 @@ func guard(address string, f func() error) (found Errors) {
 		}
 		fmt.Fprintf(os.Stderr, "panic at %s: %v\n%s", address, p, debug.Stack())
 		found = Errors{{
-			Summary: fmt.Sprintf("the plugin failed inside while working on %s: %v", address, p),
+			Summary: fmt.Sprintf("the plugin panicked while working on %s: %v", address, p),
 			Code:    "plugin.panic",
 			Hint:    "This is a defect in the plugin. Please report it to its authors.",
 		}}

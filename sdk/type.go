@@ -138,12 +138,12 @@ func (t *typeInfo) compile(config, outputs reflect.Type) error {
 	}
 	for _, name := range slices.Concat(reserved[""], reserved[t.kind]) {
 		if t.config.field(name) != nil {
-			return fmt.Errorf("configuration: %q is davit's own", name)
+			return fmt.Errorf("configuration: %q is reserved for davit", name)
 		}
 	}
 	for _, name := range slices.Concat([]string{"address"}, reserved[t.kind]) {
 		if t.outputs.field(name) != nil {
-			return fmt.Errorf("outputs: %q is davit's own", name)
+			return fmt.Errorf("outputs: %q is reserved for davit", name)
 		}
 	}
 	return t.keepsPromise()
@@ -161,7 +161,7 @@ func (t *typeInfo) keepsPromise() error {
 	for _, name := range promise.names {
 		f := t.outputs.field(name)
 		if f == nil {
-			return fmt.Errorf("its outputs lack %q, which every %s has: embed sdk.%s", name, t.kind, promise.form.Name())
+			return fmt.Errorf("its outputs lack %q, which every %s must have: embed sdk.%s", name, t.kind, promise.form.Name())
 		}
 		if w := want.field(name).codec.typ(); !f.codec.typ().Equals(w) {
 			return fmt.Errorf("its output %q is %s and must be %s: embed sdk.%s", name, f.codec.typ().FriendlyName(), w.FriendlyName(), promise.form.Name())
@@ -208,7 +208,7 @@ type policyOutputs struct {
 	Digest   Value[string] `davit:"digest" doc:"The digest behind the tag."`
 	Ref      Value[string] `davit:"ref" doc:"repository:tag@digest."`
 	Reason   string        `davit:"reason" doc:"Why this tag."`
-	Rejected []rejection   `davit:"rejected" doc:"Tags that were not acceptable, and why."`
+	Rejected []rejection   `davit:"rejected" doc:"Rejected tags, and why."`
 }
 
 type rejection struct {

@@ -43,7 +43,7 @@ type Notice struct {
 // stream, and the others are watched on.
 func (s *server) Watch(r *pluginv1.WatchRequest, stream grpc.ServerStreamingServer[pluginv1.WatchResponse]) error {
 	if len(r.GetInstances()) == 0 {
-		return status.Error(codes.InvalidArgument, "there is nothing to watch")
+		return status.Error(codes.InvalidArgument, "the request names no instance to watch")
 	}
 	told, err := s.stacks.calls(r.GetStack())
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/davit-sh/davit/core/config"
 	"github.com/davit-sh/davit/core/session"
+	"github.com/davit-sh/davit/internal/text"
 	"github.com/davit-sh/davit/state"
 )
 
@@ -44,7 +45,8 @@ func (a *app) initState(ctx context.Context, stack *config.Stack, migrate, recon
 	if err := now.Remember(stack.Dir); err != nil {
 		return err
 	}
-	fmt.Fprintf(a.out, "State copied to %s and compared: %d records, %d revisions, %d outputs, %d open operations.\n", now, m.Records, m.Revisions, m.Outputs, m.Operations)
+	fmt.Fprintf(a.out, "State copied to %s and compared: %s, %s, %s, %s.\n", now,
+		text.Count(m.Records, "record"), text.Count(m.Revisions, "revision"), text.Count(m.Outputs, "output"), text.Count(m.Operations, "open operation"))
 	for _, l := range m.LeftBehind {
 		fmt.Fprintf(a.out, "Damaged, therefore not copied: %s\n", l)
 	}

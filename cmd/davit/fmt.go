@@ -30,7 +30,7 @@ func (a *app) fmtCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "fmt [FILE|FOLDER|-]...", Short: "Format the stack's files",
 		Long: "Fmt formats *.hcl and *.hclvars files and prints the names of the files that it changes. With - it formats standard input.\n" +
-			"A file that is no HCL is an error; the others are formatted all the same.\n\n" +
+			"A file that is not HCL is an error; the other files are still formatted.\n\n" +
 			"  davit fmt -recursive\n  davit fmt -check -diff",
 		RunE: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/davit-sh/davit/core/config"
 	"github.com/davit-sh/davit/core/session"
+	"github.com/davit-sh/davit/internal/text"
 )
 
 func (a *app) initCmd() *cobra.Command {
@@ -87,6 +88,6 @@ func (a *app) init(cmd *cobra.Command, f *stackFlags, upgrade, migrate, reconfig
 	if err := a.initState(cmd.Context(), stack, migrate, reconfigure); err != nil {
 		return err
 	}
-	fmt.Fprintf(a.out, "Ready: %d built-in plugins, %d others. Next: davit plan\n", len(builtins), len(lock.Plugins))
+	fmt.Fprintf(a.out, "Ready: %s, %s. Next: davit plan\n", text.Count(len(builtins), "built-in plugin"), text.Count(len(lock.Plugins), "installed plugin"))
 	return nil
 }

@@ -19,7 +19,7 @@ import (
 func (a *app) pluginCmd() *cobra.Command {
 	cmd := &cobra.Command{Use: "plugin", Short: "Write, test, debug and publish plugins"}
 	cmd.AddCommand(&cobra.Command{
-		Use: "serve NAME", Short: "Serve a built-in plugin; davit does this by itself", Args: cobra.ExactArgs(1), Hidden: true,
+		Use: "serve NAME", Short: "Serve a built-in plugin; davit runs this by itself", Args: cobra.ExactArgs(1), Hidden: true,
 		RunE: func(_ *cobra.Command, args []string) error {
 			plugin := builtins[args[0]]
 			if plugin == nil {

@@ -11,6 +11,7 @@ import (
 	"github.com/davit-sh/davit/core/config"
 	"github.com/davit-sh/davit/core/install"
 	"github.com/davit-sh/davit/core/session"
+	"github.com/davit-sh/davit/internal/text"
 )
 
 func (a *app) pluginMirrorCmd() *cobra.Command {
@@ -59,6 +60,6 @@ func (a *app) mirrorPlugins(cmd *cobra.Command, folder string) error {
 		copied++
 		fmt.Fprintf(a.out, "Plugin %s %s for %s\n", name, release.Claims.Version, strings.Join(sortedKeys(release.Platforms), ", "))
 	}
-	fmt.Fprintf(a.out, "Copied %d plugins to %s. Use them with %s=%s\n", copied, folder, install.MirrorVariable, folder)
+	fmt.Fprintf(a.out, "Copied %s to %s. Use them with %s=%s\n", text.Count(copied, "plugin"), folder, install.MirrorVariable, folder)
 	return nil
 }

@@ -195,7 +195,7 @@ func interrupts(w io.Writer, asking *atomic.Bool) (soft, hard context.Context, s
 				cancelSoft()
 				continue
 			}
-			fmt.Fprintln(w, "Stopping now. What is unfinished is found again by the next run.")
+			fmt.Fprintln(w, "Stopping now. The next run finds and continues unfinished operations.")
 			cancelHard()
 			return
 		}

@@ -65,17 +65,17 @@ type planFlags struct {
 
 func (f *planFlags) add(a *app, cmd *cobra.Command) {
 	f.addParts(a, cmd)
-	cmd.Flags().StringArrayVar(&f.replace, "replace", nil, "make this `address` anew")
+	cmd.Flags().StringArrayVar(&f.replace, "replace", nil, "replace the instance at this `address`")
 	_ = cmd.RegisterFlagCompletionFunc("replace", a.completePlace) // it was added above
-	cmd.Flags().BoolVar(&f.refreshOnly, "refresh-only", false, "compare the world with what was last applied, and bring only state up to date")
-	refresh := cmd.Flags().VarPF(inverted{&f.noRefresh}, "refresh", "", "look at the world; -refresh=false takes what state says of what has not changed")
+	cmd.Flags().BoolVar(&f.refreshOnly, "refresh-only", false, "compare the real objects with the last apply, and update only the state")
+	refresh := cmd.Flags().VarPF(inverted{&f.noRefresh}, "refresh", "", "read the real objects; -refresh=false uses the state for unchanged blocks")
 	refresh.NoOptDefVal = "true"
 }
 
 // addParts adds the flags of verbs that can be about a part of the stack.
 func (f *planFlags) addParts(a *app, cmd *cobra.Command) {
-	cmd.Flags().StringArrayVar(&f.targets, "target", nil, "only this `address` and what it depends on (of a destroy: what depends on it)")
-	cmd.Flags().StringArrayVar(&f.excludes, "exclude", nil, "leave this `address` out, with what depends on it (of a destroy: what it depends on)")
+	cmd.Flags().StringArrayVar(&f.targets, "target", nil, "only this `address` and its dependencies (of a destroy: its dependents)")
+	cmd.Flags().StringArrayVar(&f.excludes, "exclude", nil, "leave out this `address` and its dependents (of a destroy: its dependencies)")
 	_ = cmd.RegisterFlagCompletionFunc("target", a.completePlace) // both were added above
 	_ = cmd.RegisterFlagCompletionFunc("exclude", a.completePlace)
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/davit-sh/davit/core/plan"
 	"github.com/davit-sh/davit/core/session"
 	"github.com/davit-sh/davit/core/view"
+	"github.com/davit-sh/davit/internal/text"
 	"github.com/davit-sh/davit/state"
 )
 
@@ -231,11 +232,11 @@ func (a *app) statePushCmd() *cobra.Command {
 		Use: "push FILE", Short: "Replace the whole state by the output of davit state pull", Args: cobra.ExactArgs(1),
 		Long: "Push refuses the state of another stack, and a state that is older than the present one. -force overrides both.\n\n  davit state push backup.json",
 	}, func(args []string, s *stateWriting) error {
-		text, err := os.ReadFile(args[0])
+		content, err := os.ReadFile(args[0])
 		if err != nil {
 			return err
 		}
-		archive, err := state.ReadArchive(args[0], text)
+		archive, err := state.ReadArchive(args[0], content)
 		if err != nil {
 			return err
 		}
@@ -254,7 +255,7 @@ func (a *app) statePushCmd() *cobra.Command {
 		if err := s.lease.Replace(a.hard, archive); err != nil {
 			return err
 		}
-		fmt.Fprintf(a.out, "The state now has %d records.\n", len(archive.Records))
+		fmt.Fprintf(a.out, "The state now has %s.\n", text.Count(len(archive.Records), "record"))
 		return nil
 	})
 	cmd.Flags().BoolVar(&force, "force", false, "accept the state of another stack, or an older state")

@@ -167,7 +167,7 @@ func (m *Module) addVariable(block *hclsyntax.Block) hcl.Diagnostics {
 	}
 	if slices.Contains(reservedVariables, name) {
 		return hcl.Diagnostics{diag.Errorf(block.LabelRanges[0], "A name that no variable can have",
-			"A module could never be given a value for %q, because the module block has a meaning of its own for that name. Use another name.", name)}
+			"The module block reserves the name %q, so a module could never get a value for it. Use another name.", name)}
 	}
 	content, diags := block.Body.Content(variableSchema)
 	v := &Variable{Name: name, Nullable: true, Range: block.DefRange()}
@@ -346,7 +346,7 @@ func (s *Stack) addPlugin(a *hcl.Attribute) hcl.Diagnostics {
 	for _, name := range r.Env {
 		if !isVariableName(name) {
 			diags = append(diags, diag.Errorf(a.Expr.Range(), "Not an environment variable",
-				"env of the plugin %s holds %q, which is no name of an environment variable. Names are given one by one.", a.Name, name))
+				"env of the plugin %s contains %q, which is not the name of an environment variable. List each name.", a.Name, name))
 		}
 	}
 	into := s.Settings.Plugins

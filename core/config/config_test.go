@@ -23,7 +23,7 @@ func TestMistakes(t *testing.T) {
 		"davit {\n required_plugins { x = 3 }\n}":                                                                `Not a plugin requirement`,
 		"source \"git\" \"x\" {\n lifecycle { prevent = true }\n}":                                               `Unsupported argument`,
 		"variable \"count\" {}":                                                                                  `A name that no variable can have`,
-		"moved {\n from = build.oci.a\n to = build.oci.b\n}\nmoved {\n from = build.oci.a\n to = build.oci.c\n}": `davit.hcl:5,1-6: Moved twice; build.oci.a is moved to build.oci.b at davit.hcl:1 already`,
+		"moved {\n from = build.oci.a\n to = build.oci.b\n}\nmoved {\n from = build.oci.a\n to = build.oci.c\n}": `davit.hcl:5,1-6: Moved twice; build.oci.a is already moved to build.oci.b at davit.hcl:1`,
 		"import {\n to = build.oci.a\n id = \"x\"\n}\nimport {\n to = build.oci.a\n id = \"y\"\n}":               `Two imports into one instance; Another object is imported into build.oci.a at davit.hcl:1.`,
 		"gate {}":                                                  "Wrong number of labels; A gate block has 1 label, but this one has 0: gate \"name\" { ... }",
 		"gate \"g\" {}":                                            "Gate that holds nothing; gate \"g\" has no condition",

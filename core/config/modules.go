@@ -72,7 +72,7 @@ func (m *Module) addMoved(block *hclsyntax.Block) hcl.Diagnostics {
 	}
 	for _, old := range m.Moved {
 		if old.From == moved.From {
-			return append(diags, diag.Errorf(block.DefRange(), "Moved twice", "%s is moved to %s at %s already, and cannot be at two places. Remove one of the moved blocks.", moved.From, old.To, Where(old.Range)))
+			return append(diags, diag.Errorf(block.DefRange(), "Moved twice", "%s is already moved to %s at %s. Remove one of the moved blocks.", moved.From, old.To, Where(old.Range)))
 		}
 	}
 	m.Moved = append(m.Moved, moved)

@@ -32,7 +32,7 @@ func (s *Schema) Ignorable(path hcl.Traversal, of string) *hcl.Diagnostic {
 		}
 		rest = rest[1:]
 	} else if nested.List {
-		return diag.Errorf(rest[0].SourceRange(), "Nothing to ignore", "There can be several %s blocks: say which one, as in %s[0].", first.Name, first.Name)
+		return diag.Errorf(rest[0].SourceRange(), "Nothing to ignore", "Several %s blocks are allowed: name one, such as %s[0].", first.Name, first.Name)
 	}
 	if len(rest) == 0 {
 		return nil

@@ -226,7 +226,7 @@ func (s *Schema) dynamicExpressions(b *hcl.Block, bound []string) ([]Expr, hcl.D
 	name := b.Labels[0]
 	nested := s.Blocks[name]
 	if nested == nil {
-		return nil, hcl.Diagnostics{diag.Errorf(b.LabelRanges[0], "Unknown block", "A dynamic block cannot make a block %q here.%s", name, diag.DidYouMean(name, slices.Clone(s.blocks)))}
+		return nil, hcl.Diagnostics{diag.Errorf(b.LabelRanges[0], "Unknown block", "A dynamic block cannot generate a block %q here.%s", name, diag.DidYouMean(name, slices.Clone(s.blocks)))}
 	}
 	content, diags := b.Body.Content(dynamicSchema)
 	if diags.HasErrors() {

@@ -286,7 +286,7 @@ func TestIgnorable(t *testing.T) {
 		`object.b`:     `no attribute "b"`,
 		`list["x"]`:    "leads into list of object",
 		`list[0].b`:    `no attribute "b"`,
-		`rule.port`:    "There can be several rule blocks: say which one, as in rule[0].",
+		`rule.port`:    "Several rule blocks are allowed: name one, such as rule[0].",
 		`rule[0].prot`: `the block rule has no argument "prot" to ignore. Did you mean "port"?`,
 		`auth[0]`:      "Only one auth block",
 		`auth.usr`:     `Did you mean "user"?`,

@@ -8,7 +8,7 @@ import (
 // deepMerge merges maps as Helm merges the files of several -f flags: a later map wins, two maps under one key are merged in
 // turn, and every other value (a list or a null as well) replaces the earlier one.
 var deepMerge = function.New(&function.Spec{
-	Description: "Merges maps and the maps in them. Of two values under one key the later one wins; a list or a null replaces what was there.",
+	Description: "Merges maps and the maps in them. For a key with several values, the last one wins; a list or a null replaces the earlier value.",
 	VarParam: &function.Parameter{
 		Name: "maps", Type: cty.DynamicPseudoType, AllowNull: true, AllowUnknown: true, AllowDynamicType: true, AllowMarked: true,
 	},

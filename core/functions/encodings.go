@@ -26,7 +26,7 @@ var (
 		return base64.StdEncoding.EncodeToString(sum[:]), nil
 	})
 
-	base64Decode = oneText("The text that base64 (RFC 4648, section 4) stands for. The text must be UTF-8.", func(s string) (string, error) {
+	base64Decode = oneText("Decodes base64 (RFC 4648, section 4). The text must be UTF-8.", func(s string) (string, error) {
 		b, err := fromBase64(s)
 		if err != nil {
 			return "", err
@@ -42,7 +42,7 @@ var (
 		_ = w.Close()
 		return base64.StdEncoding.EncodeToString(b.Bytes()), nil
 	})
-	base64Gunzip = oneText("The text that was compressed with gzip and is given in base64. The text must be UTF-8.", func(s string) (string, error) {
+	base64Gunzip = oneText("Decodes base64 and decompresses the gzip data. The text must be UTF-8.", func(s string) (string, error) {
 		packed, err := fromBase64(s)
 		if err != nil {
 			return "", err
@@ -61,7 +61,7 @@ var (
 		return inUTF8(b)
 	})
 
-	urlDecode = oneText("The text that a URL-encoded text stands for: %XX is a byte, + a space.", func(s string) (string, error) {
+	urlDecode = oneText("Decodes a URL-encoded text: %XX is a byte, + a space.", func(s string) (string, error) {
 		out, err := url.QueryUnescape(s)
 		if err != nil {
 			return "", function.NewArgErrorf(0, "a %% is not followed by two hexadecimal digits")
@@ -77,14 +77,14 @@ var (
 			}
 			return base64.StdEncoding.EncodeToString(b), nil
 		})
-	textDecodeBase64 = inCharset("The text that base64 stands for in another character encoding (its IANA name, such as UTF-16LE).", "source",
+	textDecodeBase64 = inCharset("Decodes base64 of a text in another character encoding (its IANA name, such as UTF-16LE).", "source",
 		func(s string, e encoding.Encoding) (string, error) {
 			b, err := fromBase64(s)
 			if err != nil {
 				return "", err
 			}
 			if b, err = e.NewDecoder().Bytes(b); err != nil || bytes.ContainsRune(b, utf8.RuneError) {
-				return "", function.NewArgErrorf(0, "the data has bytes that mean nothing in the encoding")
+				return "", function.NewArgErrorf(0, "the data has bytes that are invalid in the encoding")
 			}
 			return string(b), nil
 		})

@@ -86,7 +86,7 @@ func files(in folders) map[string]function.Function {
 			return base64.StdEncoding.EncodeToString(b), err
 		}),
 		"fileexists": function.New(&function.Spec{
-			Description: "Whether there is a file of that name in the stack's folder.",
+			Description: "Whether the stack's folder contains the file.",
 			Params:      []function.Parameter{{Name: "path", Type: cty.String}}, Type: function.StaticReturnType(cty.Bool),
 			Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
 				root, name, err := in.open(args[0].AsString())

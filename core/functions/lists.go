@@ -129,13 +129,13 @@ var one = function.New(&function.Spec{
 })
 
 var matchKeys = function.New(&function.Spec{
-	Description: "The values whose key, at the same place of the second list, is in the third.",
+	Description: "The values whose key, at the same index of the second list, is in the third list.",
 	Params: []function.Parameter{
 		{Name: "values", Type: cty.List(cty.DynamicPseudoType)}, {Name: "keys", Type: cty.List(cty.DynamicPseudoType)}, {Name: "wanted", Type: cty.List(cty.DynamicPseudoType)},
 	},
 	Type: func(args []cty.Value) (cty.Type, error) {
 		if unified, _ := convert.UnifyUnsafe([]cty.Type{args[1].Type(), args[2].Type()}); unified == cty.NilType {
-			return cty.NilType, function.NewArgErrorf(2, "its elements must be of the type of the keys")
+			return cty.NilType, function.NewArgErrorf(2, "its elements must have the type of the keys")
 		}
 		return args[0].Type(), nil
 	},
@@ -170,7 +170,7 @@ var matchKeys = function.New(&function.Spec{
 })
 
 var transpose = function.New(&function.Spec{
-	Description: "Turns a map of lists of strings round: each string with the keys that it was under.",
+	Description: "Inverts a map of lists of strings: each string becomes a key for the list of its former keys.",
 	Params:      []function.Parameter{{Name: "map", Type: cty.Map(cty.List(cty.String))}},
 	Type:        function.StaticReturnType(cty.Map(cty.List(cty.String))),
 	Impl: func(args []cty.Value, t cty.Type) (cty.Value, error) {
@@ -203,7 +203,7 @@ var transpose = function.New(&function.Spec{
 
 // lookup finds an element of a map by its key. Without a default, a key that is not there is an error.
 var lookup = function.New(&function.Spec{
-	Description: "The element of a map or an object with a key, or else the default, if one is given.",
+	Description: "The element of a map or an object with the key. Without such an element, the default.",
 	Params: []function.Parameter{
 		{Name: "map", Type: cty.DynamicPseudoType, AllowMarked: true, AllowDynamicType: true},
 		{Name: "key", Type: cty.String, AllowMarked: true},

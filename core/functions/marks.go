@@ -102,7 +102,7 @@ func convertTo() function.Function {
 		},
 	})
 	return function.New(&function.Spec{
-		Description: "A value converted to a type, which is written as a variable's type is.",
+		Description: "A value converted to a type, in the syntax of a variable's type.",
 		Params: []function.Parameter{
 			{Name: "value", Type: cty.DynamicPseudoType, AllowNull: true, AllowUnknown: true, AllowDynamicType: true}, {Name: "type", Type: capsule},
 		},

@@ -62,7 +62,7 @@ var cidrNetmask = oneText("The netmask of an IPv4 network, such as 255.255.0.0. 
 })
 
 var cidrSubnet = function.New(&function.Spec{
-	Description: "A network in a network: its prefix is newbits longer, netnum is its number.",
+	Description: "A subnet of a network: its prefix is newbits longer, netnum is its number.",
 	Params:      []function.Parameter{{Name: "prefix", Type: cty.String}, {Name: "newbits", Type: cty.Number}, {Name: "netnum", Type: cty.Number}},
 	Type:        function.StaticReturnType(cty.String),
 	Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {

@@ -16,7 +16,7 @@ var (
 	pathExpand = oneText("A path with a leading ~ replaced by the home directory of the user who runs davit.", func(s string) (string, error) {
 		if s != "~" && !text.HasPrefix(s, "~/") {
 			if text.HasPrefix(s, "~") {
-				return "", function.NewArgErrorf(0, "the home directory of another user is not looked up")
+				return "", function.NewArgErrorf(0, "only ~ and ~/ are supported, not the home directory of another user")
 			}
 			return s, nil
 		}

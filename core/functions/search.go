@@ -43,7 +43,7 @@ var coalesce = function.New(&function.Spec{
 
 // index finds the place of a value in a list.
 var index = function.New(&function.Spec{
-	Description: "The place of the first element of a list that equals the value, counted from 0. It is an error if there is none.",
+	Description: "The index, from 0, of the first element of a list that equals the value. An error if no element does.",
 	Params:      []function.Parameter{{Name: "list", Type: cty.DynamicPseudoType}, {Name: "value", Type: cty.DynamicPseudoType}},
 	Type:        function.StaticReturnType(cty.Number),
 	Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {

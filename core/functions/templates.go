@@ -73,16 +73,16 @@ func (l templateLibrary) text() function.Function {
 		inner[name] = refused("a template cannot evaluate another template")
 	}
 	for name := range l.files {
-		inner[name] = refused("a template of templatestring reads no files: give it the file's text as a variable")
+		inner[name] = refused("a template of templatestring cannot read files: pass the file's text as a variable")
 	}
 	return function.New(&function.Spec{
-		Description: "Evaluates a text that a reference leads to, such as local.greeting, as a template with these variables.",
+		Description: "Evaluates the text of a reference, such as local.greeting, as a template with these variables.",
 		Params:      []function.Parameter{{Name: "reference", Type: customdecode.ExpressionClosureType}, {Name: "variables", Type: cty.DynamicPseudoType}},
 		Type:        function.StaticReturnType(cty.String),
 		Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
 			c := customdecode.ExpressionClosureFromVal(args[0])
 			if !isReference(c.Expression) {
-				return cty.NilVal, function.NewArgErrorf(0, "must be a reference to a text, such as local.greeting; a text in quotes is a template already")
+				return cty.NilVal, function.NewArgErrorf(0, "must be a reference to a text, such as local.greeting; a text in quotes is already a template")
 			}
 			v, diags := c.Value()
 			if diags.HasErrors() {

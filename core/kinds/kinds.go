@@ -75,16 +75,16 @@ var table = []Kind{
 		Name: Image, Class: Observed, Outputs: []string{"repository", "tags"}, Long: "tags",
 		Arguments: []Argument{{
 			Name: Builds, Type: cty.DynamicPseudoType,
-			Words: "list of builds", Help: "Builds whose tags are candidates already while they are only planned.",
+			Words: "list of builds", Help: "Builds whose planned tags are candidates as well.",
 		}},
 	},
 	{
 		Name: Policy, Class: Observed, Decides: true, Outputs: []string{"tag", "digest", "ref", "reason", "rejected"}, Long: "rejected",
 		Arguments: []Argument{
-			{Name: ImageOf, Type: cty.DynamicPseudoType, Required: true, Words: "a whole image", Help: "What to choose from."},
+			{Name: ImageOf, Type: cty.DynamicPseudoType, Required: true, Words: "a whole image", Help: "The image whose tags are the candidates."},
 			{
 				Name: AllowOlder, Type: cty.Bool, Default: cty.False,
-				Words: "bool", Help: "Let the choice go backwards when the chosen tag was withdrawn.",
+				Words: "bool", Help: "Accept an older tag when the chosen tag was withdrawn.",
 			},
 		},
 	},
@@ -95,7 +95,7 @@ var table = []Kind{
 		Arguments: []Argument{{
 			Name: On, Type: cty.Set(cty.String),
 			Default: cty.SetVal([]cty.Value{cty.StringVal(EventApplied), cty.StringVal(EventFailed)}),
-			Words:   "set of string", Help: "The events to tell of: planned, applied, failed.",
+			Words:   "set of string", Help: "The events to report: planned, applied, failed.",
 		}},
 	},
 }

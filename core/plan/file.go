@@ -33,7 +33,7 @@ func (m *meter) Write(b []byte) (int, error) {
 	m.bytes += len(b)
 	m.values += bytes.Count(b, []byte{'{'}) + bytes.Count(b, []byte{'['}) + bytes.Count(b, []byte{','})
 	if m.bytes > m.most || m.values > maxValues {
-		return 0, fmt.Errorf("the plan is larger than a plan can be (%d MB of text, %d values; at most %d MB and %d values)", m.bytes>>20, m.values, m.most>>20, maxValues)
+		return 0, fmt.Errorf("the plan is too large (%d MB of text, %d values; the limits are %d MB and %d values)", m.bytes>>20, m.values, m.most>>20, maxValues)
 	}
 	return len(b), nil
 }

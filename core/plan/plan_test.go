@@ -177,7 +177,7 @@ func TestPlanFilesThatBlowUp(t *testing.T) {
 		"lists":   `{"format_version":1,"changes":` + strings.Repeat("[", 4_100_000),
 	} {
 		file := pack(t, text)
-		if _, err := plan.Decode(file); err == nil || !strings.Contains(err.Error(), "larger than a plan can be") {
+		if _, err := plan.Decode(file); err == nil || !strings.Contains(err.Error(), "the plan is too large") {
 			t.Errorf("%s, %d bytes of file: %v", name, len(file), err)
 		}
 	}

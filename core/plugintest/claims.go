@@ -9,14 +9,14 @@ import (
 
 // judgeWords looks at the causes and the claims of a plan: causes are of the closed list, claims are each there once.
 func judgeWords(res *pluginv1.PlanResult) outcome {
-	const mend = "Causes are words of the closed list, claims are opaque keys that are each there once. See \"Causes\" and \"Claims\" in docs/plugin-protocol.md."
+	const mend = "Send only causes of the closed list, and each claim once. See \"Causes\" and \"Claims\" in docs/plugin-protocol.md."
 	causes := slices.Clone(res.GetCauses())
 	for _, i := range res.GetItems() {
 		causes = append(causes, i.GetCauses()...)
 	}
 	for _, c := range causes {
 		if !plan.Cause(c).Valid() {
-			return fail(mend, "there is no cause %q", short(c))
+			return fail(mend, "the cause %q does not exist", short(c))
 		}
 	}
 	seen := map[string]bool{}
@@ -25,7 +25,7 @@ func judgeWords(res *pluginv1.PlanResult) outcome {
 		case c == "":
 			return fail(mend, "a claim is empty")
 		case seen[c]:
-			return fail(mend, "the claim %q is there twice", short(c))
+			return fail(mend, "the claim %q occurs twice", short(c))
 		}
 		seen[c] = true
 	}
@@ -34,10 +34,10 @@ func judgeWords(res *pluginv1.PlanResult) outcome {
 
 // judgeStable compares the claims of an instance that was planned twice: before its apply, and with nothing to do.
 func judgeStable(planned, again []string) outcome {
-	const mend = "An instance has the same claims each time that the same things are planned, with ACTION_NONE as well."
+	const mend = "Send the same claims whenever the same configuration is planned, also with ACTION_NONE."
 	a, b := slices.Sorted(slices.Values(planned)), slices.Sorted(slices.Values(again))
 	if !slices.Equal(a, b) {
-		return fail(mend, "it claimed %q, and after its apply %q", a, b)
+		return fail(mend, "it claimed %q, but after its apply %q", a, b)
 	}
 	return pass()
 }

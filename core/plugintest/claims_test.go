@@ -14,10 +14,10 @@ func TestCausesAndClaimsAreJudged(t *testing.T) {
 	}{
 		"none":              {&pluginv1.PlanResult{}, ""},
 		"good ones":         {&pluginv1.PlanResult{Causes: []string{"image", "config"}, Claims: []string{"file:/a", "file:/b"}, Items: []*pluginv1.Item{{Causes: []string{"removed"}, Claim: "file:/a"}}}, ""},
-		"a word of its own": {&pluginv1.PlanResult{Causes: []string{"weather"}}, `there is no cause "weather"`},
-		"one at an item":    {&pluginv1.PlanResult{Items: []*pluginv1.Item{{Causes: []string{"weather"}}}}, `there is no cause "weather"`},
+		"a word of its own": {&pluginv1.PlanResult{Causes: []string{"weather"}}, `the cause "weather" does not exist`},
+		"one at an item":    {&pluginv1.PlanResult{Items: []*pluginv1.Item{{Causes: []string{"weather"}}}}, `the cause "weather" does not exist`},
 		"an empty claim":    {&pluginv1.PlanResult{Claims: []string{""}}, "a claim is empty"},
-		"one claim twice":   {&pluginv1.PlanResult{Claims: []string{"a", "b", "a"}}, `the claim "a" is there twice`},
+		"one claim twice":   {&pluginv1.PlanResult{Claims: []string{"a", "b", "a"}}, `the claim "a" occurs twice`},
 	} {
 		if o := judgeWords(c.result); (o.status == Passed) != (c.want == "") || !strings.Contains(o.seen, c.want) {
 			t.Errorf("%s: %+v, want %q", name, o, c.want)

@@ -81,14 +81,14 @@ func LoadExamples(file string) (*Examples, error) {
 			}
 			var err error
 			if *list, err = texts(v); err != nil {
-				return nil, fmt.Errorf("%s: %s wants a list of strings: %w", a.Range, name, err)
+				return nil, fmt.Errorf("%s: %s must be a list of strings: %w", a.Range, name, err)
 			}
 		}
 	}
 	for _, b := range content.Blocks {
 		key := b.Labels[0] + "." + b.Labels[1]
 		if e.types[key] != nil {
-			return nil, fmt.Errorf("%s: there are two tests of %s", b.DefRange, key)
+			return nil, fmt.Errorf("%s: %s has two tests", b.DefRange, key)
 		}
 		e.types[key] = b.Body
 	}
@@ -192,7 +192,7 @@ func (e *Examples) of(s *suite, t *pluginv1.Type) (example, error) {
 		}
 		var err error
 		if x.tags, err = texts(v); err != nil {
-			return x, fmt.Errorf("%s: tags wants a list of strings: %w", a.Range, err)
+			return x, fmt.Errorf("%s: tags must be a list of strings: %w", a.Range, err)
 		}
 	}
 	return x, nil
@@ -208,7 +208,7 @@ func text(ctx *hcl.EvalContext, a *hcl.Attribute, into *string) error {
 	}
 	v, err := convert.Convert(v, cty.String)
 	if err != nil || v.IsNull() || !v.IsKnown() {
-		return fmt.Errorf("%s: %s wants a string", a.Range, a.Name)
+		return fmt.Errorf("%s: %s must be a string", a.Range, a.Name)
 	}
 	*into = v.AsString()
 	return nil
@@ -244,7 +244,7 @@ func (e *Examples) invalid(ctx *hcl.EvalContext, t *pluginv1.Type, a *hcl.Attrib
 	for _, v := range list {
 		full, err := fill(t.GetConfig(), v)
 		if err != nil {
-			return fmt.Errorf("%s: invalid of %s does not even fit the schema, which davit checks by itself: %w", a.Range, typeName(t), err)
+			return fmt.Errorf("%s: invalid of %s does not fit the schema, which davit checks by itself: %w", a.Range, typeName(t), err)
 		}
 		x.invalid = append(x.invalid, full)
 	}
@@ -297,7 +297,7 @@ func sourceOf(cache, folder string) (cty.Value, error) {
 // fill makes a whole configuration of what was given: what is absent gets its default, or null.
 func fill(b *pluginv1.Block, given cty.Value) (cty.Value, error) {
 	if !given.Type().IsObjectType() && !given.Type().IsMapType() || given.IsNull() {
-		return cty.NilVal, fmt.Errorf("a configuration is an object, not %s", given.Type().FriendlyName())
+		return cty.NilVal, fmt.Errorf("a configuration must be an object, not %s", given.Type().FriendlyName())
 	}
 	schema, err := eval.CompileSchema(b)
 	if err != nil {
@@ -306,7 +306,7 @@ func fill(b *pluginv1.Block, given cty.Value) (cty.Value, error) {
 	values := given.AsValueMap()
 	for n := range values {
 		if !schema.Has(n) {
-			return cty.NilVal, fmt.Errorf("it has no argument %q; there are %s", n, strings.Join(schema.Names(), ", "))
+			return cty.NilVal, fmt.Errorf("it has no argument %q; its arguments are %s", n, strings.Join(schema.Names(), ", "))
 		}
 	}
 	out := map[string]cty.Value{}
@@ -346,7 +346,7 @@ func fillBlock(n *pluginv1.NestedBlock, typ cty.Type, given cty.Value) (cty.Valu
 		list = []cty.Value{given}
 	}
 	if !many && len(list) > 1 {
-		return cty.NilVal, errors.New("there can be one such block only")
+		return cty.NilVal, errors.New("only one such block is allowed")
 	}
 	list = slices.Clone(list)
 	for i, v := range list {

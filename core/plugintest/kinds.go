@@ -12,12 +12,12 @@ import (
 
 // imports takes over an existing object.
 func (t *trial) imports(ctx context.Context) outcome {
-	const mend = "Import looks at the object and answers what state would keep of it: outputs in the types that Describe gives, all of them known."
+	const mend = "Import reads the object and returns its outputs for the state: all known, in the types that Describe gives."
 	switch {
 	case !t.typ.GetCanImport():
-		return skip("the type cannot take over existing objects")
+		return skip("the type does not support import")
 	case t.example.id == "":
-		return skip("the examples have no id to import")
+		return skip("the examples have no ID to import")
 	}
 	if o, ok := t.ready(ctx); !ok {
 		return notYet(o)
@@ -49,12 +49,12 @@ var reDigest = regexp.MustCompile(`^[a-z0-9]+:[0-9a-f]{32,}$`)
 
 // resolves looks at a tag that is there, and at one that is not.
 func (t *trial) resolves(ctx context.Context) outcome {
-	const mend = "Resolve answers the digest of a tag, such as sha256:..., and an error for a tag that is not there."
+	const mend = "Resolve returns the digest of a tag, such as sha256:..., and an error for a tag that does not exist."
 	if o, ok := t.ready(ctx); !ok {
 		return notYet(o)
 	}
 	if t.example.tag == "" {
-		return skip("the examples have no tag that is there")
+		return skip("the examples have no tag that exists")
 	}
 	c, err := t.rig.running(ctx)
 	if err != nil {
@@ -73,14 +73,14 @@ func (t *trial) resolves(ctx context.Context) outcome {
 		return fail(mend, "the digest of the tag %q is %q", t.example.tag, short(res.GetDigest()))
 	}
 	if res, err := ask("there-is-no-such-tag"); err == nil && !hasError(res.GetDiagnostics()) {
-		return fail(mend, "a tag that is not there has the digest %q", res.GetDigest())
+		return fail(mend, "a tag that does not exist has the digest %q", res.GetDigest())
 	}
 	return pass()
 }
 
 // decides looks at a policy's decisions: each candidate is ranked or rejected, once, in whatever order they come.
 func (t *trial) decides(ctx context.Context) outcome {
-	const mend = "A policy is a pure function: rank or reject each candidate once, say why, and let their order play no part. No acceptable tag is an empty ranking, not an error."
+	const mend = "A policy is a pure function: rank or reject each candidate once with a reason, independently of their order. Without an acceptable tag, return an empty ranking, not an error."
 	if o, ok := t.ready(ctx); !ok {
 		return notYet(o)
 	}
@@ -109,7 +109,7 @@ func (t *trial) decides(ctx context.Context) outcome {
 		all = append(all, r.GetTag())
 	}
 	if len(d.GetRanked()) > 0 && d.GetReason() == "" {
-		return fail(mend, "there is no reason why %q is the best", d.GetRanked()[0])
+		return fail(mend, "the choice of %q has no reason", d.GetRanked()[0])
 	}
 	slices.Sort(all)
 	if want := slices.Sorted(slices.Values(tags)); !slices.Equal(all, want) {
@@ -122,12 +122,12 @@ func (t *trial) decides(ctx context.Context) outcome {
 		return o
 	}
 	if !slices.Equal(again.GetRanked(), d.GetRanked()) {
-		return fail(mend, "the same tags in another order are ranked otherwise: %s instead of %s", strings.Join(again.GetRanked(), ", "), strings.Join(d.GetRanked(), ", "))
+		return fail(mend, "the same tags in another order are ranked differently: %s instead of %s", strings.Join(again.GetRanked(), ", "), strings.Join(d.GetRanked(), ", "))
 	}
 	if none, o := decide(nil, ""); o.status != Passed {
 		return o
 	} else if len(none.GetRanked()) > 0 {
-		return fail(mend, "from no tags at all %q was chosen", none.GetRanked()[0])
+		return fail(mend, "from an empty list of tags, %q was chosen", none.GetRanked()[0])
 	}
 	return pass()
 }

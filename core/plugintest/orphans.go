@@ -62,10 +62,10 @@ func HostToKill(ctx context.Context, o Options, in io.Reader, out io.Writer) err
 
 // killedHost kills a host and looks whether anything that the plugin is, or has started, is left.
 func (s *suite) killedHost(ctx context.Context) outcome {
-	const mend = "End with the host: do not leave the process group or start daemons. A plugin also sees its host's end by the end of its connection."
+	const mend = "End when the host ends: do not leave the process group or start daemons. A plugin sees the end of its host by the end of its connection."
 	switch {
 	case s.options.Host.Path == "":
-		return skip("there is no host to kill")
+		return skip("the plugin was not started by a host")
 	case !isDir("/proc/self"):
 		return skip("this system does not show the children of a process in /proc")
 	}
@@ -112,7 +112,7 @@ func left(ctx context.Context, children map[int]string, mend string) outcome {
 					_ = syscall.Kill(pid, syscall.SIGKILL)
 				}
 			}
-			return fail(mend, "5 seconds after its host was killed there was still %s", strings.Join(alive, ", "))
+			return fail(mend, "5 seconds after its host was killed, %s still ran", strings.Join(alive, ", "))
 		}
 		time.Sleep(20 * time.Millisecond)
 	}

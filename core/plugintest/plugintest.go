@@ -144,7 +144,7 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 		}
 	}
 	if unused := o.Examples.unused(); unused != "" {
-		return nil, fmt.Errorf("%s has examples of %s, and the plugin %s has no such type", o.Examples.File, unused, s.report.Plugin)
+		return nil, fmt.Errorf("%s has examples of %s, but the plugin %s has no such type", o.Examples.File, unused, s.report.Plugin)
 	}
 	for _, c := range wholeChecks[firstLast:] {
 		s.whole(ctx, c.name, c.run)

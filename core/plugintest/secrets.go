@@ -25,11 +25,11 @@ const leastSecret = 6
 
 // secrets plants a secret in each sensitive argument and looks for it in all that the plugin says.
 func (t *trial) secrets(ctx context.Context) outcome {
-	const mend = "Keep sensitive arguments out of logs, errors, items, reasons, private bytes and outputs that are not sensitive. Mind errors of libraries, which have addresses with passwords in them."
+	const mend = "Keep sensitive arguments out of logs, errors, items, reasons, private bytes and outputs that are not sensitive. Errors of libraries may contain URLs with passwords."
 	values := t.example.config.AsValueMap()
 	needles := plant(t.typ.GetConfig(), values)
 	if len(needles) == 0 {
-		return skip("the type has no sensitive argument that is a text")
+		return skip("the type has no sensitive string argument")
 	}
 	s := &search{needles: needles, typ: t.typ, outputs: t.outputType}
 	before := len(t.rig.lines(&t.rig.output))
@@ -75,7 +75,7 @@ func (t *trial) tempt(ctx context.Context, s *search, config cty.Value) error {
 		return nil
 	}
 	made, err := t.apply(ctx, t.operation(config, res, nil), func(m *pluginv1.ApplyResponse) error {
-		s.message("what Apply tells while it works", m, nil)
+		s.message("a progress message of Apply", m, nil)
 		s.message("a checkpoint", &pluginv1.ApplyResponse{}, m.GetCheckpoint().GetOutputs())
 		s.bytes("a checkpoint's private bytes", m.GetCheckpoint().GetPrivate())
 		return nil
@@ -159,7 +159,7 @@ func (s *search) text(where, text string) {
 		encoded := strings.TrimRight(base64.StdEncoding.EncodeToString([]byte(n)), "=")
 		for _, form := range [][2]string{{"", n}, {" in quotes", quoted}, {" as base64", encoded[:len(encoded)-1]}, {" in an address", url.QueryEscape(n)}} {
 			if s.found == "" && strings.Contains(text, form[1]) {
-				s.found = fmt.Sprintf("a sensitive argument is found%s in %s", form[0], where)
+				s.found = fmt.Sprintf("a sensitive argument occurs%s in %s", form[0], where)
 			}
 		}
 	}

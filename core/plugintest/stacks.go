@@ -9,8 +9,8 @@ import (
 
 // manyStacks configures a plugin that says many_stacks for two stacks in one process, closes one, and asks for the other.
 func (s *suite) manyStacks(ctx context.Context) outcome {
-	const mend = "A plugin that says many_stacks takes a Configure for each stack, finds what belongs to a stack by the id in the request, and keeps the others when one is closed. " +
-		"Do not say many_stacks otherwise."
+	const mend = "A plugin with many_stacks accepts a Configure for each stack, uses the stack of the ID in the request, and keeps the other stacks when one is closed. " +
+		"Otherwise, do not set many_stacks."
 	if !s.started.GetManyStacks() {
 		return skip("the plugin serves one stack in each process")
 	}
@@ -28,11 +28,11 @@ func (s *suite) manyStacks(ctx context.Context) outcome {
 		}
 	}
 	if a, b := clients[0].Reattach().Pid, clients[1].Reattach().Pid; a != b {
-		return fail(mend, "two stacks have the processes %d and %d", a, b)
+		return fail(mend, "two stacks run in the processes %d and %d", a, b)
 	}
 	_ = stacks[0].Close()
 	if how, ended := clients[1].Ended(); ended {
-		return fail(mend, "it ended with the first stack (%s)", how)
+		return fail(mend, "it ended when the first stack was closed (%s)", how)
 	}
 	if err := clients[1].Cancel(ctx); err != nil {
 		return fail(mend, "after one stack was closed, Cancel for the other one: %v", err)

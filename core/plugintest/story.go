@@ -39,10 +39,10 @@ func (t *trial) chapter(ctx context.Context, what string) outcome {
 	if o, ok := t.story[what]; ok {
 		return o
 	}
-	return skip("the instance did not come so far")
+	return skip("an earlier check of the instance failed")
 }
 
-const mendEmpty = "Plan must find what Apply has made and answer ACTION_NONE when it is as configured: compare what is there with what is wanted, not the texts of two configurations."
+const mendEmpty = "Plan must find the object that Apply has made, and return ACTION_NONE if it is as configured: compare the object with the configuration, not two configurations."
 
 // live does not create an instance, then does, plans it again, changes it, plans it again, and deletes it twice.
 func (t *trial) live(ctx context.Context) {
@@ -55,7 +55,7 @@ func (t *trial) live(ctx context.Context) {
 	defer func() { t.remove(ctx, last) }()
 	t.story[chapterEmpty] = t.empty(ctx, t.example.config)
 	if t.story[chapterApply].status == Failed || t.story[chapterEmpty].status == Failed {
-		t.story[chapterChange] = skip("it is not what was planned: see the checks apply and empty plan")
+		t.story[chapterChange] = skip("the object differs from the plan: see the checks apply and empty plan")
 		return
 	}
 	if t.example.changed == cty.NilVal {
@@ -72,7 +72,7 @@ func (t *trial) live(ctx context.Context) {
 
 // tooLate asks for an operation that was to begin long ago.
 func (t *trial) tooLate(ctx context.Context) outcome {
-	const mend = "Compare begin_before_unix_ms with the clock before an Apply begins; when it is over, end the call with the status ABORTED and do nothing."
+	const mend = "Compare begin_before_unix_ms with the clock before an Apply begins. If it has passed, end the call with the status ABORTED and do nothing."
 	var planned [2]*pluginv1.PlanResult
 	for i := range planned {
 		res, err := t.plan(ctx, t.request(t.example.config), nil)
@@ -89,11 +89,11 @@ func (t *trial) tooLate(ctx context.Context) outcome {
 			if made, _ := t.judgeResult(res, nil, t.example.config, cty.UnknownVal(t.outputType)); made != nil {
 				t.remove(ctx, made)
 			}
-			return fail(mend, "an operation that was to begin before 1970 was carried out")
+			return fail(mend, "an operation with a start limit in 1970 was carried out")
 		}
 	}
 	if was, is := planned[0].GetAction(), planned[1].GetAction(); was != is {
-		return fail(mend, "an operation that was to begin before 1970 had an effect: the plan was %s and is %s", actionName(was), actionName(is))
+		return fail(mend, "an operation with a start limit in 1970 had an effect: the plan was %s and is %s", actionName(was), actionName(is))
 	}
 	return pass()
 }
@@ -121,13 +121,13 @@ func (t *trial) make(ctx context.Context, chapter string, config cty.Value, prio
 		t.story[chapter] = o
 		return nil
 	case planned.GetAction() == pluginv1.Action_ACTION_NONE && prior == nil:
-		t.story[chapter] = fail("Plan ACTION_CREATE (ACTION_BUILD for a build, ACTION_ADOPT for what is there already) when state has no record of the instance.", "state knows nothing of the instance, and its plan is empty")
+		t.story[chapter] = fail("Plan ACTION_CREATE (ACTION_BUILD for a build, ACTION_ADOPT for an existing object) if the state has no record of the instance.", "the state has no record of the instance, but its plan is empty")
 		return nil
 	case planned.GetAction() == pluginv1.Action_ACTION_NONE:
-		t.story[chapter] = fail("Compare what is there with the new configuration.", "the configuration has changed, and the plan is empty")
+		t.story[chapter] = fail("Compare the object with the new configuration.", "the configuration has changed, but the plan is empty")
 		return nil
 	case planned.GetAction() == pluginv1.Action_ACTION_DELETE:
-		t.story[chapter] = fail("Plan ACTION_DELETE only when destroy is set.", "nobody asked for a deletion, and one is planned")
+		t.story[chapter] = fail("Plan ACTION_DELETE only when destroy is set.", "a deletion is planned without a request")
 		return nil
 	}
 	res, err := t.apply(ctx, t.operation(config, planned, prior), nil)
@@ -156,7 +156,7 @@ func (t *trial) apply(ctx context.Context, r *pluginv1.ApplyRequest, on func(*pl
 
 // judgeResult compares a result with what was planned. With a result there is a record, whatever is wrong with it.
 func (t *trial) judgeResult(res *pluginv1.ApplyResult, err error, config, planned cty.Value) (*pluginv1.Record, outcome) {
-	const mend = "Apply carries out what was planned: its outputs are those of the plan, with what was unknown filled in."
+	const mend = "Apply carries out the plan: its outputs are the planned ones, with known values for the unknown ones."
 	if err != nil {
 		return nil, fail("End the stream of an Apply with exactly one result.", "%v", err)
 	}
@@ -182,7 +182,7 @@ func (t *trial) judgeResult(res *pluginv1.ApplyResult, err error, config, planne
 func (t *trial) departs(planned, outputs cty.Value) string {
 	for n, got := range outputs.AsValueMap() {
 		if !got.IsWhollyKnown() {
-			return fmt.Sprintf("after apply the output %q is still unknown", n)
+			return fmt.Sprintf("after apply, the output %q is still unknown", n)
 		}
 	}
 	d := wire.Departs(planned, outputs)
@@ -191,9 +191,9 @@ func (t *trial) departs(planned, outputs cty.Value) string {
 	}
 	text := t.show(d.Output, d.Planned)
 	if p := wire.Prefix(d.Planned); p != "" {
-		text = fmt.Sprintf("something that begins with %q", p)
+		text = fmt.Sprintf("a text that begins with %q", p)
 	}
-	return fmt.Sprintf("the output %q was planned as %s and is %s", d.Output, text, t.show(d.Output, d.Got))
+	return fmt.Sprintf("the output %q was planned as %s but is %s", d.Output, text, t.show(d.Output, d.Got))
 }
 
 // unchanged is what a host tells of a record while the configuration is the same: state does not hold the sensitive arguments, and the
@@ -275,7 +275,7 @@ func (t *trial) empty(ctx context.Context, config cty.Value) outcome {
 
 // remove deletes the instance, and then once more: what is gone already is a success.
 func (t *trial) remove(ctx context.Context, record *pluginv1.Record) {
-	const mend = "With destroy set, plan ACTION_DELETE, or ACTION_FORGET when nothing is deleted. Deleting succeeds, also when the object is gone already."
+	const mend = "With destroy set, plan ACTION_DELETE, or ACTION_FORGET if nothing is deleted. The deletion of an object that does not exist succeeds."
 	o := pass()
 	for _, again := range []string{"", "a second time, as after a crash, "} {
 		r := &pluginv1.PlanRequest{Address: t.address(), Kind: t.typ.GetKind(), Type: t.typ.GetName(), Prior: record, Destroy: true}

@@ -12,22 +12,22 @@ import (
 
 // notifies tells a notification of an event, twice, and of one that it cannot know.
 func (t *trial) notifies(ctx context.Context) outcome {
-	const mend = "Pass the event on and answer without an error. The same event may come again, with the same id; one whose name you do not know is passed over."
+	const mend = "Pass the event on and return no error. The same event may come again with the same ID. Ignore an event whose name you do not know."
 	if t.cannot != "" {
 		return skip("%s", t.cannot)
 	}
 	for _, step := range []struct{ what, id, name string }{
-		{"an event", "1", "applied"}, {"the same event again", "1", "applied"}, {"another event", "2", "failed"}, {"an event of a kind that is still to come", "3", "dreamt_of"},
+		{"an event", "1", "applied"}, {"the same event again", "1", "applied"}, {"another event", "2", "failed"}, {"an event with an unknown name", "3", "dreamt_of"},
 	} {
 		res, err := t.notify(ctx, t.example.config, event(step.id, step.name))
 		if err != nil {
-			return fail(mend, "told of %s: %v", step.what, err)
+			return fail(mend, "after %s: %v", step.what, err)
 		}
 		if e := firstError(res.GetDiagnostics()); e != "" {
 			if t.example.made {
-				return skip("the configuration that was made of the schema does not work (%s): give one in %s", short(e), FileNames[0])
+				return skip("the configuration generated from the schema does not work (%s): write one in %s", short(e), FileNames[0])
 			}
-			return fail(mend, "told of %s: %s", step.what, e)
+			return fail(mend, "after %s: %s", step.what, e)
 		}
 	}
 	return t.alive(ctx, mend)
@@ -56,9 +56,9 @@ const listening = 500 * time.Millisecond
 
 // watches opens a watch, which stays open as long as somebody listens, and ends soon after that.
 func (t *trial) watches(ctx context.Context) outcome {
-	const mend = "Watch goes on until its stream ends, also when nothing changes, and ends soon after that. A type that cannot watch does not say can_watch."
+	const mend = "Watch runs until its stream ends, even if nothing changes, and ends soon after that. A type without Watch must not set can_watch."
 	if !t.typ.GetCanWatch() {
-		return skip("the type does not notice changes by itself")
+		return skip("the type does not support Watch")
 	}
 	if o, ok := t.ready(ctx); !ok {
 		return notYet(o)
@@ -82,7 +82,7 @@ func (t *trial) watches(ctx context.Context) outcome {
 	case failed != "":
 		return fail(mend, "the watch ended by itself: %s", failed)
 	case wrong != "":
-		return fail(mend, "it told of %q, which is not watched", wrong)
+		return fail(mend, "it reported %q, which is not watched", wrong)
 	case ctx.Err() == nil || err != nil && !errors.Is(err, context.DeadlineExceeded):
 		return fail(mend, "the watch ended by itself: %v", err)
 	}

@@ -17,13 +17,13 @@ const instances = 1000
 
 // thousand plans many instances of two configurations over one stream: each must get its own answer.
 func (t *trial) thousand(ctx context.Context) outcome {
-	const mend = "Answer each request of a Plan stream with the id of that request, in any order. Work on several at once, and send from one place: a gRPC stream takes one message at a time."
+	const mend = "Answer each request of a Plan stream with the ID of that request, in any order. Work on several at once, but send from one goroutine or thread: a gRPC stream accepts one message at a time."
 	return t.crowd(ctx, instances, mend, nil)
 }
 
 // concurrent mixes calls of all kinds.
 func (t *trial) concurrent(ctx context.Context) outcome {
-	const mend = "Calls come at the same time, of one instance and of many: guard what they share."
+	const mend = "Calls for one instance and for many come at the same time: guard shared data."
 	return t.crowd(ctx, 64, mend, func(ctx context.Context, config cty.Value) error {
 		c := t.rig.client
 		if _, err := c.Describe(ctx); err != nil {
@@ -36,7 +36,7 @@ func (t *trial) concurrent(ctx context.Context) outcome {
 
 const (
 	unlikeAlone = "unlike the same instance alone, "
-	ownError    = "there is an error: "
+	ownError    = "it has an error: "
 	overload    = "Each instance got its own answer, but the type itself fails when many instances are planned at once. Open few connections to " +
 		"one server (in Go: MaxConnsPerHost of http.Transport), or let the examples use a server that takes many: python3 -m http.server takes five at a time."
 )
@@ -47,7 +47,7 @@ func (t *trial) crowd(ctx context.Context, n int, mend string, besides func(cont
 		return notYet(o)
 	}
 	if t.unsteady {
-		return skip("planned twice it is not the same: see the check plan again")
+		return skip("two plans of it differ: see the check plan again")
 	}
 	var configs []cty.Value
 	var alone []*pluginv1.PlanResult
@@ -60,7 +60,7 @@ func (t *trial) crowd(ctx context.Context, n int, mend string, besides func(cont
 		}
 	}
 	if len(configs) == 0 {
-		return fail(mend, "the example cannot be planned any more")
+		return fail(mend, "the example can no longer be planned")
 	}
 	problems := make([]string, n)
 	var wg sync.WaitGroup
@@ -84,7 +84,7 @@ func (t *trial) crowd(ctx context.Context, n int, mend string, besides func(cont
 		if own == bad { // the plugin has kept to the protocol: each instance got its answer
 			mend = overload
 		}
-		return fail(mend, "of %d instances %d went wrong, the first: %s", n, bad, first)
+		return fail(mend, "of %d instances %d failed, the first: %s", n, bad, first)
 	}
 	return t.alive(ctx, mend)
 }
@@ -110,7 +110,7 @@ func (t *trial) member(ctx context.Context, i int, config cty.Value, alone *plug
 
 // cancelled cancels an apply that takes long.
 func (t *trial) cancelled(ctx context.Context) outcome {
-	const mend = "Watch for Cancel while you work, and end the operation with what is done by then. In Go: hand the context on."
+	const mend = "Watch for Cancel during the work, and end the operation with its partial result. In Go: pass the context on."
 	if o, ok := t.ready(ctx); !ok {
 		return notYet(o)
 	}
@@ -135,7 +135,7 @@ func (t *trial) cancelled(ctx context.Context) outcome {
 	}()
 	select {
 	case <-ended:
-		return skip("the apply of the slow configuration ended within %s: nothing was there to cancel", headStart)
+		return skip("the apply of the slow configuration ended within %s, before it could be cancelled", headStart)
 	case <-time.After(headStart):
 	}
 	if err := t.rig.client.Cancel(ctx); err != nil {
@@ -144,7 +144,7 @@ func (t *trial) cancelled(ctx context.Context) outcome {
 	select {
 	case e := <-ended:
 		if e.err != nil {
-			return fail("A cancelled Apply ends with a result, as any other: with an error, and with what exists by then.", "%v", e.err)
+			return fail("A cancelled Apply ends with a result like any other: with an error, and with the outputs of the objects that exist.", "%v", e.err)
 		}
 		if e.res.GetOutputs() != nil { // it is not left behind
 			if record := (&pluginv1.Record{Config: t.encode(t.example.slow, t.configType), Outputs: e.res.GetOutputs(), Private: e.res.GetPrivate()}); true {
@@ -154,7 +154,7 @@ func (t *trial) cancelled(ctx context.Context) outcome {
 		return t.alive(ctx, mend)
 	case <-time.After(soon):
 		t.rig.close()
-		return fail(mend, "a second after Cancel the apply still ran")
+		return fail(mend, "a second after Cancel, the apply still ran")
 	}
 }
 

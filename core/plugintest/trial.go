@@ -120,11 +120,11 @@ func (t *trial) ready(ctx context.Context) (outcome, bool) {
 	}
 	if e := firstError(res.GetDiagnostics()); e != "" {
 		if t.example.made {
-			t.cannot = fmt.Sprintf("the configuration that was made of the schema was refused (%s): give one in %s", short(e), FileNames[0])
+			t.cannot = fmt.Sprintf("the configuration generated from the schema was refused (%s): write one in %s", short(e), FileNames[0])
 			return skip("%s", t.cannot), false
 		}
 		t.cannot = "the configuration cannot be planned: see the check plan"
-		return fail("Give a configuration that works here, or say with needs = \"...\" why there is none.", "the example was refused: %s", e), false
+		return fail("Write a configuration that works here, or explain with needs = \"...\" what it needs.", "the example was refused: %s", e), false
 	}
 	if _, o := t.judge(res, t.example.config); o.status != Passed {
 		t.cannot = "the configuration cannot be planned: see the check plan"
@@ -146,7 +146,7 @@ func (t *trial) again(ctx context.Context) outcome {
 		return notYet(o)
 	}
 	res, err := t.plan(ctx, t.request(t.example.config), nil)
-	const mend = "Planning has no side effects, and the same world gives the same plan: sort what comes from maps, and leave times and random values out."
+	const mend = "Planning must have no side effects, and equal inputs must give equal plans: sort the values of maps, and use no times or random values."
 	if err != nil {
 		return fail(mend, "%v", err)
 	}
@@ -173,9 +173,9 @@ func (t *trial) differs(a, b *pluginv1.PlanResult) string {
 	case a.GetAction() != b.GetAction():
 		return fmt.Sprintf("the action is %s instead of %s", actionName(b.GetAction()), actionName(a.GetAction()))
 	case len(a.GetItems()) != len(b.GetItems()):
-		return fmt.Sprintf("there are %d items instead of %d", len(b.GetItems()), len(a.GetItems()))
+		return fmt.Sprintf("it has %d items instead of %d", len(b.GetItems()), len(a.GetItems()))
 	case strings.Join(a.GetDecision().GetRanked(), " ") != strings.Join(b.GetDecision().GetRanked(), " "):
-		return "the tags are ranked otherwise"
+		return "the tags are ranked differently"
 	}
 	for i, x := range a.GetItems() {
 		if y := b.GetItems()[i]; x.GetKey() != y.GetKey() || x.GetAction() != y.GetAction() {
@@ -223,16 +223,16 @@ func (t *trial) show(name string, v cty.Value) string {
 func (t *trial) judge(res *pluginv1.PlanResult, config cty.Value) (cty.Value, outcome) {
 	switch {
 	case actionName(res.GetAction()) == "unspecified":
-		return cty.NilVal, fail("Answer with an action: ACTION_NONE for what is only observed.", "the action is not specified")
+		return cty.NilVal, fail("Return an action: ACTION_NONE for an observed kind.", "the action is not specified")
 	case !t.managed() && res.GetAction() != pluginv1.Action_ACTION_NONE:
-		return cty.NilVal, fail("What is observed is not changed: answer ACTION_NONE.", "a %s is planned with the action %s", t.typ.GetKind(), actionName(res.GetAction()))
+		return cty.NilVal, fail("An observed kind changes nothing: return ACTION_NONE.", "a %s is planned with the action %s", t.typ.GetKind(), actionName(res.GetAction()))
 	}
 	if o := judgeItems(res.GetItems()); o.status != Passed {
 		return cty.NilVal, o
 	}
 	if t.typ.GetKind() == "policy" {
 		if res.GetDecision() == nil && config.IsWhollyKnown() {
-			return cty.NilVal, fail("Answer a policy's plan with a decision.", "there is no decision")
+			return cty.NilVal, fail("Return a decision for a policy.", "the answer has no decision")
 		}
 		return cty.NilVal, pass()
 	}
@@ -244,9 +244,9 @@ func (t *trial) judge(res *pluginv1.PlanResult, config cty.Value) (cty.Value, ou
 		if config == cty.NilVal {
 			return outputs, pass() // a deletion
 		}
-		return cty.NilVal, fail("Answer with outputs: unknown ones where they are not known yet.", "there are no outputs")
+		return cty.NilVal, fail("Return outputs: unknown ones where they are not known yet.", "the answer has no outputs")
 	case !t.managed() && config.IsWhollyKnown() && !outputs.IsWhollyKnown():
-		return cty.NilVal, fail("What is observed is known. Unknown outputs are for unknown arguments.", "the configuration is known, and the outputs are not")
+		return cty.NilVal, fail("Outputs of an observed kind are known, unless arguments are unknown.", "the configuration is known, but the outputs are not")
 	}
 	return outputs, pass()
 }
@@ -256,7 +256,7 @@ func judgeItems(items []*pluginv1.Item) outcome {
 	for _, i := range items {
 		switch {
 		case i.GetKey() == "" || seen[i.GetKey()]:
-			return fail("Give each item a key that no other item of the instance has.", "two items, or one without a key, have the key %q", i.GetKey())
+			return fail("Give each item of the instance a key of its own.", "two items, or one without a key, have the key %q", i.GetKey())
 		case actionName(i.GetAction()) == "unspecified":
 			return fail("Give each item an action.", "the item %q has no action", i.GetKey())
 		}

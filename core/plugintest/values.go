@@ -13,7 +13,7 @@ import (
 	"github.com/davit-sh/davit/sdk/wire"
 )
 
-const mendUnknown = "A value that is not known yet is no mistake. Plan what can be said without it, with unknown outputs where they depend on it; else answer that the instance is planned at apply: all outputs unknown."
+const mendUnknown = "An unknown argument is not an error. Plan the outputs that do not depend on it, and leave the others unknown; or return that the instance is planned at apply: all outputs unknown."
 
 // unknowns plans the example with arguments that are not known yet: each of those that it has, and all of them.
 func (t *trial) unknowns(ctx context.Context) outcome {
@@ -67,7 +67,7 @@ func (t *trial) unknown(ctx context.Context, names []string, compare bool) outco
 		return o
 	}
 	if outputs.IsNull() {
-		return fail(mendUnknown, "there are no outputs")
+		return fail(mendUnknown, "the answer has no outputs")
 	}
 	// What was planned before everything was known must still hold when it is.
 	known, err := wire.Decode(t.first.GetOutputs(), t.outputType)
@@ -76,8 +76,8 @@ func (t *trial) unknown(ctx context.Context, names []string, compare bool) outco
 	}
 	for n, later := range known.AsValueMap() {
 		if now := outputs.GetAttr(n); !wire.Includes(now, later) && later.IsWhollyKnown() {
-			return fail("Promise no output that depends on what is not known: make it unknown, with a known prefix if there is one.",
-				"the output %q is planned as %s, and is %s once it is known", n, t.show(n, now), t.show(n, later))
+			return fail("Leave an output unknown if it depends on an unknown argument; give its known prefix if it has one.",
+				"the output %q is planned as %s, but becomes %s when the argument is known", n, t.show(n, now), t.show(n, later))
 		}
 	}
 	return pass()
@@ -114,7 +114,7 @@ func (t *trial) paths(ctx context.Context) outcome {
 				return fail(mend, "the error %q has no path", short(d.GetSummary()))
 			}
 			if bad := wrongPath(t.configType, d.GetPath()); bad != "" {
-				return fail(mend, "the error %q has a path that leads nowhere: %s", short(d.GetSummary()), bad)
+				return fail(mend, "the error %q has a path that does not exist: %s", short(d.GetSummary()), bad)
 			}
 		}
 	}
@@ -148,17 +148,17 @@ func wrongPath(t cty.Type, path []*pluginv1.PathStep) string {
 		switch step := s.GetStep().(type) {
 		case *pluginv1.PathStep_Attribute:
 			if !t.IsObjectType() || !t.HasAttribute(step.Attribute) {
-				return fmt.Sprintf("step %d is the attribute %q, which there is not", i+1, step.Attribute)
+				return fmt.Sprintf("step %d is the attribute %q, which does not exist", i+1, step.Attribute)
 			}
 			t = t.AttributeType(step.Attribute)
 		case *pluginv1.PathStep_Key:
 			if !t.IsMapType() {
-				return fmt.Sprintf("step %d is the key %q, and there is no map", i+1, step.Key)
+				return fmt.Sprintf("step %d is the key %q, but the value is not a map", i+1, step.Key)
 			}
 			t = t.ElementType()
 		case *pluginv1.PathStep_Index:
 			if !t.IsListType() && !t.IsSetType() {
-				return fmt.Sprintf("step %d is the index %d, and there is no list", i+1, step.Index)
+				return fmt.Sprintf("step %d is the index %d, but the value is not a list", i+1, step.Index)
 			}
 			t = t.ElementType()
 		default:
@@ -173,7 +173,7 @@ const largeValue = 16 << 20
 
 // large sends 16 MB: as an argument to Validate, and as private bytes to Plan.
 func (t *trial) large(ctx context.Context) outcome {
-	const mend = "Let the gRPC server take 256 MB in a message: its usual limit is 4 MB."
+	const mend = "Set the message limit of the gRPC server to 256 MB: its default is 4 MB."
 	c, err := t.rig.running(ctx)
 	if err != nil {
 		return fail(mend, "%v", err)

@@ -34,7 +34,7 @@ func (r *Report) Write(w io.Writer) error {
 		if c.Type != "" {
 			of += " of " + c.Type
 		}
-		fmt.Fprintf(w, "\n%s failed\n  Seen: %s\n  Mend: %s\n", of, c.Seen, c.Mend)
+		fmt.Fprintf(w, "\n%s failed\n  Seen: %s\n  Fix:  %s\n", of, c.Seen, c.Mend)
 	}
 	_, err := fmt.Fprintf(w, "\n%d passed, %d failed, %d do not apply.\n", r.Passed, r.Failed, r.DoesNotApply)
 	return err

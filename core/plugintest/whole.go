@@ -17,7 +17,7 @@ import (
 
 // start starts the plugin and lets it describe itself.
 func (s *suite) start(ctx context.Context) outcome {
-	const mend = "A plugin prints one handshake line, serves gRPC on a socket in the folder that it is told, and answers Configure and Describe. See docs/plugin-protocol.md."
+	const mend = "A plugin prints one handshake line, serves gRPC on a socket in the folder of PLUGIN_UNIX_SOCKET_DIR, and answers Configure and Describe. See docs/plugin-protocol.md."
 	c, err := s.rig.running(ctx)
 	if err != nil {
 		return fail(mend, "%v", err)
@@ -44,9 +44,9 @@ func (s *suite) describe(ctx context.Context) outcome {
 		return fail("Use a semantic version such as 1.2.0, so that required_plugins can have a constraint.", "its version is %q", d.GetVersion())
 	}
 	if err := types.NewCatalogue().Add(d.GetName(), d); err != nil {
-		return fail("davit refuses such a description: mend what it says.", "%v", err)
+		return fail("davit refuses this description: correct it.", "%v", err)
 	}
-	const mend = "Describe must give the same answer every time: build it once, in a fixed order."
+	const mend = "Describe must return the same answer every time: build it once, in a fixed order."
 	c, err := s.rig.running(ctx)
 	if err != nil {
 		return fail(mend, "%v", err)
@@ -57,7 +57,7 @@ func (s *suite) describe(ctx context.Context) outcome {
 			return fail(mend, "%s: %v", where, err)
 		}
 		if !proto.Equal(d, again) {
-			return fail(mend, "%s it described itself otherwise: %s", where, difference(d, again))
+			return fail(mend, "%s, it described itself differently: %s", where, difference(d, again))
 		}
 		s.rig.close()
 		if c, err = s.rig.running(ctx); err != nil {
@@ -90,18 +90,18 @@ func typeName(t *pluginv1.Type) string { return t.GetKind() + "." + t.GetName() 
 
 // unknownType asks for a type that the plugin does not have: the answer is an error, and it lives on.
 func (s *suite) unknownType(ctx context.Context) outcome {
-	const mend = "Answer a type that you do not have with an error: in Plan with a diagnostic, in the other calls with the status NOT_FOUND."
+	const mend = "Return an error for an unknown type: a diagnostic in Plan, the status NOT_FOUND in the other calls."
 	c, err := s.rig.running(ctx)
 	if err != nil {
 		return fail(mend, "%v", err)
 	}
 	const missing = "there_is_no_such_type"
 	if res, err := c.Validate(ctx, &pluginv1.ValidateRequest{Kind: "source", Type: missing}); err == nil && !hasError(res.GetDiagnostics()) {
-		return fail(mend, "Validate of a type that it does not have found nothing wrong")
+		return fail(mend, "Validate of an unknown type returned no error")
 	}
 	res, err := c.Plan(ctx, &pluginv1.PlanRequest{Address: "source." + missing + ".x", Kind: "source", Type: missing}, nil)
 	if err == nil && !hasError(res.GetDiagnostics()) {
-		return fail(mend, "Plan of a type that it does not have found nothing wrong")
+		return fail(mend, "Plan of an unknown type returned no error")
 	}
 	return s.alive(ctx, mend)
 }
@@ -119,7 +119,7 @@ func (s *suite) alive(ctx context.Context, mend string) outcome {
 
 // garbage sends values that are none: each costs its own call an error.
 func (s *suite) garbage(ctx context.Context) outcome {
-	const mend = "Check a value before decoding it, and answer one that does not fit with a diagnostic. Never let a bad value end the process or the stream."
+	const mend = "Check a value before decoding it, and return a diagnostic if it is invalid. An invalid value must not end the process or the stream."
 	c, err := s.rig.running(ctx)
 	if err != nil {
 		return fail(mend, "%v", err)
@@ -129,13 +129,13 @@ func (s *suite) garbage(ctx context.Context) outcome {
 			continue
 		}
 		for what, raw := range map[string][]byte{
-			"no value at all": {}, "a code that MessagePack never uses": {0xc1}, "a list of four billion elements": {0xdd, 0xff, 0xff, 0xff, 0xff},
-			"a number instead of an object": {0x2a}, "a text that is cut": {0xd9, 0x20, 'x'},
+			"an empty value": {}, "a code that MessagePack never uses": {0xc1}, "a list of four billion elements": {0xdd, 0xff, 0xff, 0xff, 0xff},
+			"a number instead of an object": {0x2a}, "a truncated text": {0xd9, 0x20, 'x'},
 		} {
 			v := &pluginv1.Value{Encoding: &pluginv1.Value_Msgpack{Msgpack: raw}}
 			res, err := c.Plan(ctx, &pluginv1.PlanRequest{Address: typeName(t) + ".garbage", Kind: t.GetKind(), Type: t.GetName(), Config: v}, nil)
 			if err == nil && !hasError(res.GetDiagnostics()) {
-				return fail(mend, "%s planned with %s: it found nothing wrong", typeName(t), what)
+				return fail(mend, "%s planned with %s returned no error", typeName(t), what)
 			}
 			if o := s.alive(ctx, mend); o.status != Passed {
 				o.seen = fmt.Sprintf("%s planned with %s: %s", typeName(t), what, o.seen)
@@ -151,7 +151,7 @@ const soon = time.Second
 
 // cancelNothing cancels while nothing runs.
 func (s *suite) cancelNothing(ctx context.Context) outcome {
-	const mend = "Answer Cancel at once, also when nothing runs. Do not wait for the operations in it."
+	const mend = "Answer Cancel at once, even if nothing runs, and without waiting for the operations."
 	c, err := s.rig.running(ctx)
 	if err != nil {
 		return fail(mend, "%v", err)
@@ -171,7 +171,7 @@ func (s *suite) standardOutput(context.Context) outcome {
 	if len(printed) == 0 {
 		return pass()
 	}
-	return fail("Print nothing to standard output but the handshake. Log to standard error, or through Log messages, which the user sees beside the operation.",
+	return fail("Print only the handshake to standard output. Log to standard error, or with Log messages, which the user sees beside the operation.",
 		"%s on standard output, the first: %s", count(len(printed), "line"), short(printed[0]))
 }
 
@@ -184,7 +184,7 @@ func (s *suite) end(ctx context.Context) outcome {
 	}
 	s.rig.close()
 	if how, _ := c.Ended(); strings.Contains(how, "signal") {
-		return fail(mend, "it did not end when it was asked to, and was ended by force (%s)", how)
+		return fail(mend, "it did not end when asked, so it was killed (%s)", how)
 	}
 	return pass()
 }

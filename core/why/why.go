@@ -58,7 +58,7 @@ func Explain(f Facts, address string) (*Cause, error) {
 		return nil, err
 	}
 	if c == nil {
-		return nil, fmt.Errorf("nothing is known of %s", address)
+		return nil, fmt.Errorf("the state has no record and no history of %s", address)
 	}
 	return c, nil
 }
@@ -120,11 +120,11 @@ func (a *Applied) Cause(address string, seen *Seen) (*Cause, []string, *Seen, er
 			return nil, nil, nil, nil
 		}
 		return &Cause{Address: address, Kind: rec.Kind, Outputs: value(rec.Outputs), Hold: rec.Hold,
-			Note: "state has no history of it: it was applied by an earlier davit"}, rec.DependsOn, nil, nil
+			Note: "the state has no history of it: an earlier davit applied it"}, rec.DependsOn, nil, nil
 	}
 	r := newestAt(list, seen)
 	if r == nil {
-		return &Cause{Address: address, Kind: i.Kind, Note: "state does not keep the revision any more that this was made from"}, nil, nil, nil
+		return &Cause{Address: address, Kind: i.Kind, Note: "the state no longer keeps the revision that this was made from"}, nil, nil, nil
 	}
 	from, inputs, err := origin(list, *r)
 	c := &Cause{
@@ -199,7 +199,7 @@ func (a *Applied) observed(address, kind string, seen *Seen) (*Cause, []string, 
 	if !ok {
 		return nil, nil, nil, nil
 	}
-	return &Cause{Address: address, Kind: kind, Outputs: value(rec.Outputs), Note: "state has no history of what was made from it"}, nil, seen, nil
+	return &Cause{Address: address, Kind: kind, Outputs: value(rec.Outputs), Note: "the state has no history of its inputs"}, nil, seen, nil
 }
 
 // newest are the observations of the newest revision that was made from an observed instance.

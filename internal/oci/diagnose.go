@@ -55,16 +55,16 @@ func diagnoseAnswer(out *sdk.Error, answered *transport.Error, doing, what, host
 		out.Hint = loginHint(host)
 	case code == http.StatusNotFound && isRegistryAnswer(answered):
 		out.Code, out.Summary = "registry.not_found", failed("not found")
-		out.Hint = "check the name and the tag; some registries answer so when the login lacks the right to see it"
+		out.Hint = "check the name and the tag; some registries give this answer if the login may not read it"
 	case code == http.StatusNotFound:
 		out.Code, out.Summary = "registry.no_registry", failed(host+" does not answer as a registry (404)")
 		out.Hint = "check the host's name and port"
 	case code == http.StatusTooManyRequests:
-		out.Code, out.Summary = "registry.too_many_requests", failed(host+" says that there were too many requests (429)")
+		out.Code, out.Summary = "registry.too_many_requests", failed(host+" answered that there were too many requests (429)")
 		out.Hint = "wait and run again; a login usually raises the limit"
 	case code >= 500:
 		out.Code, out.Summary = "registry.server_error", failed(fmt.Sprintf("%s failed with %d", host, code))
-		out.Hint = "it was tried several times; run again when the registry is well"
+		out.Hint = "it was tried several times; run again when the registry works"
 	default:
 		out.Code, out.Summary = "registry.refused", failed(fmt.Sprintf("%s answered %d", host, code))
 	}

@@ -74,7 +74,7 @@ func TagFree(ctx context.Context, repo name.Repository, tag, key string) (*Found
 	}
 	return found, &sdk.Error{
 		Summary: fmt.Sprintf("tag %s of %s already holds %s", tag, repo.Name(), holds),
-		Detail:  "Pushing would move the tag, and with it whatever runs from it.",
+		Detail:  "Pushing would move the tag, and change everything that runs from it.",
 		Hint:    "choose another tag, or set overwrite = true to move this one",
 		Code:    "registry.tag_taken",
 		Path:    sdk.At("tag"),

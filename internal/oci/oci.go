@@ -37,7 +37,7 @@ var (
 func Repository(repository string, insecure bool) (name.Repository, error) {
 	if strings.Contains(repository, "@") {
 		// Not echoed: it may be user:password@host.
-		return name.Repository{}, repositoryError("a repository is named without a digest and without credentials", nil)
+		return name.Repository{}, repositoryError("a repository is given without a digest and without credentials", nil)
 	}
 	if scheme, _, ok := strings.Cut(repository, "://"); ok {
 		return name.Repository{}, repositoryError("leave out "+scheme+"://", nil)
@@ -69,7 +69,7 @@ func Parse(reference string, insecure bool) (name.Reference, error) {
 	}
 	if err != nil {
 		return nil, &sdk.Error{
-			Summary: "this is not a reference to an image",
+			Summary: "this is not an image reference",
 			Detail:  clean(err.Error()),
 			Hint:    "write it as registry.example.com/team/name:tag",
 			Code:    "registry.reference",
@@ -81,7 +81,7 @@ func Parse(reference string, insecure bool) (name.Reference, error) {
 
 func repositoryError(detail string, err error) *sdk.Error {
 	return &sdk.Error{
-		Summary: "this is not the name of a repository",
+		Summary: "this is not a repository name",
 		Detail:  joinCause(detail, err),
 		Hint:    "write it as registry.example.com/team/name, in lower case and without a tag",
 		Code:    "registry.name",
@@ -96,7 +96,7 @@ func CheckTag(tag string) error {
 	}
 	return &sdk.Error{
 		Summary: quote(tag) + " is not a tag",
-		Hint:    "a tag has 1 to 128 letters, digits, '.', '_' or '-' and starts with none of '.' and '-'",
+		Hint:    "a tag has 1 to 128 letters, digits, '.', '_' or '-', and does not begin with '.' or '-'",
 		Code:    "registry.tag",
 	}
 }

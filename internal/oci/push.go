@@ -90,7 +90,7 @@ func Push(ctx context.Context, repo name.Repository, tag string, index v1.ImageI
 		return "", err
 	}
 	if got != want.String() {
-		return "", fmt.Errorf("pushing %s: the registry holds %s under this tag, not %s as pushed: something else pushes to it at the same time", what, got, want)
+		return "", fmt.Errorf("pushing %s: the tag points to %s, not to the pushed %s: another process pushes to it at the same time", what, got, want)
 	}
 	return got, nil
 }

@@ -72,7 +72,7 @@ func stayOnHost(r *http.Request, via []*http.Request) error {
 		return errors.New("more than 10 redirects")
 	}
 	if r.URL.Host != via[0].URL.Host {
-		return fmt.Errorf("the registry sends to another host (%s)", clean(r.URL.Host))
+		return fmt.Errorf("the registry redirects to another host (%s)", clean(r.URL.Host))
 	}
 	return nil
 }
@@ -83,7 +83,7 @@ func (l *lister) all(ctx context.Context) ([]string, error) {
 	next := l.page("")
 	for next != nil {
 		if asked[next.String()] {
-			return nil, broken("the links between the pages of tags lead in a circle")
+			return nil, broken("the pages of tags refer to each other in a circle")
 		}
 		if len(asked) == maxPages {
 			return nil, broken(fmt.Sprintf("the list of tags has more than %d pages", maxPages))
@@ -181,7 +181,7 @@ func readPage(body io.Reader) ([]string, error) {
 	}
 	var tags []string
 	if err := json.Unmarshal(raw, &page); err != nil {
-		return nil, broken("a page of tags is not whole JSON: " + clean(err.Error()))
+		return nil, broken("a page of tags is not complete JSON: " + clean(err.Error()))
 	}
 	if page.Name == nil && page.Tags == nil {
 		return nil, broken("the answer is not a list of tags")
@@ -193,7 +193,7 @@ func readPage(body io.Reader) ([]string, error) {
 	}
 	for _, t := range tags {
 		if !reTag().MatchString(t) {
-			return nil, broken("the list of tags holds " + quote(t) + ", which is not a tag")
+			return nil, broken("the list of tags contains " + quote(t) + ", which is not a tag")
 		}
 	}
 	return tags, nil
@@ -204,20 +204,20 @@ func (l *lister) link(response *http.Response) (*url.URL, error) {
 	for _, header := range response.Header.Values("Link") {
 		target, params, ok := strings.Cut(strings.TrimPrefix(strings.TrimSpace(header), "<"), ">")
 		if !ok {
-			return nil, broken("the link to the next page is not readable: " + quote(header))
+			return nil, broken("the link to the next page is invalid: " + quote(header))
 		}
 		if rel := strings.ToLower(params); strings.Contains(rel, "rel=") && !strings.Contains(rel, "next") {
 			continue
 		}
 		u, err := response.Request.URL.Parse(target)
 		if err != nil {
-			return nil, broken("the link to the next page is not readable: " + quote(header))
+			return nil, broken("the link to the next page is invalid: " + quote(header))
 		}
 		if u.Host != response.Request.URL.Host || u.Scheme != response.Request.URL.Scheme {
 			return nil, broken("the link to the next page leads to another host: " + quote(u.Scheme+"://"+u.Host))
 		}
 		if !strings.HasSuffix(u.Path, "/tags/list") {
-			return nil, broken("the link to the next page leads to " + quote(u.Path) + ", which is no list of tags")
+			return nil, broken("the link to the next page leads to " + quote(u.Path) + ", which is not a list of tags")
 		}
 		return u, nil
 	}
@@ -243,7 +243,7 @@ func listError(err error, repo name.Repository) error {
 	return &sdk.Error{
 		Summary: "listing the tags of " + repo.Name() + ": the list is incomplete or broken",
 		Detail:  b.Error(),
-		Hint:    "nothing is decided from a part of the tags; run again, or look at the registry's own log",
+		Hint:    "davit never decides by an incomplete list; run again, or read the registry's log",
 		Code:    "registry.incomplete",
 		Err:     err,
 	}

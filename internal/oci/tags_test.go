@@ -115,7 +115,7 @@ func TestAPartOfTheTagsIsAnErrorAndNeverAShorterList(t *testing.T) {
 		}, "registry.refused", "answered 400"},
 		"half a page of JSON": {func(w http.ResponseWriter, _ *http.Request) {
 			_, _ = w.Write([]byte(`{"name":"team/app","tags":["a","b`))
-		}, "registry.incomplete", "not whole JSON"},
+		}, "registry.incomplete", "not complete JSON"},
 		"connection cut in the page": {func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Length", "1000")
 			_, _ = w.Write([]byte(`{"name":"team/app","tags":["a","b"]}`))
@@ -127,14 +127,14 @@ func TestAPartOfTheTagsIsAnErrorAndNeverAShorterList(t *testing.T) {
 		}, "registry.incomplete", "another host"},
 		"link to another page": {func(w http.ResponseWriter, _ *http.Request) {
 			page(w, []string{"a"}, `</admin?last=a>; rel="next"`)
-		}, "registry.incomplete", "no list of tags"},
+		}, "registry.incomplete", "not a list of tags"},
 		"link that is none": {func(w http.ResponseWriter, _ *http.Request) { page(w, []string{"a"}, "next page") },
-			"registry.incomplete", "not readable"},
+			"registry.incomplete", "is invalid"},
 		"redirect to another host": {func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, "http://127.0.0.2:1/v2/team/app/tags/list", http.StatusFound)
 		}, "registry.failed", "another host"},
 		"a web page": {func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("<html>welcome</html>")) },
-			"registry.incomplete", "not whole JSON"},
+			"registry.incomplete", "not complete JSON"},
 		"other JSON": {func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(`{"ok":true}`)) },
 			"registry.incomplete", "not a list of tags"},
 		"tags that are none": {func(w http.ResponseWriter, _ *http.Request) { page(w, []string{"a", "\x1b[2Jboo"}, "") },

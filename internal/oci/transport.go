@@ -68,7 +68,7 @@ func (g *guard) RoundTrip(r *http.Request) (*http.Response, error) {
 		return g.inner.RoundTrip(r)
 	}
 	if r.URL.Host != g.host {
-		return nil, fmt.Errorf("%s wants to go on at http://%s: nothing is sent there without encryption", g.host, r.URL.Host)
+		return nil, fmt.Errorf("%s redirects to http://%s: nothing is sent there without encryption", g.host, r.URL.Host)
 	}
 	r = r.Clone(r.Context())
 	r.URL.Scheme = "https"

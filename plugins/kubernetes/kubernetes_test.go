@@ -53,7 +53,7 @@ func TestReasonToKeep(t *testing.T) {
 		"its own object with a mark of the first versions":    {entry{UID: "1"}, object("1", render.Annotation, mine), ""},
 		"its own object, whose annotation somebody removed":   {entry{UID: "1"}, object("1"), ""},
 		"its own object under the address that it had before": {entry{UID: "1"}, marked("1", "application.kubernetes.old", here), ""},
-		"another object with the same name":                     {entry{UID: "1"}, marked("2", mine, here), "another object with the same name"},
+		"another object with the same name":                   {entry{UID: "1"}, marked("2", mine, here), "another object with the same name"},
 		"an object that is another application's now":         {entry{UID: "1"}, marked("1", other, here), "belongs to " + other},
 		"an object that is another stack's now":               {entry{UID: "1"}, marked("1", mine, there), `now belongs to ` + mine + ` of stack "blue"`},
 		"an object that is to be kept":                        {entry{UID: "1"}, marked("1", mine, here, pruneAnnotation, "Disabled"), "davit.sh/prune: disabled"},

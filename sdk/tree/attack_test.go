@@ -24,20 +24,20 @@ func TestWriteRefuses(t *testing.T) {
 		entries []Entry
 		want    string
 	}{
-		"absolute":                         {[]Entry{file("/etc/passwd")}, "not a path inside"},
-		"parent":                           {[]Entry{file("../x")}, "not a path inside"},
-		"parent in the middle":             {[]Entry{file("a/../../x")}, "not a path inside"},
-		"the tree itself":                  {[]Entry{file(".")}, "not a path inside"},
-		"the folder above":                 {[]Entry{file("..")}, "not a path inside"},
-		"no name":                          {[]Entry{file("")}, "not a path inside"},
-		"empty component":                  {[]Entry{file("a//b")}, "not a path inside"},
-		"slash at the end":                 {[]Entry{file("a/")}, "not a path inside"},
-		"dot component":                    {[]Entry{file("a/./b")}, "not a path inside"},
-		"zero byte":                        {[]Entry{file("a\x00b")}, "not a path inside"},
-		"twice":                            {[]Entry{file("a"), file("a")}, "there twice"},
-		"below a file":                     {[]Entry{file("a"), file("a/b")}, "which is no folder"},
-		"below a link":                     {[]Entry{link("a", "b"), file("a/x"), file("b/y")}, "which is no folder"},
-		"far below a link":                 {[]Entry{link("a", "b"), file("a/x/y/z"), file("b/y")}, "which is no folder"},
+		"absolute":                         {[]Entry{file("/etc/passwd")}, "is not a valid path in the source"},
+		"parent":                           {[]Entry{file("../x")}, "is not a valid path in the source"},
+		"parent in the middle":             {[]Entry{file("a/../../x")}, "is not a valid path in the source"},
+		"the tree itself":                  {[]Entry{file(".")}, "is not a valid path in the source"},
+		"the folder above":                 {[]Entry{file("..")}, "is not a valid path in the source"},
+		"no name":                          {[]Entry{file("")}, "is not a valid path in the source"},
+		"empty component":                  {[]Entry{file("a//b")}, "is not a valid path in the source"},
+		"slash at the end":                 {[]Entry{file("a/")}, "is not a valid path in the source"},
+		"dot component":                    {[]Entry{file("a/./b")}, "is not a valid path in the source"},
+		"zero byte":                        {[]Entry{file("a\x00b")}, "is not a valid path in the source"},
+		"twice":                            {[]Entry{file("a"), file("a")}, "occurs twice"},
+		"below a file":                     {[]Entry{file("a"), file("a/b")}, "which is not a folder"},
+		"below a link":                     {[]Entry{link("a", "b"), file("a/x"), file("b/y")}, "which is not a folder"},
+		"far below a link":                 {[]Entry{link("a", "b"), file("a/x/y/z"), file("b/y")}, "which is not a folder"},
 		"device":                           {[]Entry{{Path: "a", Mode: fs.ModeDevice | 0o644}}, "neither a file nor a link"},
 		"pipe":                             {[]Entry{{Path: "a", Mode: fs.ModeNamedPipe | 0o644}}, "neither a file nor a link"},
 		"folder":                           {[]Entry{{Path: "a", Mode: fs.ModeDir | 0o755}}, "neither a file nor a link"},
@@ -53,8 +53,8 @@ func TestWriteRefuses(t *testing.T) {
 		"chain that ends at a bad link":    {[]Entry{link("a", "b"), link("b", "c"), link("c", "../x")}, "leaves the source"},
 		"chain that ends at the root":      {[]Entry{link("a", "d/b"), link("d/b", "/")}, "leaves the source"},
 		"link through what is not there":   {[]Entry{link("a", "none/../../x")}, "leaves the source"},
-		"circle":                           {[]Entry{link("a", "b"), link("b", "a")}, "goes round in a circle"},
-		"circle that grows":                {[]Entry{link("a", "a/x")}, "goes round in a circle"},
+		"circle":                           {[]Entry{link("a", "b"), link("b", "a")}, "leads in a circle"},
+		"circle that grows":                {[]Entry{link("a", "a/x")}, "leads in a circle"},
 		"link that a short cut would hide": {[]Entry{link("x/y", "z"), link("x/z", "../.."), file("w")}, "leaves the source"},
 	} {
 		cache := t.TempDir()
@@ -148,9 +148,9 @@ func TestOpenRefuses(t *testing.T) {
 		"link out":                 {sdk.Tree{Path: folder(func(dir string) error { return os.Symlink("/etc", filepath.Join(dir, "l")) })}, "leaves the source"},
 		"pipe":                     {sdk.Tree{Path: folder(func(dir string) error { return syscall.Mkfifo(filepath.Join(dir, "p"), 0o644) })}, "p is neither a file nor a link"},
 		"nothing there":            {sdk.Tree{Path: "/nowhere/at/all"}, "opening the source's files"},
-		"manifest of a path out":   {forged([]Entry{{Path: "../../../etc/passwd", Mode: 0o644, Digest: "d"}}), "not a path inside"},
+		"manifest of a path out":   {forged([]Entry{{Path: "../../../etc/passwd", Mode: 0o644, Digest: "d"}}), "is not a valid path in the source"},
 		"manifest of a link out":   {forged([]Entry{{Path: "a", Mode: fs.ModeSymlink, Digest: "d", Link: "/etc"}}), "leaves the source"},
-		"manifest of another tree": {other, "describes another tree"},
+		"manifest of another tree": {other, "is of another tree"},
 		"manifest that is no manifest": {sdk.Tree{Path: func() string {
 			tr := forged(nil)
 			mustWrite(t, filepath.Join(filepath.Dir(tr.Path), manifestName), "{")

@@ -24,14 +24,14 @@ type Limit struct {
 func (l *Limit) Add(e Entry) error {
 	l.files++
 	if e.Size < 0 || e.Size > MaxBytes {
-		return fmt.Errorf("%q has %d bytes; a source may have %d GiB", e.Path, e.Size, MaxBytes>>30)
+		return fmt.Errorf("%q has %d bytes; the limit of a source is %d GiB", e.Path, e.Size, MaxBytes>>30)
 	}
 	l.bytes += e.Size
 	switch {
 	case l.files > MaxFiles:
-		return fmt.Errorf("%q is file %d; a source may have %d", e.Path, l.files, MaxFiles)
+		return fmt.Errorf("%q is file number %d; the limit of a source is %d files", e.Path, l.files, MaxFiles)
 	case l.bytes > MaxBytes:
-		return fmt.Errorf("%q and the files before it have more than %d GiB", e.Path, MaxBytes>>30)
+		return fmt.Errorf("%q and the files before it are larger than %d GiB in total", e.Path, MaxBytes>>30)
 	}
 	return nil
 }
@@ -49,10 +49,10 @@ func check(entries []Entry) error {
 		e := &entries[i]
 		if e.Path == "" || e.Path != path.Clean(e.Path) || path.IsAbs(e.Path) || e.Path == "." || e.Path == ".." ||
 			strings.HasPrefix(e.Path, "../") || strings.ContainsRune(e.Path, 0) {
-			return fmt.Errorf("%q is not a path inside of the source", e.Path)
+			return fmt.Errorf("%q is not a valid path in the source", e.Path)
 		}
 		if byPath[e.Path] != nil {
-			return fmt.Errorf("%q is there twice", e.Path)
+			return fmt.Errorf("%q occurs twice", e.Path)
 		}
 		if e.Mode != 0o644 && e.Mode != 0o755 && e.Mode != fs.ModeSymlink {
 			return fmt.Errorf("%q is neither a file nor a link (%s)", e.Path, e.Mode)
@@ -63,7 +63,7 @@ func check(entries []Entry) error {
 		e := &entries[i]
 		for dir := path.Dir(e.Path); dir != "."; dir = path.Dir(dir) {
 			if byPath[dir] != nil {
-				return fmt.Errorf("%q is below %q, which is no folder", e.Path, dir)
+				return fmt.Errorf("%q is below %q, which is not a folder", e.Path, dir)
 			}
 		}
 		if e.Mode&fs.ModeSymlink != 0 {
@@ -105,7 +105,7 @@ func checkLink(e *Entry, byPath map[string]*Entry) error {
 			continue
 		}
 		if links++; links > maxLinks {
-			return fmt.Errorf("the link %q goes round in a circle", e.Path)
+			return fmt.Errorf("the link %q leads in a circle", e.Path)
 		}
 		if path.IsAbs(next.Link) {
 			return refuse

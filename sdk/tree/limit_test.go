@@ -16,7 +16,7 @@ func TestLimits(t *testing.T) {
 			break
 		}
 	}
-	if err == nil || !strings.Contains(err.Error(), "is file 500001") {
+	if err == nil || !strings.Contains(err.Error(), "is file number 500001") {
 		t.Errorf("too many files: %v", err)
 	}
 	for what, entries := range map[string][]Entry{

@@ -63,7 +63,7 @@ func Open(t sdk.Tree) (*Tree, error) {
 		err = check(out.entries)
 	}
 	if err == nil && Digest(out.entries) != t.Digest {
-		err = errors.New("its manifest describes another tree")
+		err = errors.New("its manifest is of another tree")
 	}
 	if err != nil {
 		return nil, fmt.Errorf("the tree %s in %s is damaged; remove that folder: %w", t.Digest, filepath.Dir(t.Path), err)
@@ -167,7 +167,7 @@ func (t *Tree) Sub(dir string) (*Tree, error) {
 		}
 	}
 	if len(out.entries) == 0 {
-		return nil, fmt.Errorf("there is no folder %q in the source%s", dir, t.near(clean))
+		return nil, fmt.Errorf("the source has no folder %q%s", dir, t.near(clean))
 	}
 	return out, nil
 }
@@ -196,7 +196,7 @@ func (t *Tree) near(missing string) string {
 	if len(names) > 10 {
 		names = append(names[:10], "...")
 	}
-	return "; there are: " + strings.Join(names, ", ")
+	return "; it has: " + strings.Join(names, ", ")
 }
 
 // Match returns the entries that match any of the patterns (doublestar: "tests/**"; a
@@ -206,7 +206,7 @@ func (t *Tree) Match(patterns ...string) (matched []Entry, unmatched []string, e
 	hit := make([]bool, len(patterns))
 	for i, p := range patterns {
 		if !doublestar.ValidatePattern(p) {
-			return nil, nil, fmt.Errorf("%q is not a pattern: see doublestar's, such as \"tests/**\"", p)
+			return nil, nil, fmt.Errorf("%q is not a pattern such as \"tests/**\"", p)
 		}
 		patterns[i] = strings.TrimSuffix(strings.TrimPrefix(p, "./"), "/")
 	}
@@ -249,7 +249,7 @@ func (t *Tree) ReadFile(name string) ([]byte, error) {
 	defer root.Close()
 	b, err := root.ReadFile(filepath.FromSlash(path.Join(t.dir, name)))
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("there is no file %q in the source: %w", path.Join(t.dir, name), fs.ErrNotExist)
+		return nil, fmt.Errorf("the source has no file %q: %w", path.Join(t.dir, name), fs.ErrNotExist)
 	}
 	return b, err
 }

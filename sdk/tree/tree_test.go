@@ -89,7 +89,7 @@ func TestWrittenTreeIsReadBack(t *testing.T) {
 			t.Errorf("%s in the file system reads %q, %v", name, b, err)
 		}
 	}
-	if _, err := tr.ReadFile("apps/none"); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), `no file "apps/none" in the source`) {
+	if _, err := tr.ReadFile("apps/none"); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), `the source has no file "apps/none"`) {
 		t.Errorf("a missing file: %v", err)
 	}
 	var walked int
@@ -214,7 +214,7 @@ func TestSub(t *testing.T) {
 		}
 	}
 	for dir, want := range map[string]string{
-		"apps/apl":         `there is no folder "apps/apl" in the source; there are: apps/api, apps/web`,
+		"apps/apl":         `the source has no folder "apps/apl"; it has: apps/api, apps/web`,
 		"README":           `"README" is a file in the source, not a folder`,
 		"latest":           `"latest" is a link to apps/api in the source, not a folder`,
 		"..":               `the path ".." leads out of the source`,

@@ -206,10 +206,10 @@ func (w *writer) addBlob(e Entry, blob string, mode fs.FileMode) error {
 		return err
 	}
 	if counted.n != e.Size {
-		return fmt.Errorf("it has %d bytes and should have %d", counted.n, e.Size)
+		return fmt.Errorf("it has %d bytes instead of %d", counted.n, e.Size)
 	}
 	if got := shaPrefix + hex.EncodeToString(h.Sum(nil)); strings.HasPrefix(e.Digest, shaPrefix) && got != e.Digest {
-		return fmt.Errorf("its content is %s and should be %s", got, e.Digest)
+		return fmt.Errorf("its digest is %s instead of %s", got, e.Digest)
 	}
 	return os.Rename(tmp, blob)
 }

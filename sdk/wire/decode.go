@@ -51,7 +51,7 @@ func (d *decoder) value(t cty.Type) (cty.Value, error) {
 	case t == cty.DynamicPseudoType:
 		return d.any()
 	}
-	return cty.NilVal, fmt.Errorf("there are no values of type %s on the wire", t.FriendlyName())
+	return cty.NilVal, fmt.Errorf("values of type %s cannot be sent", t.FriendlyName())
 }
 
 // next takes the next value whole.
@@ -100,7 +100,7 @@ const farthest = 1 << 16
 // writable refuses numbers that a few bytes can say, and whose digits nobody could write down.
 func writable(n *big.Float) error {
 	if e := n.MantExp(nil); n.IsInf() || e < -farthest || e > farthest {
-		return fmt.Errorf("a number is needed that is no larger than 2^%d, and no nearer to zero than 2^-%[1]d", farthest)
+		return fmt.Errorf("the number must be at most 2^%d, and at least 2^-%[1]d away from zero", farthest)
 	}
 	return nil
 }
@@ -121,14 +121,14 @@ func (d *decoder) object(types map[string]cty.Type) (cty.Value, error) {
 		}
 		t, there := types[name]
 		if !there {
-			return cty.NilVal, fmt.Errorf("there is no attribute %q", name)
+			return cty.NilVal, fmt.Errorf("the attribute %q does not exist", name)
 		}
 		if vals[name], err = d.value(t); err != nil {
 			return cty.NilVal, fmt.Errorf("%s: %w", name, err)
 		}
 	}
 	if len(vals) != n {
-		return cty.NilVal, errors.New("an attribute is there twice")
+		return cty.NilVal, errors.New("an attribute occurs twice")
 	}
 	return cty.ObjectVal(vals), nil
 }
@@ -210,4 +210,4 @@ func (d *decoder) any() (cty.Value, error) {
 	return d.value(t)
 }
 
-var errTooDeep = errors.New("values of any type are too deep in one another")
+var errTooDeep = errors.New("values are nested too deeply")

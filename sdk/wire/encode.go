@@ -15,7 +15,7 @@ import (
 // appendValue encodes a value of type t.
 func appendValue(b []byte, v cty.Value, t cty.Type) ([]byte, error) {
 	if v.IsMarked() {
-		return nil, errors.New("a value with marks is not sent")
+		return nil, errors.New("a marked value cannot be sent")
 	}
 	have := v.Type()
 	switch {
@@ -43,7 +43,7 @@ func appendValue(b []byte, v cty.Value, t cty.Type) ([]byte, error) {
 	case t.IsMapType() && have.IsMapType():
 		return appendMap(b, v, t.ElementType())
 	}
-	return nil, fmt.Errorf("a value of type %s is needed, and this is of type %s", t.FriendlyName(), have.FriendlyName())
+	return nil, fmt.Errorf("a value of type %s is required, not of type %s", t.FriendlyName(), have.FriendlyName())
 }
 
 func appendNumber(b []byte, v cty.Value) []byte {
@@ -59,7 +59,7 @@ func appendNumber(b []byte, v cty.Value) []byte {
 
 func appendObject(b []byte, v cty.Value, types map[string]cty.Type) ([]byte, error) {
 	if n := len(v.Type().AttributeTypes()); n != len(types) {
-		return nil, fmt.Errorf("an object of %d attributes is needed, and this has %d", len(types), n)
+		return nil, fmt.Errorf("an object of %d attributes is required, not of %d", len(types), n)
 	}
 	var most [16]string
 	names := most[:0]

@@ -53,7 +53,7 @@ func (r *jsonReader) value(b []byte, t cty.Type) ([]byte, error) {
 			if of, there := types[name]; there {
 				return of, nil
 			}
-			return cty.NilType, fmt.Errorf("there is no attribute %q", name)
+			return cty.NilType, fmt.Errorf("the attribute %q does not exist", name)
 		})
 	case t.IsMapType() && c == '{':
 		of := t.ElementType()

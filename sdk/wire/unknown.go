@@ -83,7 +83,7 @@ func appendUnknown(b []byte, known cty.ValueRange) ([]byte, error) {
 	return msgpack.AppendExtension(b, refined, append(msgpack.AppendMap(nil, n), body...)), nil
 }
 
-var errRefined = errors.New("what is said of an unknown value is not of the form that it should have")
+var errRefined = errors.New("the refinements of an unknown value have the wrong type")
 
 // unknown decodes an unknown value. When what is said of it leaves one value only, it is known.
 func unknown(r msgpack.Raw, t cty.Type) (cty.Value, error) {

@@ -36,7 +36,7 @@ func Parse(b []byte) (Raw, error) {
 	all := Raw(b)
 	one, err := Prefix(all)
 	if err == nil && len(one) < len(all) {
-		err = errors.New("there is more after the end of the MessagePack value")
+		err = errors.New("data follows the end of the MessagePack value")
 	}
 	return one, err
 }
