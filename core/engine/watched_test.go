@@ -73,6 +73,9 @@ application "a" "waits" { name = application.a.new.sum }
 					line += ", saw " + text
 				}
 			}
+			if len(w.Texts) > 0 {
+				line += fmt.Sprintf(", reads %s", w.Texts)
+			}
 			lines = append(lines, line)
 		}
 		slices.Sort(lines)
@@ -82,7 +85,7 @@ application "a" "waits" { name = application.a.new.sum }
 	if _, _, diags := warm.Plan(t.Context(), engine.Changed{Snapshot: f.snapshot()}); diags.HasErrors() {
 		t.Fatal(diags)
 	}
-	want := []string{"application.a.old test true with hunter2, saw old", "image.i.two test false", "source.s.one test true with here, saw r1"}
+	want := []string{"application.a.old test true with hunter2, saw old", "image.i.two test false, reads [r.example.com/two]", "source.s.one test true with here, saw r1, reads [here]"}
 	if diff := cmp.Diff(want, list()); diff != "" {
 		t.Error(diff)
 	}
@@ -90,7 +93,7 @@ application "a" "waits" { name = application.a.new.sum }
 	if _, _, diags := warm.Plan(t.Context(), engine.Changed{Instances: instancesOf(t, "source.s.one")}); diags.HasErrors() {
 		t.Fatal(diags)
 	}
-	want[2] = "source.s.one test true with here, saw r2"
+	want[2] = "source.s.one test true with here, saw r2, reads [here]"
 	if diff := cmp.Diff(want, list()); diff != "" {
 		t.Error(diff)
 	}

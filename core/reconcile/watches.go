@@ -31,6 +31,7 @@ func (w *worker) watchAgain(ctx context.Context, b *batch, done *status.Pass) {
 	if list := o.warm.Watched(ctx); list != nil {
 		o.watches = true
 		o.watcher.Set(list)
+		w.setReads(list)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -18,6 +19,7 @@ import (
 	"github.com/davit-sh/davit/core/engine"
 	"github.com/davit-sh/davit/core/event"
 	"github.com/davit-sh/davit/core/reconcile/backoff"
+	"github.com/davit-sh/davit/core/reconcile/hint"
 	"github.com/davit-sh/davit/core/reconcile/status"
 	"github.com/davit-sh/davit/core/reconcile/watch"
 	"github.com/davit-sh/davit/core/session"
@@ -39,8 +41,9 @@ type worker struct {
 
 	waits *waits
 
-	using  sync.RWMutex     // held for writing while shared is set or closed
-	shared *session.Session // for others than the worker; nil while the stack is not open
+	reads  atomic.Pointer[[]hint.Named] // which repositories the instances read; nil before the first look
+	using  sync.RWMutex                 // held for writing while shared is set or closed
+	shared *session.Session             // for others than the worker; nil while the stack is not open
 
 	// What follows belongs to the goroutine that runs the worker.
 	hard    context.Context

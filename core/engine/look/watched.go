@@ -2,6 +2,9 @@ package look
 
 import (
 	"context"
+	"slices"
+
+	"github.com/zclconf/go-cty/cty"
 
 	"github.com/davit-sh/davit/core/deep"
 	"github.com/davit-sh/davit/core/engine/types"
@@ -18,6 +21,8 @@ type Watched struct {
 	Config              *pluginv1.Value // wholly known, with its sensitive values; nil without CanWatch
 	// Prior is what the plugin compares its first look with: the outputs of the last look, or the record of a managed instance.
 	Prior *pluginv1.Record
+	// Texts are the known arguments of an observed instance that are texts and not sensitive: among them are the repositories that it reads.
+	Texts []string
 }
 
 // Watched returns the instances whose world can change without davit, in the order of the configuration: what is observed, and what is
@@ -35,6 +40,7 @@ func (r *Planner) Watched(ctx context.Context) []Watched {
 				return
 			}
 		}
+		w.Texts = texts(in)
 		if !w.CanWatch || r.addWatchedValues(ctx, in, &w) {
 			list = append(list, w)
 		}
@@ -67,4 +73,20 @@ func (r *Planner) addWatchedValues(ctx context.Context, in *Finding, w *Watched)
 		}
 	}
 	return true
+}
+
+// texts returns the arguments of an observed instance that are known texts.
+func texts(in *Finding) []string {
+	if kinds.IsManaged(in.Addr.Kind) || in.Config == cty.NilVal || in.Config.IsNull() || !in.Config.Type().IsObjectType() {
+		return nil
+	}
+	var list []string
+	for name := range in.Config.Type().AttributeTypes() {
+		v := in.Config.GetAttr(name)
+		if v.Type() == cty.String && !v.IsMarked() && v.IsKnown() && !v.IsNull() && v.AsString() != "" {
+			list = append(list, v.AsString())
+		}
+	}
+	slices.Sort(list)
+	return list
 }
