@@ -84,7 +84,7 @@ func Decide(p *plan.Plan, r Request) *Decision {
 	if p.Mode == plan.ModeRefresh || len(r.Gates) == 0 && r.Hold == nil {
 		return d
 	}
-	j := &judge{plan: p, Request: r, decision: d, waits: map[string][]plan.Wait{}, deletions: map[string]int{}}
+	j := newJudge(p, r, d)
 	j.countDeletions()
 	for i := range p.Changes {
 		if c := &p.Changes[i]; c.Works() {
@@ -109,12 +109,37 @@ type judge struct {
 	Request
 	plan      *plan.Plan
 	decision  *Decision
-	waits     map[string][]plan.Wait // by address
-	deletions map[string]int         // by gate
+	waits     map[string][]plan.Wait        // by address
+	deletions map[string]int                // by gate
+	working   map[string]bool               // addresses of changes that do something
+	changing  map[string]bool               // the same, with those that were left out of the plan before
+	images    map[string][]plan.ImageChange // by application
+}
+
+func newJudge(p *plan.Plan, r Request, d *Decision) *judge {
+	j := &judge{
+		plan: p, Request: r, decision: d, waits: map[string][]plan.Wait{}, deletions: map[string]int{},
+		working: map[string]bool{}, changing: map[string]bool{}, images: map[string][]plan.ImageChange{},
+	}
+	for i := range p.Changes {
+		if c := &p.Changes[i]; c.Works() {
+			j.working[c.Address], j.changing[c.Address] = true, true
+		}
+	}
+	for i := range p.Waiting {
+		j.changing[p.Waiting[i].Change.Address] = true
+	}
+	for _, i := range p.Images {
+		j.images[i.Application] = append(j.images[i.Application], i)
+	}
+	return j
 }
 
 // countDeletions counts what the plan deletes behind each gate with a limit.
 func (j *judge) countDeletions() {
+	if !slices.ContainsFunc(j.Gates, func(g *config.Gate) bool { return g.MaxDeletions >= 0 }) {
+		return
+	}
 	count := func(c *plan.Change) {
 		n := c.Deletions()
 		at, err := addr.Parse(c.Address)
@@ -143,7 +168,7 @@ func (j *judge) change(c *plan.Change) {
 	if err != nil {
 		return
 	}
-	approval := j.approval(c)
+	approval := j.approval(c, at)
 	needed := false // the approval
 	for _, g := range j.Gates {
 		if !g.Matches(at) {
@@ -171,7 +196,7 @@ func (j *judge) add(c *plan.Change, list ...plan.Wait) {
 }
 
 // approval returns the approval of exactly this change, or what a grant makes of it; nil if there is neither. Other approvals of the same address are void.
-func (j *judge) approval(c *plan.Change) *plan.Approval {
+func (j *judge) approval(c *plan.Change, at addr.Instance) *plan.Approval {
 	var found *plan.Approval
 	for i := range j.Approvals {
 		a := &j.Approvals[i]
@@ -184,16 +209,20 @@ func (j *judge) approval(c *plan.Change) *plan.Approval {
 			j.decision.Void = append(j.decision.Void, *a)
 		}
 	}
-	if at, err := addr.Parse(c.Address); err == nil && found == nil {
-		for _, g := range j.Grants {
-			if digest, err := c.Digest(); err == nil && g.Place.Matches(at) {
-				given := g.By
-				given.Address, given.Digest = c.Address, digest
-				return &given
-			}
+	if found != nil {
+		return found
+	}
+	for _, g := range j.Grants {
+		if !g.Place.Matches(at) {
+			continue
+		}
+		if digest, err := c.Digest(); err == nil {
+			given := g.By
+			given.Address, given.Digest = c.Address, digest
+			return &given
 		}
 	}
-	return found
+	return nil
 }
 
 // person says why a change waits for a person at a gate.
@@ -250,12 +279,7 @@ func (j *judge) useOverride(g *config.Gate, needed bool) {
 func (j *judge) wait(c *plan.Change, list []plan.Wait) {
 	d := j.decision
 	digest, _ := c.Digest() // "": nothing that can be approved
-	w := plan.Waiting{Change: *c, Digest: digest, For: list}
-	for _, i := range j.plan.Images {
-		if i.Application == c.Address {
-			w.Images = append(w.Images, i)
-		}
-	}
+	w := plan.Waiting{Change: *c, Images: j.images[c.Address], Digest: digest, For: list}
 	d.Waiting = append(d.Waiting, w)
 	if splits(c, list) {
 		d.Split = append(d.Split, c.Address)

@@ -377,3 +377,27 @@ func TestRefreshMeetsNoGate(t *testing.T) {
 		t.Errorf("%v", d.Waiting)
 	}
 }
+
+// Ten thousand changes behind three gates.
+func BenchmarkDecide(b *testing.B) {
+	var changes []plan.Change
+	after := map[string][]string{}
+	for i := range 10_000 {
+		c := change(fmt.Sprintf("application.kubernetes.shop[%d]", i), plan.Update, causes{plan.CauseImage}, "update web", "delete old")
+		if i%2 == 1 {
+			after["make "+c.Address] = []string{"make " + changes[i-1].Address}
+		}
+		changes = append(changes, c)
+	}
+	p := planOf(changes, after)
+	s, diags := config.Parse("/stack", map[string][]byte{"davit.hcl": []byte("gate \"a\" { approve = [\"image\"] }\ngate \"b\" { max_deletions = 3 }\ngate \"c\" {\n window { schedule = \"Tue\" }\n}")})
+	if diags.HasErrors() {
+		b.Fatal(diags)
+	}
+	for b.Loop() {
+		d := gate.Decide(p, gate.Request{Gates: s.Gates, Now: monday})
+		if left := d.Leave(p); len(left.Waiting) != len(changes) {
+			b.Fatal(len(left.Waiting))
+		}
+	}
+}

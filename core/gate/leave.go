@@ -27,7 +27,7 @@ func (j *judge) leaveOut(address, because string) bool {
 		return false
 	}
 	j.decision.out[address] = true
-	if i := slices.IndexFunc(j.plan.Changes, func(c plan.Change) bool { return c.Address == address }); i >= 0 && j.plan.Changes[i].Works() {
+	if j.working[address] {
 		j.waits[address] = append(j.waits[address], plan.Wait{What: plan.WaitInstance, Address: because})
 	}
 	return true
@@ -36,7 +36,7 @@ func (j *judge) leaveOut(address, because string) bool {
 // spreadSteps leaves out what comes after a step that is left out. An instance is made without waiting for the deletion of another one
 // that depended on it: it is so as well when that deletion is in no plan.
 func (j *judge) spreadSteps() bool {
-	any, steps := false, map[string]*plan.Step{}
+	more, steps := false, map[string]*plan.Step{}
 	for i := range j.plan.Steps {
 		s := &j.plan.Steps[i]
 		steps[s.ID] = s
@@ -48,22 +48,22 @@ func (j *judge) spreadSteps() bool {
 			}
 			out = true
 			if s.Operation == "" && j.leaveOut(s.Address, before.Address) {
-				any = true
+				more = true
 			}
 		}
 		if out && !j.decision.ids[s.ID] {
-			j.decision.ids[s.ID], any = true, true
+			j.decision.ids[s.ID], more = true, true
 		}
 	}
-	return any
+	return more
 }
 
 // spreadValues leaves out what needs the value of an instance that is left out.
 func (j *judge) spreadValues() bool {
-	any := false
+	more := false
 	needs := func(address string, dependsOn []string) {
 		if i := slices.IndexFunc(dependsOn, func(d string) bool { return j.decision.out[d] }); i >= 0 && j.leaveOut(address, dependsOn[i]) {
-			any = true
+			more = true
 		}
 	}
 	for i := range j.plan.Observations {
@@ -74,21 +74,21 @@ func (j *judge) spreadValues() bool {
 			needs(c.Address, c.DependsOn)
 		}
 	}
-	return any
+	return more
 }
 
 // spreadTransfers leaves out both owners of a thing that changes its owner.
 func (j *judge) spreadTransfers() bool {
-	any := false
+	more := false
 	for _, t := range j.plan.Transfers {
 		switch out := j.decision.out; {
 		case out[t.From] && !out[t.To]:
-			any = j.leaveOut(t.To, t.From) || any
+			more = j.leaveOut(t.To, t.From) || more
 		case out[t.To] && !out[t.From]:
-			any = j.leaveOut(t.From, t.To) || any
+			more = j.leaveOut(t.From, t.To) || more
 		}
 	}
-	return any
+	return more
 }
 
 // Leave returns the plan without what waits. The plan itself stays as it is.

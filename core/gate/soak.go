@@ -25,7 +25,7 @@ func (j *judge) soak(g *config.Gate, at addr.Instance) []plan.Wait {
 		w := plan.Wait{What: plan.WaitSoak, Gate: g.Name, Address: address}
 		since, healthy := j.Facts.Healthy[address]
 		switch until := since.Add(g.Soak.HealthyFor); {
-		case j.isChanging(address):
+		case j.changing[address]:
 			w.Reason = "it changes first"
 		case !healthy:
 			w.Reason = "it is not healthy"
@@ -59,10 +59,4 @@ func (j *judge) applications(p addr.Place) []string {
 		add(address)
 	}
 	return slices.Sorted(maps.Keys(found))
-}
-
-// isChanging tells whether the plan changes an instance, now or later.
-func (j *judge) isChanging(address string) bool {
-	return slices.ContainsFunc(j.plan.Changes, func(c plan.Change) bool { return c.Address == address && c.Works() }) ||
-		slices.ContainsFunc(j.plan.Waiting, func(w plan.Waiting) bool { return w.Change.Address == address })
 }

@@ -28,6 +28,8 @@ func Words(w *plan.Waiting) string {
 			others = append(others, "waits"+cmp.Or(until, ": "+x.Reason)+" ("+gate+")")
 		case plan.WaitSoak:
 			others = append(others, "waits for "+x.Address+" to be healthy"+cmp.Or(until, ": "+x.Reason)+" ("+gate+")")
+		case plan.WaitBackoff, plan.WaitStalled, plan.WaitReport, plan.WaitResume, plan.WaitRejected:
+			others = append(others, "waits"+until+reason(x.Reason))
 		case plan.WaitInstance:
 			others = append(others, "waits for "+cmp.Or(x.Address, "other changes")+reason(x.Reason))
 		}

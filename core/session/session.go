@@ -41,7 +41,9 @@ func (s *Session) Close() {
 }
 
 // Plugin returns a running plugin of the stack.
-func (s *Session) Plugin(ctx context.Context, name string) (*pluginhost.Client, error) { return s.host.Client(ctx, name) }
+func (s *Session) Plugin(ctx context.Context, name string) (*pluginhost.Client, error) {
+	return s.host.Client(ctx, name)
+}
 
 // PluginEnded tells whether a plugin that was started has ended. It is not started again: who wants to go on opens the stack once more.
 func (s *Session) PluginEnded() bool { return s.host.AnyEnded() }

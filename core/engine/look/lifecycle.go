@@ -6,7 +6,6 @@ import (
 	"slices"
 
 	"github.com/hashicorp/hcl/v2"
-	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/zclconf/go-cty/cty"
 
 	"github.com/davit-sh/davit/core/diag"
@@ -14,7 +13,6 @@ import (
 	"github.com/davit-sh/davit/core/engine/record"
 	"github.com/davit-sh/davit/core/engine/types"
 	"github.com/davit-sh/davit/core/engine/world"
-	"github.com/davit-sh/davit/core/eval"
 	"github.com/davit-sh/davit/core/kinds"
 	"github.com/davit-sh/davit/core/plan"
 	"github.com/davit-sh/davit/state"
@@ -51,39 +49,10 @@ func (r *Planner) keptArguments(in *Finding) []string {
 	if in.Change != nil {
 		return in.Change.Kept // at apply: as it was planned
 	}
-	body, ok := in.Node.Block.Body.(*hclsyntax.Body)
-	if !ok || !r.Options.KeepImages[in.Addr.String()] {
+	if !r.Options.KeepImages[in.Addr.String()] {
 		return nil
 	}
-	leads := func(x hcl.Expression) bool {
-		needs, _ := in.Node.Scope.Needs(eval.References(x))
-		return slices.ContainsFunc(needs, func(n eval.Need) bool {
-			return n.Node.Kind == kinds.Policy || n.Node.Kind == kinds.Image || n.Node.Kind == kinds.Build
-		})
-	}
-	var names []string
-	for name, a := range body.Attributes {
-		if in.Node.Type.ConfigType.HasAttribute(name) && leads(a.Expr) {
-			names = append(names, name)
-		}
-	}
-	for _, b := range body.Blocks {
-		if in.Node.Type.ConfigType.HasAttribute(b.Type) && anyExpression(b.Body, leads) {
-			names = append(names, b.Type)
-		}
-	}
-	slices.Sort(names)
-	return slices.Compact(names)
-}
-
-// anyExpression tells whether something holds for an argument of a block, or of a block in it.
-func anyExpression(body *hclsyntax.Body, holds func(hcl.Expression) bool) bool {
-	for _, a := range body.Attributes {
-		if holds(a.Expr) {
-			return true
-		}
-	}
-	return slices.ContainsFunc(body.Blocks, func(b *hclsyntax.Block) bool { return anyExpression(b.Body, holds) })
+	return in.Node.ArgumentsFrom(kinds.Policy, kinds.Image, kinds.Build)
 }
 
 // ignoreChanges gives arguments whose changes are ignored the value that was applied last.
