@@ -211,7 +211,7 @@ func Waiting(w io.Writer, p *plan.Plan, o Options) {
 	for i := range p.Waiting {
 		x := &p.Waiting[i]
 		fmt.Fprintf(w, "  %s %s %s\n", symbols[x.Change.Action], text.Clean(x.Change.Address), waitingLine(x))
-		if s := approveLine(p.Mode, x); s != "" {
+		if s := approveLine(p, x); s != "" {
 			fmt.Fprintf(w, "      %s\n", colors.faint(s))
 		}
 	}

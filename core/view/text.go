@@ -236,7 +236,7 @@ func (t *textWriter) waiting() {
 		whole.Images = w.Images
 		as := textWriter{w: t.w, palette: t.palette, plan: &whole, o: t.o}
 		as.changeAs(w.Change, waitingLine(w))
-		if s := approveLine(t.plan.Mode, w); s != "" {
+		if s := approveLine(t.plan, w); s != "" {
 			t.line(6, t.faint(s))
 		}
 	}

@@ -126,11 +126,15 @@ func summaryLine(p *plan.Plan) string {
 func waitingLine(w *plan.Waiting) string { return text.Shorten(text.Clean(gate.Words(w)), longest) }
 
 // approveLine says how to approve a change that waits for a person. It is "" for others.
-func approveLine(mode plan.Mode, w *plan.Waiting) string {
+func approveLine(p *plan.Plan, w *plan.Waiting) string {
 	if !w.WaitsForPerson() {
 		return ""
 	}
-	return "to approve it: davit " + string(mode) + " -approve=" + shellWord(text.Clean(w.Change.Address))
+	verb := string(p.Mode)
+	if p.Rollback != "" {
+		verb = "rollback " + shellWord(text.Clean(p.Rollback))
+	}
+	return "to approve it: davit " + verb + " -approve=" + shellWord(text.Clean(w.Change.Address))
 }
 
 // shellWord writes an address as one word of a shell's command line.
