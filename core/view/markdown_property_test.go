@@ -48,6 +48,10 @@ func drawPlan(t *rapid.T) *plan.Plan {
 			p.Images = append(p.Images, plan.ImageChange{Application: c.Address, Name: "x", After: "reg/x:1", Commits: []plan.Commit{{ID: "c0ffee", Subject: hostile.Draw(t, "subject")}}})
 		}
 	}
+	for i := range rapid.SampledFrom([]int{0, 0, 1, 50}).Draw(t, "waiting") {
+		c := plan.Change{Address: fmt.Sprintf("application.a.w%d[%q]", i, hostile.Draw(t, "key")), Kind: "application", Type: "a", Action: rapid.SampledFrom(actions).Draw(t, "action"), Reasons: rapid.SliceOfN(hostile, 0, 2).Draw(t, "reasons")}
+		p.Waiting = append(p.Waiting, plan.Waiting{Change: c, For: []plan.Wait{{What: plan.WaitWindow, Gate: "g", Reason: hostile.Draw(t, "reason")}, {What: plan.WaitInstance, Address: hostile.Draw(t, "address")}}})
+	}
 	p.Summary = plan.Summarise(p.Changes)
 	if err := p.Seal(); err != nil {
 		t.Fatal(err)

@@ -152,6 +152,41 @@ func arguments() *plan.Plan {
 	}}
 }
 
+// waiting is a plan that leaves out changes for each reason that there is.
+func waiting(t *testing.T) *plan.Plan {
+	p := release(t)
+	p.Outputs = nil
+	change := func(name string, action plan.Action) plan.Change {
+		return plan.Change{Address: `application.kubernetes.shop["` + name + `"]`, Kind: "application", Type: "kubernetes", Plugin: "kubernetes", Action: action, Reasons: []string{"images changed"}}
+	}
+	add := func(c plan.Change, list ...plan.Wait) *plan.Waiting {
+		digest, err := c.Digest()
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.Waiting = append(p.Waiting, plan.Waiting{Change: c, Digest: digest, For: list})
+		return &p.Waiting[len(p.Waiting)-1]
+	}
+	until := time.Date(2026, 1, 5, 9, 0, 0, 0, time.UTC)
+	prod := change("prod", plan.Update)
+	prod.Items = []plan.Item{{Key: "1", Kind: "Deployment", Name: "prod/shop", Action: plan.Update, Fields: []plan.Field{{Path: "spec.replicas", Before: raw(1), After: raw(2)}}}}
+	prod.Images = []plan.ImageUse{{Name: "shop", Before: "registry.example.com/shop:1.0.2@" + oldDigest, After: "registry.example.com/shop:1.0.3@sha256:", Unknown: true}, {Name: "same", Before: "x:1", After: "x:1"}}
+	w := add(prod, plan.Wait{What: plan.WaitApproval, Gate: "prod", Causes: []plan.Cause{plan.CauseImage}}, plan.Wait{What: plan.WaitApproval, Gate: "all", Causes: []plan.Cause{plan.CauseImage}})
+	w.Partly = true
+	w.Images = []plan.ImageChange{{Application: prod.Address, Name: "shop", Before: prod.Images[0].Before, After: prod.Images[0].After, Unknown: true}}
+	add(change("two", plan.Update), plan.Wait{What: plan.WaitApproval, Gate: "prod", Causes: []plan.Cause{plan.CauseImage, plan.CauseRemoved}}).Whole = "the rest of the change cannot be applied without the image"
+	add(change("gone", plan.Delete), plan.Wait{What: plan.WaitDeletions, Gate: "limit", Deletions: 12, Limit: 3}, plan.Wait{What: plan.WaitWindow, Gate: "hours", Until: until})
+	add(change("never", plan.Update), plan.Wait{What: plan.WaitWindow, Gate: "hours", Reason: "no window opens in the next two years"})
+	add(change("soak", plan.Update), plan.Wait{What: plan.WaitSoak, Gate: "soak", Address: `application.kubernetes.shop["dev"]`, Until: until})
+	add(change("ill", plan.Update), plan.Wait{What: plan.WaitSoak, Gate: "soak", Address: `application.kubernetes.shop["dev"]`, Reason: "it is not healthy"})
+	add(change("@everyone", plan.Create), plan.Wait{What: plan.WaitInstance, Address: prod.Address})
+	add(change("later", plan.Create), plan.Wait{What: plan.WaitInstance, Gate: "prod", Reason: "it is planned in full, and can be approved, when this is applied"})
+	add(change("failing", plan.Update), plan.Wait{What: plan.WaitBackoff, Until: until, Reason: "the image cannot be pulled"})
+	p.Approvals = []plan.Approval{{Address: "application.kubernetes.api", Digest: oldDigest, Who: "ann@host", When: until, Where: "davit plan"}}
+	p.Overrides = []plan.Override{{Gate: "hours", Who: "ann@host", When: until, Where: "davit plan"}}
+	return p
+}
+
 func unchanged() *plan.Plan {
 	return &plan.Plan{Observations: []plan.Observation{}, Changes: []plan.Change{{Address: "build.oci.a", Kind: "build", Type: "oci", Plugin: "oci", Action: plan.None}}}
 }
@@ -164,6 +199,7 @@ func sealed(t *testing.T, p *plan.Plan) *plan.Plan {
 	}
 	p.Config = oldDigest
 	p.Summary = plan.Summarise(p.Changes)
+	p.Summary.Waiting = len(p.Waiting)
 	if p.Mode == plan.ModeRefresh {
 		p.Summary.Drift = len(p.Changes)
 	}
@@ -174,7 +210,7 @@ func sealed(t *testing.T, p *plan.Plan) *plan.Plan {
 }
 
 func TestGolden(t *testing.T) {
-	for name, p := range map[string]*plan.Plan{"release": release(t), "deletion": deletion(), "unchanged": unchanged(), "lifecycle": lifecycle(), "refresh": refresh(), "arguments": arguments()} {
+	for name, p := range map[string]*plan.Plan{"release": release(t), "deletion": deletion(), "unchanged": unchanged(), "lifecycle": lifecycle(), "refresh": refresh(), "arguments": arguments(), "waiting": waiting(t)} {
 		t.Run(name, func(t *testing.T) {
 			p := sealed(t, p)
 			var text, colour, js bytes.Buffer
