@@ -193,6 +193,12 @@ func (file) Apply(ctx context.Context, r sdk.ApplyRequest[fileConfig, fileOutput
 		if err := barrier(ctx, path(ctx, r.Config)); err != nil {
 			return res, err
 		}
+	case "apply-unhealthy": // it is written, and never becomes healthy by itself
+		if err := os.WriteFile(path(ctx, r.Config), []byte(content), 0o600); err != nil {
+			return res, err
+		}
+		sdk.WaitForHealth(ctx)
+		return res, barrier(ctx, path(ctx, r.Config))
 	case "apply-slow":
 		select {
 		case <-time.After(30 * time.Second):

@@ -65,14 +65,28 @@ func (w *worker) isRetry(p *plan.Plan) bool {
 
 // accompany waits until an apply is over, and deals with what happens meanwhile.
 func (w *worker) accompany(ctx context.Context, p *plan.Plan, handle *engine.Handle, over <-chan struct{}) {
-	var kept batch
-	defer func() { w.queue.putBack(kept) }()
+	var kept batch // triggers that came
+	var files bool // the stack is another one now
+	superseded := false
+	defer func() {
+		w.queue.putBack(kept)
+		if files {
+			w.signal()
+		}
+	}()
+	supersede := func(asks bool) {
+		if superseded = superseded || asks; superseded {
+			handle.Stop() // what was not started is planned again
+			w.supersede(handle)
+		}
+	}
 	var grace <-chan time.Time
 	stopping := ctx.Done()
-	superseded := false
 	for {
+		wake := time.NewTimer(time.Until(w.wakeAt()))
 		select {
 		case <-over:
+			wake.Stop()
 			return
 		case <-stopping:
 			stopping = nil
@@ -84,29 +98,21 @@ func (w *worker) accompany(ctx context.Context, p *plan.Plan, handle *engine.Han
 				w.log.Warn("an operation is cancelled because the process ends: the next one finds out what became of it", "address", r.Address)
 				handle.Supersede(r.Address)
 			}
+		case <-wake.C:
+			w.ring(time.Now())
+		case <-w.open.watcher.Ready():
+			w.takeNotices()
+		case <-w.changed:
+			files = true
+			supersede(!superseded && ctx.Err() == nil && len(w.waits.list()) > 0 && w.filesAskForMore(ctx, p))
 		case <-w.queue.ready:
-			if ctx.Err() != nil {
-				continue
-			}
 			b := w.queue.take()
-			if !superseded && len(w.waits.list()) > 0 || b.kinds[Person] {
-				superseded = w.asksForMore(ctx, p, &b)
-			}
 			kept.merge(&b)
-			if superseded {
-				handle.Stop() // what was not started is planned again
-				w.supersede(handle)
-			}
+			supersede(!superseded && ctx.Err() == nil && len(w.waits.list()) > 0 && w.asksForMore(ctx, p, &kept))
 		case <-w.waits.changed:
-			if superseded {
-				w.supersede(handle)
-			} else if kept.count > 0 && ctx.Err() == nil {
-				if superseded = w.asksForMore(ctx, p, &kept); superseded {
-					handle.Stop()
-					w.supersede(handle)
-				}
-			}
+			supersede(!superseded && ctx.Err() == nil && (kept.count > 0 && w.asksForMore(ctx, p, &kept) || files && w.filesAskForMore(ctx, p)))
 		}
+		wake.Stop()
 	}
 }
 
@@ -123,6 +129,26 @@ func (w *worker) supersede(handle *engine.Handle) {
 // does not.
 func (w *worker) asksForMore(ctx context.Context, running *plan.Plan, b *batch) bool {
 	now, _, _ := w.open.warm.Plan(ctx, engine.Changed{All: b.all, Instances: b.instances()})
+	return doesMore(running, now)
+}
+
+// filesAskForMore tells whether the stack's files are others now, and their plan does something that the running one does not.
+func (w *worker) filesAskForMore(ctx context.Context, running *plan.Plan) bool {
+	o, as := w.open, w.stack()
+	if as.Version == o.stack.Version && as.Dir == o.stack.Dir {
+		return false
+	}
+	next, err := w.openSession(ctx, as)
+	if err != nil {
+		return false // the worker says so when the apply is over
+	}
+	defer next.Close()
+	now, _ := next.Engine.Plan(ctx, o.snapshot, engine.Options{})
+	return doesMore(running, now)
+}
+
+// doesMore tells whether a plan does something that the running one does not.
+func doesMore(running, now *plan.Plan) bool {
 	if now == nil {
 		return false
 	}

@@ -88,6 +88,11 @@ func (w *worker) setStack(s Stack) {
 	w.mu.Lock()
 	w.wanted = s
 	w.mu.Unlock()
+	w.signal()
+}
+
+// signal says that the stack may be another one now.
+func (w *worker) signal() {
 	select {
 	case w.changed <- struct{}{}:
 	default:
