@@ -18,6 +18,9 @@ import (
 	"github.com/davit-sh/davit/core/view"
 )
 
+// errConsoleInterrupted ends a console that was interrupted while it waited for a line.
+var errConsoleInterrupted = errors.New("the console was interrupted")
+
 func (a *app) consoleCmd() *cobra.Command {
 	var f stackFlags
 	var fresh bool
@@ -59,7 +62,8 @@ func (a *app) console(ctx context.Context, s *session.Session, fresh bool) (*eng
 
 // converse reads expressions and prints their values. A wrong one ends it, unless a person is there to correct it.
 func (a *app) converse(c *engine.Console) error {
-	next, end, person := a.lines()
+	read, end, person := a.lines()
+	next := func(more bool) (string, error) { return a.unlessStopped(func() (string, error) { return read(more) }) }
 	defer end()
 	pending := ""
 	for {
@@ -79,6 +83,9 @@ func (a *app) converse(c *engine.Console) error {
 		}
 		pending = ""
 		value, diags := c.Eval(text)
+		if a.soft.Err() != nil {
+			person = false // the expression was interrupted, and so is the console
+		}
 		if diags.HasErrors() {
 			if shown := a.showSource("expression", text, diags); !person {
 				return shown
@@ -89,6 +96,26 @@ func (a *app) converse(c *engine.Console) error {
 		if err != nil {
 			return nil
 		}
+	}
+}
+
+// unlessStopped runs a read of standard input, which cannot be cancelled. It returns an error when the run is stopped first.
+func (a *app) unlessStopped(read func() (string, error)) (string, error) {
+	type reply struct {
+		line string
+		err  error
+	}
+	replies := make(chan reply, 1)
+	go func() {
+		line, err := read()
+		replies <- reply{line, err}
+	}()
+	select {
+	case <-a.soft.Done():
+		a.code = exitInterrupted
+		return "", errConsoleInterrupted
+	case r := <-replies:
+		return r.line, r.err
 	}
 }
 

@@ -47,7 +47,7 @@ func (a *app) init(cmd *cobra.Command, f *stackFlags, upgrade, migrate, reconfig
 	}
 	// Who fetches nothing needs no credentials.
 	credentials := sync.OnceValues(func() (session.Credentials, error) {
-		c, err := process.EarlyCredentials(&session.Options{Dir: dir, Vars: f.vars, VarFiles: f.varFiles})
+		c, err := process.EarlyCredentials(a.soft, &session.Options{Dir: dir, Vars: f.vars, VarFiles: f.varFiles})
 		if p, ok := errors.AsType[*session.Problem](err); ok {
 			err = plainly(p.Diags)
 		}

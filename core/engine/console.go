@@ -15,6 +15,7 @@ import (
 	"github.com/davit-sh/davit/core/engine/types"
 	"github.com/davit-sh/davit/core/engine/world"
 	"github.com/davit-sh/davit/core/eval"
+	"github.com/davit-sh/davit/core/limit"
 	"github.com/davit-sh/davit/state"
 )
 
@@ -42,7 +43,7 @@ func (e *Engine) Console(ctx context.Context, snapshot *state.Snapshot, fresh bo
 		return nil, diags
 	}
 	c := &Console{input: e.input(), forms: e.forms()}
-	c.tree = world.NewTree(c.input, c.forms)
+	c.tree = e.tree(ctx)
 	records := record.Recovered(snapshot).Records
 	c.tree.ExpandStatic(c.tree.Root)
 	c.recall(c.tree.Root, records)
@@ -97,6 +98,7 @@ func (c *Console) Eval(text string) (cty.Value, hcl.Diagnostics) {
 	if diags.HasErrors() {
 		return cty.NilVal, diags
 	}
+	limit.Guard(expr)
 	if diags := check.Expression(c.input, c.forms, c.tree.Root, expr); diags.HasErrors() {
 		return cty.NilVal, diags
 	}

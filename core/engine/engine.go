@@ -3,6 +3,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"sync"
 
@@ -160,6 +161,6 @@ func (e *Engine) TellFailure(ctx context.Context, snapshot *state.Snapshot, leas
 // All that was done is in state, whatever happens.
 func (e *Engine) Apply(ctx context.Context, p *plan.Plan, opts ApplyOptions) (*event.Result, hcl.Diagnostics) {
 	in, f, svc := e.input(), e.forms(), e.services()
-	opts.Outbox = tell.NewOutbox(in, f, svc, p, opts.Who, opts.Quiet)
+	opts.Outbox = tell.NewOutbox(in, f, svc, p, opts.Who, opts.Quiet, cmp.Or(opts.Stop, ctx))
 	return carry.Apply(ctx, in, f, svc, p, opts)
 }

@@ -486,7 +486,7 @@ func (f *fixture) engine(text string) (*engine.Engine, hcl.Diagnostics) {
 	if diags.HasErrors() {
 		return nil, diags
 	}
-	values, diags := eval.Variables(stack.Module, f.given)
+	values, diags := eval.Variables(stack.Module, f.given, nil)
 	if diags.HasErrors() {
 		return nil, diags
 	}

@@ -155,7 +155,7 @@ variable "secret" {
 		t.Fatal(diags)
 	}
 	text := func(name, value string) eval.Given { return eval.Given{Name: name, Text: &value, From: "-var"} }
-	values, diags := eval.Variables(s.Module, []eval.Given{text("s", "1"), text("s", "2"), text("n", "3")})
+	values, diags := eval.Variables(s.Module, []eval.Given{text("s", "1"), text("s", "2"), text("n", "3")}, nil)
 	if diags.HasErrors() {
 		t.Fatal(diags)
 	}
@@ -172,7 +172,7 @@ variable "secret" {
 		{[]eval.Given{text("s", "x"), text("S", "y")}, `Did you mean "s"`},
 		{[]eval.Given{text("s", "x"), text("secret", `{ hunter2`)}, `value from -var cannot be read as one. Write`},
 	} {
-		_, diags := eval.Variables(s.Module, c.given)
+		_, diags := eval.Variables(s.Module, c.given, nil)
 		if !diags.HasErrors() || !strings.Contains(fmt.Sprint(diags.Errs()), c.want) || strings.Contains(fmt.Sprint(diags.Errs()), "hunter2") {
 			t.Errorf("%v: %v", c.want, diags)
 		}

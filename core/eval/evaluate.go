@@ -18,8 +18,12 @@ import (
 // evaluate evaluates an expression in a context that Scope.Context made. Its diagnostics are new, hold no values, and are not written any
 // more, so that they can be kept and shared.
 func evaluate(x hcl.Expression, ctx *hcl.EvalContext) (cty.Value, hcl.Diagnostics) {
+	bound := limit.Of(ctx)
+	if d := bound.Interrupted(x.Range()); d != nil {
+		return cty.DynamicVal, hcl.Diagnostics{d}
+	}
 	v, diags := x.Value(ctx)
-	if d := limit.Of(ctx).Exceeded(); d != nil {
+	if d := bound.Exceeded(); d != nil {
 		return cty.DynamicVal, hcl.Diagnostics{d}
 	}
 	for _, d := range diags {

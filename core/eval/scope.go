@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/zclconf/go-cty/cty"
@@ -53,6 +54,7 @@ type shared struct {
 	root      string
 	expand    func(*Scope, *config.Call)
 	stop      <-chan struct{}
+	grace     time.Duration
 	typeOf    func(addr.Node) cty.Type // of a TypeCheck only: instances is nil then
 	literals  *Literals
 	mu        sync.Mutex
@@ -275,8 +277,19 @@ func (s *Scope) newContext(vars map[string]cty.Value) *hcl.EvalContext {
 // StopOn ends evaluations of the stack, those that run as well, when a channel is closed. It must be called before the first evaluation.
 func (s *Scope) StopOn(stop <-chan struct{}) { s.shared.stop = stop }
 
+// StopLate is StopOn for a run that finishes its work when it is stopped: an evaluation ends when it has taken longer than a moment.
+func (s *Scope) StopLate(stop <-chan struct{}) { s.shared.stop, s.shared.grace = stop, grace }
+
+// grace is how long an evaluation may take that is needed to finish work.
+const grace = 300 * time.Millisecond
+
 // limit makes the limit of one evaluation.
-func (sh *shared) limit() *limit.Limit { return limit.New(sh.stop) }
+func (sh *shared) limit() *limit.Limit {
+	if sh.grace > 0 {
+		return limit.NewWithGrace(sh.stop, sh.grace)
+	}
+	return limit.New(sh.stop)
+}
 
 // made is the map itself, or a new one: most expressions refer to few kinds of things.
 func made[M ~map[string]V, V any](m M) M {

@@ -223,13 +223,13 @@ variable "extra" { default = "x" }
 `
 	given := func(name, value string) eval.Given { return eval.Given{Name: name, Text: &value, From: "-var"} }
 	m := load(t, "/stack", text)
-	if _, diags := eval.Variables(m, nil); diags.HasErrors() {
+	if _, diags := eval.Variables(m, nil, nil); diags.HasErrors() {
 		t.Error(diags)
 	}
-	if _, diags := eval.Variables(m, []eval.Given{given("env", "test"), given("extra", "test")}); diags.HasErrors() {
+	if _, diags := eval.Variables(m, []eval.Given{given("env", "test"), given("extra", "test")}, nil); diags.HasErrors() {
 		t.Error(diags)
 	}
-	_, diags := eval.Variables(m, []eval.Given{given("env", "other")})
+	_, diags := eval.Variables(m, []eval.Given{given("env", "other")}, nil)
 	if !strings.Contains(diags.Error(), "other is not one of dev, prod, x") {
 		t.Error(diags)
 	}
@@ -250,7 +250,7 @@ variable "v" {
     condition     = var.v == local.commit
     error_message = "no"
   }
-}`), nil)
+}`), nil, nil)
 	if !strings.Contains(diags.Error(), `The validations of variable "v" need source.git.a.`) {
 		t.Error(diags)
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/davit-sh/davit/core/config"
 	"github.com/davit-sh/davit/core/diag"
+	"github.com/davit-sh/davit/core/limit"
 )
 
 // Given is a value for a variable from outside of the stack. Later ones win over earlier ones.
@@ -39,8 +40,8 @@ func Unset(stack *config.Module) []Given {
 	return list
 }
 
-// Variables finds the values of a stack's variables. Sensitive ones are marked.
-func Variables(stack *config.Module, given []Given) (map[string]cty.Value, hcl.Diagnostics) {
+// Variables finds the values of a stack's variables. Sensitive ones are marked. Evaluations end when stop is closed; a nil one never is.
+func Variables(stack *config.Module, given []Given, stop <-chan struct{}) (map[string]cty.Value, hcl.Diagnostics) {
 	var diags hcl.Diagnostics
 	last := map[string]Given{}
 	for _, g := range given {
@@ -57,7 +58,7 @@ func Variables(stack *config.Module, given []Given) (map[string]cty.Value, hcl.D
 	values := map[string]cty.Value{}
 	for _, name := range slices.Sorted(maps.Keys(stack.Variables)) {
 		v := stack.Variables[name]
-		value, more := variable(v, last[name])
+		value, more := variable(v, last[name], stop)
 		diags = append(diags, more...)
 		if v.Sensitive {
 			value = value.Mark(Sensitive)
@@ -67,10 +68,10 @@ func Variables(stack *config.Module, given []Given) (map[string]cty.Value, hcl.D
 	if diags.HasErrors() {
 		return values, diags
 	}
-	return values, append(diags, validate(stack, values)...)
+	return values, append(diags, validate(stack, values, stop)...)
 }
 
-func variable(v *config.Variable, g Given) (cty.Value, hcl.Diagnostics) {
+func variable(v *config.Variable, g Given, stop <-chan struct{}) (cty.Value, hcl.Diagnostics) {
 	want, defaults, diags := cty.DynamicPseudoType, (*typeexpr.Defaults)(nil), hcl.Diagnostics(nil)
 	if v.Type != nil {
 		want, defaults, diags = typeexpr.TypeConstraintWithDefaults(v.Type)
@@ -78,7 +79,7 @@ func variable(v *config.Variable, g Given) (cty.Value, hcl.Diagnostics) {
 			return cty.DynamicVal, diags
 		}
 	}
-	value, from, diags := rawVariable(v, g, want)
+	value, from, diags := rawVariable(v, g, want, stop)
 	if diags.HasErrors() {
 		return cty.DynamicVal, diags
 	}
@@ -95,16 +96,16 @@ func variable(v *config.Variable, g Given) (cty.Value, hcl.Diagnostics) {
 	return converted, nil
 }
 
-func rawVariable(v *config.Variable, g Given, want cty.Type) (value cty.Value, from string, diags hcl.Diagnostics) {
+func rawVariable(v *config.Variable, g Given, want cty.Type, stop <-chan struct{}) (value cty.Value, from string, diags hcl.Diagnostics) {
 	switch {
 	case g.Expr != nil:
-		value, diags = g.Expr.Value(nil)
+		value, diags = constant(g.Expr, limit.New(stop))
 	case g.Text != nil && (want.IsPrimitiveType() || want == cty.DynamicPseudoType):
 		value = cty.StringVal(*g.Text)
 	case g.Text != nil:
-		value, diags = expression(v, g, want)
+		value, diags = expression(v, g, want, stop)
 	case v.Default != nil:
-		value, diags = v.Default.Value(nil)
+		value, diags = constant(v.Default, limit.New(stop))
 		g.From = "its default"
 	default:
 		diags = hcl.Diagnostics{diag.Errorf(v.Range, "Variable without a value",
@@ -113,13 +114,29 @@ func rawVariable(v *config.Variable, g Given, want cty.Type) (value cty.Value, f
 	return value, g.From, diags
 }
 
+// constant evaluates an expression that can refer to nothing.
+func constant(x hcl.Expression, bound *limit.Limit) (cty.Value, hcl.Diagnostics) {
+	if _, ok := x.(hclsyntax.Expression); !ok {
+		return x.Value(nil) // it is known already
+	}
+	ctx := &hcl.EvalContext{}
+	bound.Bind(ctx)
+	v, diags := x.Value(ctx)
+	if d := bound.Exceeded(); d != nil {
+		return cty.DynamicVal, hcl.Diagnostics{d}
+	}
+	return v, diags
+}
+
 // expression reads the text of a value that is a collection.
-func expression(v *config.Variable, g Given, want cty.Type) (cty.Value, hcl.Diagnostics) {
+func expression(v *config.Variable, g Given, want cty.Type, stop <-chan struct{}) (cty.Value, hcl.Diagnostics) {
 	expr, diags := hclsyntax.ParseExpression([]byte(*g.Text), g.From, hcl.InitialPos)
 	if !diags.HasErrors() {
+		limit.Guard(expr)
+		bound := limit.New(stop)
 		var value cty.Value
-		if value, diags = expr.Value(nil); !diags.HasErrors() {
-			return value, nil
+		if value, diags = constant(expr, bound); !diags.HasErrors() || bound.Exceeded() != nil {
+			return value, diags
 		}
 	}
 	why := ""
@@ -131,8 +148,9 @@ func expression(v *config.Variable, g Given, want cty.Type) (cty.Value, hcl.Diag
 }
 
 // validate checks the validation blocks of the root module's variables.
-func validate(stack *config.Module, values map[string]cty.Value) hcl.Diagnostics {
+func validate(stack *config.Module, values map[string]cty.Value, stop <-chan struct{}) hcl.Diagnostics {
 	scope := NewScope(stack, values, nil)
+	scope.StopOn(stop)
 	var diags hcl.Diagnostics
 	for _, name := range slices.Sorted(maps.Keys(stack.Variables)) {
 		diags = append(diags, scope.validateVariable(name, stack.Variables[name].Range)...)
@@ -232,6 +250,7 @@ func ReadVarFile(name string, src []byte) ([]Given, hcl.Diagnostics) {
 	if diags.HasErrors() {
 		return nil, diags
 	}
+	limit.Guard(f.Body.(*hclsyntax.Body))
 	attrs, diags := f.Body.JustAttributes()
 	var list []Given
 	for _, n := range slices.Sorted(maps.Keys(attrs)) {
@@ -257,7 +276,7 @@ func (s *Scope) variable(name string) (cty.Value, hcl.Range, hcl.Diagnostics) {
 		}
 		g.From, at = "the call at "+config.Where(a.Range), a.Range
 	}
-	value, diags := variable(v, g)
+	value, diags := variable(v, g, s.shared.stop)
 	if diags.HasErrors() {
 		moved := make(hcl.Diagnostics, len(diags))
 		for i, d := range diags {

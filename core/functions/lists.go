@@ -52,6 +52,44 @@ var setProduct = function.New(&function.Spec{
 	Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) { return stdlib.SetProductFunc.Call(args) },
 })
 
+// valueSet is a set of known values of one type, which may be null. Membership takes the same time whatever its size.
+type valueSet map[int][]cty.Value
+
+func (s valueSet) has(v cty.Value) bool {
+	return slices.ContainsFunc(s[v.Hash()], func(w cty.Value) bool { return w.RawEquals(v) })
+}
+
+// add adds a value. It returns false if the set has it already.
+func (s valueSet) add(v cty.Value) bool {
+	if s.has(v) {
+		return false
+	}
+	s[v.Hash()] = append(s[v.Hash()], v)
+	return true
+}
+
+var distinct = function.New(&function.Spec{
+	Description: "The elements of a list, each once, in the order in which they first occur.",
+	Params:      []function.Parameter{{Name: "list", Type: cty.List(cty.DynamicPseudoType)}},
+	Type:        func(args []cty.Value) (cty.Type, error) { return args[0].Type(), nil },
+	Impl: func(args []cty.Value, t cty.Type) (cty.Value, error) {
+		if !args[0].IsWhollyKnown() {
+			return cty.UnknownVal(t), nil
+		}
+		seen := valueSet{}
+		var out []cty.Value
+		for it := args[0].ElementIterator(); it.Next(); {
+			if _, v := it.Element(); seen.add(v) {
+				out = append(out, v)
+			}
+		}
+		if len(out) == 0 {
+			return cty.ListValEmpty(t.ElementType()), nil
+		}
+		return cty.ListVal(out), nil
+	},
+})
+
 var sum = function.New(&function.Spec{
 	Description: "The sum of numbers.",
 	Params:      []function.Parameter{{Name: "numbers", Type: cty.DynamicPseudoType}},
@@ -156,9 +194,13 @@ var matchKeys = function.New(&function.Spec{
 		if len(values) != len(keys) {
 			return cty.NilVal, function.NewArgErrorf(1, "there are %d keys for %d values", len(keys), len(values))
 		}
+		among := valueSet{}
+		for _, w := range wanted {
+			among.add(w)
+		}
 		var out []cty.Value
 		for i, k := range keys {
-			if slices.ContainsFunc(wanted, func(w cty.Value) bool { return w.RawEquals(k) }) {
+			if among.has(k) {
 				out = append(out, values[i])
 			}
 		}

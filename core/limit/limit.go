@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"reflect"
 	"sync/atomic"
+	"time"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
@@ -18,14 +19,23 @@ const Elements = 1_000_000
 
 // Limit bounds one evaluation. Its methods may be called concurrently.
 type Limit struct {
-	stop <-chan struct{}
-	most int64
-	gone atomic.Int64 // elements so far
-	over atomic.Pointer[hcl.Diagnostic]
+	stop  <-chan struct{}
+	until time.Time // before, a closed stop does not count; zero: it counts at once
+	most  int64
+	gone  atomic.Int64 // elements so far
+	over  atomic.Pointer[hcl.Diagnostic]
 }
 
 // New returns the limit of one evaluation, which ends early when stop is closed. A nil stop is never closed.
 func New(stop <-chan struct{}) *Limit { return &Limit{stop: stop, most: Elements} }
+
+// NewWithGrace returns the limit of one evaluation that is needed to finish work: when stop is closed, it ends early once it has taken longer
+// than grace.
+func NewWithGrace(stop <-chan struct{}, grace time.Duration) *Limit {
+	l := New(stop)
+	l.until = time.Now().Add(grace)
+	return l
+}
 
 // name is the variable of an evaluation's context that holds its limit. No expression can name it.
 const name = "\x00 the limit of this evaluation"
@@ -71,9 +81,8 @@ func (l *Limit) element(at hcl.Range) (ok bool, first *hcl.Diagnostic) {
 	case n > l.most:
 		d.Summary = "A for expression is too large"
 		d.Detail = "The for expressions that are evaluated here together go over more than 1,000,000 elements. Make the lists smaller before they are combined."
-	case n%64 == 1 && l.stopped():
-		d.Summary = "Interrupted"
-		d.Detail = "The evaluation of this for expression was ended because the run was stopped."
+	case l.isStopped():
+		d = interrupted(at)
 	default:
 		return true, nil
 	}
@@ -83,10 +92,22 @@ func (l *Limit) element(at hcl.Range) (ok bool, first *hcl.Diagnostic) {
 	return false, nil
 }
 
-func (l *Limit) stopped() bool {
+// Interrupted returns an error if an evaluation must not begin because the run was stopped, nil if it may.
+func (l *Limit) Interrupted(at hcl.Range) *hcl.Diagnostic {
+	if l == nil || !l.isStopped() {
+		return nil
+	}
+	return interrupted(at)
+}
+
+func interrupted(at hcl.Range) *hcl.Diagnostic {
+	return &hcl.Diagnostic{Severity: hcl.DiagError, Subject: &at, Summary: "Interrupted", Detail: "The evaluation of this expression was ended because the run was stopped."}
+}
+
+func (l *Limit) isStopped() bool {
 	select {
 	case <-l.stop:
-		return true
+		return l.until.IsZero() || time.Now().After(l.until)
 	default:
 		return false
 	}

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -46,11 +47,12 @@ func (c Credentials) Secrets() []cty.Value {
 
 // CredentialsOf evaluates the credentials blocks. Files and variables of the environment are read only with read: who only checks a stack
 // may have none. What is not known yet is left out.
-func (p *Process) CredentialsOf(stack *config.Stack, values map[string]cty.Value, read bool) (Credentials, hcl.Diagnostics) {
+func (p *Process) CredentialsOf(ctx context.Context, stack *config.Stack, values map[string]cty.Value, read bool) (Credentials, hcl.Diagnostics) {
 	if len(stack.Settings.Credentials) == 0 {
 		return nil, nil
 	}
 	r := credentialsReader{process: p, stack: stack, scope: eval.NewScope(stack.Module, values, nil), read: read}
+	r.scope.StopOn(ctx.Done())
 	out, first := Credentials{}, map[string]hcl.Range{}
 	var diags hcl.Diagnostics
 	for _, block := range stack.Settings.Credentials {
@@ -78,7 +80,7 @@ func (p *Process) CredentialsOf(stack *config.Stack, values map[string]cty.Value
 
 // EarlyCredentials returns what the credentials blocks of a stack say while its modules are not there yet. Variables have the values that
 // options give them, or none.
-func (p *Process) EarlyCredentials(o *Options) (Credentials, error) {
+func (p *Process) EarlyCredentials(ctx context.Context, o *Options) (Credentials, error) {
 	stack, diags := config.Load(o.Dir)
 	if stack == nil || diags.HasErrors() || len(stack.Settings.Credentials) == 0 {
 		return nil, nil // what is wrong is told by who reads all of the stack
@@ -87,11 +89,11 @@ func (p *Process) EarlyCredentials(o *Options) (Credentials, error) {
 	if diags.HasErrors() {
 		return nil, &Problem{stack, diags}
 	}
-	values, diags := eval.Variables(stack.Module, append(eval.Unset(stack.Module), given...))
+	values, diags := eval.Variables(stack.Module, append(eval.Unset(stack.Module), given...), ctx.Done())
 	if diags.HasErrors() {
 		return nil, &Problem{stack, diags}
 	}
-	credentials, diags := p.CredentialsOf(stack, values, true)
+	credentials, diags := p.CredentialsOf(ctx, stack, values, true)
 	if diags.HasErrors() {
 		return nil, &Problem{stack, diags}
 	}

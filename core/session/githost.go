@@ -10,6 +10,7 @@ import (
 	"github.com/zclconf/go-cty/cty"
 
 	"github.com/davit-sh/davit/core/config"
+	"github.com/davit-sh/davit/core/limit"
 	"github.com/davit-sh/davit/core/modules"
 	"github.com/davit-sh/davit/core/plan"
 )
@@ -119,6 +120,7 @@ func Early(expr hcl.Expression, values map[string]cty.Value) cty.Value {
 	if node, ok := expr.(hclsyntax.Node); !ok || callsFunctions(node) {
 		return cty.DynamicVal
 	}
+	limit.New(nil).Bind(ctx)
 	v, diags := expr.Value(ctx)
 	if diags.HasErrors() {
 		return cty.DynamicVal

@@ -75,11 +75,11 @@ func (p *Process) Open(ctx context.Context, o *Options) (*Session, error) {
 	if o.Unset {
 		given = append(eval.Unset(stack.Module), given...)
 	}
-	values, more := eval.Variables(stack.Module, given)
+	values, more := eval.Variables(stack.Module, given, ctx.Done())
 	diags = append(diags, more...)
 	var credentials Credentials
 	if !diags.HasErrors() {
-		credentials, diags = p.CredentialsOf(stack, values, !o.Unset)
+		credentials, diags = p.CredentialsOf(ctx, stack, values, !o.Unset)
 	}
 	if diags.HasErrors() {
 		return nil, &Problem{stack, append(diags, p.checkAsWell(ctx, stack)...)}

@@ -41,6 +41,14 @@ type Options struct {
 	Outbox Outbox
 }
 
+// stopped returns the context that ends when the run is stopped softly; ctx is that of the whole run.
+func (o *Options) stopped(ctx context.Context) context.Context {
+	if o.Stop != nil {
+		return o.Stop
+	}
+	return ctx
+}
+
 // Outbox tells notifications of an apply.
 type Outbox interface {
 	// Begin tells what is going to be done. The snapshot is the state as it is then.
@@ -99,6 +107,7 @@ func Apply(ctx context.Context, in *input.Input, f *world.Forms, svc *service.Se
 	records := record.NewOverlay(snapshot)
 	planner := look.NewPlanner(in, f, svc, records, input.Options{Mode: p.Mode, Rollback: rollbackOf(p)})
 	planner.Applying = true
+	planner.Tree.Root.StopLate(opts.stopped(ctx).Done())
 	a := &applying{
 		input: in, tree: planner.Tree, found: planner.Found, svc: svc, records: records, planner: planner,
 		plan: p, opts: opts, lease: lease, cut: record.NewUnfinished(snapshot), undone: map[string]string{},
@@ -108,10 +117,7 @@ func Apply(ctx context.Context, in *input.Input, f *world.Forms, svc *service.Se
 		return nil, diags
 	}
 	a.found.Report(fits...)
-	a.soft, a.halt, a.work = opts.Stop, func() {}, make(chan struct{}, in.Operations())
-	if a.soft == nil {
-		a.soft = ctx
-	}
+	a.soft, a.halt, a.work = opts.stopped(ctx), func() {}, make(chan struct{}, in.Operations())
 	if opts.Outbox != nil {
 		opts.Outbox.Begin(ctx, lease, snapshot)
 	}

@@ -19,14 +19,14 @@ func Failure(ctx context.Context, in *input.Input, f *world.Forms, svc *service.
 	if !notifies(in.Stack, snapshot) {
 		return nil
 	}
-	return newTelling(in, f, svc, snapshot, state.Group(lease), who).failure(ctx, why)
+	return newTelling(in, f, svc, snapshot, state.Group(lease), who, ctx.Done()).failure(ctx, why)
 }
 
-// NewOutbox returns what tells notifications of one apply.
+// NewOutbox returns what tells notifications of one apply. Evaluations of their arguments end soon after stop does.
 //
 // A quiet one tells only that an apply has ended well: it tries again what has failed and was told.
-func NewOutbox(in *input.Input, f *world.Forms, svc *service.Services, p *plan.Plan, who string, quiet bool) *Outbox {
-	return &Outbox{input: in, forms: f, svc: svc, plan: p, who: who, quiet: quiet}
+func NewOutbox(in *input.Input, f *world.Forms, svc *service.Services, p *plan.Plan, who string, quiet bool, stop context.Context) *Outbox {
+	return &Outbox{input: in, forms: f, svc: svc, plan: p, who: who, quiet: quiet, stop: stop.Done()}
 }
 
 // Outbox tells notifications of one apply. It implements the outbox of carry.
@@ -37,6 +37,7 @@ type Outbox struct {
 	who   string
 	plan  *plan.Plan
 	quiet bool
+	stop  <-chan struct{}
 
 	snapshot *state.Snapshot
 	lease    state.Lease
@@ -49,7 +50,7 @@ func (o *Outbox) Begin(ctx context.Context, lease state.Lease, snapshot *state.S
 	if !notifies(o.input.Stack, snapshot) {
 		return
 	}
-	o.before = newTelling(o.input, o.forms, o.svc, o.snapshot, o.lease, o.who)
+	o.before = newTelling(o.input, o.forms, o.svc, o.snapshot, o.lease, o.who, o.stop)
 	o.before.plan = o.plan
 	if e := o.before.planned(); e != nil && !o.quiet {
 		o.before.tell(ctx, e)

@@ -62,8 +62,9 @@ type notification struct {
 
 // newTelling is for what is told before anything was applied. It has a tree of its own: what is not known yet must not
 // be taken for the values of the run.
-func newTelling(in *input.Input, f *world.Forms, svc *service.Services, snapshot *state.Snapshot, lease state.Lease, who string) *telling {
+func newTelling(in *input.Input, f *world.Forms, svc *service.Services, snapshot *state.Snapshot, lease state.Lease, who string, stop <-chan struct{}) *telling {
 	t := world.NewTree(in, f)
+	t.Root.StopLate(stop)
 	t.ExpandStatic(t.Root)
 	return &telling{input: in, tree: t, svc: svc, snapshot: snapshot, lease: lease, who: who}
 }
