@@ -37,10 +37,11 @@ var rooms = map[string][]string{
 	"record":  {"types", "secret", "input", "order", "claims"},
 	"world":   {"types", "secret", "input"},
 	"service": {"types", "secret", "world"},
+	"trigger": {"secret", "record", "world"},
 	"check":   {"types", "input", "world", "service"},
-	"look":    {"types", "secret", "input", "record", "world", "service"},
+	"look":    {"types", "secret", "input", "record", "world", "service", "trigger"},
 	"draft":   {"types", "input", "record", "world", "service", "look", "order", "claims"},
-	"carry":   {"types", "secret", "input", "record", "world", "service", "look", "draft", "order", "claims"},
+	"carry":   {"types", "secret", "input", "record", "world", "service", "trigger", "look", "draft", "order", "claims"},
 	"tell":    {"types", "secret", "input", "record", "world", "service"},
 }
 

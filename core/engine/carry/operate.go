@@ -16,6 +16,7 @@ import (
 	"github.com/davit-sh/davit/core/engine/look"
 	"github.com/davit-sh/davit/core/engine/record"
 	"github.com/davit-sh/davit/core/engine/secret"
+	"github.com/davit-sh/davit/core/engine/trigger"
 	"github.com/davit-sh/davit/core/engine/types"
 	"github.com/davit-sh/davit/core/eval"
 	"github.com/davit-sh/davit/core/event"
@@ -47,7 +48,7 @@ func (a *applying) triggers(in *look.Finding) (map[string]string, error) {
 	if diags.HasErrors() {
 		return nil, diags
 	}
-	return record.StoredTriggers(now), nil
+	return trigger.Stored(now), nil
 }
 
 // operate runs one operation: intent, work, result. What is to follow is begun with the result.

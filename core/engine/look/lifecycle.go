@@ -11,6 +11,7 @@ import (
 	"github.com/davit-sh/davit/core/diag"
 	"github.com/davit-sh/davit/core/engine/input"
 	"github.com/davit-sh/davit/core/engine/record"
+	"github.com/davit-sh/davit/core/engine/trigger"
 	"github.com/davit-sh/davit/core/engine/types"
 	"github.com/davit-sh/davit/core/engine/world"
 	"github.com/davit-sh/davit/core/kinds"
@@ -93,7 +94,7 @@ func (r *Planner) ignoreChanges(in *Finding, rec *state.Record) hcl.Diagnostics 
 }
 
 // asRecorded plans an instance without its plugin, if it is what state says: for -refresh=false.
-func (r *Planner) asRecorded(in *Finding, trig triggers) bool {
+func (r *Planner) asRecorded(in *Finding, trig trigger.Fired) bool {
 	rec, ok := r.Records.Snapshot().Records[in.Addr.String()]
 	if !ok || rec.Status != state.StatusOK || record.BeingDeleted(r.Records.Snapshot(), rec.Address) || len(rec.Outputs) == 0 || r.Options.Rollback != nil || input.Matches(r.Options.Replace, in.Addr) {
 		return false

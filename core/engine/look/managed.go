@@ -47,7 +47,7 @@ func (r *Planner) One(ctx context.Context, in *Finding, reviewed *plan.Change) h
 	if diags.HasErrors() {
 		return diags
 	}
-	if r.Options.NoRefresh && len(trig.fired) == 0 && r.asRecorded(in, trig) {
+	if r.Options.NoRefresh && len(trig.Reasons) == 0 && r.asRecorded(in, trig) {
 		return diags
 	}
 	prior, rec, err := r.Prior(in)
@@ -83,7 +83,7 @@ func (r *Planner) One(ctx context.Context, in *Finding, reviewed *plan.Change) h
 			c.Action = plan.Adopt
 		}
 	}
-	if r.replaced(ctx, in, rec, reviewed, c, trig.fired) {
+	if r.replaced(ctx, in, rec, reviewed, c, trig.Reasons) {
 		outputs = in.Node.Type.UnknownOutputs()
 	}
 	if c.After, err = in.Node.Type.StoredOutputs.Value(outputs); err != nil {

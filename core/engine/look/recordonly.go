@@ -8,6 +8,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/davit-sh/davit/core/deep"
+	"github.com/davit-sh/davit/core/engine/trigger"
 	"github.com/davit-sh/davit/core/engine/types"
 	"github.com/davit-sh/davit/core/plan"
 	pluginv1 "github.com/davit-sh/davit/schemas/plugin/v1"
@@ -16,7 +17,7 @@ import (
 
 // recordOnly returns what of a record is out of date although its plugin has nothing to do: "arguments", "outputs", "dependencies",
 // "claims" and "triggers". An apply brings it up to date. req is what the plugin was asked, res its answer: both may be nil when it was not asked.
-func (r *Planner) recordOnly(in *Finding, c *plan.Change, rec *state.Record, trig triggers, req *pluginv1.PlanRequest, res *pluginv1.PlanResult) []string {
+func (r *Planner) recordOnly(in *Finding, c *plan.Change, rec *state.Record, trig trigger.Fired, req *pluginv1.PlanRequest, res *pluginv1.PlanResult) []string {
 	if c.Action != plan.None || c.Deferred || rec == nil || rec.Status != state.StatusOK {
 		return nil
 	}
@@ -33,7 +34,7 @@ func (r *Planner) recordOnly(in *Finding, c *plan.Change, rec *state.Record, tri
 	if res != nil && !slices.Equal(c.Claims, sorted(rec.Claims)) {
 		list = append(list, "claims")
 	}
-	if trig.outdated {
+	if trig.Outdated {
 		list = append(list, "triggers")
 	}
 	return list
