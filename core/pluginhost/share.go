@@ -78,6 +78,25 @@ func (s *Stack) Client(ctx context.Context, name string) (*Client, error) {
 	}
 }
 
+// AnyEnded tells whether a plugin of the stack did not start, or has ended.
+func (s *Stack) AnyEnded() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, t := range s.seats {
+		select {
+		case <-t.ready:
+			if t.err != nil {
+				return true
+			}
+			if _, ended := t.client.Ended(); ended {
+				return true
+			}
+		default:
+		}
+	}
+	return false
+}
+
 func (s *Stack) seat(name string) (*seat, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -30,8 +30,6 @@ type Options struct {
 	RetryMin, RetryMax time.Duration
 	Who                string // works, for locks and histories
 	Log                *slog.Logger
-	// NewHost makes the host of a stack's plugins; nil: each stack has its own.
-	NewHost func(pluginhost.Options) *pluginhost.Host
 }
 
 func (o *Options) fill() {
@@ -55,7 +53,8 @@ func (o *Options) fill() {
 // Loop keeps the stacks of one process what they should be. Its methods may be called concurrently.
 type Loop struct {
 	options Options
-	passes  chan struct{} // one for each stack that plans or applies
+	passes  chan struct{}    // one for each stack that plans or applies
+	host    *pluginhost.Host // of all stacks; it is there while Run runs
 	feed    feed
 	metrics metrics
 
@@ -72,6 +71,8 @@ func New(o Options) *Loop {
 // Run works until the soft context ends, and returns when all of its work has ended: running operations may finish for as long as Options.Grace
 // says, and are cancelled then. What is unfinished is found again by the next process. When the hard context ends they are cancelled at once.
 func (l *Loop) Run(soft, hard context.Context) error {
+	l.host = l.options.Process.NewHost()
+	defer func() { _ = l.host.Close() }() // it has said all that there is to say
 	var running sync.WaitGroup
 	defer running.Wait()
 	for {

@@ -185,7 +185,7 @@ func (w *worker) share(s *session.Session) {
 // openSession reads the stack's files and checks them.
 func (w *worker) openSession(ctx context.Context, s Stack) (*session.Session, error) {
 	opened, err := w.loop.options.Process.Open(ctx, &session.Options{
-		Dir: s.Dir, Vars: s.Vars, VarFiles: s.VarFiles, Guard: true, Parallel: w.loop.options.Parallel, Emit: w.emit, NewHost: w.loop.options.NewHost,
+		Dir: s.Dir, Vars: s.Vars, VarFiles: s.VarFiles, Guard: true, Parallel: w.loop.options.Parallel, Emit: w.emit, Host: w.loop.host,
 	})
 	if err != nil {
 		return nil, err

@@ -19,12 +19,32 @@ import (
 	"github.com/davit-sh/davit/core/pluginhost"
 )
 
-// makeHost makes a host; without a function of its own, one for this stack alone.
-func makeHost(with func(pluginhost.Options) *pluginhost.Host, o pluginhost.Options) *pluginhost.Host {
-	if with == nil {
-		with = pluginhost.New
+// plugins are those of one stack: a host of its own, or the stack's part of one that several stacks share.
+type plugins interface {
+	Client(ctx context.Context, name string) (*pluginhost.Client, error)
+	SetLineage(ctx context.Context, lineage string) error
+	AnyEnded() bool
+	Close() error
+}
+
+// pluginsOf returns the plugins of a stack on a shared host; on one of its own if there is none, and if a person has started some of the
+// plugins, which serve one stack.
+func pluginsOf(shared *pluginhost.Host, o pluginhost.Options) plugins {
+	if shared == nil || len(o.Reattach) > 0 {
+		return pluginhost.New(o)
 	}
-	return with(o)
+	return shared.Open(pluginhost.StackOptions{Dir: o.StackDir, Name: o.StackName, Plugins: o.Plugins, Credentials: o.Credentials})
+}
+
+// NewHost returns a host for the plugins of several stacks: those with the same plugin share its process. The plugins' own children end
+// with a process that is killed.
+func (p *Process) NewHost() *pluginhost.Host {
+	return pluginhost.New(pluginhost.Options{Version: p.Version, CacheDir: p.CacheDir, Guard: p.guard()})
+}
+
+// guard is the command that ends what plugins have started when this process is killed.
+func (p *Process) guard() pluginhost.Executable {
+	return pluginhost.Executable{Path: p.Self, Args: []string{"plugin", "guard"}}
 }
 
 // checkAsWell finds the other mistakes of a stack that has some already, so that all are shown
@@ -54,11 +74,11 @@ func (p *Process) BuiltinTypes() (*types.Catalogue, error) {
 // Clients returns a plugin host as the engine sees it.
 func Clients(h *pluginhost.Host) engine.Plugins { return clients{h} }
 
-type clients struct{ host *pluginhost.Host }
+type clients struct{ plugins plugins }
 
 // Client implements engine.Plugins.
 func (c clients) Client(ctx context.Context, name string) (engine.Client, error) {
-	return c.host.Client(ctx, name)
+	return c.plugins.Client(ctx, name)
 }
 
 // HostOptions says how the plugins of a stack are started. With guard, the plugins' own children end with a davit that is killed: only who
@@ -85,7 +105,7 @@ func (p *Process) HostOptions(stack *config.Stack, locked LockFile, gitHost []st
 	}
 	options := pluginhost.Options{Version: p.Version, CacheDir: p.CacheDir, StackDir: stack.Dir, StackName: filepath.Base(stack.Dir), Plugins: plugins, Reattach: reattach}
 	if guard {
-		options.Guard = pluginhost.Executable{Path: p.Self, Args: []string{"plugin", "guard"}}
+		options.Guard = p.guard()
 	}
 	return options, nil
 }
@@ -117,13 +137,13 @@ func Absolute(dir, path string) string {
 }
 
 // describe makes the catalogue of types. Built-in plugins describe themselves without being started.
-func (p *Process) describe(ctx context.Context, stack *config.Stack, host *pluginhost.Host) (*types.Catalogue, error) {
+func (p *Process) describe(ctx context.Context, stack *config.Stack, plugins plugins) (*types.Catalogue, error) {
 	catalogue, err := p.BuiltinTypes()
 	if err != nil {
 		return nil, err
 	}
 	for _, name := range slices.Sorted(maps.Keys(stack.Settings.Plugins)) {
-		client, err := host.Client(ctx, name)
+		client, err := plugins.Client(ctx, name)
 		if err != nil {
 			return nil, err
 		}

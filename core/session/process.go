@@ -50,8 +50,9 @@ type Options struct {
 	Run            string     // in every event; "": each plan and each apply has an id of its own
 	// Started is called with the plugins that the stack requires, before the first of them is started. Nil: nobody wants to know.
 	Started func(required map[string]*config.RequiredPlugin)
-	// NewHost makes the host of the stack's plugins. Nil: each stack has a host of its own.
-	NewHost func(pluginhost.Options) *pluginhost.Host
+	// Host runs the plugins of several stacks, and is closed after the last of them; Process.NewHost makes one. Nil: the stack has a host
+	// of its own.
+	Host *pluginhost.Host
 }
 
 // Problem is what is wrong with a stack.

@@ -20,11 +20,11 @@ import (
 
 // Session is a stack that is open: its engine, its plugins and its state.
 type Session struct {
-	Stack  *config.Stack
-	Engine *engine.Engine
-	host   *pluginhost.Host
-	Store  state.Store
-	warm   *engine.Warm // made the last plan, if the stack has gates
+	Stack   *config.Stack
+	Engine  *engine.Engine
+	plugins plugins
+	Store   state.Store
+	warm    *engine.Warm // made the last plan, if the stack has gates
 
 	Unsettled bool            // state has something that the next apply writes again: cut off operations, fingerprints of another key
 	Trouble   hcl.Diagnostics // why planning failed, or some instances could not be planned
@@ -32,8 +32,8 @@ type Session struct {
 
 // Close ends the plugins and closes the state.
 func (s *Session) Close() {
-	if s.host != nil {
-		_ = s.host.Close() // it has said all that there is to say
+	if s.plugins != nil {
+		_ = s.plugins.Close() // it has said all that there is to say
 	}
 	if s.Store != nil {
 		_ = s.Store.Close()
@@ -42,11 +42,11 @@ func (s *Session) Close() {
 
 // Plugin returns a running plugin of the stack.
 func (s *Session) Plugin(ctx context.Context, name string) (*pluginhost.Client, error) {
-	return s.host.Client(ctx, name)
+	return s.plugins.Client(ctx, name)
 }
 
 // PluginEnded tells whether a plugin that was started has ended. It is not started again: who wants to go on opens the stack once more.
-func (s *Session) PluginEnded() bool { return s.host.AnyEnded() }
+func (s *Session) PluginEnded() bool { return s.plugins.AnyEnded() }
 
 // Open reads a stack and makes its plugins ready to start. What is wrong with the stack is a *Problem.
 func (p *Process) Open(ctx context.Context, o *Options) (*Session, error) {
@@ -89,10 +89,10 @@ func (p *Process) Open(ctx context.Context, o *Options) (*Session, error) {
 		return nil, err
 	}
 	hostOptions.Credentials = credentials
-	if s.host = makeHost(o.NewHost, hostOptions); o.Started != nil {
+	if s.plugins = pluginsOf(o.Host, hostOptions); o.Started != nil {
 		o.Started(stack.Settings.Plugins)
 	}
-	catalogue, err := p.describe(ctx, stack, s.host)
+	catalogue, err := p.describe(ctx, stack, s.plugins)
 	if err != nil {
 		s.Close()
 		return nil, err
@@ -101,9 +101,9 @@ func (p *Process) Open(ctx context.Context, o *Options) (*Session, error) {
 		s.Close()
 		return nil, err
 	}
-	s.Store = &identifying{Store: s.Store, tell: s.host.SetLineage}
+	s.Store = &identifying{Store: s.Store, tell: s.plugins.SetLineage}
 	s.Engine = &engine.Engine{
-		Stack: stack, Variables: values, Secrets: credentials.Secrets(), Types: catalogue, Plugins: clients{s.host}, Version: p.Version, Emit: o.Emit, Run: o.Run, Parallel: o.Parallel,
+		Stack: stack, Variables: values, Secrets: credentials.Secrets(), Types: catalogue, Plugins: clients{s.plugins}, Version: p.Version, Emit: o.Emit, Run: o.Run, Parallel: o.Parallel,
 		Checksums: p.checksums(stack, locked), History: s.Store.History, Fingerprint: key.Lazy(filepath.Join(stack.Dir, folder, "state.key")),
 	}
 	return s, nil
