@@ -25,6 +25,7 @@ type serveFlags struct {
 	interval, grace                 time.Duration
 	parallel                        int
 	verbose                         bool
+	hooks                           hookFlags
 }
 
 func (a *app) serveCmd() *cobra.Command {
@@ -49,6 +50,7 @@ func (a *app) serveCmd() *cobra.Command {
 	cmd.Flags().StringVar(&f.tokens, "tokens", "", "`file` with the callers of the API; needed for HOST:PORT")
 	cmd.Flags().StringVar(&f.tlsCert, "tls-cert", "", "`file` with the certificate of the API; needed unless the address is a loopback address")
 	cmd.Flags().StringVar(&f.tlsKey, "tls-key", "", "`file` with the key of the certificate")
+	f.hooks.add(cmd)
 	return cmd
 }
 
@@ -72,6 +74,9 @@ func (a *app) serve(f *serveFlags) error {
 	if err != nil {
 		return err
 	}
+	if len(f.hooks.declared) > 0 && f.hooks.listen == "" && (listener == nil || listener.Addr().Network() == "unix") {
+		return errors.New("-hook: no host can call a Unix socket: give -hook-listen=HOST:PORT, or -listen=HOST:PORT")
+	}
 	level := slog.LevelInfo
 	if f.verbose {
 		level = slog.LevelDebug
@@ -80,14 +85,28 @@ func (a *app) serve(f *serveFlags) error {
 	loop := reconcile.New(reconcile.Options{
 		Stacks: folders, Process: process, Interval: f.interval, Parallel: f.parallel, Grace: f.grace, Who: whoami(), Log: log,
 	})
+	webhooks, err := f.hooks.handler(loop, log, os.Getenv)
+	if err != nil {
+		return err
+	}
 	go folders.Run(a.soft, time.Second)
 	served := make(chan error, 1)
 	serving, end := context.WithCancel(a.hard)
 	defer end()
+	certificate, err := f.certificate()
+	if err != nil {
+		return err
+	}
+	hooked, err := f.hooks.serve(serving, webhooks, certificate)
+	if err != nil {
+		return err
+	}
 	if listener != nil {
-		go func() {
-			served <- server.New(server.Options{Loop: loop, Version: version, Tokens: tokens, Log: log}).Serve(serving, listener, secure)
-		}()
+		o := server.Options{Loop: loop, Version: version, Tokens: tokens, Log: log}
+		if webhooks != nil && hooked == nil {
+			o.Hooks = webhooks
+		}
+		go func() { served <- server.New(o).Serve(serving, listener, secure) }()
 		log.Info("davit serves", "version", version, "stacks", len(f.stacks), "api", listener.Addr().String())
 	} else {
 		served <- nil
@@ -96,6 +115,9 @@ func (a *app) serve(f *serveFlags) error {
 	err = loop.Run(a.soft, a.hard)
 	end() // the API answers until the last operation has ended
 	err = errors.Join(err, <-served)
+	if hooked != nil {
+		err = errors.Join(err, <-hooked)
+	}
 	log.Info("davit has ended")
 	return err
 }
@@ -137,18 +159,27 @@ func (f *serveFlags) api() (net.Listener, *server.Tokens, *tls.Config, error) {
 	if err != nil {
 		return nil, nil, nil, fmt.Errorf("-tokens: %w", err)
 	}
-	var secure *tls.Config
-	if f.tlsCert != "" || f.tlsKey != "" {
-		cert, err := tls.LoadX509KeyPair(f.tlsCert, f.tlsKey)
-		if err != nil {
-			return nil, nil, nil, fmt.Errorf("-tls-cert, -tls-key: %w", err)
-		}
-		secure = &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}
-	} else if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+	secure, err := f.certificate()
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	if ip := net.ParseIP(host); secure == nil && host != "localhost" && (ip == nil || !ip.IsLoopback()) {
 		return nil, nil, nil, fmt.Errorf("-listen=%s would send tokens in clear: give -tls-cert and -tls-key, or listen on 127.0.0.1", address)
 	}
 	l, err := net.Listen("tcp", address)
 	return l, tokens, secure, err
+}
+
+// certificate reads the certificate that is served. It is nil if there is none.
+func (f *serveFlags) certificate() (*tls.Config, error) {
+	if f.tlsCert == "" && f.tlsKey == "" {
+		return nil, nil
+	}
+	cert, err := tls.LoadX509KeyPair(f.tlsCert, f.tlsKey)
+	if err != nil {
+		return nil, fmt.Errorf("-tls-cert, -tls-key: %w", err)
+	}
+	return &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}, nil
 }
 
 // listenUnix opens a socket that only its owner can use. One that a killed process has left behind is replaced.

@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strings"
 	"time"
@@ -37,8 +38,11 @@ const (
 // Options say which hooks there are.
 type Options struct {
 	Hooks []Hook
-	Found func(hint.Hint) // is told each hint; it must not block
-	Log   *slog.Logger    // nil: nobody listens
+	Found func(hint.Hint) (instances int) // is told each hint, must not block, and returns how many instances it is about
+	Log   *slog.Logger                    // nil: nobody listens
+	// Forwarded says that a proxy in front writes the caller's address at the end of X-Forwarded-For. Without such a proxy anybody could
+	// write it.
+	Forwarded bool
 }
 
 // Handler serves the hooks. It may be used concurrently.
@@ -75,7 +79,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusMethodNotAllowed)
 		return
 	}
-	address := addressOf(r)
+	address := h.addressOf(r)
 	if !h.callers.listenedTo(address) {
 		refuse(w, http.StatusTooManyRequests)
 		return
@@ -89,8 +93,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		refuse(w, code)
 		return
 	case http.StatusAccepted:
-		h.options.Log.Info("webhook", "hook", found.Hook, "kind", found.Kind, "repositories", found.Repositories, "ref", found.Ref, "from", address)
-		h.options.Found(found)
+		n := h.options.Found(found)
+		h.options.Log.Info("webhook", "hook", found.Hook, "kind", found.Kind, "repositories", found.Repositories, "ref", found.Ref, "from", address, "instances", n)
 	}
 	if code >= 400 {
 		refuse(w, code)
@@ -199,8 +203,18 @@ func payload(contentType string, body []byte) ([]byte, error) {
 	return []byte(form.Get("payload")), nil
 }
 
-// addressOf is where a call comes from, without the port. Headers that say otherwise are not believed.
-func addressOf(r *http.Request) string {
+// addressOf is where a call comes from, without the port.
+func (h *Handler) addressOf(r *http.Request) string {
+	if h.options.Forwarded {
+		all := r.Header.Values("X-Forwarded-For")
+		if len(all) > 0 {
+			last := all[len(all)-1]
+			last = strings.TrimSpace(last[strings.LastIndex(last, ",")+1:])
+			if ip, err := netip.ParseAddr(last); err == nil {
+				return ip.String()
+			}
+		}
+	}
 	host, _, err := net.SplitHostPort(r.RemoteAddr)
 	if err != nil {
 		return r.RemoteAddr

@@ -51,10 +51,11 @@ func newDesk(t testing.TB) *desk {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d.Handler = New(Options{Hooks: list, Found: func(h hint.Hint) {
+	d.Handler = New(Options{Hooks: list, Found: func(h hint.Hint) int {
 		d.mu.Lock()
 		defer d.mu.Unlock()
 		d.found = append(d.found, h)
+		return 1
 	}})
 	return d
 }
@@ -235,6 +236,30 @@ func TestStrangers(t *testing.T) {
 	}
 	if codes[202] < burst-5 || codes[429] < burst-50 || len(codes) != 2 || len(d.take()) != codes[202] {
 		t.Errorf("replays: %v", codes)
+	}
+}
+
+// Behind a proxy, the callers are told apart by what the proxy says, which is the last word of the header.
+func TestForwarded(t *testing.T) {
+	d := newDesk(t)
+	d.options.Forwarded = true
+	call := func(forwarded, signature string) int {
+		r := httptest.NewRequest(http.MethodPost, "/hooks/github-1", strings.NewReader(gitHubPush))
+		r.Header.Set("X-Forwarded-For", forwarded)
+		r.Header.Set("X-Hub-Signature-256", signature)
+		w := httptest.NewRecorder()
+		d.ServeHTTP(w, r)
+		return w.Code
+	}
+	codes := map[int]int{}
+	for i := range 3 * failureBurst {
+		codes[call(fmt.Sprintf("10.0.0.%d, 192.0.2.1", i), "00")]++
+	}
+	if codes[http.StatusTooManyRequests] < failureBurst {
+		t.Errorf("one caller with many names: %v", codes)
+	}
+	if code := call("192.0.2.1, 192.0.2.2", sign(secret, []byte(gitHubPush))); code != http.StatusAccepted {
+		t.Errorf("another caller: %d", code)
 	}
 }
 
