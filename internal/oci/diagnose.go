@@ -46,7 +46,7 @@ func Diagnose(err error, doing, what string) *sdk.Error {
 }
 
 func diagnoseAnswer(out *sdk.Error, answered *transport.Error, doing, what, host string) {
-	out.Detail = clean(answerText(answered))
+	out.Detail = clean(answerText(answered) + asked(answered))
 	failed := func(how string) string { return fmt.Sprintf("%s %s: %s", doing, what, how) }
 	switch code := answered.StatusCode; {
 	case code == http.StatusUnauthorized, code == http.StatusForbidden:
@@ -62,9 +62,15 @@ func diagnoseAnswer(out *sdk.Error, answered *transport.Error, doing, what, host
 	case code == http.StatusTooManyRequests:
 		out.Code, out.Summary = "registry.too_many_requests", failed(host+" answered that there were too many requests (429)")
 		out.Hint = "wait and run again; a login usually raises the limit"
+		if busy, ok := errors.AsType[*Busy](out.Err); ok && busy.After > 0 {
+			out.Hint = fmt.Sprintf("the registry asks to wait %s; a login usually raises the limit", busy.After)
+		}
 	case code >= 500:
 		out.Code, out.Summary = "registry.server_error", failed(fmt.Sprintf("%s failed with %d", host, code))
 		out.Hint = "it was tried several times; run again when the registry works"
+		if busy, ok := errors.AsType[*Busy](out.Err); ok && busy.After > 0 {
+			out.Hint = fmt.Sprintf("the registry asks to wait %s", busy.After)
+		}
 	default:
 		out.Code, out.Summary = "registry.refused", failed(fmt.Sprintf("%s answered %d", host, code))
 	}
@@ -80,6 +86,15 @@ func answerText(e *transport.Error) string {
 		said = append(said, strings.TrimSuffix(fmt.Sprintf("%s: %s", d.Code, d.Message), ": "))
 	}
 	return "the registry says " + strings.Join(said, "; ")
+}
+
+// asked says which request was refused, without the query: it may hold a token of the store that the registry sent to.
+func asked(e *transport.Error) string {
+	if e.Request == nil || e.Request.URL == nil {
+		return ""
+	}
+	u := e.Request.URL
+	return fmt.Sprintf(" (%s %s://%s%s)", e.Request.Method, u.Scheme, u.Host, u.EscapedPath())
 }
 
 func diagnoseConnection(out *sdk.Error, err error, doing, what, host string) {

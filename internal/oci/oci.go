@@ -89,9 +89,12 @@ func repositoryError(detail string, err error) *sdk.Error {
 	}
 }
 
-// CheckTag tells whether a tag is written as a registry takes it.
+// IsTag tells whether a tag is written as a registry takes it: some list names that are not.
+func IsTag(tag string) bool { return reTag().MatchString(tag) }
+
+// CheckTag refuses a tag that no registry takes.
 func CheckTag(tag string) error {
-	if reTag().MatchString(tag) {
+	if IsTag(tag) {
 		return nil
 	}
 	return &sdk.Error{

@@ -7,10 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
-	"strings"
+	"strconv"
 	"time"
 
 	"github.com/davit-sh/davit/sdk"
@@ -23,11 +24,13 @@ const (
 	pageSize = 1000 // some registries refuse more
 	maxPages = 10_000
 	maxPage  = 64 << 20 // bytes
+	// longestTag is how much of a name that is not a tag is kept, in characters.
+	longestTag = 256
 )
 
-// Tags lists all tags of a repository, sorted. The list is complete or there is an error: a page that fails
-// or is cut, a link that leads in a circle or elsewhere, an answer that is no tag list. A repository
-// that does not exist is an error for which IsNotFound holds.
+// Tags lists all tags of a repository, sorted, as the registry writes them: IsTag tells which of them can be used. The list is complete or
+// there is an error: a page that fails or is cut, links that lead in a circle, an answer that is not a list of tags. A repository that does
+// not exist is an error for which IsNotFound holds; only the answer to the first page says so.
 func Tags(ctx context.Context, repo name.Repository) ([]string, error) {
 	l, err := newLister(ctx, repo)
 	if err != nil {
@@ -40,11 +43,15 @@ func Tags(ctx context.Context, repo name.Repository) ([]string, error) {
 	return tags, nil
 }
 
-// lister asks for page after page. ggcr's own would follow a circle of links for ever and take
-// a full page without a link for the last one, which some registries (ggcr's too) do not mean.
+// lister asks for page after page. ggcr's own would follow a circle of links for ever, follow a link into another repository, and
+// take a full page without a link for the last one, which some registries (ggcr's too) do not mean.
 type lister struct {
 	repo   name.Repository
 	client *http.Client
+
+	known map[string]bool // the tags so far
+	asked map[string]bool // the addresses so far
+	links bool            // a page of this list had a link: the registry says itself what comes next
 
 	validator string // ETag of the first page of the last list, if that was all of it
 	tags      []string
@@ -64,107 +71,129 @@ func newLister(ctx context.Context, repo name.Repository) (*lister, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &lister{repo: repo, client: &http.Client{Transport: rt, CheckRedirect: stayOnHost}}, nil
-}
-
-func stayOnHost(r *http.Request, via []*http.Request) error {
-	if len(via) >= 10 {
-		return errors.New("more than 10 redirects")
-	}
-	if r.URL.Host != via[0].URL.Host {
-		return fmt.Errorf("the registry redirects to another host (%s)", clean(r.URL.Host))
-	}
-	return nil
+	// Redirects are followed as for manifests: the transport sends credentials to the registry's own host only.
+	return &lister{repo: repo, client: &http.Client{Transport: rt}}, nil
 }
 
 func (l *lister) all(ctx context.Context) ([]string, error) {
-	known := map[string]bool{}
-	asked := map[string]bool{}
-	next := l.page("")
-	for next != nil {
-		if asked[next.String()] {
-			return nil, broken("the pages of tags refer to each other in a circle")
-		}
-		if len(asked) == maxPages {
-			return nil, broken(fmt.Sprintf("the list of tags has more than %d pages", maxPages))
-		}
-		asked[next.String()] = true
-		tags, link, err := l.fetch(ctx, next, len(asked) == 1)
-		if errors.Is(err, errUnchanged) {
-			return l.tags, nil
-		}
-		if err != nil {
+	l.known, l.asked, l.links = map[string]bool{}, map[string]bool{}, false
+	first, err := l.first(ctx)
+	if errors.Is(err, errUnchanged) {
+		return l.tags, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	for p := first; p != nil; {
+		if p, err = l.after(ctx, p); err != nil {
 			return nil, err
 		}
-		before := len(known)
-		for _, t := range tags {
-			known[t] = true
-		}
-		switch {
-		case link != nil:
-			next = link
-		case len(tags) >= pageSize && len(known) > before:
-			// A full page without a link may be the last one or a registry that forgets the
-			// link: only an answer to "what comes after it" tells.
-			next = l.page(tags[len(tags)-1])
-		default:
-			next = nil
-		}
 	}
-	tags := make([]string, 0, len(known))
-	for t := range known {
-		tags = append(tags, t)
-	}
-	slices.Sort(tags)
-	l.validator, l.tags = "", tags
-	if len(asked) == 1 {
+	l.validator, l.tags = "", slices.Sorted(maps.Keys(l.known))
+	if len(l.asked) == 1 {
 		l.validator = l.etag
 	}
-	return tags, nil
+	return l.tags, nil
 }
 
-// page is the address of the first page after a tag.
-func (l *lister) page(last string) *url.URL {
-	q := url.Values{"n": {fmt.Sprint(pageSize)}}
-	if last != "" {
-		q.Set("last", last)
+// first asks for the first page. A registry that refuses the size of the pages is asked for pages of its own size.
+func (l *lister) first(ctx context.Context) (*tagPage, error) {
+	p, err := l.fetch(ctx, l.address(url.Values{"n": {strconv.Itoa(pageSize)}}))
+	if answered(err, http.StatusBadRequest, http.StatusMethodNotAllowed, http.StatusRequestedRangeNotSatisfiable, http.StatusUnprocessableEntity) {
+		if own, again := l.fetch(ctx, l.address(nil)); again == nil {
+			return own, nil
+		}
 	}
-	return &url.URL{
-		Scheme: l.repo.Scheme(), Host: l.repo.RegistryStr(),
-		Path: "/v2/" + l.repo.RepositoryStr() + "/tags/list", RawQuery: q.Encode(),
+	return p, err
+}
+
+// after takes the tags of a page in and asks for the page that comes next. It returns nil when that was all.
+func (l *lister) after(ctx context.Context, p *tagPage) (*tagPage, error) {
+	before := len(l.known)
+	for _, t := range p.tags {
+		l.known[t] = true
 	}
+	if len(l.asked) >= maxPages {
+		return nil, broken(fmt.Sprintf("the list of tags has more than %d pages", maxPages))
+	}
+	if p.next != nil {
+		l.links = true
+		address := l.address(p.next)
+		if l.asked[address] {
+			return nil, broken("the pages of tags refer to each other in a circle")
+		}
+		next, err := l.fetch(ctx, address)
+		if answered(err, http.StatusNotFound) { // of a repository that exists: it must not look as if it did not
+			err = broken(fmt.Sprintf("page %d of the tags does not exist (404 from %s)", len(l.asked), quote(address)))
+		}
+		return next, err
+	}
+	if l.links || len(l.known) == before || !looksCut(len(p.tags)) {
+		return nil, nil
+	}
+	// This may have been the last page, or the registry forgets the link: only an answer to "what comes after it" tells. A registry
+	// that does not understand the question has given all that it has.
+	query := url.Values{"n": {strconv.Itoa(pageSize)}, "last": {p.tags[len(p.tags)-1]}}
+	next, err := l.fetch(ctx, l.address(query))
+	if answered(err, http.StatusBadRequest, http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusRequestedRangeNotSatisfiable, http.StatusUnprocessableEntity) {
+		return nil, nil
+	}
+	return next, err
+}
+
+// looksCut tells whether a page of n tags may be a part of a list: registries cut at round numbers, or at the size that was asked for.
+func looksCut(n int) bool { return n > 0 && (n%10 == 0 || n > pageSize) }
+
+// address is where the tags are listed. A link's query is put on this path: what host and what repository it names does not matter.
+func (l *lister) address(query url.Values) string {
+	u := url.URL{Scheme: l.repo.Scheme(), Host: l.repo.RegistryStr(), Path: "/v2/" + l.repo.RepositoryStr() + "/tags/list", RawQuery: query.Encode()}
+	return u.String()
+}
+
+// tagPage is one page of a list of tags.
+type tagPage struct {
+	tags []string
+	next url.Values // the query of the link to the next page; nil: there is no link
 }
 
 // fetch reads one page. The first one is asked for under the condition that it has changed, if the registry gives validators.
-func (l *lister) fetch(ctx context.Context, page *url.URL, first bool) (tags []string, next *url.URL, err error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, page.String(), nil)
+func (l *lister) fetch(ctx context.Context, address string) (*tagPage, error) {
+	l.asked[address] = true
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	request.Header.Set("Accept", "application/json")
-	if first && l.validator != "" {
+	if len(l.asked) == 1 && l.validator != "" {
 		request.Header.Set("If-None-Match", l.validator)
 	}
 	response, err := l.client.Do(request)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	defer func() { _ = response.Body.Close() }()
 	if response.StatusCode == http.StatusNotModified && request.Header.Get("If-None-Match") != "" {
-		return nil, nil, errUnchanged
+		return nil, errUnchanged
 	}
 	if err := transport.CheckError(response, http.StatusOK); err != nil {
 		if asked := retryAfter(response, time.Now()); asked > 0 || response.StatusCode == http.StatusTooManyRequests {
 			err = &Busy{After: asked, Err: err}
 		}
-		return nil, nil, err
+		return nil, err
 	}
 	l.etag = response.Header.Get("ETag")
-	if tags, err = readPage(response.Body); err != nil {
-		return nil, nil, cmp.Or(ctx.Err(), err) // what is missing when the run was stopped is not the registry's fault
+	tags, err := readPage(response.Body)
+	if err != nil {
+		return nil, cmp.Or(ctx.Err(), fmt.Errorf("%s: %w", clean(address), err)) // what is missing when the run was stopped is not the registry's fault
 	}
-	next, err = l.link(response)
-	return tags, next, err
+	next, err := nextPage(response.Header)
+	return &tagPage{tags: tags, next: next}, err
+}
+
+// answered tells whether a registry refused a request with one of these statuses. A web server's page is not the answer of a registry.
+func answered(err error, statuses ...int) bool {
+	e, ok := errors.AsType[*transport.Error](err)
+	return ok && slices.Contains(statuses, e.StatusCode) && (e.StatusCode != http.StatusNotFound || isRegistryAnswer(e))
 }
 
 func readPage(body io.Reader) ([]string, error) {
@@ -191,35 +220,32 @@ func readPage(body io.Reader) ([]string, error) {
 			return nil, broken("the answer is not a list of tags: " + clean(err.Error()))
 		}
 	}
-	for _, t := range tags {
-		if !reTag().MatchString(t) {
-			return nil, broken("the list of tags contains " + quote(t) + ", which is not a tag")
+	for i, t := range tags {
+		if runes := []rune(t); len(runes) > longestTag {
+			tags[i] = string(runes[:longestTag]) + "..."
 		}
 	}
 	return tags, nil
 }
 
-// link is the next page's address, nil when this was the last. It must be a tag list of the same registry.
-func (l *lister) link(response *http.Response) (*url.URL, error) {
-	for _, header := range response.Header.Values("Link") {
-		target, params, ok := strings.Cut(strings.TrimPrefix(strings.TrimSpace(header), "<"), ">")
-		if !ok {
-			return nil, broken("the link to the next page is invalid: " + quote(header))
-		}
-		if rel := strings.ToLower(params); strings.Contains(rel, "rel=") && !strings.Contains(rel, "next") {
+// nextPage reads the query of the link to the next page (RFC 8288), nil when there is none. An empty link is how some registries end a list.
+func nextPage(h http.Header) (url.Values, error) {
+	for _, link := range links(h) {
+		if !link.isNext() || link.target == "" {
 			continue
 		}
-		u, err := response.Request.URL.Parse(target)
+		u, err := url.Parse(link.target)
+		if err != nil || u.RawQuery == "" {
+			return nil, broken("the link to the next page is invalid: " + quote(link.target))
+		}
+		query, err := url.ParseQuery(u.RawQuery)
 		if err != nil {
-			return nil, broken("the link to the next page is invalid: " + quote(header))
+			return nil, broken("the link to the next page is invalid: " + quote(link.target))
 		}
-		if u.Host != response.Request.URL.Host || u.Scheme != response.Request.URL.Scheme {
-			return nil, broken("the link to the next page leads to another host: " + quote(u.Scheme+"://"+u.Host))
-		}
-		if !strings.HasSuffix(u.Path, "/tags/list") {
-			return nil, broken("the link to the next page leads to " + quote(u.Path) + ", which is not a list of tags")
-		}
-		return u, nil
+		return query, nil
+	}
+	if malformed := h.Get("Link"); malformed != "" && len(links(h)) == 0 {
+		return nil, broken("the link to the next page is invalid: " + quote(malformed))
 	}
 	return nil, nil
 }
@@ -242,7 +268,7 @@ func listError(err error, repo name.Repository) error {
 	}
 	return &sdk.Error{
 		Summary: "listing the tags of " + repo.Name() + ": the list is incomplete or broken",
-		Detail:  b.Error(),
+		Detail:  clean(err.Error()),
 		Hint:    "davit never decides by an incomplete list; run again, or read the registry's log",
 		Code:    "registry.incomplete",
 		Err:     err,

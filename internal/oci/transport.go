@@ -7,7 +7,9 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"regexp"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -64,16 +66,40 @@ type guard struct {
 }
 
 func (g *guard) RoundTrip(r *http.Request) (*http.Response, error) {
-	if r.URL.Scheme != "http" || g.plain || isLoopback(r.URL.Host) {
-		return g.inner.RoundTrip(r)
+	here := isLoopback(r.URL.Host)
+	if here && !isLoopback(g.host) {
+		return nil, fmt.Errorf("%s redirects to %s, which is this machine: nothing is sent there", g.host, r.URL.Host)
+	}
+	if r.URL.Scheme != "http" || g.plain || here {
+		return bearerFirst(g.inner.RoundTrip(r))
 	}
 	if r.URL.Host != g.host {
 		return nil, fmt.Errorf("%s redirects to http://%s: nothing is sent there without encryption", g.host, r.URL.Host)
 	}
 	r = r.Clone(r.Context())
 	r.URL.Scheme = "https"
-	return g.inner.RoundTrip(r)
+	return bearerFirst(g.inner.RoundTrip(r))
 }
+
+// bearerFirst leaves the Bearer challenges of a refused request alone when there are other ones beside them. ggcr takes the first that it
+// knows, and with Basic nobody gets in who has no login.
+func bearerFirst(response *http.Response, err error) (*http.Response, error) {
+	if err != nil || response.StatusCode != http.StatusUnauthorized {
+		return response, err
+	}
+	var bearer []string
+	for _, challenge := range response.Header.Values("WWW-Authenticate") {
+		if at := reBearer.FindStringIndex(challenge); at != nil {
+			bearer = append(bearer, strings.TrimLeft(challenge[at[0]:], ", "))
+		}
+	}
+	if len(bearer) > 0 {
+		response.Header["Www-Authenticate"] = bearer
+	}
+	return response, nil
+}
+
+var reBearer = regexp.MustCompile(`(?i)(^|,\s*)Bearer\s`)
 
 // byMethod gives up sooner on a reader's answer than on a writer's: a registry
 // may check a large layer before it answers.
@@ -103,6 +129,14 @@ type retry struct {
 	first time.Duration // first pause; each next one is three times longer
 }
 
+// waitFor makes the error of an answer that asks to wait for too long.
+func waitFor(r *http.Request, response *http.Response, after time.Duration) error {
+	response.Request = r
+	err := transport.CheckError(response)
+	drain(response)
+	return &Busy{After: after, Err: err}
+}
+
 // triedError marks an error after which trying again was tried already.
 type triedError struct{ error }
 
@@ -125,7 +159,7 @@ func (t *retry) RoundTrip(r *http.Request) (*http.Response, error) {
 			return response, nil
 		default:
 			if asked := retryAfter(response, time.Now()); asked > longestWait {
-				return response, nil
+				return nil, waitFor(r, response, asked)
 			} else if asked > 0 {
 				wait = asked
 			}
