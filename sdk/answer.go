@@ -102,7 +102,7 @@ func protoClaims(list []Claim) ([]string, error) {
 }
 
 func protoDecision(d *Decision) *pluginv1.Decision {
-	out := &pluginv1.Decision{Ranked: clean(d.Ranked), Reason: utf8(d.Reason)}
+	out := &pluginv1.Decision{Ranked: clean(d.Ranked), Reason: utf8(d.Reason), LookAt: clean(d.LookAt)}
 	for _, x := range d.Rejected {
 		out.Rejected = append(out.Rejected, &pluginv1.Rejection{Tag: utf8(x.Tag), Reason: utf8(x.Reason)})
 	}

@@ -1,6 +1,8 @@
 package sdk
 
 import (
+	"time"
+
 	"context"
 	"errors"
 	"fmt"
@@ -156,7 +158,7 @@ func (p *planning) read() (*planCall, []Path, Errors, error) {
 	}
 	c := &planCall{
 		address: r.GetAddress(), config: config, destroy: r.GetDestroy(), private: r.GetPlannedPrivate(),
-		candidates: Candidates{Tags: r.GetCandidates().GetTags(), Current: r.GetCandidates().GetCurrent()},
+		candidates: Candidates{Tags: r.GetCandidates().GetTags(), Current: r.GetCandidates().GetCurrent(), Facts: facts(r.GetCandidates().GetFacts())},
 	}
 	if c.prior, err = p.typ.readRecord(r.GetPrior()); err != nil {
 		return nil, nil, nil, err
@@ -237,4 +239,17 @@ func notKnown(unknown []Path) string {
 		return names[0] + " is not known yet"
 	}
 	return strings.Join(names, ", ") + " are not known yet"
+}
+
+// facts reads what the host knows of tags.
+func facts(told map[string]*pluginv1.TagFacts) map[string]Resolved {
+	all := make(map[string]Resolved, len(told))
+	for tag, f := range told {
+		r := Resolved{Digest: f.GetDigest(), Platforms: f.GetPlatforms(), Artifact: f.GetArtifact()}
+		if f.GetCreatedUnix() != 0 {
+			r.Created = time.Unix(f.GetCreatedUnix(), 0).UTC()
+		}
+		all[tag] = r
+	}
+	return all
 }

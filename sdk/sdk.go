@@ -114,13 +114,26 @@ type ResolveRequest[C any] struct {
 	Address string
 	Config  C
 	Tag     string
+	Look    Look
 }
+
+// Look is how much Resolve is asked for. It may answer more.
+type Look int
+
+// The looks. To find the digest alone, most registries need one small request.
+const (
+	LookAll      Look = iota
+	LookDigest        // Resolved.Digest
+	LookArtifact      // Resolved.Digest and Artifact
+)
 
 // Resolved is what there is to know of one tag.
 type Resolved struct {
 	Digest    string    // "sha256:..."
 	Platforms []string  // "linux/arm/v7"; none when not known
 	Created   time.Time // zero when not known
+	// Artifact is what the tag holds if that is not an image: "Helm chart". No policy chooses such a tag.
+	Artifact string
 }
 
 // Decider is a policy: a pure function of its request.
@@ -139,6 +152,8 @@ type DecideRequest[C any] struct {
 type Candidates struct {
 	Tags    []string // all of them, in no order; holds Current even if it was withdrawn, unless going back is allowed
 	Current string   // chosen before; empty at first
+	// Facts are known of the tags that the policy asked for with Decision.LookAt.
+	Facts map[string]Resolved
 }
 
 // Decision is what a policy says: the acceptable tags, best first. No acceptable tag is
@@ -147,6 +162,9 @@ type Decision struct {
 	Ranked   []string
 	Reason   string // why the first one: "highest of 3 tags in range >=1.0.0"
 	Rejected []Rejection
+	// LookAt are tags whose facts the policy needs before it can decide: it is asked again when they are known. What else the
+	// decision holds is not used then.
+	LookAt []string
 }
 
 // Rejection is a tag that was not acceptable, and why.

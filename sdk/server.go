@@ -100,8 +100,8 @@ func (s *server) Resolve(ctx context.Context, r *pluginv1.ResolveRequest) (*plug
 		if len(d.unknown) > 0 {
 			return fmt.Errorf("the tag cannot be resolved: %s", notKnown(d.unknown))
 		}
-		res, err := t.resolve(with(ctx, told), r.GetAddress(), config, r.GetTag())
-		out.Digest, out.Platforms = utf8(res.Digest), clean(res.Platforms)
+		res, err := t.resolve(with(ctx, told), r.GetAddress(), config, r.GetTag(), Look(r.GetLook()))
+		out.Digest, out.Platforms, out.Artifact = utf8(res.Digest), clean(res.Platforms), utf8(res.Artifact)
 		if !res.Created.IsZero() {
 			out.CreatedUnix = res.Created.Unix()
 		}

@@ -35,7 +35,7 @@ type typeInfo struct {
 	config, outputs *object
 	validate        func(ctx context.Context, config reflect.Value) error
 	plan            func(ctx context.Context, c *planCall) error
-	resolve         func(ctx context.Context, address string, config reflect.Value, tag string) (Resolved, error)
+	resolve         func(ctx context.Context, address string, config reflect.Value, tag string, look Look) (Resolved, error)
 	apply           func(ctx context.Context, c *applyCall) error
 	imported        func(ctx context.Context, address, id string, config reflect.Value) (outputs reflect.Value, private []byte, err error)
 	notify          func(ctx context.Context, config reflect.Value, e Event) error
@@ -196,8 +196,8 @@ func Source[C, O any](name string, s Observer[C, O], options ...Option) Type {
 func Image[C, O any](name string, i ImageObserver[C, O], options ...Option) Type {
 	t := compile[C, O]("image", name, i, options)
 	observer(t, Observer[C, O](i))
-	t.resolve = func(ctx context.Context, address string, c reflect.Value, tag string) (Resolved, error) {
-		return i.Resolve(ctx, ResolveRequest[C]{Address: address, Config: typed[C](c), Tag: tag})
+	t.resolve = func(ctx context.Context, address string, c reflect.Value, tag string, look Look) (Resolved, error) {
+		return i.Resolve(ctx, ResolveRequest[C]{Address: address, Config: typed[C](c), Tag: tag, Look: look})
 	}
 	return t
 }

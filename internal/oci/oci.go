@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 
+	ocitag "github.com/davit-sh/davit/internal/oci/tag"
 	"github.com/davit-sh/davit/sdk"
 	"github.com/google/go-containerregistry/pkg/name"
 )
@@ -26,12 +27,7 @@ const (
 	keyTagDigits = 40
 )
 
-// Long repetitions take long to compile: not before they are asked for.
-var (
-	reKeyTag = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^davit-[0-9a-f]{40}$`) })
-	// The grammar of the OCI distribution specification.
-	reTag = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$`) })
-)
+var reKeyTag = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^davit-[0-9a-f]{40}$`) })
 
 // Repository parses a repository's name. Plain HTTP is used for loopback hosts, and for others only if insecure is set.
 func Repository(repository string, insecure bool) (name.Repository, error) {
@@ -89,16 +85,13 @@ func repositoryError(detail string, err error) *sdk.Error {
 	}
 }
 
-// IsTag tells whether a tag is written as a registry takes it: some list names that are not.
-func IsTag(tag string) bool { return reTag().MatchString(tag) }
-
 // CheckTag refuses a tag that no registry takes.
-func CheckTag(tag string) error {
-	if IsTag(tag) {
+func CheckTag(name string) error {
+	if ocitag.Valid(name) {
 		return nil
 	}
 	return &sdk.Error{
-		Summary: quote(tag) + " is not a tag",
+		Summary: quote(name) + " is not a tag",
 		Hint:    "a tag has 1 to 128 letters, digits, '.', '_' or '-', and does not begin with '.' or '-'",
 		Code:    "registry.tag",
 	}

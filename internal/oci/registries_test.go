@@ -2,6 +2,7 @@ package oci
 
 import (
 	"fmt"
+	"github.com/davit-sh/davit/internal/oci/tag"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -188,11 +189,11 @@ func TestNamesThatAreNotTagsAreListedAsTheyAre(t *testing.T) {
 		t.Errorf("the tags are %.40q", got)
 	}
 	usable := 0
-	for _, tag := range got {
-		if len(tag) > longestTag+3 {
-			t.Errorf("a name of %d bytes is kept whole", len(tag))
+	for _, name := range got {
+		if len(name) > longestTag+3 {
+			t.Errorf("a name of %d bytes is kept whole", len(name))
 		}
-		if IsTag(tag) {
+		if tag.Valid(name) {
 			usable++
 		}
 	}

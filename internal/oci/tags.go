@@ -28,7 +28,7 @@ const (
 	longestTag = 256
 )
 
-// Tags lists all tags of a repository, sorted, as the registry writes them: IsTag tells which of them can be used. The list is complete or
+// Tags lists all tags of a repository, sorted, as the registry writes them: tag.Valid tells which of them can be used. The list is complete or
 // there is an error: a page that fails or is cut, links that lead in a circle, an answer that is not a list of tags. A repository that does
 // not exist is an error for which IsNotFound holds; only the answer to the first page says so.
 func Tags(ctx context.Context, repo name.Repository) ([]string, error) {

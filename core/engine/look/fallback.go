@@ -95,22 +95,12 @@ func (r *Planner) withoutBuild(ctx context.Context, in, image *Finding, build st
 	if diags.HasErrors() {
 		return cty.NilVal, withoutResult(in, build, diags)
 	}
-	running, digest := r.running(in)
-	if running != "" && slices.Contains(d.ranked, running) {
-		d.tag = running
-	} else {
-		digest = cty.NilVal
+	if running, digest := r.running(in); running != "" && slices.Contains(d.ranked, running) {
+		d.tag, d.digest = running, digest
 	}
 	d.reason = fmt.Sprintf("%s is what remains, because %s failed", d.tag, build)
-	if digest == cty.NilVal {
-		var more hcl.Diagnostics
-		digest, more = r.digest(ctx, in, image, d.tag)
-		if diags = append(diags, more...); diags.HasErrors() {
-			return cty.NilVal, diags
-		}
-	}
 	in.Observation.Reasons, in.Observation.Rejected, in.fellBack = []string{d.reason}, d.rejected, true
-	return r.policyOutputs(t, image, d, digest), diags
+	return r.policyOutputs(t, image, d), diags
 }
 
 // running returns the tag and the digest that state has of a policy; "" if there is none.

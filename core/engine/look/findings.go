@@ -24,6 +24,8 @@ type Findings struct {
 	diags    hcl.Diagnostics
 	leftOut  map[string]bool // damaged ones that the plan would be about, as they are called in state
 	failed   []Failure       // what cannot be planned
+
+	tags tagLooks
 }
 
 // object is an existing object that an instance takes over. Ids have a meaning within a type.
@@ -116,4 +118,4 @@ func (f *Findings) LeftOut() map[string]bool {
 }
 
 // Reset forgets what was reported, but not what is known of instances.
-func (f *Findings) Reset() { f.diags, f.failed, f.imported = nil, nil, nil }
+func (f *Findings) Reset() { f.diags, f.failed, f.imported, f.tags.seen = nil, nil, nil, nil }

@@ -12,9 +12,9 @@ import (
 	"github.com/davit-sh/davit/core/addr"
 	"github.com/davit-sh/davit/core/diag"
 	"github.com/davit-sh/davit/core/engine/types"
-	"github.com/davit-sh/davit/core/eval"
 	"github.com/davit-sh/davit/core/kinds"
 	"github.com/davit-sh/davit/core/plan"
+	ocitag "github.com/davit-sh/davit/internal/oci/tag"
 	pluginv1 "github.com/davit-sh/davit/schemas/plugin/v1"
 )
 
@@ -51,23 +51,16 @@ func (r *Planner) askPolicy(ctx context.Context, in *Finding, pinned *plan.Obser
 	}
 	decision := &decision{tag: pinnedTag(pinned)}
 	if decision.tag == "" {
-		var more hcl.Diagnostics
-		if decision, more = r.decide(ctx, in, image, types.Texts(tags)); more.HasErrors() {
-			return cty.NilVal, append(diags, more...)
-		}
+		decision, diags = r.decide(ctx, in, image, types.Texts(tags))
 	} else {
 		decision.reason, decision.rejected = strings.Join(pinned.Reasons, "; "), pinned.Rejected
+		decision.digest, _, diags = r.behind(ctx, in, image, decision.tag)
 	}
-	digest, more := r.recallDigest(in, decision.tag), hcl.Diagnostics(nil)
-	if digest == cty.NilVal {
-		digest, more = r.digest(ctx, in, image, decision.tag)
-	}
-	diags = append(diags, more...)
 	if diags.HasErrors() {
 		return cty.NilVal, diags
 	}
 	in.Observation.Reasons, in.Observation.Rejected = []string{decision.reason}, decision.rejected
-	return r.policyOutputs(t, image, decision, digest), diags
+	return r.policyOutputs(t, image, decision), diags
 }
 
 // recallDigest is the digest that state has for a tag, NilVal if the registry is to be asked.
@@ -96,6 +89,7 @@ func pinnedTag(pinned *plan.Observation) string {
 
 type decision struct {
 	tag, reason string
+	digest      cty.Value
 	ranked      []string // the acceptable tags, best first
 	rejected    []plan.Rejection
 }
@@ -115,39 +109,134 @@ func (r *Planner) imageOf(in *Finding) (*Finding, hcl.Diagnostics) {
 	return nil, hcl.Diagnostics{diag.Errorf(at, "Not an image", "image of %s must be a whole image, such as image.registry.api.", in.Addr)}
 }
 
+// decide has a policy choose among tags, and looks what the chosen one holds. What is not an image is taken out, and the policy is asked again.
 func (r *Planner) decide(ctx context.Context, in, image *Finding, tags []string) (*decision, hcl.Diagnostics) {
-	current := ""
-	if rec, ok := r.Records.Snapshot().Records[in.Addr.String()]; ok {
-		if v, err := types.Decode(rec.Outputs); err == nil && v != cty.NilVal && v.Type().HasAttribute("tag") {
-			current = types.Text(v.GetAttr("tag"))
-		}
-	}
+	current := r.chosenBefore(in)
 	older, _ := in.Config.GetAttr(kinds.AllowOlder).Unmark()
 	withdrawn := current != "" && !slices.Contains(tags, current)
-	candidates := slices.Clone(tags)
+	candidates, notTags := onlyTags(tags)
 	if withdrawn && older.False() {
 		candidates = append(candidates, current)
 	}
-	res, _, diags := r.Services.Plan(ctx, in.Instance, &pluginv1.PlanRequest{Candidates: &pluginv1.Candidates{Tags: candidates, Current: current}}, in.Node.Type.PluginConfig(in.Config))
-	if diags.HasErrors() {
-		return nil, diags
+	d := &decision{rejected: notTags}
+	for {
+		answer, diags := r.askForDecision(ctx, in, image, candidates, current)
+		if diags.HasErrors() {
+			return nil, diags
+		}
+		ranked := answer.GetRanked()
+		if len(ranked) == 0 {
+			for _, x := range answer.GetRejected() {
+				d.rejected = append(d.rejected, plan.Rejection{Tag: x.GetTag(), Reason: x.GetReason()})
+			}
+			return nil, append(diags, noTag(in, image, d.rejected))
+		}
+		if withdrawn && ranked[0] == current {
+			return nil, append(diags, withdrawnTag(in, current, ranked))
+		}
+		if !slices.Contains(candidates, ranked[0]) {
+			return nil, append(diags, r.Services.Failure(in.Instance, "choosing a tag", fmt.Errorf("plugin %q chose %q, which is not a candidate: this is a defect in the plugin", in.Node.Type.Plugin, ranked[0])))
+		}
+		digest, notImages, more := r.firstImage(ctx, in, image, ranked)
+		if diags = append(diags, more...); diags.HasErrors() {
+			return nil, diags
+		}
+		if len(notImages) == 0 {
+			d.tag, d.ranked, d.digest, d.reason = ranked[0], ranked, digest, r.Services.Secrets.Mask(answer.GetReason())
+			for _, x := range answer.GetRejected() {
+				d.rejected = append(d.rejected, plan.Rejection{Tag: x.GetTag(), Reason: x.GetReason()})
+			}
+			return d, diags
+		}
+		d.rejected = append(d.rejected, notImages...)
+		candidates = slices.DeleteFunc(candidates, func(t string) bool {
+			return slices.ContainsFunc(notImages, func(x plan.Rejection) bool { return x.Tag == t })
+		})
 	}
-	d := &decision{reason: r.Services.Secrets.Mask(res.GetDecision().GetReason())}
-	for _, x := range res.GetDecision().GetRejected() {
-		d.rejected = append(d.rejected, plan.Rejection{Tag: x.GetTag(), Reason: x.GetReason()})
+}
+
+// chosenBefore is the tag that state has as a policy's choice, "" if there is none.
+func (r *Planner) chosenBefore(in *Finding) string {
+	rec, ok := r.Records.Snapshot().Records[in.Addr.String()]
+	if !ok {
+		return ""
 	}
-	ranked := res.GetDecision().GetRanked()
-	if len(ranked) == 0 {
-		return nil, append(diags, noTag(in, image, d.rejected))
+	v, err := types.Decode(rec.Outputs)
+	if err != nil || v == cty.NilVal || !v.Type().HasAttribute("tag") {
+		return ""
 	}
-	d.tag, d.ranked = ranked[0], ranked
-	if withdrawn && d.tag == current {
-		return nil, append(diags, withdrawnTag(in, current, ranked))
+	return types.Text(v.GetAttr("tag"))
+}
+
+// askForDecision asks a policy, and looks at the tags that it wants to know more of.
+func (r *Planner) askForDecision(ctx context.Context, in, image *Finding, candidates []string, current string) (*pluginv1.Decision, hcl.Diagnostics) {
+	facts := map[string]*pluginv1.TagFacts{}
+	var diags hcl.Diagnostics
+	for {
+		res, _, more := r.Services.Plan(ctx, in.Instance, &pluginv1.PlanRequest{Candidates: &pluginv1.Candidates{Tags: candidates, Current: current, Facts: facts}}, in.Node.Type.PluginConfig(in.Config))
+		if diags = append(diags, more...); diags.HasErrors() {
+			return nil, diags
+		}
+		wanted := res.GetDecision().GetLookAt()
+		if len(wanted) == 0 {
+			return res.GetDecision(), diags
+		}
+		for _, tag := range wanted {
+			if _, known := facts[tag]; known || !slices.Contains(candidates, tag) {
+				return nil, append(diags, r.Services.Failure(in.Instance, "choosing a tag", fmt.Errorf("plugin %q wants to look at %q, which it has seen or which is not a candidate: this is a defect in the plugin", in.Node.Type.Plugin, tag)))
+			}
+		}
+		if len(facts)+len(wanted) > mostLooks {
+			d := diag.Errorf(in.Node.Block.Range, in.Addr.String()+": too many tags to look at",
+				"The policy needs the contents of %d tags of %s to decide. davit looks at %d at most.", len(facts)+len(wanted), image.Addr, mostLooks)
+			d.Extra = diag.Info{Address: in.Addr.String(), Code: "policy.too_many_looks", Hint: "Narrow the tags down with a filter or exclude."}
+			return nil, append(diags, d)
+		}
+		if diags = append(diags, r.factsOf(ctx, in, image, wanted, facts, pluginv1.ResolveRequest_LOOK_UNSPECIFIED)...); diags.HasErrors() {
+			return nil, diags
+		}
 	}
-	if !slices.Contains(candidates, d.tag) {
-		return nil, append(diags, r.Services.Failure(in.Instance, "choosing a tag", fmt.Errorf("plugin %q chose %q, which is not a candidate: this is a defect in the plugin", in.Node.Type.Plugin, d.tag)))
+}
+
+// onlyTags separates names that a registry lists but would not take from those that can be used.
+func onlyTags(names []string) (tags []string, refused []plan.Rejection) {
+	for _, name := range names {
+		if ocitag.Valid(name) {
+			tags = append(tags, name)
+		} else {
+			refused = append(refused, plan.Rejection{Tag: name, Reason: "not a tag"})
+		}
 	}
-	return d, diags
+	return tags, refused
+}
+
+// firstImage looks what the first of the ranked tags holds. If that is not an image, it returns all that are not images before the first one
+// that is: more and more tags are looked at together until one is found.
+func (r *Planner) firstImage(ctx context.Context, in, image *Finding, ranked []string) (cty.Value, []plan.Rejection, hcl.Diagnostics) {
+	digest, artifact, diags := r.behind(ctx, in, image, ranked[0])
+	if diags.HasErrors() || artifact == "" {
+		return digest, nil, diags
+	}
+	refused := []plan.Rejection{notAnImage(ranked[0], artifact)}
+	for rest := ranked[1:min(len(ranked), mostLooks)]; len(rest) > 0; {
+		batch := rest[:min(len(rest), len(refused)+1)]
+		facts := map[string]*pluginv1.TagFacts{}
+		if diags = append(diags, r.factsOf(ctx, in, image, batch, facts, pluginv1.ResolveRequest_LOOK_ARTIFACT)...); diags.HasErrors() {
+			return cty.NilVal, nil, diags
+		}
+		for _, t := range batch {
+			if facts[t].GetArtifact() == "" {
+				return cty.NilVal, refused, diags
+			}
+			refused = append(refused, notAnImage(t, facts[t].GetArtifact()))
+		}
+		rest = rest[len(batch):]
+	}
+	return cty.NilVal, refused, diags
+}
+
+func notAnImage(tag, artifact string) plan.Rejection {
+	return plan.Rejection{Tag: tag, Reason: "not an image (" + artifact + ")"}
 }
 
 // The codes of policies that have nothing to choose.
@@ -188,36 +277,52 @@ func noTag(in, image *Finding, rejected []plan.Rejection) *hcl.Diagnostic {
 	return d
 }
 
-// digest finds what is behind a tag: a build's own word before the registry's.
-func (r *Planner) digest(ctx context.Context, in, image *Finding, tag string) (cty.Value, hcl.Diagnostics) {
+// behind finds what a tag holds: its digest, and what it is if it is not an image. A build's own word comes before the registry's. What
+// was found to be an image before is not fetched again as long as the tag holds the same digest.
+func (r *Planner) behind(ctx context.Context, in, image *Finding, tag string) (digest cty.Value, artifact string, diags hcl.Diagnostics) {
+	if digest := r.recallDigest(in, tag); digest != cty.NilVal {
+		return digest, "", nil
+	}
 	builds, diags := r.builds(image)
 	if diags.HasErrors() {
-		return cty.NilVal, diags
+		return cty.NilVal, "", diags
 	}
 	for _, b := range builds {
 		if b.tag == tag {
-			return b.digest, diags
+			return b.digest, "", diags
 		}
 	}
-	t := image.Node.Type
-	plain, _ := t.PluginConfig(image.Config).UnmarkDeep()
-	config, err := eval.EncodeValue(plain)
-	if err != nil {
-		return cty.NilVal, append(diags, r.Services.Failure(in.Instance, "resolving "+tag, err))
+	known := r.digestBefore(in)
+	look := pluginv1.ResolveRequest_LOOK_DIGEST
+	if known == "" {
+		look = pluginv1.ResolveRequest_LOOK_ARTIFACT
 	}
-	client, err := r.Services.Plugins.Client(ctx, t.Plugin)
-	if err != nil {
-		return cty.NilVal, append(diags, r.Services.Failure(in.Instance, "resolving "+tag, err))
+	for {
+		res, more := r.lookAtTag(ctx, in, image, tag, look)
+		if diags = append(diags, more...); diags.HasErrors() {
+			return cty.NilVal, "", diags
+		}
+		if look == pluginv1.ResolveRequest_LOOK_ARTIFACT || res.GetDigest() == known {
+			return cty.StringVal(res.GetDigest()), res.GetArtifact(), diags
+		}
+		look = pluginv1.ResolveRequest_LOOK_ARTIFACT
 	}
-	res, err := client.Resolve(ctx, &pluginv1.ResolveRequest{Address: image.Addr.String(), Type: t.Name, Config: config, Tag: tag})
-	if err != nil {
-		return cty.NilVal, append(diags, r.Services.Failure(in.Instance, "resolving "+tag, err))
-	}
-	diags = append(diags, r.Services.Diagnostics(image.Instance, res.GetDiagnostics())...)
-	return cty.StringVal(res.GetDigest()), diags
 }
 
-func (r *Planner) policyOutputs(t *types.Type, image *Finding, d *decision, digest cty.Value) cty.Value {
+// digestBefore is the digest that state has of a policy's choice, "" if there is none.
+func (r *Planner) digestBefore(in *Finding) string {
+	if in.Observation == nil {
+		return ""
+	}
+	before, ok := types.Whole(in.Observation.Before, in.Node.Type)
+	if !ok {
+		return ""
+	}
+	return types.Text(before.GetAttr("digest"))
+}
+
+func (r *Planner) policyOutputs(t *types.Type, image *Finding, d *decision) cty.Value {
+	digest := d.digest
 	repository, _ := image.Output("repository").Unmark()
 	start := types.Text(repository) + ":" + d.tag + "@"
 	ref := cty.UnknownVal(cty.String).Refine().NotNull().StringPrefixFull(start + "sha256:").NewValue()

@@ -195,6 +195,56 @@ func (Diagnostic_Severity) EnumDescriptor() ([]byte, []int) {
 	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{7, 0}
 }
 
+// Look is how much is asked for. A plugin may answer more.
+type ResolveRequest_Look int32
+
+const (
+	ResolveRequest_LOOK_UNSPECIFIED ResolveRequest_Look = 0 // everything
+	ResolveRequest_LOOK_DIGEST      ResolveRequest_Look = 1
+	ResolveRequest_LOOK_ARTIFACT    ResolveRequest_Look = 2 // the digest, and whether it is an image
+)
+
+// Enum value maps for ResolveRequest_Look.
+var (
+	ResolveRequest_Look_name = map[int32]string{
+		0: "LOOK_UNSPECIFIED",
+		1: "LOOK_DIGEST",
+		2: "LOOK_ARTIFACT",
+	}
+	ResolveRequest_Look_value = map[string]int32{
+		"LOOK_UNSPECIFIED": 0,
+		"LOOK_DIGEST":      1,
+		"LOOK_ARTIFACT":    2,
+	}
+)
+
+func (x ResolveRequest_Look) Enum() *ResolveRequest_Look {
+	p := new(ResolveRequest_Look)
+	*p = x
+	return p
+}
+
+func (x ResolveRequest_Look) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (ResolveRequest_Look) Descriptor() protoreflect.EnumDescriptor {
+	return file_schemas_plugin_v1_plugin_proto_enumTypes[3].Descriptor()
+}
+
+func (ResolveRequest_Look) Type() protoreflect.EnumType {
+	return &file_schemas_plugin_v1_plugin_proto_enumTypes[3]
+}
+
+func (x ResolveRequest_Look) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use ResolveRequest_Look.Descriptor instead.
+func (ResolveRequest_Look) EnumDescriptor() ([]byte, []int) {
+	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{27, 0}
+}
+
 // Value is a cty value: MessagePack as in Terraform's DynamicValue (with unknowns
 // and refinements), or JSON when it is wholly known.
 type Value struct {
@@ -1541,6 +1591,7 @@ type Candidates struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Tags          []string               `protobuf:"bytes,1,rep,name=tags,proto3" json:"tags,omitempty"`
 	Current       string                 `protobuf:"bytes,2,opt,name=current,proto3" json:"current,omitempty"`
+	Facts         map[string]*TagFacts   `protobuf:"bytes,3,rep,name=facts,proto3" json:"facts,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // by tag, of those that the policy asked for with look_at
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1589,6 +1640,82 @@ func (x *Candidates) GetCurrent() string {
 	return ""
 }
 
+func (x *Candidates) GetFacts() map[string]*TagFacts {
+	if x != nil {
+		return x.Facts
+	}
+	return nil
+}
+
+// TagFacts is what there is to know of one tag.
+type TagFacts struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Digest        string                 `protobuf:"bytes,1,opt,name=digest,proto3" json:"digest,omitempty"`                               // "sha256:..."
+	Platforms     []string               `protobuf:"bytes,2,rep,name=platforms,proto3" json:"platforms,omitempty"`                         // "linux/arm/v7"
+	CreatedUnix   int64                  `protobuf:"varint,3,opt,name=created_unix,json=createdUnix,proto3" json:"created_unix,omitempty"` // seconds; 0 when not known
+	Artifact      string                 `protobuf:"bytes,4,opt,name=artifact,proto3" json:"artifact,omitempty"`                           // what the tag holds if it is not an image: "Helm chart"; empty for an image
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TagFacts) Reset() {
+	*x = TagFacts{}
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TagFacts) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TagFacts) ProtoMessage() {}
+
+func (x *TagFacts) ProtoReflect() protoreflect.Message {
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TagFacts.ProtoReflect.Descriptor instead.
+func (*TagFacts) Descriptor() ([]byte, []int) {
+	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *TagFacts) GetDigest() string {
+	if x != nil {
+		return x.Digest
+	}
+	return ""
+}
+
+func (x *TagFacts) GetPlatforms() []string {
+	if x != nil {
+		return x.Platforms
+	}
+	return nil
+}
+
+func (x *TagFacts) GetCreatedUnix() int64 {
+	if x != nil {
+		return x.CreatedUnix
+	}
+	return 0
+}
+
+func (x *TagFacts) GetArtifact() string {
+	if x != nil {
+		return x.Artifact
+	}
+	return ""
+}
+
 type PlanResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Id    uint64                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -1603,7 +1730,7 @@ type PlanResponse struct {
 
 func (x *PlanResponse) Reset() {
 	*x = PlanResponse{}
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[19]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1615,7 +1742,7 @@ func (x *PlanResponse) String() string {
 func (*PlanResponse) ProtoMessage() {}
 
 func (x *PlanResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[19]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1628,7 +1755,7 @@ func (x *PlanResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanResponse.ProtoReflect.Descriptor instead.
 func (*PlanResponse) Descriptor() ([]byte, []int) {
-	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{19}
+	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *PlanResponse) GetId() uint64 {
@@ -1713,7 +1840,7 @@ type PlanResult struct {
 
 func (x *PlanResult) Reset() {
 	*x = PlanResult{}
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[20]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1725,7 +1852,7 @@ func (x *PlanResult) String() string {
 func (*PlanResult) ProtoMessage() {}
 
 func (x *PlanResult) ProtoReflect() protoreflect.Message {
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[20]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1738,7 +1865,7 @@ func (x *PlanResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanResult.ProtoReflect.Descriptor instead.
 func (*PlanResult) Descriptor() ([]byte, []int) {
-	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{20}
+	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *PlanResult) GetDiagnostics() []*Diagnostic {
@@ -1813,17 +1940,20 @@ func (x *PlanResult) GetClaims() []string {
 
 // Decision is a policy's answer: the acceptable tags, best first.
 type Decision struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Ranked        []string               `protobuf:"bytes,1,rep,name=ranked,proto3" json:"ranked,omitempty"`
-	Reason        string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"` // why the first one
-	Rejected      []*Rejection           `protobuf:"bytes,3,rep,name=rejected,proto3" json:"rejected,omitempty"`
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Ranked   []string               `protobuf:"bytes,1,rep,name=ranked,proto3" json:"ranked,omitempty"`
+	Reason   string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"` // why the first one
+	Rejected []*Rejection           `protobuf:"bytes,3,rep,name=rejected,proto3" json:"rejected,omitempty"`
+	// Nothing is decided yet: the policy needs facts about these tags. The host looks at them and asks again, with these
+	// facts and all that it gave before. A policy that asks for what it was given is an error.
+	LookAt        []string `protobuf:"bytes,4,rep,name=look_at,json=lookAt,proto3" json:"look_at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Decision) Reset() {
 	*x = Decision{}
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[21]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1835,7 +1965,7 @@ func (x *Decision) String() string {
 func (*Decision) ProtoMessage() {}
 
 func (x *Decision) ProtoReflect() protoreflect.Message {
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[21]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1848,7 +1978,7 @@ func (x *Decision) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Decision.ProtoReflect.Descriptor instead.
 func (*Decision) Descriptor() ([]byte, []int) {
-	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{21}
+	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Decision) GetRanked() []string {
@@ -1872,6 +2002,13 @@ func (x *Decision) GetRejected() []*Rejection {
 	return nil
 }
 
+func (x *Decision) GetLookAt() []string {
+	if x != nil {
+		return x.LookAt
+	}
+	return nil
+}
+
 type Rejection struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Tag           string                 `protobuf:"bytes,1,opt,name=tag,proto3" json:"tag,omitempty"`
@@ -1882,7 +2019,7 @@ type Rejection struct {
 
 func (x *Rejection) Reset() {
 	*x = Rejection{}
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[22]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1894,7 +2031,7 @@ func (x *Rejection) String() string {
 func (*Rejection) ProtoMessage() {}
 
 func (x *Rejection) ProtoReflect() protoreflect.Message {
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[22]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1907,7 +2044,7 @@ func (x *Rejection) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Rejection.ProtoReflect.Descriptor instead.
 func (*Rejection) Descriptor() ([]byte, []int) {
-	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{22}
+	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Rejection) GetTag() string {
@@ -1943,7 +2080,7 @@ type Item struct {
 
 func (x *Item) Reset() {
 	*x = Item{}
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[23]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1955,7 +2092,7 @@ func (x *Item) String() string {
 func (*Item) ProtoMessage() {}
 
 func (x *Item) ProtoReflect() protoreflect.Message {
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[23]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1968,7 +2105,7 @@ func (x *Item) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Item.ProtoReflect.Descriptor instead.
 func (*Item) Descriptor() ([]byte, []int) {
-	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{23}
+	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Item) GetKey() string {
@@ -2041,7 +2178,7 @@ type Field struct {
 
 func (x *Field) Reset() {
 	*x = Field{}
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[24]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2053,7 +2190,7 @@ func (x *Field) String() string {
 func (*Field) ProtoMessage() {}
 
 func (x *Field) ProtoReflect() protoreflect.Message {
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[24]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2066,7 +2203,7 @@ func (x *Field) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Field.ProtoReflect.Descriptor instead.
 func (*Field) Descriptor() ([]byte, []int) {
-	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{24}
+	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Field) GetPath() string {
@@ -2124,7 +2261,7 @@ type Image struct {
 
 func (x *Image) Reset() {
 	*x = Image{}
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[25]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2136,7 +2273,7 @@ func (x *Image) String() string {
 func (*Image) ProtoMessage() {}
 
 func (x *Image) ProtoReflect() protoreflect.Message {
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[25]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2149,7 +2286,7 @@ func (x *Image) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Image.ProtoReflect.Descriptor instead.
 func (*Image) Descriptor() ([]byte, []int) {
-	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{25}
+	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Image) GetName() string {
@@ -2187,13 +2324,14 @@ type ResolveRequest struct {
 	Config        *Value                 `protobuf:"bytes,3,opt,name=config,proto3" json:"config,omitempty"`
 	Tag           string                 `protobuf:"bytes,4,opt,name=tag,proto3" json:"tag,omitempty"`
 	Stack         string                 `protobuf:"bytes,5,opt,name=stack,proto3" json:"stack,omitempty"`
+	Look          ResolveRequest_Look    `protobuf:"varint,6,opt,name=look,proto3,enum=davit.plugin.v1.ResolveRequest_Look" json:"look,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ResolveRequest) Reset() {
 	*x = ResolveRequest{}
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[26]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2205,7 +2343,7 @@ func (x *ResolveRequest) String() string {
 func (*ResolveRequest) ProtoMessage() {}
 
 func (x *ResolveRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[26]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2218,7 +2356,7 @@ func (x *ResolveRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResolveRequest.ProtoReflect.Descriptor instead.
 func (*ResolveRequest) Descriptor() ([]byte, []int) {
-	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{26}
+	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ResolveRequest) GetAddress() string {
@@ -2256,19 +2394,27 @@ func (x *ResolveRequest) GetStack() string {
 	return ""
 }
 
+func (x *ResolveRequest) GetLook() ResolveRequest_Look {
+	if x != nil {
+		return x.Look
+	}
+	return ResolveRequest_LOOK_UNSPECIFIED
+}
+
 type ResolveResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Diagnostics   []*Diagnostic          `protobuf:"bytes,1,rep,name=diagnostics,proto3" json:"diagnostics,omitempty"`
 	Digest        string                 `protobuf:"bytes,2,opt,name=digest,proto3" json:"digest,omitempty"` // "sha256:..."
 	Platforms     []string               `protobuf:"bytes,3,rep,name=platforms,proto3" json:"platforms,omitempty"`
 	CreatedUnix   int64                  `protobuf:"varint,4,opt,name=created_unix,json=createdUnix,proto3" json:"created_unix,omitempty"` // seconds; 0 when not known
+	Artifact      string                 `protobuf:"bytes,5,opt,name=artifact,proto3" json:"artifact,omitempty"`                           // what the tag holds if it is not an image: "Helm chart"; empty for an image
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ResolveResponse) Reset() {
 	*x = ResolveResponse{}
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[27]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2280,7 +2426,7 @@ func (x *ResolveResponse) String() string {
 func (*ResolveResponse) ProtoMessage() {}
 
 func (x *ResolveResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[27]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2293,7 +2439,7 @@ func (x *ResolveResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResolveResponse.ProtoReflect.Descriptor instead.
 func (*ResolveResponse) Descriptor() ([]byte, []int) {
-	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{27}
+	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ResolveResponse) GetDiagnostics() []*Diagnostic {
@@ -2324,6 +2470,13 @@ func (x *ResolveResponse) GetCreatedUnix() int64 {
 	return 0
 }
 
+func (x *ResolveResponse) GetArtifact() string {
+	if x != nil {
+		return x.Artifact
+	}
+	return ""
+}
+
 type ApplyRequest struct {
 	state             protoimpl.MessageState `protogen:"open.v1"`
 	Operation         string                 `protobuf:"bytes,1,opt,name=operation,proto3" json:"operation,omitempty"` // id, committed to state before this call
@@ -2348,7 +2501,7 @@ type ApplyRequest struct {
 
 func (x *ApplyRequest) Reset() {
 	*x = ApplyRequest{}
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[28]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2360,7 +2513,7 @@ func (x *ApplyRequest) String() string {
 func (*ApplyRequest) ProtoMessage() {}
 
 func (x *ApplyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[28]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2373,7 +2526,7 @@ func (x *ApplyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyRequest.ProtoReflect.Descriptor instead.
 func (*ApplyRequest) Descriptor() ([]byte, []int) {
-	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{28}
+	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ApplyRequest) GetOperation() string {
@@ -2490,7 +2643,7 @@ type ApplyResponse struct {
 
 func (x *ApplyResponse) Reset() {
 	*x = ApplyResponse{}
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[29]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2502,7 +2655,7 @@ func (x *ApplyResponse) String() string {
 func (*ApplyResponse) ProtoMessage() {}
 
 func (x *ApplyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[29]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2515,7 +2668,7 @@ func (x *ApplyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyResponse.ProtoReflect.Descriptor instead.
 func (*ApplyResponse) Descriptor() ([]byte, []int) {
-	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{29}
+	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ApplyResponse) GetBody() isApplyResponse_Body {
@@ -2614,7 +2767,7 @@ type Log struct {
 
 func (x *Log) Reset() {
 	*x = Log{}
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[30]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2626,7 +2779,7 @@ func (x *Log) String() string {
 func (*Log) ProtoMessage() {}
 
 func (x *Log) ProtoReflect() protoreflect.Message {
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[30]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2639,7 +2792,7 @@ func (x *Log) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Log.ProtoReflect.Descriptor instead.
 func (*Log) Descriptor() ([]byte, []int) {
-	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{30}
+	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Log) GetStream() string {
@@ -2667,7 +2820,7 @@ type Progress struct {
 
 func (x *Progress) Reset() {
 	*x = Progress{}
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[31]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2679,7 +2832,7 @@ func (x *Progress) String() string {
 func (*Progress) ProtoMessage() {}
 
 func (x *Progress) ProtoReflect() protoreflect.Message {
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[31]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2692,7 +2845,7 @@ func (x *Progress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Progress.ProtoReflect.Descriptor instead.
 func (*Progress) Descriptor() ([]byte, []int) {
-	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{31}
+	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Progress) GetMessage() string {
@@ -2727,7 +2880,7 @@ type ItemProgress struct {
 
 func (x *ItemProgress) Reset() {
 	*x = ItemProgress{}
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[32]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2739,7 +2892,7 @@ func (x *ItemProgress) String() string {
 func (*ItemProgress) ProtoMessage() {}
 
 func (x *ItemProgress) ProtoReflect() protoreflect.Message {
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[32]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2752,7 +2905,7 @@ func (x *ItemProgress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ItemProgress.ProtoReflect.Descriptor instead.
 func (*ItemProgress) Descriptor() ([]byte, []int) {
-	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{32}
+	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ItemProgress) GetKey() string {
@@ -2787,7 +2940,7 @@ type Checkpoint struct {
 
 func (x *Checkpoint) Reset() {
 	*x = Checkpoint{}
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[33]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2799,7 +2952,7 @@ func (x *Checkpoint) String() string {
 func (*Checkpoint) ProtoMessage() {}
 
 func (x *Checkpoint) ProtoReflect() protoreflect.Message {
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[33]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2812,7 +2965,7 @@ func (x *Checkpoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Checkpoint.ProtoReflect.Descriptor instead.
 func (*Checkpoint) Descriptor() ([]byte, []int) {
-	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{33}
+	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Checkpoint) GetOutputs() *Value {
@@ -2840,7 +2993,7 @@ type ApplyResult struct {
 
 func (x *ApplyResult) Reset() {
 	*x = ApplyResult{}
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[34]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2852,7 +3005,7 @@ func (x *ApplyResult) String() string {
 func (*ApplyResult) ProtoMessage() {}
 
 func (x *ApplyResult) ProtoReflect() protoreflect.Message {
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[34]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2865,7 +3018,7 @@ func (x *ApplyResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyResult.ProtoReflect.Descriptor instead.
 func (*ApplyResult) Descriptor() ([]byte, []int) {
-	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{34}
+	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ApplyResult) GetDiagnostics() []*Diagnostic {
@@ -2901,7 +3054,7 @@ type WatchRequest struct {
 
 func (x *WatchRequest) Reset() {
 	*x = WatchRequest{}
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[35]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2913,7 +3066,7 @@ func (x *WatchRequest) String() string {
 func (*WatchRequest) ProtoMessage() {}
 
 func (x *WatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[35]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2926,7 +3079,7 @@ func (x *WatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRequest.ProtoReflect.Descriptor instead.
 func (*WatchRequest) Descriptor() ([]byte, []int) {
-	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{35}
+	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *WatchRequest) GetInstances() []*WatchedInstance {
@@ -2965,7 +3118,7 @@ type WatchedInstance struct {
 
 func (x *WatchedInstance) Reset() {
 	*x = WatchedInstance{}
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[36]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2977,7 +3130,7 @@ func (x *WatchedInstance) String() string {
 func (*WatchedInstance) ProtoMessage() {}
 
 func (x *WatchedInstance) ProtoReflect() protoreflect.Message {
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[36]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2990,7 +3143,7 @@ func (x *WatchedInstance) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchedInstance.ProtoReflect.Descriptor instead.
 func (*WatchedInstance) Descriptor() ([]byte, []int) {
-	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{36}
+	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *WatchedInstance) GetAddress() string {
@@ -3042,7 +3195,7 @@ type WatchResponse struct {
 
 func (x *WatchResponse) Reset() {
 	*x = WatchResponse{}
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[37]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3054,7 +3207,7 @@ func (x *WatchResponse) String() string {
 func (*WatchResponse) ProtoMessage() {}
 
 func (x *WatchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[37]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3067,7 +3220,7 @@ func (x *WatchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchResponse.ProtoReflect.Descriptor instead.
 func (*WatchResponse) Descriptor() ([]byte, []int) {
-	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{37}
+	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *WatchResponse) GetAddress() string {
@@ -3111,7 +3264,7 @@ type NotifyRequest struct {
 
 func (x *NotifyRequest) Reset() {
 	*x = NotifyRequest{}
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[38]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3123,7 +3276,7 @@ func (x *NotifyRequest) String() string {
 func (*NotifyRequest) ProtoMessage() {}
 
 func (x *NotifyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[38]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3136,7 +3289,7 @@ func (x *NotifyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NotifyRequest.ProtoReflect.Descriptor instead.
 func (*NotifyRequest) Descriptor() ([]byte, []int) {
-	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{38}
+	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *NotifyRequest) GetAddress() string {
@@ -3183,7 +3336,7 @@ type NotifyResponse struct {
 
 func (x *NotifyResponse) Reset() {
 	*x = NotifyResponse{}
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[39]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3195,7 +3348,7 @@ func (x *NotifyResponse) String() string {
 func (*NotifyResponse) ProtoMessage() {}
 
 func (x *NotifyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[39]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3208,7 +3361,7 @@ func (x *NotifyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NotifyResponse.ProtoReflect.Descriptor instead.
 func (*NotifyResponse) Descriptor() ([]byte, []int) {
-	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{39}
+	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *NotifyResponse) GetDiagnostics() []*Diagnostic {
@@ -3236,7 +3389,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[40]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3248,7 +3401,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[40]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3261,7 +3414,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{40}
+	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *Event) GetId() string {
@@ -3341,7 +3494,7 @@ type EventChange struct {
 
 func (x *EventChange) Reset() {
 	*x = EventChange{}
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[41]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3353,7 +3506,7 @@ func (x *EventChange) String() string {
 func (*EventChange) ProtoMessage() {}
 
 func (x *EventChange) ProtoReflect() protoreflect.Message {
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[41]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3366,7 +3519,7 @@ func (x *EventChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EventChange.ProtoReflect.Descriptor instead.
 func (*EventChange) Descriptor() ([]byte, []int) {
-	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{41}
+	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *EventChange) GetAddress() string {
@@ -3425,7 +3578,7 @@ type ImportRequest struct {
 
 func (x *ImportRequest) Reset() {
 	*x = ImportRequest{}
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[42]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3437,7 +3590,7 @@ func (x *ImportRequest) String() string {
 func (*ImportRequest) ProtoMessage() {}
 
 func (x *ImportRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[42]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3450,7 +3603,7 @@ func (x *ImportRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImportRequest.ProtoReflect.Descriptor instead.
 func (*ImportRequest) Descriptor() ([]byte, []int) {
-	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{42}
+	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *ImportRequest) GetAddress() string {
@@ -3505,7 +3658,7 @@ type ImportResponse struct {
 
 func (x *ImportResponse) Reset() {
 	*x = ImportResponse{}
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[43]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3517,7 +3670,7 @@ func (x *ImportResponse) String() string {
 func (*ImportResponse) ProtoMessage() {}
 
 func (x *ImportResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[43]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3530,7 +3683,7 @@ func (x *ImportResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImportResponse.ProtoReflect.Descriptor instead.
 func (*ImportResponse) Descriptor() ([]byte, []int) {
-	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{43}
+	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *ImportResponse) GetDiagnostics() []*Diagnostic {
@@ -3557,7 +3710,7 @@ type CancelRequest struct {
 
 func (x *CancelRequest) Reset() {
 	*x = CancelRequest{}
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[44]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3569,7 +3722,7 @@ func (x *CancelRequest) String() string {
 func (*CancelRequest) ProtoMessage() {}
 
 func (x *CancelRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[44]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3582,7 +3735,7 @@ func (x *CancelRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelRequest.ProtoReflect.Descriptor instead.
 func (*CancelRequest) Descriptor() ([]byte, []int) {
-	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{44}
+	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *CancelRequest) GetOperations() []string {
@@ -3607,7 +3760,7 @@ type CancelResponse struct {
 
 func (x *CancelResponse) Reset() {
 	*x = CancelResponse{}
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[45]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3619,7 +3772,7 @@ func (x *CancelResponse) String() string {
 func (*CancelResponse) ProtoMessage() {}
 
 func (x *CancelResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[45]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3632,7 +3785,7 @@ func (x *CancelResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelResponse.ProtoReflect.Descriptor instead.
 func (*CancelResponse) Descriptor() ([]byte, []int) {
-	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{45}
+	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{46}
 }
 
 type CloseStackRequest struct {
@@ -3644,7 +3797,7 @@ type CloseStackRequest struct {
 
 func (x *CloseStackRequest) Reset() {
 	*x = CloseStackRequest{}
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[46]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3656,7 +3809,7 @@ func (x *CloseStackRequest) String() string {
 func (*CloseStackRequest) ProtoMessage() {}
 
 func (x *CloseStackRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[46]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3669,7 +3822,7 @@ func (x *CloseStackRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloseStackRequest.ProtoReflect.Descriptor instead.
 func (*CloseStackRequest) Descriptor() ([]byte, []int) {
-	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{46}
+	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *CloseStackRequest) GetStack() string {
@@ -3687,7 +3840,7 @@ type CloseStackResponse struct {
 
 func (x *CloseStackResponse) Reset() {
 	*x = CloseStackResponse{}
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[47]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3699,7 +3852,7 @@ func (x *CloseStackResponse) String() string {
 func (*CloseStackResponse) ProtoMessage() {}
 
 func (x *CloseStackResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[47]
+	mi := &file_schemas_plugin_v1_plugin_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3712,7 +3865,7 @@ func (x *CloseStackResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloseStackResponse.ProtoReflect.Descriptor instead.
 func (*CloseStackResponse) Descriptor() ([]byte, []int) {
-	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{47}
+	return file_schemas_plugin_v1_plugin_proto_rawDescGZIP(), []int{48}
 }
 
 var File_schemas_plugin_v1_plugin_proto protoreflect.FileDescriptor
@@ -3839,11 +3992,21 @@ const file_schemas_plugin_v1_plugin_proto_rawDesc = "" +
 	"\tattribute\x18\x01 \x01(\tR\tattribute\x12\x14\n" +
 	"\x05known\x18\x02 \x03(\tR\x05known\"@\n" +
 	"\rSensitivePath\x12/\n" +
-	"\x05steps\x18\x01 \x03(\v2\x19.davit.plugin.v1.PathStepR\x05steps\":\n" +
+	"\x05steps\x18\x01 \x03(\v2\x19.davit.plugin.v1.PathStepR\x05steps\"\xcd\x01\n" +
 	"\n" +
 	"Candidates\x12\x12\n" +
 	"\x04tags\x18\x01 \x03(\tR\x04tags\x12\x18\n" +
-	"\acurrent\x18\x02 \x01(\tR\acurrent\"\x87\x01\n" +
+	"\acurrent\x18\x02 \x01(\tR\acurrent\x12<\n" +
+	"\x05facts\x18\x03 \x03(\v2&.davit.plugin.v1.Candidates.FactsEntryR\x05facts\x1aS\n" +
+	"\n" +
+	"FactsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12/\n" +
+	"\x05value\x18\x02 \x01(\v2\x19.davit.plugin.v1.TagFactsR\x05value:\x028\x01\"\x7f\n" +
+	"\bTagFacts\x12\x16\n" +
+	"\x06digest\x18\x01 \x01(\tR\x06digest\x12\x1c\n" +
+	"\tplatforms\x18\x02 \x03(\tR\tplatforms\x12!\n" +
+	"\fcreated_unix\x18\x03 \x01(\x03R\vcreatedUnix\x12\x1a\n" +
+	"\bartifact\x18\x04 \x01(\tR\bartifact\"\x87\x01\n" +
 	"\fPlanResponse\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x125\n" +
 	"\x06result\x18\x02 \x01(\v2\x1b.davit.plugin.v1.PlanResultH\x00R\x06result\x12(\n" +
@@ -3861,11 +4024,12 @@ const file_schemas_plugin_v1_plugin_proto_rawDesc = "" +
 	"\bdecision\x18\b \x01(\v2\x19.davit.plugin.v1.DecisionR\bdecision\x12\x16\n" +
 	"\x06causes\x18\t \x03(\tR\x06causes\x12\x16\n" +
 	"\x06claims\x18\n" +
-	" \x03(\tR\x06claims\"r\n" +
+	" \x03(\tR\x06claims\"\x8b\x01\n" +
 	"\bDecision\x12\x16\n" +
 	"\x06ranked\x18\x01 \x03(\tR\x06ranked\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x126\n" +
-	"\brejected\x18\x03 \x03(\v2\x1a.davit.plugin.v1.RejectionR\brejected\"5\n" +
+	"\brejected\x18\x03 \x03(\v2\x1a.davit.plugin.v1.RejectionR\brejected\x12\x17\n" +
+	"\alook_at\x18\x04 \x03(\tR\x06lookAt\"5\n" +
 	"\tRejection\x12\x10\n" +
 	"\x03tag\x18\x01 \x01(\tR\x03tag\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\"\xe3\x01\n" +
@@ -3889,18 +4053,24 @@ const file_schemas_plugin_v1_plugin_proto_rawDesc = "" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06before\x18\x02 \x01(\tR\x06before\x12\x14\n" +
 	"\x05after\x18\x03 \x01(\tR\x05after\x12\x18\n" +
-	"\aunknown\x18\x04 \x01(\bR\aunknown\"\x96\x01\n" +
+	"\aunknown\x18\x04 \x01(\bR\aunknown\"\x92\x02\n" +
 	"\x0eResolveRequest\x12\x18\n" +
 	"\aaddress\x18\x01 \x01(\tR\aaddress\x12\x12\n" +
 	"\x04type\x18\x02 \x01(\tR\x04type\x12.\n" +
 	"\x06config\x18\x03 \x01(\v2\x16.davit.plugin.v1.ValueR\x06config\x12\x10\n" +
 	"\x03tag\x18\x04 \x01(\tR\x03tag\x12\x14\n" +
-	"\x05stack\x18\x05 \x01(\tR\x05stack\"\xa9\x01\n" +
+	"\x05stack\x18\x05 \x01(\tR\x05stack\x128\n" +
+	"\x04look\x18\x06 \x01(\x0e2$.davit.plugin.v1.ResolveRequest.LookR\x04look\"@\n" +
+	"\x04Look\x12\x14\n" +
+	"\x10LOOK_UNSPECIFIED\x10\x00\x12\x0f\n" +
+	"\vLOOK_DIGEST\x10\x01\x12\x11\n" +
+	"\rLOOK_ARTIFACT\x10\x02\"\xc5\x01\n" +
 	"\x0fResolveResponse\x12=\n" +
 	"\vdiagnostics\x18\x01 \x03(\v2\x1b.davit.plugin.v1.DiagnosticR\vdiagnostics\x12\x16\n" +
 	"\x06digest\x18\x02 \x01(\tR\x06digest\x12\x1c\n" +
 	"\tplatforms\x18\x03 \x03(\tR\tplatforms\x12!\n" +
-	"\fcreated_unix\x18\x04 \x01(\x03R\vcreatedUnix\"\xc8\x04\n" +
+	"\fcreated_unix\x18\x04 \x01(\x03R\vcreatedUnix\x12\x1a\n" +
+	"\bartifact\x18\x05 \x01(\tR\bartifact\"\xc8\x04\n" +
 	"\fApplyRequest\x12\x1c\n" +
 	"\toperation\x18\x01 \x01(\tR\toperation\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\tR\aaddress\x12\x12\n" +
@@ -4044,151 +4214,157 @@ func file_schemas_plugin_v1_plugin_proto_rawDescGZIP() []byte {
 	return file_schemas_plugin_v1_plugin_proto_rawDescData
 }
 
-var file_schemas_plugin_v1_plugin_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_schemas_plugin_v1_plugin_proto_msgTypes = make([]protoimpl.MessageInfo, 48)
+var file_schemas_plugin_v1_plugin_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
+var file_schemas_plugin_v1_plugin_proto_msgTypes = make([]protoimpl.MessageInfo, 50)
 var file_schemas_plugin_v1_plugin_proto_goTypes = []any{
 	(Action)(0),                // 0: davit.plugin.v1.Action
 	(NestedBlock_Nesting)(0),   // 1: davit.plugin.v1.NestedBlock.Nesting
 	(Diagnostic_Severity)(0),   // 2: davit.plugin.v1.Diagnostic.Severity
-	(*Value)(nil),              // 3: davit.plugin.v1.Value
-	(*DescribeRequest)(nil),    // 4: davit.plugin.v1.DescribeRequest
-	(*DescribeResponse)(nil),   // 5: davit.plugin.v1.DescribeResponse
-	(*Type)(nil),               // 6: davit.plugin.v1.Type
-	(*Block)(nil),              // 7: davit.plugin.v1.Block
-	(*Attribute)(nil),          // 8: davit.plugin.v1.Attribute
-	(*NestedBlock)(nil),        // 9: davit.plugin.v1.NestedBlock
-	(*Diagnostic)(nil),         // 10: davit.plugin.v1.Diagnostic
-	(*PathStep)(nil),           // 11: davit.plugin.v1.PathStep
-	(*ConfigureRequest)(nil),   // 12: davit.plugin.v1.ConfigureRequest
-	(*Credential)(nil),         // 13: davit.plugin.v1.Credential
-	(*ConfigureResponse)(nil),  // 14: davit.plugin.v1.ConfigureResponse
-	(*ValidateRequest)(nil),    // 15: davit.plugin.v1.ValidateRequest
-	(*ValidateResponse)(nil),   // 16: davit.plugin.v1.ValidateResponse
-	(*Record)(nil),             // 17: davit.plugin.v1.Record
-	(*PlanRequest)(nil),        // 18: davit.plugin.v1.PlanRequest
-	(*PartialText)(nil),        // 19: davit.plugin.v1.PartialText
-	(*SensitivePath)(nil),      // 20: davit.plugin.v1.SensitivePath
-	(*Candidates)(nil),         // 21: davit.plugin.v1.Candidates
-	(*PlanResponse)(nil),       // 22: davit.plugin.v1.PlanResponse
-	(*PlanResult)(nil),         // 23: davit.plugin.v1.PlanResult
-	(*Decision)(nil),           // 24: davit.plugin.v1.Decision
-	(*Rejection)(nil),          // 25: davit.plugin.v1.Rejection
-	(*Item)(nil),               // 26: davit.plugin.v1.Item
-	(*Field)(nil),              // 27: davit.plugin.v1.Field
-	(*Image)(nil),              // 28: davit.plugin.v1.Image
-	(*ResolveRequest)(nil),     // 29: davit.plugin.v1.ResolveRequest
-	(*ResolveResponse)(nil),    // 30: davit.plugin.v1.ResolveResponse
-	(*ApplyRequest)(nil),       // 31: davit.plugin.v1.ApplyRequest
-	(*ApplyResponse)(nil),      // 32: davit.plugin.v1.ApplyResponse
-	(*Log)(nil),                // 33: davit.plugin.v1.Log
-	(*Progress)(nil),           // 34: davit.plugin.v1.Progress
-	(*ItemProgress)(nil),       // 35: davit.plugin.v1.ItemProgress
-	(*Checkpoint)(nil),         // 36: davit.plugin.v1.Checkpoint
-	(*ApplyResult)(nil),        // 37: davit.plugin.v1.ApplyResult
-	(*WatchRequest)(nil),       // 38: davit.plugin.v1.WatchRequest
-	(*WatchedInstance)(nil),    // 39: davit.plugin.v1.WatchedInstance
-	(*WatchResponse)(nil),      // 40: davit.plugin.v1.WatchResponse
-	(*NotifyRequest)(nil),      // 41: davit.plugin.v1.NotifyRequest
-	(*NotifyResponse)(nil),     // 42: davit.plugin.v1.NotifyResponse
-	(*Event)(nil),              // 43: davit.plugin.v1.Event
-	(*EventChange)(nil),        // 44: davit.plugin.v1.EventChange
-	(*ImportRequest)(nil),      // 45: davit.plugin.v1.ImportRequest
-	(*ImportResponse)(nil),     // 46: davit.plugin.v1.ImportResponse
-	(*CancelRequest)(nil),      // 47: davit.plugin.v1.CancelRequest
-	(*CancelResponse)(nil),     // 48: davit.plugin.v1.CancelResponse
-	(*CloseStackRequest)(nil),  // 49: davit.plugin.v1.CloseStackRequest
-	(*CloseStackResponse)(nil), // 50: davit.plugin.v1.CloseStackResponse
+	(ResolveRequest_Look)(0),   // 3: davit.plugin.v1.ResolveRequest.Look
+	(*Value)(nil),              // 4: davit.plugin.v1.Value
+	(*DescribeRequest)(nil),    // 5: davit.plugin.v1.DescribeRequest
+	(*DescribeResponse)(nil),   // 6: davit.plugin.v1.DescribeResponse
+	(*Type)(nil),               // 7: davit.plugin.v1.Type
+	(*Block)(nil),              // 8: davit.plugin.v1.Block
+	(*Attribute)(nil),          // 9: davit.plugin.v1.Attribute
+	(*NestedBlock)(nil),        // 10: davit.plugin.v1.NestedBlock
+	(*Diagnostic)(nil),         // 11: davit.plugin.v1.Diagnostic
+	(*PathStep)(nil),           // 12: davit.plugin.v1.PathStep
+	(*ConfigureRequest)(nil),   // 13: davit.plugin.v1.ConfigureRequest
+	(*Credential)(nil),         // 14: davit.plugin.v1.Credential
+	(*ConfigureResponse)(nil),  // 15: davit.plugin.v1.ConfigureResponse
+	(*ValidateRequest)(nil),    // 16: davit.plugin.v1.ValidateRequest
+	(*ValidateResponse)(nil),   // 17: davit.plugin.v1.ValidateResponse
+	(*Record)(nil),             // 18: davit.plugin.v1.Record
+	(*PlanRequest)(nil),        // 19: davit.plugin.v1.PlanRequest
+	(*PartialText)(nil),        // 20: davit.plugin.v1.PartialText
+	(*SensitivePath)(nil),      // 21: davit.plugin.v1.SensitivePath
+	(*Candidates)(nil),         // 22: davit.plugin.v1.Candidates
+	(*TagFacts)(nil),           // 23: davit.plugin.v1.TagFacts
+	(*PlanResponse)(nil),       // 24: davit.plugin.v1.PlanResponse
+	(*PlanResult)(nil),         // 25: davit.plugin.v1.PlanResult
+	(*Decision)(nil),           // 26: davit.plugin.v1.Decision
+	(*Rejection)(nil),          // 27: davit.plugin.v1.Rejection
+	(*Item)(nil),               // 28: davit.plugin.v1.Item
+	(*Field)(nil),              // 29: davit.plugin.v1.Field
+	(*Image)(nil),              // 30: davit.plugin.v1.Image
+	(*ResolveRequest)(nil),     // 31: davit.plugin.v1.ResolveRequest
+	(*ResolveResponse)(nil),    // 32: davit.plugin.v1.ResolveResponse
+	(*ApplyRequest)(nil),       // 33: davit.plugin.v1.ApplyRequest
+	(*ApplyResponse)(nil),      // 34: davit.plugin.v1.ApplyResponse
+	(*Log)(nil),                // 35: davit.plugin.v1.Log
+	(*Progress)(nil),           // 36: davit.plugin.v1.Progress
+	(*ItemProgress)(nil),       // 37: davit.plugin.v1.ItemProgress
+	(*Checkpoint)(nil),         // 38: davit.plugin.v1.Checkpoint
+	(*ApplyResult)(nil),        // 39: davit.plugin.v1.ApplyResult
+	(*WatchRequest)(nil),       // 40: davit.plugin.v1.WatchRequest
+	(*WatchedInstance)(nil),    // 41: davit.plugin.v1.WatchedInstance
+	(*WatchResponse)(nil),      // 42: davit.plugin.v1.WatchResponse
+	(*NotifyRequest)(nil),      // 43: davit.plugin.v1.NotifyRequest
+	(*NotifyResponse)(nil),     // 44: davit.plugin.v1.NotifyResponse
+	(*Event)(nil),              // 45: davit.plugin.v1.Event
+	(*EventChange)(nil),        // 46: davit.plugin.v1.EventChange
+	(*ImportRequest)(nil),      // 47: davit.plugin.v1.ImportRequest
+	(*ImportResponse)(nil),     // 48: davit.plugin.v1.ImportResponse
+	(*CancelRequest)(nil),      // 49: davit.plugin.v1.CancelRequest
+	(*CancelResponse)(nil),     // 50: davit.plugin.v1.CancelResponse
+	(*CloseStackRequest)(nil),  // 51: davit.plugin.v1.CloseStackRequest
+	(*CloseStackResponse)(nil), // 52: davit.plugin.v1.CloseStackResponse
+	nil,                        // 53: davit.plugin.v1.Candidates.FactsEntry
 }
 var file_schemas_plugin_v1_plugin_proto_depIdxs = []int32{
-	6,  // 0: davit.plugin.v1.DescribeResponse.types:type_name -> davit.plugin.v1.Type
-	7,  // 1: davit.plugin.v1.Type.config:type_name -> davit.plugin.v1.Block
-	7,  // 2: davit.plugin.v1.Type.outputs:type_name -> davit.plugin.v1.Block
-	8,  // 3: davit.plugin.v1.Block.attributes:type_name -> davit.plugin.v1.Attribute
-	9,  // 4: davit.plugin.v1.Block.blocks:type_name -> davit.plugin.v1.NestedBlock
-	3,  // 5: davit.plugin.v1.Attribute.default:type_name -> davit.plugin.v1.Value
+	7,  // 0: davit.plugin.v1.DescribeResponse.types:type_name -> davit.plugin.v1.Type
+	8,  // 1: davit.plugin.v1.Type.config:type_name -> davit.plugin.v1.Block
+	8,  // 2: davit.plugin.v1.Type.outputs:type_name -> davit.plugin.v1.Block
+	9,  // 3: davit.plugin.v1.Block.attributes:type_name -> davit.plugin.v1.Attribute
+	10, // 4: davit.plugin.v1.Block.blocks:type_name -> davit.plugin.v1.NestedBlock
+	4,  // 5: davit.plugin.v1.Attribute.default:type_name -> davit.plugin.v1.Value
 	1,  // 6: davit.plugin.v1.NestedBlock.nesting:type_name -> davit.plugin.v1.NestedBlock.Nesting
-	7,  // 7: davit.plugin.v1.NestedBlock.block:type_name -> davit.plugin.v1.Block
+	8,  // 7: davit.plugin.v1.NestedBlock.block:type_name -> davit.plugin.v1.Block
 	2,  // 8: davit.plugin.v1.Diagnostic.severity:type_name -> davit.plugin.v1.Diagnostic.Severity
-	11, // 9: davit.plugin.v1.Diagnostic.path:type_name -> davit.plugin.v1.PathStep
-	13, // 10: davit.plugin.v1.ConfigureRequest.credentials:type_name -> davit.plugin.v1.Credential
-	10, // 11: davit.plugin.v1.ConfigureResponse.diagnostics:type_name -> davit.plugin.v1.Diagnostic
-	3,  // 12: davit.plugin.v1.ValidateRequest.config:type_name -> davit.plugin.v1.Value
-	10, // 13: davit.plugin.v1.ValidateResponse.diagnostics:type_name -> davit.plugin.v1.Diagnostic
-	3,  // 14: davit.plugin.v1.Record.config:type_name -> davit.plugin.v1.Value
-	3,  // 15: davit.plugin.v1.Record.outputs:type_name -> davit.plugin.v1.Value
-	3,  // 16: davit.plugin.v1.PlanRequest.config:type_name -> davit.plugin.v1.Value
-	17, // 17: davit.plugin.v1.PlanRequest.prior:type_name -> davit.plugin.v1.Record
-	3,  // 18: davit.plugin.v1.PlanRequest.pinned:type_name -> davit.plugin.v1.Value
-	21, // 19: davit.plugin.v1.PlanRequest.candidates:type_name -> davit.plugin.v1.Candidates
-	19, // 20: davit.plugin.v1.PlanRequest.partial_texts:type_name -> davit.plugin.v1.PartialText
-	20, // 21: davit.plugin.v1.PlanRequest.sensitive_paths:type_name -> davit.plugin.v1.SensitivePath
-	11, // 22: davit.plugin.v1.SensitivePath.steps:type_name -> davit.plugin.v1.PathStep
-	23, // 23: davit.plugin.v1.PlanResponse.result:type_name -> davit.plugin.v1.PlanResult
-	33, // 24: davit.plugin.v1.PlanResponse.log:type_name -> davit.plugin.v1.Log
-	10, // 25: davit.plugin.v1.PlanResult.diagnostics:type_name -> davit.plugin.v1.Diagnostic
-	0,  // 26: davit.plugin.v1.PlanResult.action:type_name -> davit.plugin.v1.Action
-	26, // 27: davit.plugin.v1.PlanResult.items:type_name -> davit.plugin.v1.Item
-	28, // 28: davit.plugin.v1.PlanResult.images:type_name -> davit.plugin.v1.Image
-	3,  // 29: davit.plugin.v1.PlanResult.outputs:type_name -> davit.plugin.v1.Value
-	24, // 30: davit.plugin.v1.PlanResult.decision:type_name -> davit.plugin.v1.Decision
-	25, // 31: davit.plugin.v1.Decision.rejected:type_name -> davit.plugin.v1.Rejection
-	0,  // 32: davit.plugin.v1.Item.action:type_name -> davit.plugin.v1.Action
-	27, // 33: davit.plugin.v1.Item.fields:type_name -> davit.plugin.v1.Field
-	3,  // 34: davit.plugin.v1.ResolveRequest.config:type_name -> davit.plugin.v1.Value
-	10, // 35: davit.plugin.v1.ResolveResponse.diagnostics:type_name -> davit.plugin.v1.Diagnostic
-	0,  // 36: davit.plugin.v1.ApplyRequest.action:type_name -> davit.plugin.v1.Action
-	3,  // 37: davit.plugin.v1.ApplyRequest.config:type_name -> davit.plugin.v1.Value
-	17, // 38: davit.plugin.v1.ApplyRequest.prior:type_name -> davit.plugin.v1.Record
-	3,  // 39: davit.plugin.v1.ApplyRequest.planned:type_name -> davit.plugin.v1.Value
-	36, // 40: davit.plugin.v1.ApplyRequest.checkpoint:type_name -> davit.plugin.v1.Checkpoint
-	20, // 41: davit.plugin.v1.ApplyRequest.sensitive_paths:type_name -> davit.plugin.v1.SensitivePath
-	33, // 42: davit.plugin.v1.ApplyResponse.log:type_name -> davit.plugin.v1.Log
-	34, // 43: davit.plugin.v1.ApplyResponse.progress:type_name -> davit.plugin.v1.Progress
-	35, // 44: davit.plugin.v1.ApplyResponse.item:type_name -> davit.plugin.v1.ItemProgress
-	36, // 45: davit.plugin.v1.ApplyResponse.checkpoint:type_name -> davit.plugin.v1.Checkpoint
-	37, // 46: davit.plugin.v1.ApplyResponse.result:type_name -> davit.plugin.v1.ApplyResult
-	3,  // 47: davit.plugin.v1.Checkpoint.outputs:type_name -> davit.plugin.v1.Value
-	10, // 48: davit.plugin.v1.ApplyResult.diagnostics:type_name -> davit.plugin.v1.Diagnostic
-	3,  // 49: davit.plugin.v1.ApplyResult.outputs:type_name -> davit.plugin.v1.Value
-	39, // 50: davit.plugin.v1.WatchRequest.instances:type_name -> davit.plugin.v1.WatchedInstance
-	3,  // 51: davit.plugin.v1.WatchedInstance.config:type_name -> davit.plugin.v1.Value
-	17, // 52: davit.plugin.v1.WatchedInstance.prior:type_name -> davit.plugin.v1.Record
-	3,  // 53: davit.plugin.v1.NotifyRequest.config:type_name -> davit.plugin.v1.Value
-	43, // 54: davit.plugin.v1.NotifyRequest.event:type_name -> davit.plugin.v1.Event
-	10, // 55: davit.plugin.v1.NotifyResponse.diagnostics:type_name -> davit.plugin.v1.Diagnostic
-	44, // 56: davit.plugin.v1.Event.changes:type_name -> davit.plugin.v1.EventChange
-	0,  // 57: davit.plugin.v1.EventChange.action:type_name -> davit.plugin.v1.Action
-	28, // 58: davit.plugin.v1.EventChange.images:type_name -> davit.plugin.v1.Image
-	3,  // 59: davit.plugin.v1.ImportRequest.config:type_name -> davit.plugin.v1.Value
-	10, // 60: davit.plugin.v1.ImportResponse.diagnostics:type_name -> davit.plugin.v1.Diagnostic
-	17, // 61: davit.plugin.v1.ImportResponse.record:type_name -> davit.plugin.v1.Record
-	4,  // 62: davit.plugin.v1.Plugin.Describe:input_type -> davit.plugin.v1.DescribeRequest
-	12, // 63: davit.plugin.v1.Plugin.Configure:input_type -> davit.plugin.v1.ConfigureRequest
-	15, // 64: davit.plugin.v1.Plugin.Validate:input_type -> davit.plugin.v1.ValidateRequest
-	18, // 65: davit.plugin.v1.Plugin.Plan:input_type -> davit.plugin.v1.PlanRequest
-	29, // 66: davit.plugin.v1.Plugin.Resolve:input_type -> davit.plugin.v1.ResolveRequest
-	31, // 67: davit.plugin.v1.Plugin.Apply:input_type -> davit.plugin.v1.ApplyRequest
-	38, // 68: davit.plugin.v1.Plugin.Watch:input_type -> davit.plugin.v1.WatchRequest
-	41, // 69: davit.plugin.v1.Plugin.Notify:input_type -> davit.plugin.v1.NotifyRequest
-	45, // 70: davit.plugin.v1.Plugin.Import:input_type -> davit.plugin.v1.ImportRequest
-	47, // 71: davit.plugin.v1.Plugin.Cancel:input_type -> davit.plugin.v1.CancelRequest
-	49, // 72: davit.plugin.v1.Plugin.CloseStack:input_type -> davit.plugin.v1.CloseStackRequest
-	5,  // 73: davit.plugin.v1.Plugin.Describe:output_type -> davit.plugin.v1.DescribeResponse
-	14, // 74: davit.plugin.v1.Plugin.Configure:output_type -> davit.plugin.v1.ConfigureResponse
-	16, // 75: davit.plugin.v1.Plugin.Validate:output_type -> davit.plugin.v1.ValidateResponse
-	22, // 76: davit.plugin.v1.Plugin.Plan:output_type -> davit.plugin.v1.PlanResponse
-	30, // 77: davit.plugin.v1.Plugin.Resolve:output_type -> davit.plugin.v1.ResolveResponse
-	32, // 78: davit.plugin.v1.Plugin.Apply:output_type -> davit.plugin.v1.ApplyResponse
-	40, // 79: davit.plugin.v1.Plugin.Watch:output_type -> davit.plugin.v1.WatchResponse
-	42, // 80: davit.plugin.v1.Plugin.Notify:output_type -> davit.plugin.v1.NotifyResponse
-	46, // 81: davit.plugin.v1.Plugin.Import:output_type -> davit.plugin.v1.ImportResponse
-	48, // 82: davit.plugin.v1.Plugin.Cancel:output_type -> davit.plugin.v1.CancelResponse
-	50, // 83: davit.plugin.v1.Plugin.CloseStack:output_type -> davit.plugin.v1.CloseStackResponse
-	73, // [73:84] is the sub-list for method output_type
-	62, // [62:73] is the sub-list for method input_type
-	62, // [62:62] is the sub-list for extension type_name
-	62, // [62:62] is the sub-list for extension extendee
-	0,  // [0:62] is the sub-list for field type_name
+	12, // 9: davit.plugin.v1.Diagnostic.path:type_name -> davit.plugin.v1.PathStep
+	14, // 10: davit.plugin.v1.ConfigureRequest.credentials:type_name -> davit.plugin.v1.Credential
+	11, // 11: davit.plugin.v1.ConfigureResponse.diagnostics:type_name -> davit.plugin.v1.Diagnostic
+	4,  // 12: davit.plugin.v1.ValidateRequest.config:type_name -> davit.plugin.v1.Value
+	11, // 13: davit.plugin.v1.ValidateResponse.diagnostics:type_name -> davit.plugin.v1.Diagnostic
+	4,  // 14: davit.plugin.v1.Record.config:type_name -> davit.plugin.v1.Value
+	4,  // 15: davit.plugin.v1.Record.outputs:type_name -> davit.plugin.v1.Value
+	4,  // 16: davit.plugin.v1.PlanRequest.config:type_name -> davit.plugin.v1.Value
+	18, // 17: davit.plugin.v1.PlanRequest.prior:type_name -> davit.plugin.v1.Record
+	4,  // 18: davit.plugin.v1.PlanRequest.pinned:type_name -> davit.plugin.v1.Value
+	22, // 19: davit.plugin.v1.PlanRequest.candidates:type_name -> davit.plugin.v1.Candidates
+	20, // 20: davit.plugin.v1.PlanRequest.partial_texts:type_name -> davit.plugin.v1.PartialText
+	21, // 21: davit.plugin.v1.PlanRequest.sensitive_paths:type_name -> davit.plugin.v1.SensitivePath
+	12, // 22: davit.plugin.v1.SensitivePath.steps:type_name -> davit.plugin.v1.PathStep
+	53, // 23: davit.plugin.v1.Candidates.facts:type_name -> davit.plugin.v1.Candidates.FactsEntry
+	25, // 24: davit.plugin.v1.PlanResponse.result:type_name -> davit.plugin.v1.PlanResult
+	35, // 25: davit.plugin.v1.PlanResponse.log:type_name -> davit.plugin.v1.Log
+	11, // 26: davit.plugin.v1.PlanResult.diagnostics:type_name -> davit.plugin.v1.Diagnostic
+	0,  // 27: davit.plugin.v1.PlanResult.action:type_name -> davit.plugin.v1.Action
+	28, // 28: davit.plugin.v1.PlanResult.items:type_name -> davit.plugin.v1.Item
+	30, // 29: davit.plugin.v1.PlanResult.images:type_name -> davit.plugin.v1.Image
+	4,  // 30: davit.plugin.v1.PlanResult.outputs:type_name -> davit.plugin.v1.Value
+	26, // 31: davit.plugin.v1.PlanResult.decision:type_name -> davit.plugin.v1.Decision
+	27, // 32: davit.plugin.v1.Decision.rejected:type_name -> davit.plugin.v1.Rejection
+	0,  // 33: davit.plugin.v1.Item.action:type_name -> davit.plugin.v1.Action
+	29, // 34: davit.plugin.v1.Item.fields:type_name -> davit.plugin.v1.Field
+	4,  // 35: davit.plugin.v1.ResolveRequest.config:type_name -> davit.plugin.v1.Value
+	3,  // 36: davit.plugin.v1.ResolveRequest.look:type_name -> davit.plugin.v1.ResolveRequest.Look
+	11, // 37: davit.plugin.v1.ResolveResponse.diagnostics:type_name -> davit.plugin.v1.Diagnostic
+	0,  // 38: davit.plugin.v1.ApplyRequest.action:type_name -> davit.plugin.v1.Action
+	4,  // 39: davit.plugin.v1.ApplyRequest.config:type_name -> davit.plugin.v1.Value
+	18, // 40: davit.plugin.v1.ApplyRequest.prior:type_name -> davit.plugin.v1.Record
+	4,  // 41: davit.plugin.v1.ApplyRequest.planned:type_name -> davit.plugin.v1.Value
+	38, // 42: davit.plugin.v1.ApplyRequest.checkpoint:type_name -> davit.plugin.v1.Checkpoint
+	21, // 43: davit.plugin.v1.ApplyRequest.sensitive_paths:type_name -> davit.plugin.v1.SensitivePath
+	35, // 44: davit.plugin.v1.ApplyResponse.log:type_name -> davit.plugin.v1.Log
+	36, // 45: davit.plugin.v1.ApplyResponse.progress:type_name -> davit.plugin.v1.Progress
+	37, // 46: davit.plugin.v1.ApplyResponse.item:type_name -> davit.plugin.v1.ItemProgress
+	38, // 47: davit.plugin.v1.ApplyResponse.checkpoint:type_name -> davit.plugin.v1.Checkpoint
+	39, // 48: davit.plugin.v1.ApplyResponse.result:type_name -> davit.plugin.v1.ApplyResult
+	4,  // 49: davit.plugin.v1.Checkpoint.outputs:type_name -> davit.plugin.v1.Value
+	11, // 50: davit.plugin.v1.ApplyResult.diagnostics:type_name -> davit.plugin.v1.Diagnostic
+	4,  // 51: davit.plugin.v1.ApplyResult.outputs:type_name -> davit.plugin.v1.Value
+	41, // 52: davit.plugin.v1.WatchRequest.instances:type_name -> davit.plugin.v1.WatchedInstance
+	4,  // 53: davit.plugin.v1.WatchedInstance.config:type_name -> davit.plugin.v1.Value
+	18, // 54: davit.plugin.v1.WatchedInstance.prior:type_name -> davit.plugin.v1.Record
+	4,  // 55: davit.plugin.v1.NotifyRequest.config:type_name -> davit.plugin.v1.Value
+	45, // 56: davit.plugin.v1.NotifyRequest.event:type_name -> davit.plugin.v1.Event
+	11, // 57: davit.plugin.v1.NotifyResponse.diagnostics:type_name -> davit.plugin.v1.Diagnostic
+	46, // 58: davit.plugin.v1.Event.changes:type_name -> davit.plugin.v1.EventChange
+	0,  // 59: davit.plugin.v1.EventChange.action:type_name -> davit.plugin.v1.Action
+	30, // 60: davit.plugin.v1.EventChange.images:type_name -> davit.plugin.v1.Image
+	4,  // 61: davit.plugin.v1.ImportRequest.config:type_name -> davit.plugin.v1.Value
+	11, // 62: davit.plugin.v1.ImportResponse.diagnostics:type_name -> davit.plugin.v1.Diagnostic
+	18, // 63: davit.plugin.v1.ImportResponse.record:type_name -> davit.plugin.v1.Record
+	23, // 64: davit.plugin.v1.Candidates.FactsEntry.value:type_name -> davit.plugin.v1.TagFacts
+	5,  // 65: davit.plugin.v1.Plugin.Describe:input_type -> davit.plugin.v1.DescribeRequest
+	13, // 66: davit.plugin.v1.Plugin.Configure:input_type -> davit.plugin.v1.ConfigureRequest
+	16, // 67: davit.plugin.v1.Plugin.Validate:input_type -> davit.plugin.v1.ValidateRequest
+	19, // 68: davit.plugin.v1.Plugin.Plan:input_type -> davit.plugin.v1.PlanRequest
+	31, // 69: davit.plugin.v1.Plugin.Resolve:input_type -> davit.plugin.v1.ResolveRequest
+	33, // 70: davit.plugin.v1.Plugin.Apply:input_type -> davit.plugin.v1.ApplyRequest
+	40, // 71: davit.plugin.v1.Plugin.Watch:input_type -> davit.plugin.v1.WatchRequest
+	43, // 72: davit.plugin.v1.Plugin.Notify:input_type -> davit.plugin.v1.NotifyRequest
+	47, // 73: davit.plugin.v1.Plugin.Import:input_type -> davit.plugin.v1.ImportRequest
+	49, // 74: davit.plugin.v1.Plugin.Cancel:input_type -> davit.plugin.v1.CancelRequest
+	51, // 75: davit.plugin.v1.Plugin.CloseStack:input_type -> davit.plugin.v1.CloseStackRequest
+	6,  // 76: davit.plugin.v1.Plugin.Describe:output_type -> davit.plugin.v1.DescribeResponse
+	15, // 77: davit.plugin.v1.Plugin.Configure:output_type -> davit.plugin.v1.ConfigureResponse
+	17, // 78: davit.plugin.v1.Plugin.Validate:output_type -> davit.plugin.v1.ValidateResponse
+	24, // 79: davit.plugin.v1.Plugin.Plan:output_type -> davit.plugin.v1.PlanResponse
+	32, // 80: davit.plugin.v1.Plugin.Resolve:output_type -> davit.plugin.v1.ResolveResponse
+	34, // 81: davit.plugin.v1.Plugin.Apply:output_type -> davit.plugin.v1.ApplyResponse
+	42, // 82: davit.plugin.v1.Plugin.Watch:output_type -> davit.plugin.v1.WatchResponse
+	44, // 83: davit.plugin.v1.Plugin.Notify:output_type -> davit.plugin.v1.NotifyResponse
+	48, // 84: davit.plugin.v1.Plugin.Import:output_type -> davit.plugin.v1.ImportResponse
+	50, // 85: davit.plugin.v1.Plugin.Cancel:output_type -> davit.plugin.v1.CancelResponse
+	52, // 86: davit.plugin.v1.Plugin.CloseStack:output_type -> davit.plugin.v1.CloseStackResponse
+	76, // [76:87] is the sub-list for method output_type
+	65, // [65:76] is the sub-list for method input_type
+	65, // [65:65] is the sub-list for extension type_name
+	65, // [65:65] is the sub-list for extension extendee
+	0,  // [0:65] is the sub-list for field type_name
 }
 
 func init() { file_schemas_plugin_v1_plugin_proto_init() }
@@ -4206,11 +4382,11 @@ func file_schemas_plugin_v1_plugin_proto_init() {
 		(*PathStep_Key)(nil),
 		(*PathStep_Index)(nil),
 	}
-	file_schemas_plugin_v1_plugin_proto_msgTypes[19].OneofWrappers = []any{
+	file_schemas_plugin_v1_plugin_proto_msgTypes[20].OneofWrappers = []any{
 		(*PlanResponse_Result)(nil),
 		(*PlanResponse_Log)(nil),
 	}
-	file_schemas_plugin_v1_plugin_proto_msgTypes[29].OneofWrappers = []any{
+	file_schemas_plugin_v1_plugin_proto_msgTypes[30].OneofWrappers = []any{
 		(*ApplyResponse_Log)(nil),
 		(*ApplyResponse_Progress)(nil),
 		(*ApplyResponse_Item)(nil),
@@ -4222,8 +4398,8 @@ func file_schemas_plugin_v1_plugin_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_schemas_plugin_v1_plugin_proto_rawDesc), len(file_schemas_plugin_v1_plugin_proto_rawDesc)),
-			NumEnums:      3,
-			NumMessages:   48,
+			NumEnums:      4,
+			NumMessages:   50,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
