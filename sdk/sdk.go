@@ -152,7 +152,8 @@ type DecideRequest[C any] struct {
 type Candidates struct {
 	Tags    []string // all of them, in no order; holds Current even if it was withdrawn, unless going back is allowed
 	Current string   // chosen before; empty at first
-	// Facts are known of the tags that the policy asked for with Decision.LookAt.
+	// Facts are known of the tags that the policy asked for with Decision.LookAt. Those of a Current that was withdrawn are empty:
+	// a policy that refuses it chooses an older tag in its place.
 	Facts map[string]Resolved
 }
 

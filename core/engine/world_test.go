@@ -14,6 +14,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/rogpeppe/go-internal/txtar"
@@ -39,6 +40,8 @@ type world struct {
 	mu       sync.Mutex
 	revision string
 	tags     map[string]string // tag -> digest
+	holds    map[string]string // tag -> what it holds, if that is not an image
+	looks    []string          // the tags that were looked at, and how
 	things   map[string]string // name -> content
 	labels   map[string]string // name -> label
 	applied  []string          // in order
@@ -127,13 +130,14 @@ func (i image) Resolve(_ context.Context, r sdk.ResolveRequest[imgConfig]) (sdk.
 	tag := r.Tag
 	i.mu.Lock()
 	defer i.mu.Unlock()
+	i.looks = append(i.looks, fmt.Sprintf("%s %d", tag, r.Look))
 	if i.tags[tag] == "" {
 		return sdk.Resolved{}, errors.New("no tag " + tag)
 	}
-	return sdk.Resolved{Digest: i.tags[tag]}, nil
+	return sdk.Resolved{Digest: i.tags[tag], Artifact: i.holds[tag], Created: time.Unix(1, 0)}, nil
 }
 
-// policy ranks tags by length, then by themselves; those that begin with x are refused.
+// policy ranks tags by length, then by themselves; those that begin with x are refused. It wants to look at those that begin with l.
 type policy struct{}
 
 func (policy) Decide(_ context.Context, r sdk.DecideRequest[polConfig]) (sdk.Decision, error) {
@@ -142,6 +146,12 @@ func (policy) Decide(_ context.Context, r sdk.DecideRequest[polConfig]) (sdk.Dec
 	for _, t := range c.Tags {
 		if strings.HasPrefix(t, "x") {
 			d.Rejected = append(d.Rejected, sdk.Rejection{Tag: t, Reason: "begins with x"})
+			continue
+		}
+		if fact, seen := c.Facts[t]; strings.HasPrefix(t, "l") && !seen {
+			d.LookAt = append(d.LookAt, t)
+		} else if seen && fact.Digest != "" && fact.Created.IsZero() {
+			d.Rejected = append(d.Rejected, sdk.Rejection{Tag: t, Reason: "has no time"})
 			continue
 		}
 		at := 0

@@ -101,6 +101,31 @@ func bearerFirst(response *http.Response, err error) (*http.Response, error) {
 
 var reBearer = regexp.MustCompile(`(?i)(^|,\s*)Bearer\s`)
 
+// openAtOnce is how many requests to one host wait for an answer at a time.
+const openAtOnce = 10
+
+var (
+	hostsMutex sync.Mutex
+	hosts      = map[string]chan struct{}{}
+)
+
+// enter waits until a request to host may begin, and returns what is to be called when it has its answer.
+func enter(ctx context.Context, host string) (leave func(), err error) {
+	hostsMutex.Lock()
+	places, ok := hosts[host]
+	if !ok {
+		places = make(chan struct{}, openAtOnce)
+		hosts[host] = places
+	}
+	hostsMutex.Unlock()
+	select {
+	case places <- struct{}{}:
+		return func() { <-places }, nil
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
 // byMethod gives up sooner on a reader's answer than on a writer's: a registry
 // may check a large layer before it answers.
 type byMethod struct{ pool [2]*http.Transport }
@@ -115,6 +140,11 @@ var pools = sync.OnceValue(func() [2]*http.Transport {
 })
 
 func (t *byMethod) RoundTrip(r *http.Request) (*http.Response, error) {
+	leave, err := enter(r.Context(), r.URL.Host)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
 	if isRead(r) {
 		return t.pool[0].RoundTrip(r)
 	}

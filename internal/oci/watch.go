@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
-	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 )
 
@@ -57,15 +56,11 @@ func (t *TagList) Read(ctx context.Context) ([]string, error) {
 
 // TagDigest asks for the digest behind a tag, without its content. It is "" when there is no such tag.
 func TagDigest(ctx context.Context, repo name.Repository, tag string) (string, error) {
-	desc, err := remote.Head(Reference(repo, tag), Options(ctx, repo)...)
-	if err != nil {
-		err = Diagnose(busy(err), "reading", describe(repo, tag))
-		if IsNotFound(err) {
-			return "", nil
-		}
-		return "", err
+	digest, err := DigestOf(ctx, repo, tag)
+	if IsNotFound(err) {
+		return "", nil
 	}
-	return desc.Digest.String(), nil
+	return digest, err
 }
 
 // busy marks the errors of a registry that has too much to do.

@@ -41,12 +41,25 @@ func compileFilter(c *filterConfig, path sdk.Path) (*filter, error) {
 		if group := m[1] + m[2]; group != "" && !hasGroup(re, group) {
 			return nil, &sdk.Error{
 				Summary: fmt.Sprintf("extract names the group %q, which the pattern %q does not have", group, c.Pattern),
-				Hint:    "name the group in the pattern: (?P<" + group + ">...)",
+				Hint:    groupHint(re, group),
 				Code:    "policy.extract", Path: path.Attribute("extract"),
 			}
 		}
 	}
 	return &filter{pattern: re, extract: c.Extract}, nil
+}
+
+// groupHint says how a group is named, or that a letter after the reference was read as a part of it: "$1_$2" names the group "1_".
+func groupHint(re *regexp.Regexp, group string) string {
+	for i := len(group) - 1; i > 0; i-- {
+		if hasGroup(re, group[:i]) {
+			return fmt.Sprintf("the longest name after $ counts: write ${%s}%s", group[:i], group[i:])
+		}
+	}
+	if _, err := strconv.Atoi(group); err == nil {
+		return fmt.Sprintf("the pattern has %d groups", re.NumSubexp())
+	}
+	return "name the group in the pattern: (?P<" + group + ">...)"
 }
 
 func hasGroup(re *regexp.Regexp, group string) bool {
@@ -81,4 +94,34 @@ func (f *filter) words() string {
 		return ""
 	}
 	return " matching " + f.pattern.String()
+}
+
+// exclusions are patterns of tags that do not take part.
+type exclusions []*regexp.Regexp
+
+func compileExclude(patterns []string) (exclusions, error) {
+	var all exclusions
+	for i, p := range patterns {
+		re, err := regexp.Compile(p)
+		if err != nil {
+			return nil, &sdk.Error{
+				Summary: fmt.Sprintf("%q is not a regular expression", p),
+				Detail:  err.Error(),
+				Hint:    "the syntax is RE2: no look-ahead, no back-references",
+				Code:    "policy.pattern", Path: sdk.At("exclude").Index(i),
+			}
+		}
+		all = append(all, re)
+	}
+	return all, nil
+}
+
+// by returns the pattern that excludes a tag, "" if there is none.
+func (e exclusions) by(tag string) string {
+	for _, re := range e {
+		if re.MatchString(tag) {
+			return re.String()
+		}
+	}
+	return ""
 }

@@ -5,58 +5,63 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/davit-sh/davit/internal/oci"
 	"github.com/davit-sh/davit/sdk"
 )
 
 type numericalConfig struct {
 	Order  string        `davit:"order,optional" default:"asc" doc:"\"asc\" chooses the highest number, \"desc\" the lowest."`
 	Filter *filterConfig `davit:"filter,block" doc:"Consider only matching tags."`
+	commonConfig
 }
 
 type numericalPolicy struct{}
 
 // Validate checks the order and the filter.
 func (numericalPolicy) Validate(_ context.Context, c numericalConfig) error {
-	_, err := checked(c.Filter, c.Order)
+	_, err := selected(c.Filter, c.commonConfig, checkOrder(c.Order))
 	return err
 }
 
 // Decide chooses by number.
 func (numericalPolicy) Decide(_ context.Context, r sdk.DecideRequest[numericalConfig]) (sdk.Decision, error) {
 	c := r.Config
-	f, err := checked(c.Filter, c.Order)
+	how, err := selected(c.Filter, c.commonConfig, checkOrder(c.Order))
 	if err != nil {
 		return sdk.Decision{}, err
 	}
-	return rank(r.Candidates, f, numericalOrdering(), c.Order, "with a number"+f.words()), nil
+	return rank(r.Candidates, how, numericalOrdering(), c.Order, "with a number"), nil
 }
 
-func checked(c *filterConfig, order string) (*filter, error) {
-	f, err := compileFilter(c, sdk.At("filter"))
-	return f, findings(checkOrder(order), err)
+// selected checks what narrows the tags down, together with what else was found.
+func selected(f *filterConfig, c commonConfig, found ...error) (selection, error) {
+	filter, filterErr := compileFilter(f, sdk.At("filter"))
+	common, commonErr := c.checked()
+	return selection{filter, common}, findings(append(found, filterErr, commonErr)...)
 }
 
 type alphabeticalConfig struct {
 	Order  string        `davit:"order,optional" default:"asc" doc:"\"asc\" chooses the last tag in alphabetical order, \"desc\" the first."`
 	Filter *filterConfig `davit:"filter,block" doc:"Consider only matching tags."`
+	commonConfig
 }
 
 type alphabeticalPolicy struct{}
 
 // Validate checks the order and the filter.
 func (alphabeticalPolicy) Validate(_ context.Context, c alphabeticalConfig) error {
-	_, err := checked(c.Filter, c.Order)
+	_, err := selected(c.Filter, c.commonConfig, checkOrder(c.Order))
 	return err
 }
 
 // Decide chooses by the order of the characters' codes.
 func (alphabeticalPolicy) Decide(_ context.Context, r sdk.DecideRequest[alphabeticalConfig]) (sdk.Decision, error) {
 	c := r.Config
-	f, err := checked(c.Filter, c.Order)
+	how, err := selected(c.Filter, c.commonConfig, checkOrder(c.Order))
 	if err != nil {
 		return sdk.Decision{}, err
 	}
-	return rank(r.Candidates, f, alphabeticalOrdering(), c.Order, f.words()), nil
+	return rank(r.Candidates, how, alphabeticalOrdering(), c.Order, ""), nil
 }
 
 type regexConfig struct {
@@ -64,6 +69,7 @@ type regexConfig struct {
 	Extract string `davit:"extract,optional" doc:"Text to compare instead of the whole tag: \"$1\" or \"$name\" of a group in the pattern."`
 	OrderBy string `davit:"order_by,optional" default:"alphabetical" doc:"How the text is compared: \"semver\", \"numerical\" or \"alphabetical\"."`
 	Order   string `davit:"order,optional" default:"asc" doc:"\"asc\" chooses the highest, \"desc\" the lowest."`
+	commonConfig
 }
 
 type regexPolicy struct{}
@@ -74,9 +80,11 @@ func (regexPolicy) Validate(_ context.Context, c regexConfig) error {
 	return err
 }
 
-func (c regexConfig) checked() (*filter, error) {
+func (c regexConfig) checked() (selection, error) {
 	f, err := compileFilter(&filterConfig{Pattern: c.Pattern, Extract: c.Extract}, nil)
-	return f, findings(err, checkOrder(c.Order), checkOrderBy(c.OrderBy))
+	how, more := selected(nil, c.commonConfig, err, checkOrder(c.Order), checkOrderBy(c.OrderBy))
+	how.filter = f
+	return how, more
 }
 
 // The ways to compare, as regexConfig.OrderBy.
@@ -100,17 +108,17 @@ func checkOrderBy(by string) error {
 // Decide chooses among the tags that match. By semver, prereleases take part: the pattern says which are wanted.
 func (regexPolicy) Decide(_ context.Context, r sdk.DecideRequest[regexConfig]) (sdk.Decision, error) {
 	c := r.Config
-	f, err := c.checked()
+	how, err := c.checked()
 	if err != nil {
 		return sdk.Decision{}, err
 	}
 	switch c.OrderBy {
 	case bySemver:
-		return rank(r.Candidates, f, semverOrdering(), c.Order, f.words()), nil
+		return rank(r.Candidates, how, semverOrdering(), c.Order, ""), nil
 	case byNumber:
-		return rank(r.Candidates, f, numericalOrdering(), c.Order, f.words()), nil
+		return rank(r.Candidates, how, numericalOrdering(), c.Order, ""), nil
 	}
-	return rank(r.Candidates, f, alphabeticalOrdering(), c.Order, f.words()), nil
+	return rank(r.Candidates, how, alphabeticalOrdering(), c.Order, ""), nil
 }
 
 type digestConfig struct {
@@ -118,6 +126,11 @@ type digestConfig struct {
 }
 
 type digestPolicy struct{}
+
+// Validate checks the tag.
+func (digestPolicy) Validate(_ context.Context, c digestConfig) error {
+	return at(oci.CheckTag(c.Tag), "tag")
+}
 
 // Decide chooses the followed tag, if it is there.
 func (digestPolicy) Decide(_ context.Context, r sdk.DecideRequest[digestConfig]) (sdk.Decision, error) {

@@ -37,6 +37,47 @@ func TestPolicies(t *testing.T) {
 		tags   string
 		want   string
 	}{
+		{"semver without a range leaves prereleases out", with(semverPolicy{}, semverConfig{}), "1.0.0 2.0.0-rc.1 latest",
+			`1.0.0
+1.0.0 is the only tag with a version; 2 were rejected
+2.0.0-rc.1: a prerelease
+latest: not a semantic version
+`},
+		{"loose versions", with(semverPolicy{}, semverConfig{Loose: true}), "16.2 v1 2024.01.05 2024.01.04 3.1.0.4 3.1.0.10 16.10 main 99999999999999999999.1",
+			`2024.01.05 2024.01.04 16.10 16.2 3.1.0.10 3.1.0.4 v1
+2024.01.05 is the highest of 7 tags with a version; 2 were rejected
+99999999999999999999.1: not a version: 99999999999999999999 is too large
+main: not a version
+`},
+		{"a range of loose versions", with(semverPolicy{}, semverConfig{Loose: true, Range: "~16.2"}), "16.2 16.2.3 16.10 17.1",
+			`16.2.3 16.2
+16.2.3 is the highest of 2 tags in range ~16.2; 2 were rejected
+16.10: not in range ~16.2
+17.1: not in range ~16.2
+`},
+		{"equal versions say how one is chosen", with(semverPolicy{}, semverConfig{}), "1.0.0 v1.0.0",
+			`v1.0.0 1.0.0
+v1.0.0 is the highest of 2 tags with a version; 1.0.0 is equal to it, and the last in alphabetical order is taken
+`},
+		{"excluded tags", with(semverPolicy{}, semverConfig{commonConfig: commonConfig{Exclude: []string{`^1\.1\.`, "rc"}}}), "1.0.0 1.1.0 1.1.1 2.0.0-rc.1",
+			`1.0.0
+1.0.0 is the only tag with a version; 3 were rejected
+1.1.0: excluded by ^1\.1\.
+1.1.1: excluded by ^1\.1\.
+2.0.0-rc.1: excluded by rc
+`},
+		{"calendar versions", with(calverPolicy{}, calverConfig{Format: "YYYY.0M.MICRO"}), "2026.01.9 2026.01.10 2025.12.99 v2026.02.0 2026.1.11 2026.13.0 1.0.0",
+			`v2026.02.0 2026.01.10 2026.01.9 2025.12.99
+v2026.02.0 is the latest of 4 tags written as YYYY.0M.MICRO; 3 were rejected
+1.0.0: not written as YYYY.0M.MICRO
+2026.1.11: not written as YYYY.0M.MICRO
+2026.13.0: not written as YYYY.0M.MICRO
+`},
+		{"calendar versions without padding and separators", with(calverPolicy{}, calverConfig{Format: "YY.MM"}), "24.4 24.10 23.12 24.04",
+			`24.10 24.4 23.12
+24.10 is the latest of 3 tags written as YY.MM; 1 was rejected
+24.04: not written as YY.MM
+`},
 		{"semver chooses by precedence, not by the alphabet",
 			with(semverPolicy{}, semverConfig{Range: ">=1.0.0"}), "1.0.9 1.0.10 0.9.0 latest 1.0 20240101 v1.0.8",
 			`1.0.10 1.0.9 v1.0.8
@@ -167,15 +208,21 @@ func TestWrongPoliciesAreRefusedWhereTheyAreWrong(t *testing.T) {
 		path sdk.Path
 		says string
 	}{
-		"range":                 {semverPolicy{}.Validate(ctx, semverConfig{Range: ">=one"}), sdk.At("range"), "not a range of versions"},
-		"filter":                {semverPolicy{}.Validate(ctx, semverConfig{Range: "*", Filter: &filterConfig{Pattern: "("}}), sdk.At("filter").Attribute("pattern"), "not a regular expression"},
-		"group":                 {numericalPolicy{}.Validate(ctx, numericalConfig{Filter: &filterConfig{Pattern: `(\d+)`, Extract: "$ver"}}), sdk.At("filter").Attribute("extract"), `"ver"`},
-		"group number":          {regexPolicy{}.Validate(ctx, regexConfig{Pattern: `(\d+)`, Extract: "${2}"}), sdk.At("extract"), `"2"`},
-		"look-ahead":            {regexPolicy{}.Validate(ctx, regexConfig{Pattern: `a(?=b)`}), sdk.At("pattern"), "not a regular expression"},
-		"order":                 {alphabeticalPolicy{}.Validate(ctx, alphabeticalConfig{Order: "up"}), sdk.At("order"), `not "up"`},
-		"order_by":              {regexPolicy{}.Validate(ctx, regexConfig{Pattern: ".", OrderBy: "age"}), sdk.At("order_by"), `not "age"`},
-		"order of the numbers":  {numericalPolicy{}.Validate(ctx, numericalConfig{Order: "ASC"}), sdk.At("order"), `not "ASC"`},
-		"decided with no range": {decided(with(semverPolicy{}, semverConfig{})), sdk.At("range"), "not a range"},
+		"range":                        {semverPolicy{}.Validate(ctx, semverConfig{Range: ">=one"}), sdk.At("range"), "not a range of versions"},
+		"filter":                       {semverPolicy{}.Validate(ctx, semverConfig{Range: "*", Filter: &filterConfig{Pattern: "("}}), sdk.At("filter").Attribute("pattern"), "not a regular expression"},
+		"group":                        {numericalPolicy{}.Validate(ctx, numericalConfig{Filter: &filterConfig{Pattern: `(\d+)`, Extract: "$ver"}}), sdk.At("filter").Attribute("extract"), `"ver"`},
+		"group number":                 {regexPolicy{}.Validate(ctx, regexConfig{Pattern: `(\d+)`, Extract: "${2}"}), sdk.At("extract"), `"2"`},
+		"look-ahead":                   {regexPolicy{}.Validate(ctx, regexConfig{Pattern: `a(?=b)`}), sdk.At("pattern"), "not a regular expression"},
+		"order":                        {alphabeticalPolicy{}.Validate(ctx, alphabeticalConfig{Order: "up"}), sdk.At("order"), `not "up"`},
+		"order_by":                     {regexPolicy{}.Validate(ctx, regexConfig{Pattern: ".", OrderBy: "age"}), sdk.At("order_by"), `not "age"`},
+		"order of the numbers":         {numericalPolicy{}.Validate(ctx, numericalConfig{Order: "ASC"}), sdk.At("order"), `not "ASC"`},
+		"decided with a wrong range":   {decided(with(semverPolicy{}, semverConfig{Range: ">"})), sdk.At("range"), "not a range"},
+		"exclude":                      {semverPolicy{}.Validate(ctx, semverConfig{commonConfig: commonConfig{Exclude: []string{"a", "("}}}), sdk.At("exclude").Index(1), "not a regular expression"},
+		"platform":                     {newestPolicy{}.Validate(ctx, newestConfig{commonConfig: commonConfig{Platforms: []string{"arm64"}}}), sdk.At("platforms").Index(0), "not a platform"},
+		"format":                       {calverPolicy{}.Validate(ctx, calverConfig{Format: "YYYY.MON"}), sdk.At("format"), "neither a word"},
+		"format without words":         {calverPolicy{}.Validate(ctx, calverConfig{Format: "..."}), sdk.At("format"), "no words"},
+		"group that swallows a letter": {regexPolicy{}.Validate(ctx, regexConfig{Pattern: `(\d+)-(\d+)`, Extract: "$1_$2"}), sdk.At("extract"), `names the group "1_"`},
+		"tag that is followed":         {digestPolicy{}.Validate(ctx, digestConfig{Tag: "not/a/tag"}), sdk.At("tag"), "is not a tag"},
 	}
 	for what, tt := range tests {
 		t.Run(what, func(t *testing.T) {
@@ -187,6 +234,10 @@ func TestWrongPoliciesAreRefusedWhereTheyAreWrong(t *testing.T) {
 				t.Errorf("at %v: %v", e.Path, tt.err)
 			}
 		})
+	}
+	var e *sdk.Error
+	if err := tests["group that swallows a letter"].err; !errors.As(err, &e) || !strings.Contains(e.Hint, "write ${1}_") {
+		t.Errorf("the hint is %+v", e)
 	}
 	err := semverPolicy{}.Validate(ctx, semverConfig{Range: "?", Filter: &filterConfig{Pattern: "("}})
 	var all sdk.Errors

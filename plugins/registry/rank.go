@@ -36,9 +36,9 @@ func checkOrder(order string) error {
 	}
 }
 
-// rank sorts the candidates into acceptable ones, best first, and refused ones. Every tag is in exactly one of them.
-// Among tags that say the same, the current one comes first: nothing moves without a reason.
-func rank[V any](c sdk.Candidates, f *filter, o ordering[V], order, among string) sdk.Decision {
+// rank sorts the candidates into acceptable ones, best first, and refused ones. Every tag is in exactly one of them; with platforms, what is
+// ranked behind the best one is not looked at. Among tags that say the same, the current one comes first: nothing moves without a reason.
+func rank[V any](c sdk.Candidates, how selection, o ordering[V], order, among string) sdk.Decision {
 	type entry struct {
 		tag   string
 		value V
@@ -46,7 +46,7 @@ func rank[V any](c sdk.Candidates, f *filter, o ordering[V], order, among string
 	var entries []entry
 	d := sdk.Decision{}
 	for _, tag := range distinct(c) {
-		part, refused := f.part(tag)
+		part, refused := how.part(tag)
 		var v V
 		if refused == "" {
 			v, refused = o.read(part)
@@ -64,16 +64,51 @@ func rank[V any](c sdk.Candidates, f *filter, o ordering[V], order, among string
 		}
 		return cmp.Or(n, currentFirst(c.Current, a.tag, b.tag), cmp.Compare(b.tag, a.tag))
 	})
+	values := make(map[string]V, len(entries))
 	for _, e := range entries {
 		d.Ranked = append(d.Ranked, e.tag)
+		values[e.tag] = e.value
 	}
+	acceptable := len(d.Ranked)
+	ranked, lacking, lookAt := how.common.narrow(d.Ranked, c.Facts)
+	if len(lookAt) > 0 {
+		return sdk.Decision{LookAt: lookAt}
+	}
+	d.Ranked, d.Rejected = ranked, append(d.Rejected, lacking...)
 	word := o.best
 	if order == descending {
 		word = o.worst
 	}
-	d.Reason = reason(d, word, strings.TrimSpace(among))
+	d.Reason = reason(d, acceptable-len(lacking), word, strings.TrimSpace(among+how.words()))
+	if len(ranked) > 1 && o.compare(values[ranked[0]], values[ranked[1]]) == 0 {
+		d.Reason += "; " + equal(c.Current, ranked)
+	}
 	return d
 }
+
+// equal says how one of two tags that say the same was chosen.
+func equal(current string, ranked []string) string {
+	if ranked[0] == current {
+		return ranked[1] + " is equal to it, and what was chosen before stays"
+	}
+	return ranked[1] + " is equal to it, and the last in alphabetical order is taken"
+}
+
+// selection is what narrows the tags down, whatever their order.
+type selection struct {
+	filter *filter
+	common common
+}
+
+// part returns what of a tag is compared, or why the tag does not take part.
+func (s selection) part(tag string) (part, refused string) {
+	if refused := s.common.refuses(tag); refused != "" {
+		return "", refused
+	}
+	return s.filter.part(tag)
+}
+
+func (s selection) words() string { return s.filter.words() + s.common.words() }
 
 // distinct returns the candidates sorted, each once, the current one among them.
 func distinct(c sdk.Candidates) []string {
@@ -93,8 +128,8 @@ func currentFirst(current, a, b string) int {
 }
 
 // reason says why the first of the ranked was chosen: "1.4.2 is the highest of 12 tags in range >=1.0.0; 3 were rejected".
-func reason(d sdk.Decision, word, among string) string {
-	n, refused := len(d.Ranked), len(d.Rejected)
+func reason(d sdk.Decision, n int, word, among string) string {
+	refused := len(d.Rejected)
 	var s string
 	switch {
 	case n+refused == 0:

@@ -17,6 +17,10 @@ func Plugin(version string) *sdk.Plugin {
 			sdk.Description("Chooses the last or the first tag in alphabetical order.")),
 		sdk.Policy("regex", regexPolicy{},
 			sdk.Description("Chooses among the tags that match a regular expression, by a part of the tag.")),
+		sdk.Policy("calver", calverPolicy{},
+			sdk.Description("Chooses the latest calendar version.")),
+		sdk.Policy("newest", newestPolicy{},
+			sdk.Description("Chooses the image that was created last.")),
 		sdk.Policy("digest", digestPolicy{},
 			sdk.Description("Follows one tag that moves, such as \"latest\".")),
 	)

@@ -150,7 +150,7 @@ func (i *image) Watch(ctx context.Context, r sdk.WatchRequest[imageConfig, image
 		Look: func(ctx context.Context, last listing) (listing, error) { return i.look(ctx, c, last) },
 		Part: func(l listing) (string, error) { return i.tracker.part(id, l), nil },
 	}
-	if r.Prior != nil {
+	if r.Prior != nil && len(c.Exclude) == 0 { // state has none of the excluded tags
 		w.Prior = digestOf(slices.Sorted(slices.Values(r.Prior.Outputs.Tags)))
 	}
 	i.tracker.watched(id, c.key(), 1)
@@ -183,11 +183,11 @@ func (i *image) look(ctx context.Context, c imageConfig, last listing) (listing,
 	return now, nil
 }
 
-// visible are the tags that an image shows.
+// visible are the tags that an image shows: all but davit's own, and those of signatures and the like.
 func visible(tags []string) []string {
 	shown := make([]string, 0, len(tags))
 	for _, t := range tags {
-		if !oci.IsKeyTag(t) {
+		if !oci.IsKeyTag(t) && !oci.IsAttached(t) {
 			shown = append(shown, t)
 		}
 	}

@@ -120,7 +120,7 @@ func (r *Planner) decide(ctx context.Context, in, image *Finding, tags []string)
 	}
 	d := &decision{rejected: notTags}
 	for {
-		answer, diags := r.askForDecision(ctx, in, image, candidates, current)
+		answer, diags := r.askForDecision(ctx, in, image, candidates, current, withdrawn)
 		if diags.HasErrors() {
 			return nil, diags
 		}
@@ -169,8 +169,11 @@ func (r *Planner) chosenBefore(in *Finding) string {
 }
 
 // askForDecision asks a policy, and looks at the tags that it wants to know more of.
-func (r *Planner) askForDecision(ctx context.Context, in, image *Finding, candidates []string, current string) (*pluginv1.Decision, hcl.Diagnostics) {
+func (r *Planner) askForDecision(ctx context.Context, in, image *Finding, candidates []string, current string, withdrawn bool) (*pluginv1.Decision, hcl.Diagnostics) {
 	facts := map[string]*pluginv1.TagFacts{}
+	if withdrawn {
+		facts[current] = &pluginv1.TagFacts{} // the registry has nothing to look at
+	}
 	var diags hcl.Diagnostics
 	for {
 		res, _, more := r.Services.Plan(ctx, in.Instance, &pluginv1.PlanRequest{Candidates: &pluginv1.Candidates{Tags: candidates, Current: current, Facts: facts}}, in.Node.Type.PluginConfig(in.Config))
@@ -257,10 +260,23 @@ func withdrawnTag(in *Finding, current string, ranked []string) *hcl.Diagnostic 
 	return d
 }
 
+// exists tells whether the registry has the repository of an image. An image that does not say has one.
+func exists(image *Finding) bool {
+	v := image.Output("exists")
+	if v == cty.NilVal {
+		return true
+	}
+	v, _ = v.Unmark()
+	return !v.IsKnown() || v.IsNull() || v.Type() != cty.Bool || v.True()
+}
+
 // noTag says why there is nothing to run.
 func noTag(in, image *Finding, rejected []plan.Rejection) *hcl.Diagnostic {
 	var b strings.Builder
-	if len(rejected) == 0 {
+	if !exists(image) {
+		repository, _ := image.Output("repository").Unmark()
+		fmt.Fprintf(&b, "The repository %s does not exist. Push an image first, or list the build that makes it in builds.", types.Text(repository))
+	} else if len(rejected) == 0 {
 		fmt.Fprintf(&b, "%s has no tags. Push one first, or list the build that makes it in builds.", image.Addr)
 	} else {
 		fmt.Fprintf(&b, "None of the %d tags of %s is acceptable:", len(rejected), image.Addr)

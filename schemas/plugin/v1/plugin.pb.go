@@ -1650,7 +1650,7 @@ func (x *Candidates) GetFacts() map[string]*TagFacts {
 // TagFacts is what there is to know of one tag.
 type TagFacts struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Digest        string                 `protobuf:"bytes,1,opt,name=digest,proto3" json:"digest,omitempty"`                               // "sha256:..."
+	Digest        string                 `protobuf:"bytes,1,opt,name=digest,proto3" json:"digest,omitempty"`                               // "sha256:..."; empty for the current tag if it was withdrawn: nothing else is known then
 	Platforms     []string               `protobuf:"bytes,2,rep,name=platforms,proto3" json:"platforms,omitempty"`                         // "linux/arm/v7"
 	CreatedUnix   int64                  `protobuf:"varint,3,opt,name=created_unix,json=createdUnix,proto3" json:"created_unix,omitempty"` // seconds; 0 when not known
 	Artifact      string                 `protobuf:"bytes,4,opt,name=artifact,proto3" json:"artifact,omitempty"`                           // what the tag holds if it is not an image: "Helm chart"; empty for an image
