@@ -9,16 +9,16 @@ import (
 	"slices"
 )
 
-// Archive is a whole state with its history: what `davit state pull` prints, and what moves between backends.
+// Archive is a whole state with its history: the output of `davit state pull`, and the unit that moves between backends.
 type Archive struct {
 	Snapshot
-	// History is by address and then newest first.
+	// History is sorted by address, then newest first.
 	History []Revision `json:"history,omitempty"`
 }
 
-// ReadArchive reads what `davit state pull` printed, of this format or an older one. It refuses a
-// newer format with a *FormatError, fields that it does not know, text after the end, and what Check refuses.
-// where is the file's name, for errors.
+// ReadArchive reads the output of `davit state pull`, in this format or an older one. It refuses a
+// newer format (with a *FormatError), unknown fields, text after the end, and every archive that Check refuses.
+// where is the name of the file, for errors.
 func ReadArchive(where string, text []byte) (*Archive, error) {
 	var head struct {
 		Format int `json:"format"`
@@ -47,8 +47,8 @@ func ReadArchive(where string, text []byte) (*Archive, error) {
 	return &a, nil
 }
 
-// Check tells what is wrong with an archive that cannot be written to any store: an item that is not
-// under its own name, a revision twice or without a number, no lineage.
+// Check returns an error if no store could hold the archive: an item is under another name than its own,
+// a revision occurs twice or has no number, or the lineage is missing.
 func (a *Archive) Check() error {
 	if a.Lineage == "" {
 		return errors.New("the state has no lineage")

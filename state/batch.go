@@ -7,14 +7,14 @@ import (
 	"unicode/utf8"
 )
 
-// MaxName is how long addresses, ids of operations and names of outputs may be, in bytes.
+// MaxName is the maximum length, in bytes, of addresses, IDs of operations and names of outputs.
 const MaxName = 16 << 10
 
-// Batch is what one commit changes, in the order of the fields: what is named by Delete and Put is
-// put, what is named by End and Begin has begun.
+// Batch has the changes of one commit. They apply in the order of the fields: an address in Delete and Put
+// is put; an operation in End and Begin is open.
 type Batch struct {
-	// Move gives records other addresses, all at the same time: each From is what the address had before
-	// the batch, so that a chain (a to b, b to c) and a swap are fine. A record that is not there is left out.
+	// Move gives records other addresses, all at the same time: each From is the address before
+	// the batch, so that a chain (a to b, b to c) and a swap work. A move of a missing record is ignored.
 	Move    []Move
 	Delete  []string                   // addresses; one that is not there is fine
 	Put     []Record                   // written whole; of two with the same address the later one counts
@@ -24,21 +24,21 @@ type Batch struct {
 	History []Revision                 // appended; the store gives each its number and drops those that are too many
 }
 
-// Move is a record that gets another address. Its history goes with it, with its numbers and under the
-// new address; record and history that the new address had before are dropped.
+// Move gives a record another address. Its history keeps its numbers and moves to the
+// new address; the earlier record and history of the new address are dropped.
 type Move struct {
 	From string `json:"from"`
 	To   string `json:"to"`
 }
 
-// Empty tells whether the batch changes nothing.
+// Empty returns whether the batch changes nothing.
 func (b Batch) Empty() bool {
 	return len(b.Put) == 0 && len(b.Delete) == 0 && len(b.Begin) == 0 && len(b.End) == 0 && b.Outputs == nil &&
 		len(b.Move) == 0 && len(b.History) == 0
 }
 
-// Check tells what is wrong with a batch that cannot be committed to any store: an address twice in Move
-// on the same side, or a name that is empty, too long or no text.
+// Check returns an error if no store could commit the batch: an address occurs twice on one side of Move,
+// or a name is empty, too long or not valid text.
 func (b Batch) Check() error {
 	from, to := map[string]bool{}, map[string]bool{}
 	for _, m := range b.Move {
@@ -73,7 +73,7 @@ func (b Batch) Check() error {
 	return nil
 }
 
-// checkNames refuses what some store could not keep as it is: JSON replaces what is no UTF-8.
+// checkNames refuses names that JSON would change: it replaces bytes that are not UTF-8.
 func checkNames(what string, names ...string) error {
 	for _, n := range names {
 		switch {

@@ -5,12 +5,12 @@ import (
 	"sync"
 )
 
-// Group wraps a lease so that commits share: the first goes at once, and those that come while it is
-// written are merged into the next, as far as they have the same meaning together as one after the other.
-// Each caller is answered when its own batch is durable.
+// Group wraps a lease so that concurrent commits share writes: the first batch is written at once, and the batches that
+// arrive during the write are merged into the next one, if merging does not change their meaning.
+// Commit returns when the caller's own batch is durable.
 //
-// A caller whose context ends is answered at once. Its batch is taken back if its write has not begun; if it
-// has, it may be written. It does not fail those who share the write, which ends early when all of them have left.
+// If the context of a caller ends, Commit returns at once. Its batch is withdrawn if its write has not begun; otherwise it
+// may be written. The other callers of a shared write are not affected; the write ends early when all of them have left.
 func Group(l Lease) Lease { return &group{Lease: l} }
 
 type group struct {
@@ -20,7 +20,7 @@ type group struct {
 	waiting []*commit
 }
 
-// commit is one caller's batch on its way.
+// commit is the batch of one caller, waiting or being written.
 type commit struct {
 	ctx    context.Context
 	batch  Batch
@@ -31,7 +31,7 @@ type commit struct {
 
 // Commit implements Lease.
 func (g *group) Commit(ctx context.Context, b Batch) (uint64, error) {
-	// One that cannot be must not fail the others.
+	// An invalid batch must not fail the others.
 	if err := b.Check(); err != nil {
 		return 0, err
 	}
@@ -56,7 +56,7 @@ func (g *group) Commit(ctx context.Context, b Batch) (uint64, error) {
 	}
 }
 
-// write writes what is waiting until nothing is.
+// write writes the waiting batches until none is left.
 func (g *group) write() {
 	for {
 		g.mu.Lock()
@@ -77,8 +77,7 @@ func (g *group) write() {
 	}
 }
 
-// take takes those who can share the next write, in their order, and leaves the others. Who has left is
-// taken out.
+// take removes from the queue the batches that can share the next write, in their order, and those whose callers have left.
 func (g *group) take() (shared []*commit, batch Batch) {
 	m := merger{}
 	for len(g.waiting) > 0 {
@@ -97,7 +96,7 @@ func (g *group) take() (shared []*commit, batch Batch) {
 	return shared, m.batch()
 }
 
-// together is a context that ends when those of all who share a write have ended.
+// together returns a context that ends when the contexts of all callers of a shared write have ended.
 func together(shared []*commit) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(shared[0].ctx))
 	var mu sync.Mutex

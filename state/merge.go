@@ -2,7 +2,7 @@ package state
 
 import "slices"
 
-// merger makes one batch of several that come one after the other.
+// merger merges consecutive batches into one.
 type merger struct {
 	out     Batch
 	put     map[string]int // the place of an address in out.Put
@@ -10,8 +10,8 @@ type merger struct {
 	touched map[string]bool
 }
 
-// add merges b behind what there is. It refuses what would mean something else: the moves of a batch come
-// first, so that what was said before of a moved address has to be written before.
+// add merges b after the batches so far, and returns false if that would change its meaning: the moves of a batch come
+// first, so an earlier change of a moved address must be written before.
 func (m *merger) add(b Batch) bool {
 	for _, move := range b.Move {
 		if m.touched[move.From] || m.touched[move.To] {
@@ -68,7 +68,7 @@ func place[T any](list []T, at map[string]int, name string, item T) []T {
 	return append(list, item)
 }
 
-// batch returns what came together.
+// batch returns the merged batch.
 func (m *merger) batch() Batch {
 	b := m.out
 	b.Put = slices.DeleteFunc(b.Put, func(r Record) bool { return r.Address == "" })

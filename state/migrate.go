@@ -11,16 +11,16 @@ import (
 	"strings"
 )
 
-// Migration says what Migrate did.
+// Migration is the result of Migrate.
 type Migration struct {
 	Lineage string `json:"lineage"`
 	Serial  uint64 `json:"serial"`
-	// Records, Operations, Outputs and Revisions are how many of each were copied and compared.
+	// Records, Operations, Outputs and Revisions are the numbers of copied and compared entries.
 	Records    int `json:"records"`
 	Operations int `json:"operations"`
 	Outputs    int `json:"outputs"`
 	Revisions  int `json:"revisions"`
-	// Already says that the target held the same state before: an earlier migration came to its end.
+	// Already is true if the target already contained the same state, after an earlier migration.
 	Already bool `json:"already,omitempty"`
 	// LeftBehind are damaged revisions, which cannot be copied.
 	LeftBehind []string `json:"left_behind,omitempty"`
@@ -28,11 +28,11 @@ type Migration struct {
 
 // Migrate copies a whole state into another store: records, open operations, outputs and history, with
 // lineage and serial. It holds the leases of both, writes in one step, reads back and compares item by item.
-// The source is not changed. Whenever it is cut off, the source is whole, and the target is either as it was or
-// whole as well; then it can be done again.
+// The source is not changed. If Migrate is interrupted, the target is either unchanged or complete, and Migrate can be
+// called again.
 //
-// It refuses a source with damaged records, and a target that holds the state of another stack, or a later
-// or different state of the same one. An empty source copies nothing.
+// It refuses a source with damaged records, and a target with the state of another stack, or with a later
+// or different state of the same stack. An empty source copies nothing.
 func Migrate(ctx context.Context, from, to Store, who Holder) (_ Migration, err error) {
 	release := func(l Lease) { err = errors.Join(err, l.Release(context.WithoutCancel(ctx))) }
 	source, err := from.Lock(ctx, who)
@@ -96,7 +96,7 @@ func lost(l Lease) bool {
 	}
 }
 
-// migratable refuses what must not be copied, or written over. Damaged revisions are no reason: they are named.
+// migratable returns an error if the source must not be copied, or the target not be overwritten. Damaged revisions are allowed: they are named.
 func migratable(have, there *Archive) (leftBehind []string, err error) {
 	revisions := 0
 	for _, d := range have.Damaged {
@@ -123,7 +123,7 @@ func isRevision(damaged string) bool {
 	return strings.HasPrefix(damaged, "revision ") || damaged == "table history"
 }
 
-// compare counts what is in both archives, and names the first difference.
+// compare returns the numbers of entries, and an error that names the first difference of the two archives.
 func (m *Migration) compare(want, got *Archive) error {
 	switch {
 	case want.Lineage != got.Lineage || want.Serial != got.Serial:

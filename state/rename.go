@@ -5,8 +5,8 @@ import (
 	"slices"
 )
 
-// Rename is the commit that gives records other addresses, and the snapshot that it makes: what depends on them is told, and
-// operations on them that did not end go with them under their ids. A move of a record that is not there is left out.
+// Rename returns the batch that gives records other addresses, and the snapshot after it. Records that depend on them refer to the new
+// addresses, and open operations on them move along under their IDs. A move of a missing record is ignored.
 func Rename(s *Snapshot, moves []Move) (Batch, *Snapshot) {
 	var b Batch
 	now := map[string]string{}
@@ -47,7 +47,7 @@ func Rename(s *Snapshot, moves []Move) (Batch, *Snapshot) {
 	return b, &out
 }
 
-// renamed is a list of addresses as they are called now, and whether one is called otherwise.
+// renamed returns a list of addresses after the moves, and whether one of them has changed.
 func renamed(list []string, now map[string]string) ([]string, bool) {
 	if !slices.ContainsFunc(list, func(a string) bool { return now[a] != "" }) {
 		return list, false

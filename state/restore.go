@@ -9,10 +9,9 @@ import (
 // ActionRestore is the action of the revision that Restore adds to the history.
 const ActionRestore = "restore"
 
-// Restore writes the record of an address again as one of its revisions has it: a record that is
-// damaged, or was removed. n is the number of the revision, or 0 for the newest one. Nothing in the world is
-// changed, so the next plan shows what is different by now. A record that can be read is only overwritten when
-// n is given. who goes into the history, with the revision that Restore adds and returns.
+// Restore writes a damaged or removed record again, from one of the revisions of its address. n is the number of the
+// revision, or 0 for the newest one. Real objects are not changed: the next plan shows how they differ. A readable
+// record is overwritten only if n is not 0. Restore adds a revision by who to the history, and returns it.
 func Restore(ctx context.Context, store Store, lease Lease, address string, n uint64, who string) (Revision, error) {
 	snapshot, err := store.Load(ctx)
 	if err != nil {
@@ -44,7 +43,7 @@ func Restore(ctx context.Context, store Store, lease Lease, address string, n ui
 	return list[0], nil
 }
 
-// pick finds the revision that a record is restored from.
+// pick returns the revision from which a record is restored.
 func pick(list []Revision, address string, n uint64) (Revision, error) {
 	if len(list) == 0 {
 		return Revision{}, fmt.Errorf("%s has no history to restore it from: import it again, or remove the record and let the next plan look", address)

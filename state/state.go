@@ -1,5 +1,5 @@
-// Package state keeps what davit knows of the world between runs: one record per
-// instance, the operations that have begun and not ended, and a lease that lets one
+// Package state is davit's memory between runs: one record for each
+// instance, the open operations, outputs, history, and a lease that lets one
 // process write at a time.
 //
 // Backends live in folders of their own and pass the conformance suite in statetest.
@@ -19,15 +19,15 @@ import (
 // Format 2 has checksums that cover the place of an item as well as its content.
 const Format = 2
 
-// Store is where one stack's state is. All methods may be called concurrently, by
-// several processes as well. They return the context's error soon after it has ended.
+// Store contains the state of one stack. All methods may be called concurrently, also by
+// several processes. They return the context's error soon after it has ended.
 type Store interface {
 	// Lock takes the lease. If another process holds it, Lock returns a *LockedError at
-	// once; who wants to wait calls again. The lease of a dead process expires by itself.
+	// once; to wait, call it again. The lease of a dead process expires.
 	Lock(ctx context.Context, who Holder) (Lease, error)
 	// Load reads everything, with or without the lease. A store that was never written
-	// to is an empty Snapshot with serial 0 and no lineage. What is returned is the state at one
-	// serial, whatever is written meanwhile, and belongs to the caller.
+	// to is an empty Snapshot with serial 0 and no lineage. The snapshot is of one serial, and
+	// belongs to the caller.
 	Load(ctx context.Context) (*Snapshot, error)
 	// Archive reads everything with its history, all at the same serial. Revisions that are damaged
 	// are named in Damaged, which Load does not do: it does not read them.
@@ -43,25 +43,22 @@ type Store interface {
 
 // Lease is the right to write. It beats by itself until it is released or lost.
 type Lease interface {
-	// Commit applies the batch atomically; it is durable on return. It fails with
-	// ErrLeaseLost when another process has taken the lease in the meantime, and then
-	// nothing is written, and with the error of Batch.Check before anything is written. After
-	// another error the batch may have been written all the same, as a whole: a disk or a network can
-	// fail after it has done its work. Concurrent calls are normal.
+	// Commit applies the batch atomically; it is durable on return. It writes nothing and returns
+	// ErrLeaseLost if another process has taken the lease, or the error of Batch.Check if the batch
+	// is invalid. After another error the batch may have been written, as a whole: a disk or a network
+	// can fail after the write. Concurrent calls are normal.
 	Commit(ctx context.Context, b Batch) (serial uint64, err error)
-	// Replace writes a whole state over what is there: either all of it is written, lineage and
-	// serial included, or nothing. It fails with ErrLeaseLost as Commit does, and with the error of
-	// Archive.Check before anything is written. Of the history it keeps the newest KeepRevisions of
-	// each address, with their numbers, in whatever order they come.
+	// Replace replaces the whole state, lineage and serial included, or changes nothing. It returns ErrLeaseLost
+	// as Commit does, and the error of Archive.Check if the archive is invalid. It keeps the newest
+	// KeepRevisions revisions of each address, with their numbers, in any order.
 	Replace(ctx context.Context, a *Archive) error
-	// Lost is closed when the lease is lost: at the latest when it would have expired, or when a commit
-	// or a beat finds that another process has it.
+	// Lost is closed when the lease is lost: at the latest at its expiry, or when a commit
+	// or a renewal finds that another process has it.
 	Lost() <-chan struct{}
-	// Until is when the lease expires by the wall clock, unless it is renewed before. Zero is never. A process that was
-	// suspended may find that this is over before Lost tells it: work on the world is begun only before.
+	// Until returns the time of expiry by the wall clock, unless the lease is renewed; zero: it does not expire. In a process that
+	// was suspended, this time may pass before Lost is closed. Operations must begin before it.
 	Until() time.Time
-	// Release gives the lease up, and nobody else's. It is safe to call more than once, and commits
-	// that come later fail with ErrLeaseLost.
+	// Release ends this lease only. It may be called more than once; later commits return ErrLeaseLost.
 	Release(ctx context.Context) error
 }
 
@@ -76,7 +73,7 @@ type Snapshot struct {
 	Damaged    []string                   `json:"damaged,omitempty"`    // what cannot be read: addresses of records, "operation ID", "output NAME", "revision N of ADDRESS", or "table NAME" from which something is missing
 }
 
-// Record is what state keeps of one instance. It never holds a secret.
+// Record is the state of one instance. It never contains a secret.
 type Record struct {
 	Address string `json:"address"`
 	Kind    string `json:"kind"`
@@ -90,20 +87,20 @@ type Record struct {
 	Private []byte          `json:"private,omitempty"` // the plugin's own
 	// Fingerprints are keyed hashes of the sensitive attributes, by attribute path.
 	Fingerprints map[string]string `json:"fingerprints,omitempty"`
-	// OutputFingerprints are the same of the sensitive outputs.
+	// OutputFingerprints are keyed hashes of the sensitive outputs, by attribute path.
 	OutputFingerprints map[string]string `json:"output_fingerprints,omitempty"`
 	DependsOn          []string          `json:"depends_on,omitempty"` // addresses; deletion goes the other way
-	// Claims are the opaque keys of the things in the world that the instance owns.
+	// Claims are the opaque keys of the real objects that the instance owns.
 	Claims []string `json:"claims,omitempty"`
-	// Triggers are fingerprints of the values that replace_triggered_by had when the instance was made or changed last, by expression.
+	// Triggers are fingerprints of the values of replace_triggered_by at the last creation or update of the instance, by expression.
 	Triggers map[string]string `json:"triggers,omitempty"`
-	// Operation is the id of the operation that made the instance what it is. It is empty when the instance was adopted as it was.
+	// Operation is the ID of the last operation on the instance. It is empty if the instance was adopted without a change.
 	Operation string    `json:"operation,omitempty"`
 	Hold      *Hold     `json:"hold,omitempty"` // it is kept at an earlier revision
 	Updated   time.Time `json:"updated"`
 }
 
-// Hold says that an instance is kept at an earlier revision until it is released.
+// Hold keeps an instance at an earlier revision until it is released.
 type Hold struct {
 	Revision uint64    `json:"revision"`
 	Who      string    `json:"who"`
@@ -111,7 +108,7 @@ type Hold struct {
 	Reason   string    `json:"reason,omitempty"`
 }
 
-// Revision is one applied state of an instance: what was applied, why, by whom, and made of what.
+// Revision is one applied state of an instance, with its reasons, author and inputs.
 type Revision struct {
 	Number    uint64    `json:"number"` // 1, 2, ... for each address; the store counts
 	Operation string    `json:"operation"`
@@ -129,13 +126,13 @@ type Revision struct {
 	Items     json.RawMessage `json:"items,omitempty"`
 	Arguments json.RawMessage `json:"arguments,omitempty"`
 	Inputs    json.RawMessage `json:"inputs,omitempty"`
-	// Approval says who has let the change pass the gates of the stack; nil: nobody had to. Overrides are the gates that a person has set
+	// Approval is the approval of the change at the stack's gates; nil if none was needed. Overrides are the gates that a person has set
 	// aside for it.
 	Approval  *Approval  `json:"approval,omitempty"`
 	Overrides []Override `json:"overrides,omitempty"`
 }
 
-// Approval says that a person has let a change go.
+// Approval is the approval of a change by a person.
 type Approval struct {
 	Who    string    `json:"who"`
 	When   time.Time `json:"when"`
@@ -143,7 +140,7 @@ type Approval struct {
 	Digest string    `json:"change_digest"`
 }
 
-// Override says that a person has set a gate aside.
+// Override is a gate that a person has set aside.
 type Override struct {
 	Gate  string    `json:"gate"`
 	Who   string    `json:"who"`
@@ -151,7 +148,7 @@ type Override struct {
 	Where string    `json:"where,omitempty"`
 }
 
-// KeepRevisions is how many revisions of an instance a store keeps.
+// KeepRevisions is the number of revisions of an instance that a store keeps.
 const KeepRevisions = 20
 
 // The values of Record.Status.
@@ -176,7 +173,7 @@ type Operation struct {
 	Private    []byte          `json:"private,omitempty"`    // of the plan
 	Checkpoint *Checkpoint     `json:"checkpoint,omitempty"` // the result so far
 	DependsOn  []string        `json:"depends_on,omitempty"`
-	// Triggers are those of the record that the operation is to end with.
+	// Triggers are the Triggers of the record at the end of the operation.
 	Triggers map[string]string `json:"triggers,omitempty"`
 }
 
@@ -186,7 +183,7 @@ type Checkpoint struct {
 	Private []byte          `json:"private,omitempty"`
 }
 
-// Holder is who holds a lease, for the one who waits.
+// Holder describes the holder of a lease, for a process that waits.
 type Holder struct {
 	ID      string    `json:"id"`  // of the lease
 	Who     string    `json:"who"` // user@host
@@ -196,7 +193,7 @@ type Holder struct {
 	Expires time.Time `json:"expires"`
 }
 
-// LockedError says who has the lease.
+// LockedError names the holder of the lease.
 type LockedError struct{ Holder Holder }
 
 func (e *LockedError) Error() string {
@@ -204,7 +201,7 @@ func (e *LockedError) Error() string {
 		e.Holder.Who, e.Holder.What, e.Holder.PID, e.Holder.Since.Format(time.RFC3339), e.Holder.ID)
 }
 
-// FormatError says that the state was written by a newer davit.
+// FormatError reports a state that a newer davit has written.
 type FormatError struct {
 	Where     string
 	Got, Know int
@@ -214,7 +211,7 @@ func (e *FormatError) Error() string {
 	return fmt.Sprintf("%s has format %d, but this davit knows formats up to %d only: use a newer davit", e.Where, e.Got, e.Know)
 }
 
-// ErrBusy is in the errors of a store whose state another process keeps busy: it may be asked again.
+// ErrBusy is wrapped by errors of a store whose state another process is using: the call may be repeated.
 var ErrBusy = errors.New("another process is using the state")
 
 // ErrLeaseLost is returned by Commit when the lease has been taken by another process or has expired.

@@ -1,13 +1,13 @@
-// Package deep looks at all parts of a value. go-cty's own ways of it make a path and an iterator for each part, and
-// every value that davit plans is looked at several times.
+// Package deep checks all parts of a value. go-cty's own functions allocate a path and an iterator for each part, which is too
+// slow for values that are checked several times in each plan.
 package deep
 
 import "github.com/zclconf/go-cty/cty"
 
-// Marked tells whether a value or a part of it is marked.
+// Marked returns whether a value or a part of it is marked.
 func Marked(v cty.Value) bool { return some(v, cty.Value.IsMarked) }
 
-// Unmarked is a value with no marks on any part.
+// Unmarked returns the value without the marks of its parts.
 func Unmarked(v cty.Value) cty.Value {
 	if !Marked(v) {
 		return v
@@ -16,12 +16,12 @@ func Unmarked(v cty.Value) cty.Value {
 	return plain
 }
 
-// Known tells whether no part of a value is unknown.
+// Known returns whether all parts of a value are known.
 func Known(v cty.Value) bool {
 	return !some(v, func(v cty.Value) bool { return !v.IsKnown() })
 }
 
-// some tells whether something is so of a value or of a part of it.
+// some returns whether is holds for a value or a part of it.
 func some(v cty.Value, is func(cty.Value) bool) bool {
 	if is(v) {
 		return true

@@ -1,9 +1,9 @@
-// Package event is what happens during a run, as data: the engine emits events, views print them.
+// Package event has the events of a run as data: the engine emits them, views print them.
 package event
 
 import "time"
 
-// Format is the version of the events' JSON form. It grows when something is taken away or means something else.
+// Format is the version of the events' JSON form. It grows when a field is removed or changes its meaning.
 const Format = 1
 
 // Type is the kind of an event.
@@ -13,17 +13,17 @@ type Type string
 const (
 	Version            Type = "version"             // the first one: Davit and Format
 	Plan               Type = "plan"                // the plan is made, or was read: Changes and Digest
-	Observed           Type = "observed"            // a source, image or policy was looked at
+	Observed           Type = "observed"            // a source, image or policy was observed
 	Planned            Type = "planned"             // a change was planned
 	PlanFailed         Type = "plan_failed"         // an instance cannot be planned; the others are
 	OperationStart     Type = "operation_start"     // a change begins; its intent is in state
-	Log                Type = "log"                 // a line of work: Stream says what speaks
+	Log                Type = "log"                 // a line of output: Stream names its source
 	Progress           Type = "progress"            // Done of Total
 	Item               Type = "item"                // a nested object: Item and Status
 	Heartbeat          Type = "heartbeat"           // still running, nothing else to say
 	OperationDone      Type = "operation_done"      // its result is in state
-	OperationFailed    Type = "operation_failed"    // what exists in part is in state
-	OperationSkipped   Type = "operation_skipped"   // not started: what it depends on failed, or the run was stopped
+	OperationFailed    Type = "operation_failed"    // its partial result is in state
+	OperationSkipped   Type = "operation_skipped"   // not started: a dependency failed, or the run was stopped
 	OperationCancelled Type = "operation_cancelled" // a newer change takes its place; it stays open in state, and counts neither as done nor as failed
 	Diagnostics        Type = "diagnostic"          // an error or a warning
 	Summary            Type = "summary"             // the end of an apply; only diagnostics follow
@@ -67,17 +67,17 @@ type Diagnostic struct {
 	Code     string `json:"code,omitempty"`
 }
 
-// Result is what came of an apply: addresses, in the order they ended.
+// Result is the result of an apply: its changes, in the order in which they ended.
 type Result struct {
 	Done       []Outcome `json:"done"`
 	Failed     []Outcome `json:"failed"`
 	NotStarted []Outcome `json:"not_started"`
 	Cancelled  []Outcome `json:"cancelled,omitempty"` // waits for health that a newer change ended: neither done nor failed
-	Unchanged  []Outcome `json:"unchanged,omitempty"` // what needed nothing done in the end, though the plan could not tell yet
-	Waiting    []Outcome `json:"waiting,omitempty"`   // what the plan has left out because it waits at a gate
+	Unchanged  []Outcome `json:"unchanged,omitempty"` // planned changes that turned out to be none
+	Waiting    []Outcome `json:"waiting,omitempty"`   // left out of the plan, because they wait at a gate
 }
 
-// Outcome is how one change ended.
+// Outcome is the result of one change.
 type Outcome struct {
 	Address   string `json:"address"`
 	Action    string `json:"action"`
@@ -87,5 +87,5 @@ type Outcome struct {
 	ElapsedMS int64  `json:"elapsed_ms,omitempty"`
 }
 
-// Sink is told of events. It may be called concurrently.
+// Sink receives events. It may be called concurrently.
 type Sink func(Event)

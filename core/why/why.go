@@ -1,5 +1,5 @@
-// Package why explains how an instance came to be what it is: what was done, when, by whom and for what reason, and
-// the same of everything that it was made from, back to the commit. The explanation is data; printing it is a view's job.
+// Package why explains the last change of an instance: the action, its time, author and reason, and the same for all of its
+// inputs, back to the commit. An explanation is data; core/view prints it.
 package why
 
 import (
@@ -15,42 +15,43 @@ import (
 	"github.com/davit-sh/davit/state"
 )
 
-// Cause is one instance and what it was made from.
+// Cause is the explanation of one instance: its last or planned change, and the explanations of its inputs.
 type Cause struct {
 	Address  string           `json:"address"`
 	Kind     string           `json:"kind"`
-	Action   string           `json:"action,omitempty"`   // managed: what was done, or would be
+	Action   string           `json:"action,omitempty"`   // managed: the applied or planned action
 	Revision uint64           `json:"revision,omitempty"` // managed: 0 in a plan
 	When     *time.Time       `json:"when,omitempty"`
 	Who      string           `json:"who,omitempty"`
 	Reasons  []string         `json:"reasons,omitempty"`
-	Items    []plan.Item      `json:"items,omitempty"`     // what changed; of a source: the commits
-	Fields   []plan.Field     `json:"arguments,omitempty"` // the arguments that changed, where there are no items
-	Outputs  *plan.Value      `json:"outputs,omitempty"`   // what it gives to others
+	Items    []plan.Item      `json:"items,omitempty"`     // the changed items; of a source: the commits
+	Fields   []plan.Field     `json:"arguments,omitempty"` // the changed arguments, if there are no items
+	Outputs  *plan.Value      `json:"outputs,omitempty"`   // the values that other blocks can read
 	Rejected []plan.Rejection `json:"rejected,omitempty"`  // of a policy
 	Hold     *state.Hold      `json:"hold,omitempty"`
-	// Approval says who has let it pass the gates; Overrides are gates that were set aside for it.
+	// Approval is the approval at the gates; nil without one. Overrides are the gates that a person has set aside for the change.
 	Approval  *state.Approval  `json:"approval,omitempty"`
 	Overrides []state.Override `json:"overrides,omitempty"`
-	Note      string           `json:"note,omitempty"` // what is not known
+	Note      string           `json:"note,omitempty"` // what the state does not keep
 	From      []*Cause         `json:"from,omitempty"`
-	Again     bool             `json:"again,omitempty"` // it is explained further up
+	Again     bool             `json:"again,omitempty"` // it is explained earlier in the tree
 }
 
-// Facts are where explanations come from.
+// Facts is a source of explanations: the state with its history (Applied), or a plan (Planned).
 type Facts interface {
-	// Cause returns what is known of an instance without what it was made from, and the addresses of that. Everything
-	// is as it was for what it is explained for; seen is nil for an instance that is asked for itself. No cause: nothing is known.
+	// Cause returns the explanation of one instance without its inputs, the addresses of its inputs, and the observations that they
+	// were made with. seen has the observations of the dependent that is being explained; it is nil for the instance that the caller
+	// asked for. The cause is nil if there are no facts about the instance.
 	Cause(address string, seen *Seen) (c *Cause, from []string, as *Seen, err error)
 }
 
-// Seen is what a revision was made from: the observations by address, and what else was applied by then.
+// Seen has the inputs of a revision: the observations by address, and the time up to which other instances count.
 type Seen struct {
 	At           time.Time
 	Observations map[string]plan.Observation
 }
 
-// Explain explains an instance.
+// Explain returns the explanation of the instance at address, with all of its inputs. It is an error if there are no facts about it.
 func Explain(f Facts, address string) (*Cause, error) {
 	e := &explanation{facts: f, done: map[string]bool{}}
 	c, err := e.of(address, nil, "")
@@ -65,10 +66,10 @@ func Explain(f Facts, address string) (*Cause, error) {
 
 type explanation struct {
 	facts Facts
-	done  map[string]bool // what was explained, each for the instance that it was made for
+	done  map[string]bool // explained instances, each for the dependent that it was explained for
 }
 
-// of explains an instance; owner is the instance that the observations are of.
+// of explains an instance; owner is the instance whose observations seen has.
 func (e *explanation) of(address string, seen *Seen, owner string) (*Cause, error) {
 	c, from, as, err := e.facts.Cause(address, seen)
 	if err != nil || c == nil {
@@ -94,7 +95,7 @@ func (e *explanation) of(address string, seen *Seen, owner string) (*Cause, erro
 	return c, nil
 }
 
-// Applied are the facts of what was applied: state and its history.
+// Applied has the facts about applied changes: the state and its history.
 type Applied struct {
 	Snapshot *state.Snapshot
 	// History returns the revisions of an instance, newest first; of all instances for "".
@@ -146,8 +147,8 @@ func (a *Applied) Cause(address string, seen *Seen) (*Cause, []string, *Seen, er
 	return c, from, inputs, nil
 }
 
-// newestAt is the revision that an instance was at for what it is explained for, nil if it is not kept any more. What is made
-// from something is made after it, and state is written by one process at a time, so the times of revisions tell.
+// newestAt returns the revision of an input that its dependent used: the newest one at that time; nil if the state no longer keeps it.
+// The times of revisions can be compared, because a dependent is applied after its inputs, and one process at a time writes the state.
 func newestAt(list []state.Revision, seen *Seen) *state.Revision {
 	for i := range list { // newest first
 		if seen == nil || !list[i].At.After(seen.At) {
@@ -157,7 +158,7 @@ func newestAt(list []state.Revision, seen *Seen) *state.Revision {
 	return nil
 }
 
-// origin is what a revision was made from. One that went back to an earlier revision was made from what that was made from.
+// origin returns the inputs of a revision. A rollback has the inputs of the revision that it returned to.
 func origin(list []state.Revision, r state.Revision) ([]string, *Seen, error) {
 	for range list {
 		i := slices.IndexFunc(list, func(o state.Revision) bool { return r.Record.Hold != nil && o.Number == r.Record.Hold.Revision })
@@ -170,7 +171,7 @@ func origin(list []state.Revision, r state.Revision) ([]string, *Seen, error) {
 	return r.From, seen, err
 }
 
-// inputsOf are the observations that a revision was made from.
+// inputsOf returns the observations that a revision used.
 func inputsOf(r state.Revision) (*Seen, error) {
 	var list []plan.Observation
 	if len(r.Inputs) > 0 {
@@ -202,7 +203,7 @@ func (a *Applied) observed(address, kind string, seen *Seen) (*Cause, []string, 
 	return &Cause{Address: address, Kind: kind, Outputs: value(rec.Outputs), Note: "the state has no history of its inputs"}, nil, seen, nil
 }
 
-// newest are the observations of the newest revision that was made from an observed instance.
+// newest returns the observations of the newest revision that used an observed instance; nil if there is none.
 func (a *Applied) newest(address string) (*Seen, error) {
 	all, err := a.History("")
 	if err != nil {
@@ -219,7 +220,7 @@ func (a *Applied) newest(address string) (*Seen, error) {
 	return &Seen{At: time.Now()}, nil
 }
 
-// observation is what an observation tells.
+// observation returns the cause of an observed instance.
 func observation(o *plan.Observation) *Cause {
 	return &Cause{Address: o.Address, Kind: o.Kind, Reasons: o.Reasons, Items: o.Items, Outputs: &o.Outputs, Rejected: o.Rejected}
 }
@@ -232,7 +233,7 @@ func value(raw json.RawMessage) *plan.Value {
 	return &v
 }
 
-// Planned are the facts of a plan: what would be done.
+// Planned has the facts about planned changes.
 type Planned struct{ Plan *plan.Plan }
 
 // Cause implements Facts.
@@ -247,7 +248,7 @@ func (p Planned) Cause(address string, _ *Seen) (*Cause, []string, *Seen, error)
 			out.Hold = &state.Hold{Revision: c.Hold.Revision, Who: c.Hold.Who, Reason: c.Hold.Reason}
 		}
 		if c.Action == plan.Delete {
-			return out, nil, nil, nil // what it waits for is what was made from it, not what it was made from
+			return out, nil, nil, nil // a deletion waits for its dependents, not for its inputs
 		}
 		return out, c.DependsOn, nil, nil
 	}

@@ -1,5 +1,5 @@
-// Package key makes keyed hashes of sensitive values: state keeps them instead of the values, so that a change is
-// seen and nothing is given away. Without the key they tell nothing.
+// Package key makes keyed hashes of sensitive values. The state keeps the hashes instead of the values, so that a change is
+// detected and no value is revealed. Hashes with different keys cannot be compared.
 package key
 
 import (
@@ -17,7 +17,7 @@ import (
 	"sync"
 )
 
-// Env is the variable of the environment that may hold the key: 32 bytes in base64.
+// Env is the environment variable with the key: 32 bytes in base64.
 const Env = "DAVIT_STATE_KEY"
 
 const size = 32
@@ -28,7 +28,7 @@ type Key struct {
 	id     string
 }
 
-// Find returns the key of the environment, or that of the file, which is made if it is not there.
+// Find returns the key of the environment, or that of the file, which is created if it is missing.
 func Find(file string) (*Key, error) {
 	if text := os.Getenv(Env); text != "" {
 		return parse(text, Env)
@@ -80,8 +80,8 @@ func create(file string) (*Key, error) {
 	return parse(string(b), file)
 }
 
-// Fingerprint hashes a value under its path: "hmac-sha256:KEY:HASH", where KEY tells keys apart. The same value
-// elsewhere has another hash.
+// Fingerprint hashes a value under its path: "hmac-sha256:KEY:HASH", where KEY identifies the key. The same value
+// at another path has another hash.
 func (k *Key) Fingerprint(path string, value []byte) string {
 	h := hmac.New(sha256.New, k.secret)
 	fmt.Fprintf(h, "%d:%s\x00", len(path), path)
@@ -89,14 +89,14 @@ func (k *Key) Fingerprint(path string, value []byte) string {
 	return "hmac-sha256:" + k.id + ":" + hex.EncodeToString(h.Sum(nil))
 }
 
-// Same tells whether two fingerprints were made with the same key, so that they can be compared.
+// Same returns whether two fingerprints were made with the same key, so that they can be compared.
 func Same(a, b string) bool {
 	i, j := strings.LastIndexByte(a, ':'), strings.LastIndexByte(b, ':')
 	return i >= 0 && i == j && a[:i] == b[:j]
 }
 
-// Lazy makes fingerprints with a key that is found when the first one is asked for. Where there is no key there
-// is no fingerprint: "".
+// Lazy makes fingerprints with a key that is found at the first call. Without a key,
+// the fingerprint is "".
 func Lazy(file string) func(path string, value []byte) string {
 	find := sync.OnceValues(func() (*Key, error) { return Find(file) })
 	return func(path string, value []byte) string {

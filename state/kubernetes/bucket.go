@@ -27,7 +27,7 @@ import (
 const (
 	secretType = "davit.sh/state" //nolint:gosec // a type, no secret
 	stackLabel = "davit.sh/stack"
-	// firstLabel is the label of Secrets that the first versions of davit made. A Secret's type stays what it was.
+	// firstLabel is the label of Secrets that the first versions of davit created. The type of a Secret cannot be changed.
 	firstLabel   = "davit.dev/stack"
 	managerLabel = "app.kubernetes.io/managed-by"
 	dataKey      = "state"
@@ -48,10 +48,10 @@ func (b *bucket) String() string {
 
 func (b *bucket) object(name string) string { return "davit." + b.name + "." + name }
 
-// quiet keeps the library from telling standard error what is returned as an error too.
+// quiet stops the library from printing errors that it also returns.
 func quiet(ctx context.Context) context.Context { return klog.NewContext(ctx, logr.Discard()) }
 
-// request is asked once: asking again is the store's, which must know what may have been written.
+// request sends one request. The store retries, because it must know whether a write may have taken effect.
 func (b *bucket) request(r *rest.Request) *rest.Request {
 	return r.Namespace(b.namespace).Resource("secrets").MaxRetries(0)
 }
@@ -141,7 +141,7 @@ func (b *bucket) List(ctx context.Context) (names []string, err error) {
 	}
 }
 
-// failed sorts the server's errors.
+// failed classifies the server's errors.
 func (b *bucket) failed(err error) error {
 	var status apierrors.APIStatus
 	switch {

@@ -22,7 +22,7 @@ import (
 	"github.com/davit-sh/davit/state/internal/objects"
 )
 
-// Config says where the state is.
+// Config is the place of the state.
 type Config struct {
 	Name       string `hcl:"name"`                // of the stack; the Secrets are called davit.NAME.*
 	Namespace  string `hcl:"namespace,optional"`  // default: that of the context or of the pod
@@ -31,7 +31,7 @@ type Config struct {
 	InCluster  bool   `hcl:"in_cluster,optional"` // only the service account of the pod will do
 }
 
-// Validate says what is missing or wrong.
+// Validate returns an error for a missing or invalid setting.
 func (c Config) Validate() error {
 	var errs []error
 	if c.Name == "" {
@@ -57,7 +57,7 @@ func TTL(d time.Duration) Option { return func(o *objects.Options) { o.TTL = d }
 // partSize leaves room in the 1 MiB that a Secret may have.
 const partSize = 768 << 10
 
-// Open names the state; it is made by the first Lock. It asks nothing of the cluster yet.
+// Open returns the state without a request to the cluster. The first Lock creates it.
 func Open(_ context.Context, c Config, options ...Option) (state.Store, error) {
 	if err := c.Validate(); err != nil {
 		return nil, fmt.Errorf("state kubernetes: %w", err)
@@ -102,7 +102,7 @@ func newBucket(c Config) (*bucket, error) {
 
 const namespaceFile = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
 
-// connection finds the cluster as kubectl does.
+// connection finds the cluster in the way of kubectl.
 func connection(c Config) (cfg *rest.Config, namespace string, err error) {
 	if c.InCluster {
 		cfg, err = rest.InClusterConfig()

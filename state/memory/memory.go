@@ -1,5 +1,5 @@
-// Package memory keeps a state for the length of a test. It keeps the stored form of each item,
-// so that what goes in and comes out is what a real backend would make of it.
+// Package memory keeps a state in memory, for tests. It keeps the stored form of each item,
+// so that values are encoded and decoded as in a real backend.
 package memory
 
 import (
@@ -38,7 +38,7 @@ func (s *Store) Lock(ctx context.Context, who state.Holder) (state.Lease, error)
 	return s.holder, nil
 }
 
-// usable refuses a context that has ended and a state of a newer davit.
+// usable returns an error for an ended context and for a state of a newer davit.
 func (s *Store) usable(ctx context.Context) error {
 	if s.data.format > state.Format {
 		return &state.FormatError{Where: "the state in memory", Got: s.data.format, Know: state.Format}
@@ -123,7 +123,7 @@ type lease struct {
 
 func (l *lease) lose() { l.once.Do(func() { close(l.lost) }) }
 
-// write lets fn change a copy of what is stored, which counts only when fn has no error.
+// write calls fn with a copy of the tables, and keeps the copy if fn returns no error.
 func (l *lease) write(ctx context.Context, fn func(*tables) error) error {
 	s := l.store
 	s.mu.Lock()

@@ -45,7 +45,7 @@ func (b *bucket) String() string {
 
 func (b *bucket) path(name string) *string { return aws.String(b.key + "/" + name) }
 
-// observe sets the clock by an answer.
+// observe adjusts the clock by the date of an answer.
 func (b *bucket) observe(sent time.Time, m smithymiddleware.Metadata) {
 	if date, ok := middleware.GetServerTime(m); ok && !date.IsZero() {
 		b.clock.Observe(date, sent, time.Now())
@@ -114,7 +114,7 @@ func (b *bucket) List(ctx context.Context) (names []string, err error) {
 	return names, nil
 }
 
-// failed sorts the server's errors.
+// failed classifies the server's errors.
 func (b *bucket) failed(err error) error {
 	if err == nil {
 		return nil
@@ -153,7 +153,7 @@ func (b *bucket) failed(err error) error {
 	return plain
 }
 
-// short leaves out what the library says of itself.
+// short removes the library's own words from an error.
 func short(err error) error {
 	if op, ok := errors.AsType[*smithy.OperationError](err); ok {
 		err = op.Unwrap()

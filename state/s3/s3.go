@@ -21,7 +21,7 @@ import (
 	"github.com/davit-sh/davit/state/internal/objects"
 )
 
-// Config says where the state is.
+// Config is the place of the state.
 type Config struct {
 	Bucket    string `hcl:"bucket"`              // it must be there
 	Key       string `hcl:"key"`                 // what the names of the state's objects begin with: "shop/prod"
@@ -31,7 +31,7 @@ type Config struct {
 	Profile   string `hcl:"profile,optional"`    // of the shared configuration; default: AWS_PROFILE
 }
 
-// Validate says what is missing or wrong.
+// Validate returns an error for a missing or invalid setting.
 func (c Config) Validate() error {
 	var errs []error
 	if c.Bucket == "" {
@@ -60,7 +60,7 @@ type Option func(*objects.Options)
 // TTL sets how long a lease lasts without a heartbeat; 30 seconds if not given.
 func TTL(d time.Duration) Option { return func(o *objects.Options) { o.TTL = d } }
 
-// Open names the state; it is made by the first Lock. It fails when there are no credentials.
+// Open returns the state; the first Lock creates it. It returns an error if there are no credentials.
 func Open(ctx context.Context, c Config, options ...Option) (state.Store, error) {
 	if err := c.Validate(); err != nil {
 		return nil, fmt.Errorf("state s3: %w", err)

@@ -19,16 +19,16 @@ import (
 	"github.com/davit-sh/davit/state"
 )
 
-// Bucket is a flat set of named objects. All methods may be called concurrently. Each does what it was
-// asked once and returns what came of it; waiting and asking again is done here. An error that asking
-// again cannot mend is marked with Permanent.
+// Bucket is a flat set of named objects. All methods may be called concurrently. Each sends one request and
+// returns its result; this package waits and retries. A bucket marks an error that a retry cannot repair
+// with Permanent.
 type Bucket interface {
 	// Get returns an object and its version, or ErrNotFound.
 	Get(ctx context.Context, name string) (data []byte, version string, err error)
-	// Put writes an object if it still has that version, or if it is not there when the version is
-	// empty; else it returns ErrConflict. Of the objects of one bucket only Head is ever written twice.
+	// Put writes an object if it still has that version, or, for an empty version, if it does not exist;
+	// else it returns ErrConflict. Only Head is written more than once.
 	Put(ctx context.Context, name string, data []byte, version string) (newVersion string, err error)
-	// Delete removes an object. One that is not there is fine.
+	// Delete removes an object. A missing object is not an error.
 	Delete(ctx context.Context, name string) error
 	// List names all objects but perhaps Head.
 	List(ctx context.Context) ([]string, error)
@@ -36,25 +36,25 @@ type Bucket interface {
 	String() string
 }
 
-// Announcer is a Bucket that shows people who holds the lease. Nothing depends on it.
+// Announcer is a Bucket that shows the holder of the lease to people. Nothing depends on it.
 type Announcer interface {
-	// Announce shows the holder; nil is nobody.
+	// Announce shows the holder; nil: the lease is free.
 	Announce(ctx context.Context, holder *state.Holder)
 }
 
 // Head is the name of the object that is swapped.
 const Head = "head"
 
-// What a Bucket answers.
+// The errors of a Bucket.
 var (
 	ErrNotFound = errors.New("the object does not exist")
 	ErrConflict = errors.New("the object has another version")
 )
 
-// Permanent marks an error that asking again cannot mend.
+// Permanent marks an error that a retry cannot repair.
 func Permanent(err error) error { return backoff.Permanent(err) }
 
-// Refused marks an error of a server that did nothing and may be asked again: it has too much to do, or does not listen.
+// Refused marks an error of a server that did nothing, because it is overloaded or not listening: the request may be retried.
 func Refused(err error) error { return &refusedError{err} }
 
 type refusedError struct{ err error }
@@ -62,7 +62,7 @@ type refusedError struct{ err error }
 func (e *refusedError) Error() string { return e.err.Error() }
 func (e *refusedError) Unwrap() error { return e.err }
 
-// mayHaveWritten tells whether a request that failed so may have been carried out.
+// mayHaveWritten returns whether a request with this error may have been carried out.
 func mayHaveWritten(err error) bool {
 	return err != nil && !errors.As(err, new(*refusedError)) && !errors.As(err, new(*backoff.PermanentError))
 }
@@ -78,8 +78,7 @@ func (e *Error) Error() string { return fmt.Sprintf("%s the state in %s: %v", e.
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// UnknownError says that the connection was lost before it was known whether something was written.
-// The next run sees which it was.
+// UnknownError reports a write whose answer was lost: it may have been written or not. The next run reads the result.
 type UnknownError struct{ Err error }
 
 func (e *UnknownError) Error() string {
@@ -123,8 +122,8 @@ func (o Options) orDefault() Options {
 	return o
 }
 
-// retry asks until there is an answer or the error is permanent. size is the number of bytes that an
-// attempt moves. When time runs out the last error of the bucket is returned, not that of the clock.
+// retry repeats a request until it succeeds or its error is permanent. size is the number of bytes that an
+// attempt transfers. When the time is over, retry returns the last error of the bucket, not that of the context.
 func (s *Store) retry(ctx context.Context, size int, attempt func(context.Context) error) error {
 	wait := backoff.NewExponentialBackOff()
 	wait.InitialInterval, wait.MaxInterval = s.options.Pause, 30*s.options.Pause

@@ -34,7 +34,7 @@ func (c *change) put(key string, v any) error {
 	return err
 }
 
-// remove takes a key away. What was never there needs no word.
+// remove deletes a key. A key that never existed needs no entry.
 func (c *change) remove(key string) {
 	if _, ok := c.get(key); ok {
 		c.set[key] = nil
@@ -82,7 +82,7 @@ func (c *change) batch(b state.Batch) error {
 	return nil
 }
 
-// move carries all moves out at once: what goes is taken out before anything is put in.
+// move applies all moves at once: it takes out all moved entries before it puts one in.
 func (c *change) move(moves []state.Move) error {
 	type moving struct {
 		to      string
@@ -162,7 +162,7 @@ func (c *change) append(key string, known revisions, r state.Revision) error {
 	return errors.Join(err, c.put(key, known))
 }
 
-// archive is all of a state.
+// archive returns the whole state.
 func (c *change) archive(a *state.Archive) error {
 	for address, r := range a.Records {
 		if err := c.put(keyRecord+address, r); err != nil {

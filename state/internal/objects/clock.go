@@ -10,12 +10,12 @@ import (
 // moment for all who use the server, however their own clocks go. The zero value is this machine's clock.
 type Clock struct{ offset atomic.Int64 }
 
-// Now is the server's time as far as it is known.
+// Now returns the estimated time of the server.
 func (c *Clock) Now() time.Time { return time.Now().Add(time.Duration(c.offset.Load())) }
 
-// Observe learns from an answer: its date was true at some moment between sent and received, give or take
-// what servers do to it, who cut it to the second and renew it once a second. As long as this
-// machine's clock may be right, it is taken for right.
+// Observe adjusts the clock by an answer: its date was true at some moment between sent and received, with an error of up to
+// two seconds, because servers truncate it to the second and update it once a second. The offset stays zero while this
+// machine's clock is within that error.
 func (c *Clock) Observe(date, sent, received time.Time) {
 	least, most := date.Add(-time.Second).Sub(received), date.Add(2*time.Second).Sub(sent)
 	var offset time.Duration
@@ -28,7 +28,7 @@ func (c *Clock) Observe(date, sent, received time.Time) {
 	c.offset.Store(int64(offset))
 }
 
-// Wrap makes a transport that the clock learns from.
+// Wrap returns a transport whose answers adjust the clock.
 func (c *Clock) Wrap(next http.RoundTripper) http.RoundTripper { return &observed{c, next} }
 
 type observed struct {

@@ -12,7 +12,7 @@ import (
 	"github.com/davit-sh/davit/state/internal/seal"
 )
 
-// entry is a value under a key. A nil value says that the key is gone; an empty one cannot be read.
+// entry is a value under a key. A nil value is a deleted key; an empty value cannot be read.
 type entry struct {
 	key   string
 	value []byte
@@ -54,7 +54,7 @@ func newCodec() (*codec, error) {
 	if err != nil {
 		return nil, err
 	}
-	// Values have checksums of their own: what can be read of a damaged frame is wanted.
+	// Values have checksums of their own, so the readable values of a damaged frame can be used.
 	dec, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(2), zstd.WithDecoderMaxMemory(maxFrame), zstd.IgnoreChecksum(true), zstd.WithDecoderLowmem(true))
 	return &codec{enc, dec}, err
 }
@@ -98,7 +98,7 @@ func (c *codec) pack(entries []entry) []byte {
 
 var errDirectory = errors.New("it is damaged, and so is its list of contents")
 
-// unpack reads what can be read of a blob. Values that cannot are empty.
+// unpack reads a blob. Unreadable values are empty.
 func (c *codec) unpack(b []byte) ([]entry, error) {
 	dir, err := c.directory(b)
 	if err != nil {

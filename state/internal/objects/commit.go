@@ -11,7 +11,7 @@ import (
 	"github.com/davit-sh/davit/state"
 )
 
-// draft is what a commit makes of a head, and what was written for it.
+// draft is the next head of a commit, and the objects that were written for it.
 type draft struct {
 	lineage        string
 	serial         uint64
@@ -43,7 +43,7 @@ func (l *lease) Commit(ctx context.Context, b state.Batch) (uint64, error) {
 		if err := l.store.extendState(ctx, l.token, d, limit); err != nil {
 			return err
 		}
-		// Both logs are flushed at once only when it cannot be helped: a commit should be few requests.
+		// Both logs are flushed at once only if necessary: a commit should need few requests.
 		if len(d.wrote) > 0 {
 			limit = 2 * l.store.options.Tail
 		}
@@ -51,7 +51,7 @@ func (l *lease) Commit(ctx context.Context, b state.Batch) (uint64, error) {
 	})
 }
 
-// ready reads what the head says unless that is known, and tells how long tails may be.
+// ready reads the contents of the head if they are unknown, and returns the maximum length of the tails.
 func (l *lease) ready(ctx context.Context, h *head) (limit int, err error) {
 	limit = l.store.options.Tail
 	if l.content != nil {
@@ -89,7 +89,7 @@ func (l *lease) Replace(ctx context.Context, a *state.Archive) error {
 	return err
 }
 
-// commit makes a draft and swaps the head for one that says so.
+// commit makes a draft and swaps the head for that of the draft.
 func (l *lease) commit(ctx context.Context, draw func(context.Context, *head, *draft) error) (uint64, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -162,7 +162,7 @@ func (l *lease) try(ctx context.Context, draw func(context.Context, *head, *draf
 	return 0, err
 }
 
-// done is what remains when a draft has become the head.
+// done updates the store after a draft has become the head.
 func (l *lease) done(ctx context.Context, d *draft) {
 	l.spare, l.removed = nil, nil
 	if d.anew {
@@ -183,7 +183,7 @@ func (l *lease) done(ctx context.Context, d *draft) {
 	l.clean(ctx, h.Garbage[:min(len(h.Garbage), remove)])
 }
 
-// clean removes garbage. What cannot be removed now stays named in the head.
+// clean removes unused objects. The head keeps the names of those that cannot be removed now.
 func (l *lease) clean(ctx context.Context, names []string) {
 	ok := make([]bool, len(names))
 	ctx, cancel := context.WithTimeout(ctx, l.store.options.Request)
@@ -204,8 +204,8 @@ func (l *lease) clean(ctx context.Context, names []string) {
 	}
 }
 
-// sweep finds what earlier leases wrote and did not come to use. They cannot any more: their tokens are too old. What
-// has a newer token than this lease is not looked at, for it may be another's by now.
+// sweep removes objects that earlier leases wrote and never used. Those leases cannot use them, because their tokens are too old.
+// Objects with a newer token than that of this lease are left alone: they may belong to the next holder.
 func (l *lease) sweep(ctx context.Context, h *head) error {
 	ctx, cancel := context.WithTimeout(ctx, l.store.options.Request)
 	defer cancel()

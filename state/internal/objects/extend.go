@@ -47,8 +47,8 @@ func (s *Store) extendState(ctx context.Context, token uint64, d *draft, limit i
 	return err
 }
 
-// extendHistory adds revisions. Those that nobody will ask for any more are dropped when their segment
-// is rewritten, and when they are more than half the oldest segment is.
+// extendHistory adds revisions. Dropped revisions are removed when their segment is rewritten; the oldest segment is
+// rewritten when more than half of its revisions are dropped ones.
 func (s *Store) extendHistory(ctx context.Context, token uint64, d *draft, c *change, limit int) error {
 	if len(c.history) == 0 {
 		return nil
@@ -89,7 +89,7 @@ func (s *Store) extendHistory(ctx context.Context, token uint64, d *draft, c *ch
 	return err
 }
 
-// longer is a log's tail with more entries, and that packed.
+// longer returns the tail of a log with additional entries, and its packed form.
 func (s *Store) longer(l log, more []entry) (map[string][]byte, []byte, error) {
 	before, err := s.tail(l)
 	if err != nil {
@@ -102,7 +102,7 @@ func (s *Store) longer(l log, more []entry) (map[string][]byte, []byte, error) {
 	return tail, s.codec.pack(sorted(tail)), nil
 }
 
-// older is the first of the segments that one of this size takes in.
+// older returns the index of the first segment that a new segment of this size replaces.
 func older(segments []segment, size, limit int) int {
 	first := len(segments)
 	for first > 0 {
@@ -149,7 +149,7 @@ func written(segments []segment) (n int) {
 	return n
 }
 
-// live is the set of revisions that can be asked for.
+// live returns the set of revisions that are not dropped.
 func (c *change) live() map[string]bool {
 	live := map[string]bool{}
 	add := func(key string) {

@@ -26,11 +26,11 @@ type head struct {
 	Garbage []string      `json:"garbage,omitempty"` // objects that are no longer named here and perhaps not removed yet
 }
 
-// keepCommits is how many of the last commits the head names. The last made Serial, the one before it
+// keepCommits is the number of commits that the head names. The last one made Serial, the one before it
 // Serial-1, and so on.
 const keepCommits = 16
 
-// log is a list of segments, oldest first, and what was not worth an object yet. Later entries replace earlier ones.
+// log is a list of segments, oldest first, and a tail of entries that are too few for an object. Later entries replace earlier ones.
 type log struct {
 	Segments []segment `json:"segments,omitempty"`
 	Tail     []byte    `json:"-"` // packed
@@ -69,7 +69,7 @@ func (l log) names() (names []string) {
 	return names
 }
 
-// clone is a head that can be changed without changing this one.
+// clone returns a deep copy of the head.
 func (h *head) clone() *head {
 	c := *h
 	if h.Holder != nil {
@@ -81,8 +81,8 @@ func (h *head) clone() *head {
 	return &c
 }
 
-// committed tells whether the commit that made this serial is the named one. known is false when it
-// was so many commits ago that the head cannot tell.
+// committed returns whether the named commit made this serial. known is false if the serial is older than
+// the commits that the head names.
 func (h *head) committed(serial uint64, id string) (yes, known bool) {
 	if h.Serial < serial {
 		return false, true
@@ -93,8 +93,8 @@ func (h *head) committed(serial uint64, id string) (yes, known bool) {
 	return false, false
 }
 
-// stored is the head as it is written. The format is read first. The tails have checksums of their own:
-// damage there is named, as elsewhere.
+// stored is the written form of the head. The format is decoded first. The tails have checksums of their own, so that
+// damage in them can be named.
 type stored struct {
 	Format  int             `json:"format"`
 	Sum     string          `json:"sha256"`
@@ -134,13 +134,13 @@ func sum(b []byte) string {
 	return hex.EncodeToString(s[:])
 }
 
-// newID is a name that nobody else uses, in small letters and digits.
+// newID returns a random name of lower-case letters and digits.
 func newID() string { return strings.ToLower(rand.Text()) }
 
-// newPart names an object of a lease. The token in it tells when its writer has lost the right to use it.
+// newPart returns the name of a new object of a lease. It contains the token of the lease.
 func newPart(token uint64) string { return fmt.Sprintf("seg-%d-%s", token, newID()) }
 
-// writtenBy is the token in an object's name.
+// writtenBy returns the token in the name of an object.
 func writtenBy(name string) (token uint64, ok bool) {
 	n, err := fmt.Sscanf(name, "seg-%d-", &token)
 	return token, err == nil && n == 1

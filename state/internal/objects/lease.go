@@ -53,7 +53,7 @@ func (s *Store) Lock(ctx context.Context, who state.Holder) (state.Lease, error)
 	}
 }
 
-// contention is how often a swap is tried that others are faster with.
+// contention is the maximum number of attempts of a swap that conflicts with other writers.
 const contention = 100
 
 var errContention = errors.New("other processes write all the time, or the server loses writes: try again later")
@@ -98,11 +98,11 @@ type lease struct {
 	swept   bool
 }
 
-// errStale says that the head is this lease's and another than was thought: an earlier write, given up
-// because no answer came, has come through.
+// errStale reports that the head belongs to this lease but differs from the expected one: an earlier write, whose answer was
+// lost, took effect.
 var errStale = errors.New("the head is newer than expected")
 
-// anyHead is the generation of changes that do not depend on what the head says.
+// anyHead is the generation of changes that do not depend on the content of the head.
 const anyHead = -1
 
 // swap changes the head and renews the lease. When another has the lease it returns a *movedError.
@@ -167,7 +167,7 @@ func (l *lease) set(h *head, version string, renewed time.Time, generation int) 
 
 func (l *lease) owns(h *head) bool { return h != nil && h.Holder != nil && h.Holder.ID == l.id }
 
-// alive looks at both clocks: one stands still while the machine sleeps, the other may be set.
+// alive checks both clocks: the monotonic one stands still while the machine sleeps, the wall clock may be set.
 func (l *lease) alive() bool {
 	h, _, renewed, _ := l.now()
 	return time.Since(renewed) < l.store.options.TTL && h.Holder != nil && l.store.options.Now().Before(h.Holder.Expires)
@@ -186,7 +186,7 @@ func (l *lease) beat(ctx context.Context) {
 		if _, _, again, _ := l.now(); again != renewed {
 			continue // a commit has renewed the lease
 		}
-		// A beat that fails is tried again until the lease is over; then swap says so.
+		// A failed renewal is repeated until the lease has expired; then swap returns an error.
 		_ = l.swap(ctx, anyHead, func(*head) {})
 	}
 }
@@ -213,8 +213,8 @@ func (l *lease) Until() time.Time {
 	return time.Unix(0, 0) // it is released
 }
 
-// Release implements state.Lease. Under a context that has ended it is tried for a moment all the same: that is
-// when leases are released.
+// Release implements state.Lease. With an ended context it still tries for a moment, because leases are often released after
+// an interrupt.
 func (l *lease) Release(ctx context.Context) (err error) {
 	l.once.Do(func() {
 		l.stop()

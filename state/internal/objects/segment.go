@@ -10,16 +10,16 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// parallel is how many objects are read or written at a time.
+// parallel is the number of objects that are read or written at a time.
 const parallel = 8
 
-// goneError says that an object is not there that a head names.
+// goneError reports that an object named in the head does not exist.
 type goneError struct{ name string }
 
 func (e *goneError) Error() string { return fmt.Sprintf("the object %s is missing", e.name) }
 
-// segment reads the entries of a segment. Of objects that are lost or damaged, what they held is
-// named as far as that is known; nothing that was written earlier shows through.
+// segment reads the entries of a segment. Entries of lost or damaged objects are returned as unreadable, as far as their keys
+// are known, so that older values of these keys do not reappear.
 func (s *Store) segment(ctx context.Context, seg segment, lost map[string]bool) (entries []entry, whole bool, err error) {
 	parts := make([][]byte, len(seg.Parts))
 	damaged := make([]bool, len(seg.Parts))
@@ -57,7 +57,7 @@ func (s *Store) segment(ctx context.Context, seg segment, lost map[string]bool) 
 	return entries, !slices.Contains(damaged, true), err
 }
 
-// damagedError says that so much of an object is lost that it cannot be told what was in it.
+// damagedError reports an object whose list of keys is damaged.
 type damagedError struct {
 	name    string
 	missing bool
@@ -71,7 +71,7 @@ func (e *damagedError) Error() string {
 	return fmt.Sprintf("the object %s is %s, and its contents are not known: restore it, or the whole state, from a backup", e.name, what)
 }
 
-// unreadable tells whether an object is missing or damaged.
+// unreadable returns whether the error reports a missing or damaged object.
 func unreadable(err error) bool {
 	return errors.As(err, new(*goneError)) || errors.As(err, new(*damagedError))
 }
@@ -89,7 +89,7 @@ func (c contents) apply(entries []entry) {
 	}
 }
 
-// contents reads the state that a head speaks of.
+// contents reads the state of a head.
 func (s *Store) contents(ctx context.Context, h *head, lost map[string]bool) (contents, error) {
 	segments := make([][]entry, len(h.State.Segments))
 	group, within := errgroup.WithContext(ctx)
@@ -112,7 +112,7 @@ func (s *Store) contents(ctx context.Context, h *head, lost map[string]bool) (co
 	return all, err
 }
 
-// remembered is segment without asking twice.
+// remembered returns the entries of a segment from memory, or reads them with segment.
 func (s *Store) remembered(ctx context.Context, seg segment, lost map[string]bool) ([]entry, error) {
 	name := seg.Parts[0].Name
 	s.mu.Lock()
@@ -134,7 +134,7 @@ func (s *Store) remember(name string, entries []entry) {
 	s.read[name] = entries
 }
 
-// forget drops what the head does not name any more.
+// forget drops the segments that the head no longer names.
 func (s *Store) forget(h *head) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -182,8 +182,7 @@ func (s *Store) tail(l log) ([]entry, error) {
 	return entries, nil
 }
 
-// write stores a packed blob as a segment of a lease. The names of what was written are returned even
-// when not all of it could be.
+// write stores a packed blob as a segment of a lease. It returns the names of the written objects, also with an error.
 func (s *Store) write(ctx context.Context, token uint64, entries []entry, blob []byte) (segment, error) {
 	seg := segment{Entries: len(entries)}
 	group, ctx := errgroup.WithContext(ctx)

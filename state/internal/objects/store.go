@@ -22,7 +22,7 @@ type Store struct {
 	read    map[string][]entry // segments of the state by their first object; objects never change
 }
 
-// Open returns the state in the bucket. It asks nothing of it yet.
+// Open returns the state in the bucket. It sends no request.
 func Open(b Bucket, o Options) (*Store, error) {
 	c, err := newCodec()
 	if err != nil {
@@ -34,7 +34,7 @@ func Open(b Bucket, o Options) (*Store, error) {
 // Close implements state.Store.
 func (s *Store) Close() error { return nil }
 
-// failed says what went wrong where. What state's own errors say is enough.
+// failed adds the action and the bucket to an error. Errors of package state are returned unchanged.
 func (s *Store) failed(doing string, err error) error {
 	var locked *state.LockedError
 	var format *state.FormatError
@@ -45,7 +45,7 @@ func (s *Store) failed(doing string, err error) error {
 	return &Error{Doing: doing, Where: s.bucket.String(), Err: err}
 }
 
-// getHead asks once. A head that is not there is nil.
+// getHead reads the head with one request. It returns nil if there is none.
 func (s *Store) getHead(ctx context.Context) (*head, string, error) {
 	b, version, err := s.bucket.Get(ctx, Head)
 	if errors.Is(err, ErrNotFound) {
@@ -69,7 +69,7 @@ func (s *Store) head(ctx context.Context) (h *head, version string, err error) {
 	return h, version, err
 }
 
-// movedError says that another head is there.
+// movedError reports that another process has written the head.
 type movedError struct {
 	head    *head // nil: none
 	version string
@@ -77,9 +77,9 @@ type movedError struct {
 
 func (*movedError) Error() string { return "another process wrote in the meantime" }
 
-// swap writes a head in place of the one of that version, with the lease renewed by whoever holds it. It
-// knows its own writing again: one whose answer was lost is not taken for another's, and not
-// repeated. renewed is when the lease was renewed, at the latest.
+// swap replaces the head of that version, and renews the lease of its holder. It recognises its own
+// head: a write whose answer was lost is neither taken for that of another process nor
+// repeated. renewed is the latest possible time of the renewal.
 func (s *Store) swap(ctx context.Context, h *head, version string) (written string, renewed time.Time, err error) {
 	if ctx.Err() != nil {
 		return "", renewed, context.Cause(ctx)
@@ -119,8 +119,8 @@ func (s *Store) swap(ctx context.Context, h *head, version string) (written stri
 	return written, renewed, err
 }
 
-// look finds out, when there is no time left to write, what became of a head of which it was unknown whether it
-// was written. If that remains unknown it returns the error that said so.
+// look reads the head once to decide whether an earlier write, whose answer was lost, took effect. If that remains unknown, it
+// returns the error of the write.
 func (s *Store) look(ctx context.Context, h *head, unknown error) (version string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, s.options.Request)
 	defer cancel()
@@ -136,7 +136,7 @@ func (s *Store) look(ctx context.Context, h *head, unknown error) (version strin
 	return "", &movedError{now, at}
 }
 
-// renewed is a head as it is to be written now.
+// renewed returns a copy of the head with the lease renewed.
 func (s *Store) renewed(h *head) ([]byte, error) {
 	if h.Holder != nil {
 		h.Holder.Expires = s.options.Now().Add(s.options.TTL).UTC()
@@ -144,8 +144,8 @@ func (s *Store) renewed(h *head) ([]byte, error) {
 	return encodeHead(h)
 }
 
-// consistently calls fn with the head, and again with a newer one when an object was removed under it. Objects that
-// the newest head names and that are not there are told to fn as lost.
+// consistently calls fn with the head, and again with a newer head if an object was removed in between. Missing objects of the
+// newest head are passed to fn as lost.
 func (s *Store) consistently(ctx context.Context, fn func(h *head, lost map[string]bool) error) error {
 	lost := map[string]bool{}
 	for {
@@ -209,7 +209,7 @@ func (s *Store) Archive(ctx context.Context) (*state.Archive, error) {
 	return a, nil
 }
 
-// everything is the state and its history.
+// everything returns the state and its history.
 func (s *Store) everything(ctx context.Context, h *head, lost map[string]bool) (all, written contents, err error) {
 	if all, err = s.contents(ctx, h, lost); err != nil {
 		return nil, nil, err
@@ -273,8 +273,8 @@ func fill(s *state.Snapshot, all contents) {
 	slices.Sort(s.Damaged)
 }
 
-// revisions says which of the entries of the history are an instance's: those of a stream under these
-// numbers, oldest first. A move of the instance takes the stream along.
+// revisions lists the entries of an instance's history: those of a stream with these
+// numbers, oldest first. A move of the instance moves the stream.
 type revisions struct {
 	Stream  string   `json:"stream"`
 	Numbers []uint64 `json:"numbers"`
@@ -296,7 +296,7 @@ func (s *Store) History(ctx context.Context, address string) (list []state.Revis
 	return list, nil
 }
 
-// chronicle is the history of an instance, or of all, newest first. Revisions that are damaged are named.
+// chronicle returns the history of one instance, or of all, newest first, and the names of damaged revisions.
 func chronicle(all, written contents, address string) (list []state.Revision, damaged []string) {
 	for key, value := range all {
 		of, ok := strings.CutPrefix(key, keyRevisions)

@@ -5,12 +5,12 @@ import (
 	"errors"
 )
 
-// errUnconditional says that the server cannot be trusted with a state.
+// errUnconditional reports that the server ignores the conditions of writes, so it cannot store a state.
 var errUnconditional = errors.New("this server writes although the condition of a write does not hold (If-None-Match and If-Match), " +
 	"so two processes could overwrite each other's state: use another server, or another backend")
 
-// verify sees that the server honours versions, on an object of its own. A write that is refused is proof
-// enough, even one that should have been done: then its answer was lost and it was done before.
+// verify checks with a test object that the server honours versions. A refused write is sufficient proof, even if the write
+// should have succeeded: then its first answer was lost, and it was repeated.
 func (s *Store) verify(ctx context.Context) error {
 	name := "probe-" + newID()
 	defer func() { _ = s.bucket.Delete(context.WithoutCancel(ctx), name) }()

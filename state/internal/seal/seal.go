@@ -12,7 +12,7 @@ import (
 	jsonv2 "github.com/go-json-experiment/json"
 )
 
-// ErrDamaged says that an item is not what was written at its place.
+// ErrDamaged reports an item that differs from the one written at its place.
 var ErrDamaged = errors.New("its checksum does not hold")
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -32,8 +32,8 @@ func Seal(place string, v any) ([]byte, error) {
 	return b, nil
 }
 
-// Open reads the stored form of what was sealed at the same place. It fails with ErrDamaged, or
-// with the decoder's error, and then into holds nothing of use.
+// Open decodes the stored form of an item that was sealed at the same place. It returns ErrDamaged, or
+// the decoder's error; into is undefined then.
 func Open(place string, b []byte, into any) error {
 	if !Holds(place, b) {
 		return ErrDamaged
@@ -49,7 +49,7 @@ func Sum(b []byte) uint32 {
 	return binary.BigEndian.Uint32(b)
 }
 
-// Holds tells whether an item is what was written at its place.
+// Holds returns whether the checksum of an item is right for its place.
 func Holds(place string, b []byte) bool { return len(b) >= 4 && Sum(b) == sum(place, b[4:]) }
 
 func sum(place string, b []byte) uint32 {
