@@ -84,7 +84,10 @@ func approvable(p *plan.Plan) bool {
 // ask asks whether a plan is to be applied, and whether what waits for a person is approved. It returns the plan that is applied then.
 func (a *app) ask(s *session.Session, p *plan.Plan, r gate.Request, verb string) (*plan.Plan, error) {
 	if !approvable(p) {
-		return p, a.confirm(question(p))
+		if err := a.confirm(question(p)); err != nil {
+			return p, err
+		}
+		return p, a.stillOpen(s, p)
 	}
 	said := yes
 	var err error
@@ -95,8 +98,11 @@ func (a *app) ask(s *session.Session, p *plan.Plan, r gate.Request, verb string)
 	} else {
 		said, err = a.answer(question(p)+" \"yes\" applies it without what waits, \"approve\" approves what waits for approval as well:", yes, approve)
 	}
-	if err != nil || said == yes {
+	if err != nil {
 		return p, err
+	}
+	if said == yes {
+		return p, a.stillOpen(s, p)
 	}
 	now := time.Now()
 	r.Now = now
@@ -115,6 +121,15 @@ func (a *app) ask(s *session.Session, p *plan.Plan, r gate.Request, verb string)
 		}
 	}
 	return approved, nil
+}
+
+// stillOpen refuses a plan if a gate has closed while a question waited for its answer.
+func (a *app) stillOpen(s *session.Session, p *plan.Plan) error {
+	held, err := s.Held(a.soft, p, gate.Request{Now: time.Now()})
+	if err == nil && len(held) > 0 {
+		err = fmt.Errorf("a gate has closed since the plan was made; nothing was changed: %s %s. Run the command again", held[0].Change.Address, gate.Words(&held[0]))
+	}
+	return err
 }
 
 // checkGates refuses a saved plan of which something waits at a gate by now: its windows may have closed since it was made.

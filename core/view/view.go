@@ -223,6 +223,9 @@ func remarks(c plan.Change) []string {
 	if c.Hold != nil {
 		list = append(list, holdLine(c))
 	}
+	if len(c.Kept) > 0 {
+		list = append(list, "keeps its "+text.Clean(strings.Join(c.Kept, ", "))+": the new image waits")
+	}
 	if c.Deferred {
 		list = append(list, "will be planned in full after "+text.Clean(strings.Join(c.WaitsFor, ", "))+" is done")
 	}
