@@ -38,6 +38,7 @@ type task[K comparable] struct {
 	run     func(context.Context) Outcome
 	missing int // dependencies that have not ended
 	skip    bool
+	always  bool // runs whatever became of its dependencies
 	outcome Outcome
 	next    []*task[K] // who waits for it
 }
@@ -52,11 +53,18 @@ func New[K comparable](ctx context.Context, parallel int, skipped func(K)) *Walk
 
 // Add adds a task. What it depends on may be added later, by a task that is running; what
 // was never added leaves those who wait for it skipped. An id is added once.
-func (w *Walk[K]) Add(id K, deps []K, run func(context.Context) Outcome) {
+func (w *Walk[K]) Add(id K, deps []K, run func(context.Context) Outcome) { w.add(id, deps, false, run) }
+
+// AddAlways adds a task that runs when its dependencies have ended, also when they failed or were skipped.
+func (w *Walk[K]) AddAlways(id K, deps []K, run func(context.Context) Outcome) {
+	w.add(id, deps, true, run)
+}
+
+func (w *Walk[K]) add(id K, deps []K, always bool, run func(context.Context) Outcome) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	t := w.task(id)
-	t.run = run
+	t.run, t.always = run, always
 	for _, d := range deps {
 		dep := w.task(d)
 		switch dep.outcome {
@@ -84,7 +92,7 @@ func (w *Walk[K]) task(id K) *task[K] {
 
 // start is called with the lock held, when nothing is missing any more.
 func (w *Walk[K]) start(t *task[K]) {
-	if t.skip || w.ctx.Err() != nil {
+	if t.skip && !t.always || w.ctx.Err() != nil {
 		w.end(t, Skipped)
 		return
 	}

@@ -160,6 +160,8 @@ type Change struct {
 	// Record is what of its record is out of date although nothing is to be done: "arguments", "outputs", "dependencies", "claims". An
 	// apply brings it up to date.
 	Record []string `json:"record,omitempty"`
+	// LastResult says of a build that it was left out, or could not be planned, and that others see what it made last.
+	LastResult bool `json:"last_result,omitempty"`
 	// MovedFrom is the address that the instance had before, Import what existing object it takes over.
 	MovedFrom string `json:"moved_from,omitempty"`
 	Import    string `json:"import,omitempty"`

@@ -291,17 +291,8 @@ func failedPart(p *plan.Plan, kept []string) string {
 func keptBuilds(p *plan.Plan) []string {
 	var list []string
 	for i := range p.Changes {
-		c := &p.Changes[i]
-		if c.Kind != "build" || c.Action != plan.None {
-			continue
-		}
-		out := slices.ContainsFunc(p.Failed, func(f plan.Failure) bool { return f.Address == c.Address })
-		for _, name := range p.Excludes {
-			rest, in := strings.CutPrefix(c.Address, name)
-			out = out || in && (rest == "" || rest[0] == '[' || rest[0] == '.')
-		}
-		if out {
-			list = append(list, c.Address)
+		if p.Changes[i].LastResult {
+			list = append(list, p.Changes[i].Address)
 		}
 	}
 	return list

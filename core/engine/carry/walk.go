@@ -182,6 +182,8 @@ func (a *applying) value(ctx context.Context, address string, c *plan.Change, o 
 				a.noteUndone(order.MakeID(address), "has no tag without "+strings.Join(a.without.builds(address), ", "), nil)
 				return graph.Failed
 			}
+		case c.LastResult:
+			diags = append(diags, a.kept(in, c)...)
 		case c.Action == plan.None && !c.Holds() && !c.Deferred && !a.hadLeftover(address) && (a.plan.Mode == plan.ModeRefresh || (c.After.IsKnown() && len(c.After.Sensitive) == 0)):
 			diags = append(diags, a.unchanged(in, c)...)
 		default:

@@ -9,11 +9,13 @@ import (
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
+	"github.com/zclconf/go-cty/cty"
 
 	"github.com/davit-sh/davit/core/addr"
 	"github.com/davit-sh/davit/core/diag"
 	"github.com/davit-sh/davit/core/engine/look"
 	"github.com/davit-sh/davit/core/engine/order"
+	"github.com/davit-sh/davit/core/engine/types"
 	"github.com/davit-sh/davit/core/engine/world"
 	"github.com/davit-sh/davit/core/eval"
 	"github.com/davit-sh/davit/core/graph"
@@ -78,6 +80,13 @@ func (w *without) find(in *look.Finding) bool {
 		w.behind[in.Addr.String()] = slices.Sorted(maps.Keys(found))
 	}
 	return goesOn
+}
+
+// keeps tells whether an instance is a build that failed and has an earlier result.
+func (w *without) keeps(address string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.failed[address]
 }
 
 // touches tells whether an instance is a build that failed, or goes on without one.
@@ -179,4 +188,18 @@ func referencesOf(body *hclsyntax.Body, argument string) []eval.Ref {
 		}
 	}
 	return refs
+}
+
+// kept gives a build that the plan has left out its last result. Its arguments may depend on something that is not in the plan.
+func (a *applying) kept(in *look.Finding, c *plan.Change) hcl.Diagnostics {
+	outputs, err := in.Node.Type.StoredOutputs.Cty(c.After)
+	if err != nil {
+		return hcl.Diagnostics{a.svc.Failure(in.Instance, "reading the plan", err)}
+	}
+	config, diags := a.svc.Decode(in.Instance)
+	if diags.HasErrors() {
+		config = cty.NilVal
+	}
+	in.Seen = in.Node.Type.See(config, types.Fit(outputs, in.Node.Type.OutputType))
+	return nil
 }

@@ -6,16 +6,21 @@ import (
 
 	"github.com/davit-sh/davit/core/config"
 	"github.com/davit-sh/davit/core/diag"
+	"github.com/davit-sh/davit/core/engine/world"
 	"github.com/davit-sh/davit/core/eval"
 	"github.com/davit-sh/davit/core/plan"
 )
 
-// assert checks the check blocks. What does not hold is a warning.
+// assert checks the check blocks. What does not hold is a warning. In a partial plan a block is checked when everything that it needs is in
+// the plan.
 func (d *drafter) assert() {
+	partial := d.partial()
 	var visit func(s *eval.Scope)
 	visit = func(s *eval.Scope) {
 		for _, c := range s.Module.Checks {
-			d.assertOne(s, c)
+			if !partial || d.canCheck(s, c) {
+				d.assertOne(s, c)
+			}
 		}
 		for _, name := range s.Module.CallOrder {
 			for _, child := range s.Children(name) {
@@ -23,9 +28,13 @@ func (d *drafter) assert() {
 			}
 		}
 	}
-	if !d.partial() {
-		visit(d.tree.Root)
-	}
+	visit(d.tree.Root)
+}
+
+// canCheck tells whether everything that a check block needs is in a partial plan.
+func (d *drafter) canCheck(s *eval.Scope, c *config.Check) bool {
+	needs, pending := s.Needs(world.ConditionRefs(c.Asserts))
+	return len(pending) == 0 && d.isReady(needs) && (len(needs) > 0 || len(d.opts.Targets) == 0)
 }
 
 func (d *drafter) assertOne(s *eval.Scope, c *config.Check) {

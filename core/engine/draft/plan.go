@@ -96,9 +96,7 @@ func (d *drafter) assemble(ctx context.Context) *plan.Plan {
 	d.settleOwners(ctx, p)
 	p.Failed = d.failures()
 	if d.opts.PlanMode() == plan.ModeApply && !d.found.Diagnostics().HasErrors() {
-		if !d.partial() {
-			p.Outputs = Outputs(d.planner)
-		}
+		p.Outputs = d.outputs()
 		p.Images = d.imageChanges(p)
 	}
 	p.Checks = append(p.Checks, d.checks...)

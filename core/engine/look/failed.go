@@ -2,6 +2,7 @@ package look
 
 import (
 	"context"
+	"slices"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/zclconf/go-cty/cty"
@@ -71,6 +72,12 @@ func (r *Planner) keepsResult(ctx context.Context, in *Finding) bool {
 		in.Change, in.Seen = nil, nil
 		return false
 	}
+	in.Change.LastResult = true
+	in.Change.DependsOn = slices.DeleteFunc(in.Change.DependsOn, func(address string) bool { // what is not in the plan is not waited for
+		at, err := addr.Parse(address)
+		up := r.Finding(at)
+		return err != nil || up == nil || up.Seen == nil
+	})
 	return true
 }
 

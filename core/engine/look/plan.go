@@ -7,6 +7,7 @@ import (
 	"github.com/hashicorp/hcl/v2"
 	"github.com/zclconf/go-cty/cty"
 
+	"github.com/davit-sh/davit/core/addr"
 	"github.com/davit-sh/davit/core/diag"
 	"github.com/davit-sh/davit/core/engine/input"
 	"github.com/davit-sh/davit/core/engine/record"
@@ -41,7 +42,7 @@ func (r *Planner) Look(ctx context.Context) {
 	if len(r.Options.Targets) > 0 {
 		r.wanted = r.Forms.Static(r.Input.Stack.Module).Reach(r.Options.Targets)
 	}
-	r.Tree.Walk(ctx, world.WalkOptions{Parallel: r.Input.Looks(), Wanted: r.wanted, Targets: r.Options.Wants, Report: r.Found.Report, Fail: r.FailExpansion},
+	r.Tree.Walk(ctx, world.WalkOptions{Parallel: r.Input.Looks(), Wanted: r.wanted, Targets: r.Options.Wants, Report: r.Found.Report, Fail: r.FailExpansion, Always: isBuild},
 		func(ctx context.Context, in *world.Instance) graph.Outcome {
 			return r.PlanInstance(ctx, r.Found.About(in))
 		})
@@ -61,6 +62,12 @@ func (r *Planner) PlanInstance(ctx context.Context, in *Finding) graph.Outcome {
 		return graph.Done
 	}
 	if r.Options.LeavesOut(in.Addr) || r.LeaveOut(in.Addr) {
+		return graph.Skipped
+	}
+	if isBuild(in.Addr) && r.lacksValue(in) {
+		if r.isBehindFailure(in) && r.keepsResult(ctx, in) {
+			return graph.Done
+		}
 		return graph.Skipped
 	}
 	in.Change, in.Checks, in.Warnings, in.kept, in.misused = nil, nil, nil, nil, false
@@ -91,6 +98,27 @@ func (r *Planner) PlanInstance(ctx context.Context, in *Finding) graph.Outcome {
 	}
 	in.Warnings = diags
 	return graph.Done
+}
+
+func isBuild(a addr.Instance) bool { return a.Kind == kinds.Build }
+
+// lacksValue tells whether something that an instance depends on has no value: it failed, or it was left out.
+func (r *Planner) lacksValue(in *Finding) bool {
+	return slices.ContainsFunc(in.Deps, func(d addr.Instance) bool {
+		up := r.Finding(d)
+		return up == nil || up.Seen == nil
+	})
+}
+
+// isBehindFailure tells whether all that an instance lacks is missing because of instances that cannot be planned.
+func (r *Planner) isBehindFailure(in *Finding) bool {
+	failed := map[addr.Instance]bool{}
+	for _, f := range r.Found.Failed() {
+		failed[f.Place.Instance] = true
+	}
+	found := false
+	r.Tree.Upstream(in.Instance, func(up *world.Instance) { found = found || failed[up.Addr] })
+	return found
 }
 
 // Diagnostics returns the errors of a run and its warnings, these in the order of the configuration.

@@ -12,6 +12,8 @@ import (
 const (
 	// heartbeatEvery is how often it is told that something still runs.
 	heartbeatEvery = 10 * time.Second
+	// firstHeartbeat is when the first call of a run that takes a while tells that it still runs.
+	firstHeartbeat = time.Second
 	// planTimeout is when a plugin that neither answers nor fails is given up: no look at the world takes so long.
 	planTimeout = 20 * time.Minute
 )
@@ -23,6 +25,7 @@ type beats struct {
 	mu    sync.Mutex
 	going map[*beat]struct{}
 	timer *time.Timer // set while anything is going on
+	begun bool        // the first heartbeat was sent
 	emit  func(event.Event)
 }
 
@@ -34,7 +37,7 @@ type beat struct {
 	giveUp  context.CancelCauseFunc // after planTimeout; nil is never
 }
 
-// Start tells every ten seconds that something still runs, until stop is called.
+// Start tells every ten seconds that something still runs, until stop is called. The oldest call of a run tells it once after a second.
 func (b *beats) Start(ev event.Event, giveUp context.CancelCauseFunc) (stop func()) {
 	ev.Type = event.Heartbeat
 	one := &beat{event: ev, started: time.Now(), giveUp: giveUp}
@@ -63,6 +66,7 @@ func (b *beats) check() {
 		b.timer = nil
 		return
 	}
+	b.beginOldest()
 	for one := range b.going {
 		elapsed := time.Since(one.started)
 		if due := int(elapsed / heartbeatEvery); due > one.sent {
@@ -74,4 +78,23 @@ func (b *beats) check() {
 		}
 	}
 	b.timer.Reset(time.Second)
+}
+
+// beginOldest sends the first heartbeat of the run, for the call that has gone on longest. It is called with the lock held.
+func (b *beats) beginOldest() {
+	if b.begun {
+		return
+	}
+	var oldest *beat
+	for one := range b.going {
+		if oldest == nil || one.started.Before(oldest.started) || one.started.Equal(oldest.started) && one.event.Address < oldest.event.Address {
+			oldest = one
+		}
+	}
+	if elapsed := time.Since(oldest.started); elapsed >= firstHeartbeat {
+		b.begun = true
+		first := oldest.event
+		first.ElapsedMS = elapsed.Milliseconds()
+		b.emit(first)
+	}
 }

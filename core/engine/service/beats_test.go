@@ -38,6 +38,10 @@ func TestBeats(t *testing.T) {
 		if took := time.Since(started); !errors.Is(context.Cause(ctx), errPlanTimeout) || took < planTimeout || took > planTimeout+2*time.Second {
 			t.Errorf("given up after %s: %v", took, context.Cause(ctx))
 		}
+		if told[0] != "heartbeat a 1" {
+			t.Errorf("the first heartbeat is %s", told[0])
+		}
+		told = told[1:]
 		slices.Sort(told[:4])
 		if want := []string{"heartbeat a 10", "heartbeat a 20", "heartbeat b 10", "heartbeat b 20"}; !slices.Equal(told[:4], want) || told[4] != "heartbeat a 30" || len(told) != 2+int(planTimeout/heartbeatEvery) {
 			t.Errorf("%d heartbeats: %q", len(told), told)

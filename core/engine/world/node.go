@@ -25,6 +25,7 @@ type Node struct {
 	mu      sync.RWMutex
 	only    *Instance // of a block without for_each and count
 	keys    []addr.Key
+	told    bool // all instances are there
 	several map[addr.Key]*Instance
 	ordered []*Instance // by key, once it was asked for
 
@@ -47,6 +48,13 @@ func (n *Node) Planted() *eval.Scope {
 	n.mu.RLock()
 	defer n.mu.RUnlock()
 	return n.Scope
+}
+
+// Told tells whether a plan knows all instances of the block.
+func (n *Node) Told() bool {
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	return n.told || !n.Expanded
 }
 
 // Find is called with the lock held, or when nothing is added any more. Nil is none.

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/hashicorp/hcl/v2"
+	"github.com/zclconf/go-cty/cty"
 
 	"github.com/davit-sh/davit/core/addr"
 	"github.com/davit-sh/davit/core/config"
@@ -33,6 +34,8 @@ type WalkOptions struct {
 	Wanted   map[string]bool          // static names of what is needed; nil: everything
 	Targets  func(addr.Instance) bool // tells whether an instance is wanted for its own sake
 	Report   func(...*hcl.Diagnostic) // what goes wrong while blocks are expanded
+	// Always tells whether an instance is worked on although something that it depends on failed. Nil: none is.
+	Always func(addr.Instance) bool
 	// Fail keeps errors of one block or module whose instances cannot be told, and tells whether the others go on. Nil: it does not.
 	Fail func(ctx context.Context, place addr.Place, diags hcl.Diagnostics) bool
 }
@@ -199,6 +202,11 @@ func (p *planter) block(n *Node, attempt int) *Instance {
 		return nil
 	}
 	n.needs, n.expansion = needs, expansion
+	if p.overInstances(n) {
+		// The keys are those of the other block: each instance waits for the one with its key, and for no other.
+		p.expansion(task{Instance: addr.Instance{Node: n.Addr}, step: expanding}, slices.Concat(needs, expansion), nil, func() graph.Outcome { return p.expand(n) })
+		return nil
+	}
 	if !n.Expanded && !p.waits(needs) {
 		in := n.only
 		deps, diags := p.instanceDependencies(n, eval.Each{})
@@ -221,6 +229,16 @@ func (p *planter) waits(needs []eval.Need) bool {
 		}
 	}
 	return false
+}
+
+// overInstances tells whether for_each of a block is all instances of another block with for_each.
+func (p *planter) overInstances(n *Node) bool {
+	over, is := n.EachOver()
+	if !is || len(n.expansion) != 1 {
+		return false
+	}
+	up := p.Node(over.In(n.Scope.Path))
+	return up != nil && up.Block.ForEach != nil
 }
 
 // expansion adds a task that expands something, when all blocks that it needs are expanded and the instances
@@ -298,8 +316,19 @@ func tasksOf(list []addr.Instance) []task {
 	return out
 }
 
-// expansions evaluates for_each or count of a block, unless the check of the stack has done that.
-func (n *Node) expansions() ([]eval.Each, hcl.Diagnostics) {
+// expansions evaluates for_each or count of a block, unless the check of the stack has done that. The values of instances of another block
+// are not known yet.
+func (p *planter) expansions(n *Node) ([]eval.Each, hcl.Diagnostics) {
+	if p.overInstances(n) {
+		over, _ := n.EachOver()
+		keys, _ := p.Keys(over.In(n.Scope.Path))
+		list := make([]eval.Each, len(keys))
+		for i, k := range keys {
+			list[i] = eval.Each{Key: k, Value: cty.DynamicVal}
+		}
+		slices.SortFunc(list, func(a, b eval.Each) int { return addr.CompareKeys(a.Key, b.Key) })
+		return list, nil
+	}
 	if k := n.Constant.Swap(nil); k != nil {
 		return k.Each, nil
 	}
@@ -324,7 +353,7 @@ func (p *planter) isSeen(n *Node) bool {
 
 // expand makes the instances of a block and adds a task for each that is wanted.
 func (p *planter) expand(n *Node) graph.Outcome {
-	each, diags := n.expansions()
+	each, diags := p.expansions(n)
 	if diags.HasErrors() {
 		return p.fail(addr.Place{Instance: addr.Instance{Node: n.Addr}, AllKeys: true}, len(n.expansion) > 0, diags)
 	}
@@ -338,6 +367,9 @@ func (p *planter) expand(n *Node) graph.Outcome {
 			n.Add(list[i])
 		}
 	}
+	n.mu.Lock()
+	n.told = true
+	n.mu.Unlock()
 	for i, e := range each {
 		deps, more := p.instanceDependencies(n, e)
 		if more.HasErrors() {
@@ -369,6 +401,16 @@ func (p *planter) ask(list []addr.Instance) {
 		if p.Wanted != nil {
 			p.ask(in.Deps)
 		}
-		p.tasks.Add(task{Instance: a}, tasksOf(in.Deps), func(ctx context.Context) graph.Outcome { return p.do(ctx, in) })
+		add := p.tasks.Add
+		if p.Always != nil && p.Always(a) {
+			add = p.tasks.AddAlways
+		}
+		add(task{Instance: a}, tasksOf(in.Deps), func(ctx context.Context) graph.Outcome {
+			if p.overInstances(in.Node) {
+				over, _ := in.Node.EachOver()
+				in.Each.Value = p.Value(addr.Instance{Node: over.In(in.Node.Scope.Path), Key: a.Key})
+			}
+			return p.do(ctx, in)
+		})
 	}
 }
