@@ -52,13 +52,13 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"registry": startRegistry, "githttp": startGitHTTP, "lock-registry": lockRegistry, "fill-in": fillIn,
-			"plugin":   linkPlugin,
-			"commit":   commit,
-			"fill":     fill,
-			"valid":    valid,
-			"await":    await,
-			"sign":     sign,
-			"same-id":  sameID,
+			"plugin":  linkPlugin,
+			"commit":  commit,
+			"fill":    fill,
+			"valid":   valid,
+			"await":   await,
+			"sign":    sign,
+			"same-id": sameID,
 			"stackname": func(ts *testscript.TestScript, _ bool, _ []string) {
 				ts.Setenv("STACK", filepath.Base(ts.MkAbs(".")))
 			},

@@ -10,8 +10,8 @@ import (
 
 // schemaDocument is what davit schema -json prints: schemas/schema.schema.json.
 type schemaDocument struct {
-	FormatVersion string                  `json:"format_version"`
-	Kinds         map[string]schemaBlock  `json:"kinds"` // what davit adds to the blocks of a kind
+	FormatVersion string                 `json:"format_version"`
+	Kinds         map[string]schemaBlock `json:"kinds"` // what davit adds to the blocks of a kind
 	// Credentials are the credentials blocks, by their label.
 	Credentials map[string]schemaBlock  `json:"credentials"`
 	Plugins     map[string]schemaPlugin `json:"plugins"`

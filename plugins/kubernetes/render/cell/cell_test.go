@@ -213,6 +213,46 @@ func FuzzAnswer(f *testing.F) {
 	})
 }
 
+// FuzzRender renders what strangers write, as a template of a chart or as a kustomization, in a worker: it ends with objects or with a bounded error, and
+// the same folder is rendered as before afterwards.
+func FuzzRender(f *testing.F) {
+	f.Add("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: {{ .Values.a | quote }}}\n", "a: b\n", true)
+	f.Add("{{ define \"x\" }}{{ include \"x\" . }}{{ end }}{{ include \"x\" . }}", "", true)
+	f.Add("{{ tpl .Values.a . }}{{ fail .Values.a }}", "a: \"{{ .Values | toYaml }}\"\n", true)
+	f.Add("resources: [web.yaml]\nreplacements: [{source: {kind: Deployment, fieldPath: metadata.name}, targets: [{select: {kind: Deployment}, fieldPaths: [spec.x], options: {create: true}}]}]\n", "", false)
+	f.Add("generatorOptions: {labels: {a: b}}\nconfigMapGenerator: [{name: a, literals: [\"a=b\"]}]\nopenapi: {path: web.yaml}\n", "", false)
+	p := New()
+	f.Cleanup(p.Close)
+	known := ""
+	f.Fuzz(func(t *testing.T, text, values string, chart bool) {
+		files := map[string]string{"bad/kustomization.yaml": text, "bad/web.yaml": deployment}
+		if chart {
+			files = map[string]string{"bad/Chart.yaml": "apiVersion: v2\nname: bad\nversion: 1.0.0\n", "bad/templates/a.yaml": text, "bad/values.yaml": values}
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		objects, err := p.Folder(ctx, tree(files), load.Options{Dir: "bad", Namespace: "shop"})
+		if err != nil && len(err.Error()) > (mostFindings+1)*5*mostText {
+			t.Errorf("the error has %d bytes", len(err.Error()))
+		}
+		for _, o := range objects {
+			if !load.Applicable(o.Object) {
+				t.Error("something that is no object came out")
+			}
+		}
+		after, err := p.Folder(t.Context(), tree(patched), load.Options{Dir: "."})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if known == "" {
+			known = containers(t, after)
+		}
+		if containers(t, after) != known {
+			t.Errorf("a neighbour is rendered as %s, not as %s", containers(t, after), known)
+		}
+	})
+}
+
 // FuzzRequest reads frames as a worker and as a host do.
 func FuzzRequest(f *testing.F) {
 	f.Add([]byte("r\x00\x00\x00\x02{}"))
