@@ -11,6 +11,8 @@ import (
 
 // Archive is a whole state with its history: the output of `davit state pull`, and the unit that moves between backends.
 type Archive struct {
+	// FormatVersion is the format once more, under the name that it has in all JSON of davit. Zero but in what davit state pull prints.
+	FormatVersion int `json:"format_version,omitempty"`
 	Snapshot
 	// History is sorted by address, then newest first.
 	History []Revision `json:"history,omitempty"`

@@ -24,6 +24,7 @@ func everything(t *testing.T) *state.Archive {
 	r := statetest.Record("build.oci.a")
 	r.Config, r.Fingerprints = json.RawMessage(`{"type":"string","value":"x"}`), map[string]string{"token": "hmac-sha256:00"}
 	r.Claims = []string{"image:registry.example.com/a:1"}
+	r.Triggers = map[string]string{"var.version": "hmac-sha256:02"}
 	r.OutputFingerprints = map[string]string{"token": "hmac-sha256:01"}
 	r.Hold = &state.Hold{Revision: 1, Who: "somebody@host", Since: r.Updated, Reason: "rollback"}
 	withLease(t, s, func(l state.Lease) error {
@@ -39,7 +40,9 @@ func everything(t *testing.T) *state.Archive {
 		return err
 	})
 	s.Damage("record", "build.oci.bad", 0)
-	return archive(t, s)
+	all := archive(t, s)
+	all.FormatVersion = all.Format // as davit state pull prints it
+	return all
 }
 
 // published is the schema that is published, and its text.

@@ -10,7 +10,7 @@ import (
 )
 
 func (a *app) graphCmd() *cobra.Command {
-	f := stackFlags{unset: true}
+	f := stackFlags{unset: true, noState: true}
 	var format, file string
 	cmd := &cobra.Command{
 		Use: "graph", Short: "Print the dependency graph as DOT or Mermaid",

@@ -34,7 +34,7 @@ func (a *app) outputCmd() *cobra.Command {
 			})
 		},
 	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON; of one output, its bare value")
 	cmd.Flags().BoolVar(&raw, "raw", false, "print a string, number or bool as it is, for scripts")
 	return cmd
 }
@@ -50,7 +50,7 @@ func (a *app) outputs(stack *config.Stack, s *state.Snapshot, asJSON bool) error
 				all[name] = map[string]any{"sensitive": true}
 			}
 		}
-		return writeJSON(a.out, all)
+		return writeJSON(a.out, map[string]any{"format_version": jsonFormat, "outputs": all})
 	}
 	a.printOutputs(stack, s, "")
 	return nil

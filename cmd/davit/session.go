@@ -33,6 +33,7 @@ type stackFlags struct {
 	run            string     // id of the run, in its events
 	reviewed       *plan.Plan // a saved plan that is carried out: it has the values of variables
 	unset          bool       // variables may be without a value
+	noState        bool       // the state is not opened
 }
 
 func (f *stackFlags) addLockTimeout(cmd *cobra.Command) {
@@ -163,7 +164,7 @@ func (a *app) open(ctx context.Context, f *stackFlags, emit event.Sink) (*sessio
 		return nil, err
 	}
 	s, err := p.Open(ctx, &session.Options{
-		Dir: dir, Vars: f.vars, VarFiles: f.varFiles, Reviewed: f.reviewed, Unset: f.unset, Guard: f.guard, Parallel: f.parallel, Emit: emit, Run: f.run,
+		Dir: dir, Vars: f.vars, VarFiles: f.varFiles, Reviewed: f.reviewed, Unset: f.unset, NoState: f.noState, Guard: f.guard, Parallel: f.parallel, Emit: emit, Run: f.run,
 		Started: a.tellReattached,
 	})
 	return s, a.problem(err)

@@ -68,7 +68,7 @@ func (a *app) stateShowCmd() *cobra.Command {
 					return err
 				}
 				if asJSON {
-					return writeJSON(a.out, r)
+					return writeJSON(a.out, recordFile{Format: jsonFormat, Record: &r})
 				}
 				view.StateShow(a.out, r, view.Options{Color: a.color(a.out)})
 				return nil
@@ -220,6 +220,7 @@ func (a *app) statePullCmd() *cobra.Command {
 				if err != nil {
 					return err
 				}
+				all.FormatVersion = all.Format
 				return writeJSON(a.out, all)
 			})
 		},
@@ -267,10 +268,14 @@ func (a *app) stateReplaceCmd() *cobra.Command {
 		Use: "replace ADDRESS FILE", Short: "Replace one record by JSON in the form of davit state show -json", Args: cobra.ExactArgs(2), ValidArgsFunction: a.completeAddress,
 		Long: "Replace repairs a record by hand.\n\n  davit state show -json application.kubernetes.api > r.json\n  davit state replace application.kubernetes.api r.json",
 	}, func(args []string, s *stateWriting) error {
-		var rec state.Record
-		if err := readStrict(args[1], &rec); err != nil {
+		file := recordFile{Format: jsonFormat, Record: &state.Record{}}
+		if err := readStrict(args[1], &file); err != nil {
 			return err
 		}
+		if file.Format != jsonFormat {
+			return fmt.Errorf("%s has the format_version %d, but this davit reads %d", args[1], file.Format, jsonFormat)
+		}
+		rec := *file.Record
 		at, err := addr.Parse(args[0])
 		switch {
 		case err != nil:
@@ -327,6 +332,12 @@ func (a *app) stateOperationsCmd() *cobra.Command {
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
+}
+
+// recordFile is a record as state show -json prints it and state replace reads it.
+type recordFile struct {
+	Format int `json:"format_version"`
+	*state.Record
 }
 
 // readStrict reads a JSON file that has nothing in it but what is known.

@@ -51,7 +51,7 @@ type snippet struct {
 }
 
 func (a *app) validateCmd() *cobra.Command {
-	f := stackFlags{unset: true}
+	f := stackFlags{unset: true, noState: true}
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use: "validate", Short: "Check the stack without contacting anything",

@@ -44,6 +44,7 @@ type Options struct {
 	Vars, VarFiles []string   // "name=value"; files, relative to Dir
 	Reviewed       *plan.Plan // a saved plan that is carried out: it has the values of variables
 	Unset          bool       // variables may be without a value
+	NoState        bool       // the state is not opened: who only checks a stack needs no right to it
 	Guard          bool       // children of plugins end with a process that is killed: for those who apply
 	Parallel       int
 	Emit           event.Sink // nil: nobody listens

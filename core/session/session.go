@@ -97,14 +97,21 @@ func (p *Process) Open(ctx context.Context, o *Options) (*Session, error) {
 		s.Close()
 		return nil, err
 	}
-	if s.Store, err = OpenState(ctx, stack); err != nil {
+	var history func(context.Context, string) ([]state.Revision, error)
+	if !o.NoState {
+		if s.Store, err = OpenState(ctx, stack); err != nil {
+			s.Close()
+			return nil, err
+		}
+		history = s.Store.History
+		s.Store = &identifying{Store: s.Store, tell: s.plugins.SetLineage}
+	} else if _, diags := BackendOf(stack); diags.HasErrors() {
 		s.Close()
-		return nil, err
+		return nil, &Problem{stack, diags}
 	}
-	s.Store = &identifying{Store: s.Store, tell: s.plugins.SetLineage}
 	s.Engine = &engine.Engine{
 		Stack: stack, Variables: values, Secrets: credentials.Secrets(), Types: catalogue, Plugins: clients{s.plugins}, Version: p.Version, Emit: o.Emit, Run: o.Run, Parallel: o.Parallel,
-		Checksums: p.checksums(stack, locked), History: s.Store.History, Fingerprint: key.Lazy(filepath.Join(stack.Dir, folder, "state.key")),
+		Checksums: p.checksums(stack, locked), History: history, Fingerprint: key.Lazy(filepath.Join(stack.Dir, folder, "state.key")),
 	}
 	return s, nil
 }

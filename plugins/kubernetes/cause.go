@@ -93,7 +93,7 @@ func (p *planning) causesOf(s *seen, known *entry) []sdk.Cause {
 
 // valuesMayDiffer tells whether something was changed that the values of rendered Secrets may come from.
 func (p *planning) valuesMayDiffer() bool {
-	return p.prior != nil && (p.prior.Config.Source.Tree.Digest != p.config.Source.Tree.Digest || p.prior.Config.Values != p.config.Values)
+	return p.prior != nil && !p.prior.Config.Config.SameInputs(p.config.Config)
 }
 
 // choosesImages tells whether the argument images has another reference now for an image of the object.

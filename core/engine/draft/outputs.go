@@ -11,7 +11,17 @@ import (
 	"github.com/davit-sh/davit/core/diag"
 	"github.com/davit-sh/davit/core/engine/look"
 	"github.com/davit-sh/davit/core/plan"
+	"github.com/davit-sh/davit/state"
 )
+
+// goneOutputs returns the outputs that are in state: a destroy removes them all.
+func goneOutputs(s *state.Snapshot) []plan.Output {
+	var list []plan.Output
+	for _, name := range slices.Sorted(maps.Keys(s.Outputs)) {
+		list = append(list, plan.Output{Name: name, Before: s.Outputs[name]})
+	}
+	return list
+}
 
 // Outputs evaluates the outputs of the stack that are wanted, with the values that the tree of a planner has now. Their errors are reported.
 func Outputs(r *look.Planner, wants func(name string) bool) []plan.Output {

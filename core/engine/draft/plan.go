@@ -99,6 +99,9 @@ func (d *drafter) assemble(ctx context.Context) *plan.Plan {
 		p.Outputs = d.outputs()
 		p.Images = d.imageChanges(p)
 	}
+	if d.opts.PlanMode() == plan.ModeDestroy && !d.partial() {
+		p.Outputs = goneOutputs(d.records.Snapshot())
+	}
 	p.Checks = append(p.Checks, d.checks...)
 	p.Variables, p.Secrets = d.input.PlannedVariables()
 	if d.opts.Rollback != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io/fs"
+	"reflect"
 
 	"sigs.k8s.io/yaml"
 
@@ -22,6 +23,14 @@ type Config struct {
 	Images          map[string]sdk.Value[string] `davit:"images,optional" doc:"Image references to use, by the image name in the manifests without tag or digest."`
 	AllowEmpty      bool                         `davit:"allow_empty,optional" default:"false" doc:"Accept a folder without objects. All objects of the application are then deleted."`
 	Values          sdk.Value[string]            `davit:"values,optional" doc:"Values of a Helm chart, as YAML or JSON: jsonencode({...})."`
+}
+
+// SameInputs tells whether two configurations render the same objects: their sources have the same files, and all other arguments are equal, the sensitive
+// ones among them.
+func (c Config) SameInputs(other Config) bool {
+	same := c.Source.Tree.Digest == other.Source.Tree.Digest
+	c.Source, other.Source = sdk.SourceRef{}, sdk.SourceRef{}
+	return same && reflect.DeepEqual(c, other)
 }
 
 // Render renders the configured folder for the application at an address. scope may be nil.
