@@ -5,6 +5,7 @@ BIN := bin/davit
 TOOLS := $(GO) tool -modfile=.ci/tools/go.mod
 VERSION ?= 0.1.0-dev
 KILLS ?= 300
+ROUNDS ?= 1000
 FUZZ ?= 1m
 SYSTEMS := linux/amd64 linux/arm64 linux/arm/7 darwin/arm64
 EMULATED := ./state ./state/memory ./state/internal/seal ./sdk/wire/... ./sdk/internal/msgpack/... ./core/view ./core/engine/...
@@ -60,8 +61,9 @@ attack: build ## try what strangers could write against bin/davit, and print wha
 	[ $$ended = 0 ] || cat $$log; grep '^attack: FAILED' $$log; \
 	awk '/^attack: tried/ {t += $$3; h += $$5; f += $$7} END {printf "attack: tried %d, held %d, failed %d\n", t, h, f}' $$log; rm $$log; exit $$ended
 
-kill: ## kill applies 300 times in each way, here and with state on real servers (KILLS=300; DAVIT_KILL_SEED=... repeats a run)
-	DAVIT_KILLS=$(KILLS) $(GO) test -count=1 -timeout 80m -v -run TestKilledApply ./cmd/davit
+kill: ## kill applies 300 times in each way, here and with state on real servers, and those of 1,000 random stacks (KILLS=300 ROUNDS=1000; DAVIT_KILL_SEED=... repeats a run)
+	DAVIT_KILLS=$(KILLS) $(GO) test -count=1 -timeout 80m -v -run 'TestKilledApply$$' ./cmd/davit
+	DAVIT_KILLS=$(ROUNDS) $(GO) test -count=1 -timeout 170m -v -run TestKilledApplyOfRandomStacks ./cmd/davit
 	cd acceptance && DAVIT_KILLS=$(KILLS) $(GO) test -count=1 -timeout 170m -v ./kill
 
 bench: build ## measure, side by side with peers where there are any (BENCH="-n 5000 -limit 10m" for the long way)

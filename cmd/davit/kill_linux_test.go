@@ -102,7 +102,8 @@ type killing struct {
 	effect string
 	seed   uint64
 	rand   *rand.Rand
-	full   time.Duration // that an apply takes, as far as was seen
+	full   time.Duration                           // that an apply takes, as far as was seen
+	moment func(dir string, out *said) func() bool // chooses when to kill
 
 	killed                            map[string]int
 	rounds, operations, runs, waited  int
@@ -111,7 +112,9 @@ type killing struct {
 
 func newKilling(t *testing.T, p killPlace, effect string, seed uint64) *killing {
 	t.Helper()
-	return &killing{T: t, place: p, effect: effect, seed: seed, rand: rand.New(rand.NewPCG(seed, 0)), full: 2 * time.Second, killed: map[string]int{}}
+	k := &killing{T: t, place: p, effect: effect, seed: seed, rand: rand.New(rand.NewPCG(seed, 0)), full: 2 * time.Second, killed: map[string]int{}}
+	k.moment = k.someMoment
+	return k
 }
 
 func (k *killing) kills() int {
@@ -257,8 +260,8 @@ func (s *said) String() string {
 	return s.text.String()
 }
 
-// moment chooses when to kill: after some time, or when some more has been done.
-func (k *killing) moment(dir string, out *said) func() bool {
+// someMoment chooses when to kill: after some time, or when some more has been done.
+func (k *killing) someMoment(dir string, out *said) func() bool {
 	end := time.Now().Add(time.Duration(k.rand.Int64N(int64(k.full))))
 	steps := k.rand.IntN(perRound / 2)
 	progress := func() int {

@@ -22,7 +22,7 @@ func killPlugin() *sdk.Plugin {
 	repos := &repositories{byDir: map[string]*repository{}}
 	return sdk.New("kill", "1.0.0",
 		sdk.Application("file", killed{fileEffect{}}), sdk.Application("commit", killed{commitEffect{repos}}),
-		sdk.Application("leak", leak{}))
+		sdk.Application("thing", thing{}), sdk.Application("leak", leak{}))
 }
 
 // effect is something that is done in the world, once for each name.

@@ -99,7 +99,7 @@ func (k *killing) serveAndKill(dir string) bool {
 		k.killed[what]++
 		if what == "plugin" {
 			time.Sleep(time.Duration(k.rand.Int64N(int64(200 * time.Millisecond)))) // the loop opens the stack again
-			if !kill(s.Process.Pid, "groups") { // no plugin runs at the moment
+			if !kill(s.Process.Pid, "groups") {                                     // no plugin runs at the moment
 				kill(s.Process.Pid, "core")
 			}
 		}
