@@ -21,7 +21,7 @@ var protoActions = map[Action]pluginv1.Action{
 	ActionAdopt: pluginv1.Action_ACTION_ADOPT, ActionForget: pluginv1.Action_ACTION_FORGET,
 }
 
-// actionOf is "" for an action that there is not.
+// actionOf returns "" for an unknown action.
 func actionOf(p pluginv1.Action) Action {
 	for a, x := range protoActions {
 		if x == p {
@@ -143,7 +143,7 @@ func protoItem(i *Item) (*pluginv1.Item, error) {
 	return out, nil
 }
 
-// mask is what leaves the plugin of a sensitive value.
+// mask is the text that replaces a sensitive value in an answer.
 const mask = `"(sensitive)"`
 
 func protoField(f Field) (*pluginv1.Field, error) {
@@ -193,10 +193,10 @@ func line(s string) string {
 	return utf8(s)
 }
 
-// room is what the messages around an answer may take.
+// room is the number of bytes reserved for the messages around an answer.
 const room = 64 << 10
 
-// tooLarge is an error for a message that gRPC would not take: it would end the stream for all.
+// tooLarge returns an error for a message larger than gRPC's limit, which would end the stream for all instances.
 func tooLarge(m proto.Message) error {
 	if n := proto.Size(m); n > handshake.MaxMessage-room {
 		return &Error{

@@ -87,7 +87,7 @@ func (a *applying) run(ctx context.Context, told *calls) *pluginv1.ApplyResult {
 	return res
 }
 
-// whole refuses a result with unknown values. What was made is still kept.
+// whole returns an error for a result with unknown values. The result is kept in state in any case.
 func whole(outputs *pluginv1.Value) error {
 	n, rest := msgpack.Raw(outputs.GetMsgpack()).Elements()
 	for range n {
@@ -146,7 +146,7 @@ func (a *applying) read() (*applyCall, error) {
 	return c, nil
 }
 
-// send tells something. Nobody listens any more when it cannot be sent; the context ends then as well.
+// send sends a message of the call. An error is ignored: the host has left, and the context ends as well.
 func (a *applying) send(m *pluginv1.ApplyResponse) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -168,7 +168,7 @@ func (a *applying) tell(c *calls) {
 	c.checkpoint = a.save
 }
 
-// save sends a part of the result.
+// save sends a checkpoint.
 func (a *applying) save(outputs any, private []byte) error {
 	v, err := a.outputs.write(reflect.ValueOf(outputs))
 	if err != nil {

@@ -6,7 +6,7 @@ import (
 	"slices"
 )
 
-// Cause is why a change or an item is planned, for machines: gates decide by it.
+// Cause is the machine-readable reason of a change or an item: gates decide by it.
 type Cause string
 
 // The causes that a plugin knows. The list is closed: a plan with another word is refused. davit adds causes of its own.
@@ -33,11 +33,11 @@ var causes = []Cause{
 // Causes returns all causes in the order of this list.
 func Causes() []Cause { return slices.Clone(causes) }
 
-// Claim is the key of a thing in the world that one instance owns. Keys have one meaning in all plugins; davit compares
-// them for equality and knows nothing else of them.
+// Claim is the key of a real object that one instance owns. A key has the same meaning in all plugins; davit only compares
+// keys for equality.
 type Claim string
 
-// FileClaim is the claim of a file, or of a directory itself without what is in it. The path must be absolute.
+// FileClaim is the claim of a file, or of a directory without its contents. The path must be absolute.
 func FileClaim(path string) Claim { return Claim("file:" + filepath.Clean(path)) }
 
 // ImageClaim is the claim of a tag in a registry. The repository has its host: "registry.example.com/team/app".

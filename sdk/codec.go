@@ -17,7 +17,7 @@ import (
 	"github.com/davit-sh/davit/sdk/internal/msgpack"
 )
 
-// Duration is a length of time, written as "30s" or "5m" in a configuration.
+// Duration is a duration, written as "30s" or "5m" in a configuration.
 type Duration time.Duration
 
 // Duration returns the standard library's form.
@@ -34,7 +34,7 @@ type codec interface {
 	encode(b []byte, v reflect.Value) ([]byte, error)
 }
 
-// form is what all codecs have.
+// form is embedded in all codecs.
 type form struct {
 	t       cty.Type
 	nothing cty.Value

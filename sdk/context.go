@@ -27,7 +27,7 @@ func callsOf(ctx context.Context) *calls {
 	return c
 }
 
-// Host is what the running davit told the plugin, about itself and about the stack that a call is for.
+// Host describes the running davit, and the stack of a call.
 type Host struct {
 	Version   string
 	CacheDir  string // shared by all plugins; use a folder of the plugin's name in it
@@ -35,21 +35,21 @@ type Host struct {
 	Stack     string // tells the stacks of one process apart; empty if davit serves one stack only
 	StackName string // for people: the name of the stack's folder
 	Lineage   string // of the stack's state; empty while nothing was ever written to it
-	// Credentials are those of the stack's credentials blocks that davit hands to this plugin.
+	// Credentials are the logins of the stack's credentials blocks for this plugin.
 	Credentials Credentials
 }
 
-// HostOf returns what davit told the plugin, for the stack that the call of ctx is for.
+// HostOf returns the Host of the call of ctx.
 func HostOf(ctx context.Context) Host { return callsOf(ctx).host }
 
-// Log shows a line of work to the user, under the name of what speaks.
+// Log shows a line to the user, under the name of its source.
 func Log(ctx context.Context, stream, line string) {
 	if c := callsOf(ctx); c.log != nil {
 		c.log(stream, line)
 	}
 }
 
-// Progress shows how far an operation is. Total is 0 when not known.
+// Progress shows the progress of an operation. Total is 0 if it is unknown.
 func Progress(ctx context.Context, message string, done, total int64) {
 	if c := callsOf(ctx); c.progress != nil {
 		c.progress(message, done, total)
@@ -60,22 +60,22 @@ func Progress(ctx context.Context, message string, done, total int64) {
 // cancelled in favour of a newer change: the context of Apply ends, and what Apply returns then is dropped.
 func WaitForHealth(ctx context.Context) { Progress(ctx, "waiting for health", 0, 0) }
 
-// ItemStatus shows how an item is doing: "applied", "waiting", "healthy", "failed", "deleted".
+// ItemStatus shows the status of an item: "applied", "waiting", "healthy", "failed", "deleted".
 func ItemStatus(ctx context.Context, key, status, message string) {
 	if c := callsOf(ctx); c.item != nil {
 		c.item(key, status, message)
 	}
 }
 
-// AddItem adds an item to what Observe found: a source tells the commits since Prior.
+// AddItem adds an item to the result of Observe: a source reports the commits since Prior.
 func AddItem(ctx context.Context, item Item) {
 	if c := callsOf(ctx); c.addItem != nil {
 		c.addItem(item)
 	}
 }
 
-// Save keeps a part of an operation's result: it is in state when Save returns. State has what
-// was saved last if the operation fails or is killed. Save is an error in any call but Apply, with outputs of another type
+// Save stores a partial result of an operation: it is in state when Save returns. If the operation fails or is killed, the
+// state keeps the last saved result. Save returns an error outside of Apply, for outputs of another type
 // than the operation's, and after the operation has ended.
 func Save[O any](ctx context.Context, r Result[O]) error {
 	if c := callsOf(ctx); c.checkpoint != nil {
@@ -87,14 +87,14 @@ func Save[O any](ctx context.Context, r Result[O]) error {
 var errNoOperation = errors.New("Save was called outside of Apply")
 
 // Sensitive returns the paths of the sensitive parts of the configuration: names of attributes and keys as strings, indexes as ints. A path
-// that leads on below a text is the way into the JSON or YAML that the text is. Plan, Apply and Observe are told.
+// that continues below a text leads into the JSON or YAML of the text. Plan, Apply and Observe have these paths.
 func Sensitive(ctx context.Context) [][]any { return callsOf(ctx).sensitive }
 
-// TestCall is the other side of a method's calls in a test: it has the Host that HostOf returns, and collects what the
-// method says. A test reads the collected fields after the method has returned.
+// TestCall is the host's side of a call in a test: it has the Host that HostOf returns, and collects the messages of the
+// method. A test reads the collected fields after the method has returned.
 type TestCall struct {
 	Host Host
-	// Sensitive is what the function of the same name returns.
+	// Sensitive is the result of the function Sensitive.
 	Sensitive [][]any
 	Items     []Item   // given to AddItem
 	Logs      []string // "stream: line" of Log, "key status message" of ItemStatus

@@ -7,7 +7,7 @@ import (
 	pluginv1 "github.com/davit-sh/davit/schemas/plugin/v1"
 )
 
-// Credential is what one host is given, and no other. Formatting it shows the host only.
+// Credential is the login for one host. Formatting it shows the host only.
 type Credential struct {
 	Host     string // "git.example.com", "127.0.0.1:5000": with the port if it is not the usual one
 	Username string // empty: the stack names none
@@ -20,10 +20,10 @@ func (c Credential) String() string { return "credentials of " + c.Host }
 // Format implements fmt.Formatter: no verb shows the secret.
 func (c Credential) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(c.String())) }
 
-// Credentials are those of several hosts.
+// Credentials are the logins for several hosts.
 type Credentials []Credential
 
-// For returns what a host is given: its name, with the port if it is not the usual one. It returns false if there is nothing.
+// For returns the login for a host. host has the port if it is not the usual one. For returns false if there is none.
 func (l Credentials) For(host string) (Credential, bool) {
 	for _, c := range l {
 		if strings.EqualFold(c.Host, host) {

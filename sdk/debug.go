@@ -11,9 +11,9 @@ import (
 	goplugin "github.com/hashicorp/go-plugin"
 )
 
-// serveDebug serves for any davit that is told where, until it is interrupted.
+// serveDebug serves any davit with the printed variable, until it is interrupted.
 func serveDebug(p *Plugin) error {
-	// The socket is made in a folder that nobody else can enter.
+	// The socket is in a folder that only this user can enter.
 	dir, err := os.MkdirTemp("", "davit-debug-")
 	if err != nil {
 		return fmt.Errorf("make a folder for the socket: %w", err)
@@ -42,7 +42,7 @@ func serveDebug(p *Plugin) error {
 	return nil
 }
 
-// reattachText is what davit's environment needs to find the plugin.
+// reattachText returns the variable by which davit finds the plugin.
 func reattachText(name string, w *goplugin.ReattachConfig) (string, error) {
 	b, err := json.Marshal(map[string]any{name: map[string]any{
 		"Protocol": w.Protocol, "ProtocolVersion": w.ProtocolVersion, "Pid": w.Pid, "Test": w.Test,

@@ -15,7 +15,7 @@ import (
 	"github.com/davit-sh/davit/sdk/wire"
 )
 
-// notes are what a value says that Go cannot hold.
+// notes are facts about a value that a Go struct cannot hold: unknown parts and deprecated arguments.
 type notes struct {
 	unknown    []Path // plain fields whose value is not known
 	errs       Errors // values that Go cannot hold
@@ -30,7 +30,7 @@ func (n *notes) err() error {
 	return n.errs
 }
 
-// decoder decodes one value, and notes what it says.
+// decoder decodes one value, and collects notes and errors.
 type decoder struct {
 	notes
 	unfit error         // the value is not of the type
@@ -63,7 +63,7 @@ func (d *decoder) fail(format string, args ...any) {
 	d.errs = append(d.errs, Errorf(slices.Clone(d.at), format, args...))
 }
 
-// misfit notes that the value is not of the type: no davit sends such a thing.
+// misfit notes that the value does not have the type of the schema. davit never sends such a value.
 func (d *decoder) misfit(what string) {
 	if d.unfit != nil {
 		return
@@ -74,7 +74,7 @@ func (d *decoder) misfit(what string) {
 	}
 }
 
-// known says whether there is a value that a plain Go type can hold; it notes an unknown one.
+// known returns whether a plain Go type can hold the value. It notes an unknown value.
 func (d *decoder) known(r msgpack.Raw) bool {
 	switch r.Kind() {
 	case msgpack.Nil:
@@ -86,7 +86,7 @@ func (d *decoder) known(r msgpack.Raw) bool {
 	return true
 }
 
-// plainly says whether there is a value of a kind that a plain Go type can hold.
+// plainly returns whether a plain Go type can hold a value of this kind.
 func (d *decoder) plainly(r msgpack.Raw, kind msgpack.Kind, t cty.Type) bool {
 	if r.Kind() == kind {
 		return true
@@ -110,7 +110,7 @@ func (d *decoder) number(r msgpack.Raw) *big.Float {
 	return v.AsBigFloat()
 }
 
-// next splits the next value off. An unknown one of which enough is known that there is only one that it can be is that one.
+// next cuts the first value off r. An unknown value whose refinements admit exactly one value is decoded as that value.
 func (d *decoder) next(r msgpack.Raw, c codec) (first, rest msgpack.Raw) {
 	first, rest = r.Cut()
 	if first.Kind() != msgpack.Extension || first == notNull {

@@ -79,8 +79,8 @@ type notKnownError struct{ path Path }
 
 func (e *notKnownError) Error() string { return e.path.String() + " is not known yet" }
 
-// NotKnown returns the error of a Plan that needs the value of an argument which is unknown. davit plans the instance at apply then, when
-// the value is known, and treats all of its outputs as unknown until then.
+// NotKnown returns the error of a Plan that needs the value of an unknown argument. davit then plans the instance at apply, when
+// the value is known, and treats all of its outputs as unknown before.
 func NotKnown(argument string) error {
 	return &notKnownError{At(argument)}
 }

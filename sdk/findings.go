@@ -10,8 +10,8 @@ import (
 
 const codeCancelled = "cancelled"
 
-// findings are the findings in an error, in order: every *Error that was returned, joined or wrapped,
-// and everything else as it reads. An error without any finding, such as empty Errors, is none.
+// findings returns the findings in an error, in order: every returned, joined or wrapped *Error,
+// and other errors by their text. An error without a finding, such as empty Errors, gives none.
 func findings(err error) Errors {
 	switch e := err.(type) { //nolint:errorlint // this is what unwraps
 	case nil:
@@ -42,7 +42,7 @@ func findings(err error) Errors {
 	return Errors{plain(err.Error())}
 }
 
-// complete adds what is told of an Error besides its own fields.
+// complete adds the text of the wrapped cause, and the code of a cancelled context, to a finding.
 func (e *Error) complete() *Error {
 	x := *e
 	if x.Detail == "" && x.Err != nil {
@@ -105,7 +105,7 @@ func joined(err error, list []error) Errors {
 	return all
 }
 
-// failed tells whether one of the findings is an error.
+// failed returns whether one of the findings is an error.
 func (e Errors) failed() bool {
 	for _, x := range e {
 		if !x.Warning {

@@ -12,10 +12,10 @@ import (
 	pluginv1 "github.com/davit-sh/davit/schemas/plugin/v1"
 )
 
-// Notifier is told of what happens to a stack.
+// Notifier receives the events of a stack.
 type Notifier[C any] interface {
-	// Notify passes an event on. It may come again with the same Event.ID: after an error, which davit shows as
-	// a warning, and when davit was killed before it heard the answer. An apply does not wait for it.
+	// Notify passes an event on. davit may send the event again with the same Event.ID: after an error, which davit shows as
+	// a warning, and after a kill before the answer arrived. An apply waits ten seconds at most for all notifications.
 	Notify(ctx context.Context, config C, event Event) error
 }
 
@@ -28,7 +28,7 @@ func Notification[C any](name string, n Notifier[C], options ...Option) Type {
 	return t
 }
 
-// The names of events. More may come: pass over those that you do not know.
+// The names of events. Ignore unknown names: later versions may add some.
 const (
 	EventPlanned = "planned" // an apply begins, with these changes
 	EventApplied = "applied" // an apply has ended well
@@ -48,7 +48,7 @@ type Event struct {
 	Changes []EventChange
 }
 
-// EventChange is what happened to one instance. Those that nothing happened to are left out.
+// EventChange is the change of one instance. Unchanged instances are left out.
 type EventChange struct {
 	Address string // `application.kubernetes.api["prod"]`
 	Action  Action

@@ -19,7 +19,7 @@ import (
 	"github.com/davit-sh/davit/sdk/wire"
 )
 
-// atOnce is how many instances of one Plan stream are worked on at once.
+// atOnce is the number of instances of one Plan stream that are planned at the same time.
 const atOnce = 64
 
 // Plan answers each request of the stream, several at a time.
@@ -96,7 +96,7 @@ func (p *planning) answer(ctx context.Context) {
 	p.send(&pluginv1.PlanResponse{Id: p.req.GetId(), Body: &pluginv1.PlanResponse_Result{Result: res}})
 }
 
-// plan asks the plugin's method. With warnings, there is a result besides the error.
+// plan calls the plugin's method. If the error has only warnings, the result is valid.
 func (p *planning) plan(ctx context.Context) (*pluginv1.PlanResult, error) {
 	t, err := p.typeOf(p.req.GetKind(), p.req.GetType())
 	if err != nil {
@@ -175,7 +175,7 @@ func (p *planning) read() (*planCall, []Path, Errors, error) {
 	return c, unknown, warnings, nil
 }
 
-// tell makes what the method finds in its context.
+// tell returns the callbacks of the method's context.
 func (p *planning) tell() (*calls, error) {
 	told, err := p.stacks.calls(p.req.GetStack())
 	if err != nil {
@@ -213,7 +213,7 @@ func (p *planning) log(stream, text string) {
 	p.send(&pluginv1.PlanResponse{Id: p.req.GetId(), Body: &pluginv1.PlanResponse_Log{Log: l}})
 }
 
-// deferred answers for a plugin whose plain fields are not all known yet.
+// deferred answers for a plugin with unknown plain fields: the instance is planned at apply.
 func (t *typeInfo) deferred(c *planCall, unknown []Path) (*pluginv1.PlanResult, error) {
 	action := ActionNone
 	switch {
@@ -229,7 +229,7 @@ func (t *typeInfo) deferred(c *planCall, unknown []Path) (*pluginv1.PlanResult, 
 	return &pluginv1.PlanResult{Action: protoActions[action], Reasons: []string{"planned at apply: " + notKnown(unknown)}, Outputs: outputs}, nil
 }
 
-// notKnown says what is not known yet: "tag is not known yet".
+// notKnown is the reason of a deferred plan: "tag is not known yet".
 func notKnown(unknown []Path) string {
 	names := make([]string, len(unknown))
 	for i, p := range unknown {
@@ -241,7 +241,7 @@ func notKnown(unknown []Path) string {
 	return strings.Join(names, ", ") + " are not known yet"
 }
 
-// facts reads what the host knows of tags.
+// facts reads the facts about tags.
 func facts(told map[string]*pluginv1.TagFacts) map[string]Resolved {
 	all := make(map[string]Resolved, len(told))
 	for tag, f := range told {

@@ -183,15 +183,15 @@ func TestRulesThatMakeNoSense(t *testing.T) {
 		X string `davit:"x" min:"1"`
 	}
 	for want, make := range map[string]func() sdk.Type{
-		"the pattern: error parsing":                          func() sdk.Type { return sdk.Source("x", source[badPattern, sdk.SourceOutputs]{}) },
-		"pattern and enum are for texts":                      func() sdk.Type { return sdk.Source("x", source[patternOfNumber, sdk.SourceOutputs]{}) },
+		"the pattern: error parsing":                              func() sdk.Type { return sdk.Source("x", source[badPattern, sdk.SourceOutputs]{}) },
+		"pattern and enum are for texts":                          func() sdk.Type { return sdk.Source("x", source[patternOfNumber, sdk.SourceOutputs]{}) },
 		"for texts and for lists and maps of texts, not for bool": func() sdk.Type { return sdk.Source("x", source[enumOfBool, sdk.SourceOutputs]{}) },
-		"min is for numbers":                                  func() sdk.Type { return sdk.Source("x", source[minOfBool, sdk.SourceOutputs]{}) },
-		`min "one" is not a number`:                           func() sdk.Type { return sdk.Source("x", source[badMin, sdk.SourceOutputs]{}) },
-		"min is larger than max":                              func() sdk.Type { return sdk.Source("x", source[crossed, sdk.SourceOutputs]{}) },
-		`the default: must be "a" or "b", not "c"`:                   func() sdk.Type { return sdk.Source("x", source[badDefault, sdk.SourceOutputs]{}) },
-		"are for the attributes of a configuration":           func() sdk.Type { return sdk.Source("x", source[ofObject, sdk.SourceOutputs]{}) },
-		"for the attributes of a configuration and of blocks": func() sdk.Type { return sdk.Source("x", source[none, output]{}) },
+		"min is for numbers":                                      func() sdk.Type { return sdk.Source("x", source[minOfBool, sdk.SourceOutputs]{}) },
+		`min "one" is not a number`:                               func() sdk.Type { return sdk.Source("x", source[badMin, sdk.SourceOutputs]{}) },
+		"min is larger than max":                                  func() sdk.Type { return sdk.Source("x", source[crossed, sdk.SourceOutputs]{}) },
+		`the default: must be "a" or "b", not "c"`:                func() sdk.Type { return sdk.Source("x", source[badDefault, sdk.SourceOutputs]{}) },
+		"are for the attributes of a configuration":               func() sdk.Type { return sdk.Source("x", source[ofObject, sdk.SourceOutputs]{}) },
+		"for the attributes of a configuration and of blocks":     func() sdk.Type { return sdk.Source("x", source[none, output]{}) },
 	} {
 		func() {
 			defer func() {

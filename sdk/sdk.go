@@ -1,4 +1,4 @@
-// Package sdk is all that the author of a davit plugin needs.
+// Package sdk is the API for the authors of davit plugins.
 //
 // A plugin is an executable that serves one or more types. A type is a Go value with a
 // few typed methods; its configuration and outputs are plain structs whose schema comes
@@ -19,10 +19,10 @@
 // unless it says optional, or has a default. Embedded structs are part of the struct that
 // embeds them; a field without a davit tag is the plugin's own.
 //
-// Further tags say what a value must be like: pattern (a regular expression), enum (the texts that there are, separated by
-// commas), min and max (of a number, or how long a text, list or map is); pattern and enum of a list or map are about each
-// element. They are in the schema and its reference, and checked before a method sees the value. A field with the tag
-// deprecated, which says what to use instead, warns when it is set:
+// Further tags limit a value: pattern (a regular expression), enum (the allowed texts, separated by
+// commas), min and max (of a number, or of the length of a text, list or map). pattern and enum of a list or map apply to each
+// element. The limits are in the schema and its reference, and are checked before a method sees the value. A field with the tag
+// deprecated, whose text names the replacement, warns when it is set:
 //
 //	Mode   string   `davit:"mode,optional" default:"min" enum:"min,max" doc:"What is kept."`
 //	Name   string   `davit:"name" pattern:"^[a-z]+$" max:"63" doc:"Its name."`
@@ -32,9 +32,9 @@
 // an unknown for such a field, the sdk answers for the plugin that the instance is
 // planned at apply. Put Value where a plan can say something useful without it.
 //
-// A method reports what is wrong by returning an error: an *Error or Errors says where in the
-// configuration and what to do next, and may be wrapped or joined; a warning leaves the result
-// as it is. A panic becomes an error of its instance and stops nothing else.
+// A method reports problems by returning an error: an *Error or Errors has the place in the
+// configuration and the next step, and may be wrapped or joined. With only warnings, the result
+// is used. A panic becomes an error of its instance and stops nothing else.
 //
 // main is one line:
 //
@@ -59,8 +59,8 @@ type Plugin struct {
 
 type typeKey struct{ kind, name string }
 
-// New makes a plugin. It panics when a type's structs cannot be turned into a schema or
-// lack an output that its kind promises: both are mistakes of the author's that the first run shows.
+// New returns a plugin. It panics if a type's structs cannot be turned into a schema or
+// lack an output that its kind promises: the first run shows these mistakes of the author.
 func New(name, version string, types ...Type) *Plugin {
 	p := &Plugin{name: name, version: version, types: map[typeKey]*typeInfo{}}
 	p.description = &pluginv1.DescribeResponse{Name: name, Version: version, ManyStacks: true}
@@ -87,29 +87,29 @@ var rePluginName = regexp.MustCompile(`^[a-z][a-z0-9_-]*$`)
 
 // Observer reads something without side effects. It is the whole of a source.
 type Observer[C, O any] interface {
-	// Observe reads the world as the configuration says. Concurrent calls are normal. Log and AddItem take the context.
+	// Observe reads the objects of the configuration. Concurrent calls are normal. Log and AddItem take the context.
 	Observe(ctx context.Context, r ObserveRequest[C, O]) (O, error)
 }
 
-// ObserveRequest asks what there is to see for one instance.
+// ObserveRequest is the request to observe one instance.
 type ObserveRequest[C, O any] struct {
 	Address string
 	Config  C
 	Prior   *O // the outputs that state has of the instance; nil when it has none
-	// Pinned are the outputs that Observe must reproduce: the same revision, and its files on this machine. Nil when
-	// Observe is free to look.
+	// Pinned are the outputs that Observe must reproduce: the same revision, and its files on this machine. Nil: Observe
+	// finds the current revision.
 	Pinned *O
 }
 
-// ImageObserver lists the tags of a repository and looks at one of them.
+// ImageObserver lists the tags of a repository, and resolves one of them.
 // O must have the outputs "repository" (string) and "tags" ([]string).
 type ImageObserver[C, O any] interface {
 	Observer[C, O]
-	// Resolve looks at one tag. A tag that is not there is an error.
+	// Resolve returns the facts of one tag. A missing tag is an error.
 	Resolve(ctx context.Context, r ResolveRequest[C]) (Resolved, error)
 }
 
-// ResolveRequest asks what there is to know of one tag.
+// ResolveRequest is the request for the facts of one tag.
 type ResolveRequest[C any] struct {
 	Address string
 	Config  C
@@ -117,7 +117,7 @@ type ResolveRequest[C any] struct {
 	Look    Look
 }
 
-// Look is how much Resolve is asked for. It may answer more.
+// Look is the set of facts that Resolve must return. It may return more.
 type Look int
 
 // The looks. To find the digest alone, most registries need one small request.
@@ -127,12 +127,12 @@ const (
 	LookArtifact      // Resolved.Digest and Artifact
 )
 
-// Resolved is what there is to know of one tag.
+// Resolved has the facts of one tag.
 type Resolved struct {
 	Digest    string    // "sha256:..."
 	Platforms []string  // "linux/arm/v7"; none when not known
 	Created   time.Time // zero when not known
-	// Artifact is what the tag holds if that is not an image: "Helm chart". No policy chooses such a tag.
+	// Artifact names the content of the tag if it is not an image: "Helm chart". No policy chooses such a tag.
 	Artifact string
 }
 
@@ -141,14 +141,14 @@ type Decider[C any] interface {
 	Decide(ctx context.Context, r DecideRequest[C]) (Decision, error)
 }
 
-// DecideRequest asks which of the candidates are acceptable, and in which order.
+// DecideRequest is the request to rank the candidates.
 type DecideRequest[C any] struct {
 	Address    string
 	Config     C
 	Candidates Candidates
 }
 
-// Candidates is what a policy chooses from.
+// Candidates are the tags from which a policy chooses.
 type Candidates struct {
 	Tags    []string // all of them, in no order; holds Current even if it was withdrawn, unless going back is allowed
 	Current string   // chosen before; empty at first
@@ -157,18 +157,18 @@ type Candidates struct {
 	Facts map[string]Resolved
 }
 
-// Decision is what a policy says: the acceptable tags, best first. No acceptable tag is
-// not an error of the policy's: davit reports it with the rejections.
+// Decision is the answer of a policy: the acceptable tags, best first. Without an acceptable tag, return an
+// empty ranking and no error: davit reports it with the rejections.
 type Decision struct {
 	Ranked   []string
 	Reason   string // why the first one: "highest of 3 tags in range >=1.0.0"
 	Rejected []Rejection
-	// LookAt are tags whose facts the policy needs before it can decide: it is asked again when they are known. What else the
-	// decision holds is not used then.
+	// LookAt are tags whose facts the policy needs before it can decide: davit calls Decide again with them, and ignores
+	// the rest of this decision.
 	LookAt []string
 }
 
-// Rejection is a tag that was not acceptable, and why.
+// Rejection is a rejected tag with the reason.
 type Rejection struct {
 	Tag    string
 	Reason string
@@ -176,46 +176,46 @@ type Rejection struct {
 
 // Managed is planned, applied and recorded: a build or an application.
 type Managed[C, O any] interface {
-	// Plan reads the real object, compares and says what Apply would do. No side effects.
+	// Plan reads the real object, compares, and returns the action of Apply. It has no side effects.
 	Plan(ctx context.Context, r PlanRequest[C, O]) (PlanResult[O], error)
-	// Apply carries out what was planned: create, update, replace, build or adopt. It must find
-	// and finish its own work when it is called again for an operation that was cut off.
-	// The context ends when the operation is cancelled. On an error, what already exists
-	// must have been told through Save.
+	// Apply carries out the planned action: create, update, replace, build or adopt. When it is called again for an
+	// interrupted operation, it must find and finish its own work.
+	// The context ends when the operation is cancelled. Before Apply returns an error, it must have
+	// reported the existing objects with Save.
 	Apply(ctx context.Context, r ApplyRequest[C, O]) (Result[O], error)
-	// Destroy deletes the object. One that is gone already is a success.
+	// Destroy deletes the object. A missing object is not an error.
 	Destroy(ctx context.Context, r DestroyRequest[C, O]) error
 }
 
-// Validator is implemented by a type (of any kind) that checks its configuration without looking at the world.
-// Return Errors for several findings at once. It is asked when everything that is not a Value
-// is known: by "davit validate" if possible, and again before each Plan, Observe and Decide.
+// Validator is implemented by a type (of any kind) that checks its configuration without I/O.
+// Return Errors for several findings at once. It is called when all fields that are not a Value
+// are known: by "davit validate" if possible, and again before each Plan, Observe and Decide.
 type Validator[C any] interface {
 	Validate(ctx context.Context, config C) error
 }
 
-// Importer is implemented by a Managed type that can take over an object that was made by other means.
+// Importer is implemented by a Managed type that can take over an object that davit did not create.
 type Importer[C, O any] interface {
-	// Import looks at the object with that id and says what state would keep of it, had this type made it. It has
-	// no side effects. What differs from the configuration is found by the next Plan.
+	// Import reads the object with that ID and returns its record, as if this type had created it. It has
+	// no side effects. The next Plan finds the differences from the configuration.
 	Import(ctx context.Context, r ImportRequest[C]) (Result[O], error)
 }
 
-// ImportRequest asks for an existing object.
+// ImportRequest is the request to import an existing object.
 type ImportRequest[C any] struct {
 	Address string
 	Config  C      // of the block that is to manage the object
 	ID      string // what the type calls the object: "shop/web"
 }
 
-// Record is what state keeps of an instance: its configuration and outputs (sensitive ones are zero) and the plugin's own bytes.
+// Record is the state of an instance: its configuration and outputs (sensitive values are zero) and the plugin's own bytes.
 type Record[C, O any] struct {
 	Config  C
 	Outputs O
 	Private []byte
 }
 
-// PlanRequest asks what would be done to one instance.
+// PlanRequest is the request to plan one instance.
 type PlanRequest[C, O any] struct {
 	Address string
 	Config  C             // of the record when Destroy is set and the block is gone
@@ -224,7 +224,7 @@ type PlanRequest[C, O any] struct {
 	Private []byte        // planning again at apply: Private of the reviewed plan's result
 }
 
-// PlanResult says what Apply would do.
+// PlanResult is the planned change of one instance.
 type PlanResult[O any] struct {
 	Action  Action
 	Reasons []string // why, for people: "Deployment/web was changed by kubectl-edit"
@@ -246,8 +246,8 @@ type ApplyRequest[C, O any] struct {
 	Planned    O
 	Private    []byte     // PlanResult.Private
 	Checkpoint *Result[O] // what an earlier try had told Save
-	// Transferred are claims of this instance that another instance takes over in the same apply. Apply leaves these things
-	// as they are and forgets them: its result no longer holds them.
+	// Transferred are claims of this instance that another instance takes over in the same apply. Apply leaves these objects
+	// unchanged and removes them from its result.
 	Transferred []Claim
 }
 
@@ -259,17 +259,17 @@ type DestroyRequest[C, O any] struct {
 	Prior     Record[C, O]
 	Private   []byte // PlanResult.Private
 	// Transferred are claims of this instance that another instance takes over in the same apply. Destroy leaves these
-	// things as they are.
+	// objects unchanged.
 	Transferred []Claim
 }
 
-// Result is what an operation has made, for state to keep.
+// Result is the result of an operation, which the state keeps.
 type Result[O any] struct {
 	Outputs O
 	Private []byte // never holds a secret
 }
 
-// Action is what happens to an instance or an item.
+// Action is the action of a change or an item.
 type Action string
 
 // The actions.

@@ -17,7 +17,7 @@ import (
 	"github.com/davit-sh/davit/sdk/trim"
 )
 
-// Serve serves the plugin until davit ends it. It is all that a plugin's main has to do. A plugin that is started with -debug,
+// Serve serves the plugin until davit ends it. A plugin's main function only calls Serve. A plugin that is started with -debug,
 // perhaps by a debugger, prints how davit connects to it and serves until it is interrupted. Otherwise the logger of the package log is silent: use Log, or write
 // to the standard error.
 func Serve(p *Plugin) {

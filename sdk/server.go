@@ -148,7 +148,7 @@ func (s *server) Import(ctx context.Context, r *pluginv1.ImportRequest) (*plugin
 	return out, nil
 }
 
-// Cancel ends the contexts of running operations.
+// Cancel ends the contexts of the running operations.
 func (s *server) Cancel(_ context.Context, r *pluginv1.CancelRequest) (*pluginv1.CancelResponse, error) {
 	named := map[string]bool{}
 	for _, id := range r.GetOperations() {

@@ -17,13 +17,13 @@ type Type interface {
 	compiled() *typeInfo
 }
 
-// Option says more about a type.
+// Option is an optional property of a type.
 type Option func(*typeInfo)
 
 // Description is the type's one paragraph in the reference.
 func Description(text string) Option { return func(t *typeInfo) { t.description = text } }
 
-// CannotRecover says that the type cannot look for the result of an operation that was cut off.
+// CannotRecover declares that the type cannot find the result of an interrupted operation.
 func CannotRecover() Option { return func(t *typeInfo) { t.cannotRecover = true } }
 
 // typeInfo is a type with its Go types erased.

@@ -1,9 +1,9 @@
-// Package handshake is what a davit plugin and its host must agree on before they speak.
+// Package handshake has the constants that a davit plugin and its host must share.
 package handshake
 
 import goplugin "github.com/hashicorp/go-plugin"
 
-// Config is the handshake: a plugin that is run by hand, or by something else, notices and says so.
+// Config is the handshake. A plugin that was not started by davit detects this by the missing variable, and prints a message.
 var Config = goplugin.HandshakeConfig{
 	ProtocolVersion:  1,
 	MagicCookieKey:   "DAVIT_PLUGIN",
@@ -13,5 +13,5 @@ var Config = goplugin.HandshakeConfig{
 // Name is the name of the one service in go-plugin's plugin map.
 const Name = "davit"
 
-// MaxMessage is the size in bytes of the largest message that either side takes.
+// MaxMessage is the maximum size, in bytes, of a message in either direction.
 const MaxMessage = 256 << 20

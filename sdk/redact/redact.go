@@ -1,4 +1,4 @@
-// Package redact takes credentials out of addresses, and out of texts that hold addresses: messages of Git, of registries, of
+// Package redact removes credentials from URLs, and from texts with URLs, such as messages of Git, registries and
 // HTTP libraries.
 package redact
 
@@ -9,8 +9,8 @@ import (
 	"sync"
 )
 
-// SecretIn tells which part of a URL holds a secret: "a user or a password", "a token (private_token)". It returns "" if none does.
-// The user of an SSH address is no secret.
+// SecretIn names the secret part of a URL: "a user or a password", "a token (private_token)". It returns "" without one.
+// The user of an SSH URL is not a secret.
 func SecretIn(raw string) string {
 	scheme, rest, ok := strings.Cut(raw, "://")
 	if !ok {
@@ -43,7 +43,7 @@ func lastCut(s, sep string) (before, after string, found bool) {
 	return s, "", false
 }
 
-// isSecretName tells whether a parameter of a URL is one that hosts take tokens by.
+// isSecretName returns whether hosts use a URL parameter of this name for tokens.
 func isSecretName(name string) bool {
 	name = strings.ToLower(name)
 	for _, part := range []string{"token", "password", "passwd", "secret", "credential", "signature"} {
@@ -59,13 +59,13 @@ func isSecretName(name string) bool {
 	return false
 }
 
-// reURL finds addresses in texts of others.
+// reURL finds URLs in a text.
 var reURL = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile("[A-Za-z][A-Za-z0-9+.-]*://[^\\s\"'`<>]+") })
 
-// Text takes credentials out of the URLs in a text.
+// Text removes credentials from the URLs in a text.
 func Text(text string) string { return reURL().ReplaceAllStringFunc(text, URL) }
 
-// URL takes the user, the password and the values of parameters out of a URL, however it is written. The user of an SSH address stays.
+// URL removes the user, the password and the values of parameters from a URL, also from an invalid one. The user of an SSH URL stays.
 func URL(raw string) string {
 	scheme, rest, ok := strings.Cut(raw, "://")
 	if !ok {
@@ -113,7 +113,7 @@ func withoutValues(query string) string {
 	return strings.Join(parts, "&")
 }
 
-// Source replaces the credentials of URLs in the text of a file by asterisks, one for each byte, so that places in it stay what they are.
+// Source replaces the credentials of URLs in the text of a file by asterisks, one for each byte, so that offsets stay valid.
 func Source(text []byte) []byte {
 	return reURL().ReplaceAllFunc(text, func(u []byte) []byte {
 		short := URL(string(u))

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// Limits of a tree. They are far above what repositories hold, and far below what fills a disk.
+// Limits of a tree. They are far above the size of repositories, and far below that of a disk.
 const (
 	MaxFiles = 500_000
 	MaxBytes = 8 << 30

@@ -1,5 +1,5 @@
-// Package tree reads and writes folders of files in davit's content-addressed cache: what a
-// source hands over and what builds and applications read.
+// Package tree reads and writes folders of files in davit's content-addressed cache. Sources write them;
+// builds and applications read them.
 //
 // A tree in the cache is a folder CACHE/trees/HEX with the files below files/ and a
 // manifest beside them. Nothing in it leads out of it: links that leave the tree,
@@ -49,9 +49,8 @@ const (
 	shaPrefix    = "sha256:"
 )
 
-// Open opens a tree that a source handed over. A path that is not a tree of the cache (no
-// manifest) is read and hashed. A manifest is believed only if it describes the tree with
-// that digest and nothing in it leads out.
+// Open opens the tree of a source. A folder without a manifest, outside of the cache, is read and hashed. A manifest is used
+// only if it has the digest of the tree and none of its paths leads out.
 func Open(t sdk.Tree) (*Tree, error) {
 	b, err := os.ReadFile(filepath.Join(filepath.Dir(t.Path), manifestName))
 	if err != nil || filepath.Base(t.Path) != filesName {
@@ -141,8 +140,8 @@ func sortEntries(list []Entry) {
 // Entries returns all files, sorted by path.
 func (t *Tree) Entries() []Entry { return t.entries }
 
-// Sub returns the tree below dir ("" or "." is all of it). A dir that is not there, is no
-// folder or leads out of the tree is an error that says so.
+// Sub returns the tree below dir ("" or "." is the whole tree). It returns an error if dir does not exist, is not a
+// folder, or leads out of the tree.
 func (t *Tree) Sub(dir string) (*Tree, error) {
 	clean := path.Clean(strings.TrimSuffix(filepath.ToSlash(dir), "/"))
 	if dir == "" || clean == "." {
@@ -172,7 +171,7 @@ func (t *Tree) Sub(dir string) (*Tree, error) {
 	return out, nil
 }
 
-// near names the folders beside one that is not there.
+// near names the folders beside a missing one.
 func (t *Tree) near(missing string) string {
 	parent := path.Dir(missing)
 	seen := map[string]bool{}
@@ -257,7 +256,7 @@ func (t *Tree) ReadFile(name string) ([]byte, error) {
 // Open opens one file of the tree.
 func (t *Tree) Open(e Entry) (io.ReadCloser, error) { return t.FS().Open(e.Path) }
 
-// FS returns the tree as a file system that cannot be left.
+// FS returns the tree as a file system. No path in it leads out of the tree.
 func (t *Tree) FS() fs.FS { return confined{t} }
 
 // confined opens files through os.Root, so that no link leads out.

@@ -138,10 +138,10 @@ func (w *writer) put(tree, dir string) error {
 	return err
 }
 
-// abandoned is the age at which what a writer has begun belongs to one that was killed.
+// abandoned is the age after which temporary files are those of a killed writer.
 const abandoned = 24 * time.Hour
 
-// sweep removes what killed writers have left. Not being able to is no reason to stop.
+// sweep removes the temporary files of killed writers. It ignores errors.
 func (w *writer) sweep() {
 	found, err := os.ReadDir(w.trees)
 	if err != nil {

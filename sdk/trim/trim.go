@@ -1,4 +1,4 @@
-// Package trim keeps a process small that links much more than it uses.
+// Package trim reduces the memory of a process that links much more than it uses.
 package trim
 
 import "time"

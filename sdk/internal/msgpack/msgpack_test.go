@@ -11,7 +11,7 @@ import (
 func TestParseRefuses(t *testing.T) {
 	for name, b := range map[string]string{
 		"nothing":             "",
-		"a truncated text":  "\xa3gi",
+		"a truncated text":    "\xa3gi",
 		"a length that is":    "\xdb\x00\x00",
 		"a number that is":    "\xcb\x00\x00\x00",
 		"an extension":        "\xc7\x02\x0c\x00",
