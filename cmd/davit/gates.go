@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -139,11 +140,11 @@ func (a *app) checkGates(s *session.Session, p *plan.Plan, r gate.Request) error
 		p.Overrides = append(p.Overrides, r.Overrides...)
 		return err
 	}
-	text := "the plan cannot be applied now:"
+	lines := []string{"the plan cannot be applied now:"}
 	for i := range held {
-		text += fmt.Sprintf("\n  %s %s", held[i].Change.Address, gate.Words(&held[i]))
+		lines = append(lines, fmt.Sprintf("  %s %s", held[i].Change.Address, gate.Words(&held[i])))
 	}
-	return errors.New(text + "\nApply it when the gates are open, or with -override-gate=NAME, or make a new plan")
+	return errors.New(strings.Join(lines, "\n") + "\nApply it when the gates are open, or with -override-gate=NAME, or make a new plan")
 }
 
 // sayWaiting says what was left out because it waits, and how to approve it.
