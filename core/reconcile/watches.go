@@ -91,6 +91,9 @@ func (w *worker) facts() gate.Facts {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	f := gate.Facts{}
+	if len(b.instances) > 0 { // not nil where nothing is healthy: what state has would count then
+		f.Healthy = map[string]time.Time{}
+	}
 	for address, in := range b.instances {
 		if in.Kind != "application" || in.Health != healthy && in.Health != "" || in.State == status.Failed || in.State == status.Changing {
 			continue
@@ -98,9 +101,6 @@ func (w *worker) facts() gate.Facts {
 		rec, recorded := w.open.snapshot.Records[address]
 		if !recorded {
 			continue
-		}
-		if f.Healthy == nil {
-			f.Healthy = map[string]time.Time{}
 		}
 		since := rec.Updated
 		if in.HealthSince.After(since) {
