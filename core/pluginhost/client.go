@@ -22,14 +22,14 @@ import (
 )
 
 const (
-	// graceTime is how long a plugin may take to end when it is asked to.
+	// graceTime is the time limit for a plugin to end after it was asked to.
 	graceTime = 2 * time.Second
-	// exitTime is how long a broken connection waits to hear that the plugin has ended.
+	// exitTime is the time to wait for the end of the process after its connection broke.
 	exitTime = time.Second
 )
 
-// Client is a running plugin. Its methods may be called concurrently; their errors are of type *Error, and
-// wrap that of the context when it was the context that ended the call.
+// Client is a running plugin. Its methods may be called concurrently. Their errors have the type *Error, and
+// wrap the error of the context if the context ended the call.
 type Client struct {
 	*running
 	stack string // id of the stack that the calls are for; "" when the process serves one stack only
@@ -83,7 +83,7 @@ func (c *Client) supervise() {
 	c.stop()
 }
 
-// stop ends the plugin: politely, then by force.
+// stop asks the plugin to end, and kills it if it does not.
 func (c *Client) stop() {
 	c.stopped.Do(func() {
 		if c.attached != nil {
@@ -102,7 +102,7 @@ func (c *Client) stop() {
 	})
 }
 
-// Ended tells whether the plugin has ended, and how: "exit status 0", "signal: killed".
+// Ended returns whether the plugin has ended, and how: "exit status 0", "signal: killed".
 func (c *Client) Ended() (how string, ended bool) { return c.process.ended() }
 
 // Describe returns the plugin's name, version and types.
@@ -115,7 +115,7 @@ func (c *Client) Describe(ctx context.Context) (*pluginv1.DescribeResponse, erro
 	return r, c.failed(ctx, doing, err)
 }
 
-// Validate checks one configuration without looking at the world.
+// Validate checks one configuration without reading real objects.
 func (c *Client) Validate(ctx context.Context, r *pluginv1.ValidateRequest) (*pluginv1.ValidateResponse, error) {
 	doing := fmt.Sprintf("validating a %s %q", r.GetKind(), r.GetType())
 	if err := c.check(doing, r); err != nil {
@@ -126,7 +126,7 @@ func (c *Client) Validate(ctx context.Context, r *pluginv1.ValidateRequest) (*pl
 	return res, c.failed(ctx, doing, err)
 }
 
-// Resolve looks at one tag of an image.
+// Resolve returns the facts of one tag of an image.
 func (c *Client) Resolve(ctx context.Context, r *pluginv1.ResolveRequest) (*pluginv1.ResolveResponse, error) {
 	doing := fmt.Sprintf("resolving tag %q of %s", r.GetTag(), r.GetAddress())
 	if err := c.check(doing, r); err != nil {
@@ -148,7 +148,7 @@ func (c *Client) Import(ctx context.Context, r *pluginv1.ImportRequest) (*plugin
 	return res, c.failed(ctx, doing, err)
 }
 
-// Notify tells of something that happened.
+// Notify sends an event.
 func (c *Client) Notify(ctx context.Context, r *pluginv1.NotifyRequest) (*pluginv1.NotifyResponse, error) {
 	doing := "telling " + r.GetAddress()
 	if err := c.check(doing, r); err != nil {
@@ -159,8 +159,8 @@ func (c *Client) Notify(ctx context.Context, r *pluginv1.NotifyRequest) (*plugin
 	return res, c.failed(ctx, doing, err)
 }
 
-// Watch calls notice, one call at a time, with what the plugin notices about the instances of r. It goes on until the context ends, and
-// then returns nil, or until the plugin cannot go on.
+// Watch calls notice, one call at a time, for each change of the instances of r that the plugin detects. It runs until the context ends, and
+// then returns nil, or until the plugin fails.
 func (c *Client) Watch(ctx context.Context, r *pluginv1.WatchRequest, notice func(*pluginv1.WatchResponse)) error {
 	const doing = "watching"
 	r.Stack = c.stack
@@ -249,7 +249,7 @@ func (c *Client) check(doing string, r proto.Message) error {
 	return nil
 }
 
-// gone says how the plugin ended.
+// gone returns the error of a plugin that has ended.
 func (c *Client) gone(doing string) *Error {
 	if _, ended := c.process.ended(); c.stopping.Load() || !ended && c.host.ctx.Err() != nil {
 		return &Error{Plugin: c.name, Doing: doing, Problem: "was stopped because davit is stopping", Err: context.Canceled}
@@ -262,7 +262,7 @@ func (c *Client) gone(doing string) *Error {
 	return e
 }
 
-// broken says that the plugin does not keep to the protocol.
+// broken returns the error of a plugin that violates the protocol.
 func (c *Client) broken(doing, problem string) *Error {
 	return &Error{Plugin: c.name, Doing: doing, Problem: problem, Hint: reportIt}
 }
@@ -297,7 +297,7 @@ func (c *Client) failed(ctx context.Context, doing string, err error) error {
 	return c.said(doing, code, err)
 }
 
-// interrupted says that the caller did not wait any longer.
+// interrupted returns the error of a call whose context has ended.
 func (c *Client) interrupted(ctx context.Context, doing string) *Error {
 	e := &Error{Plugin: c.name, Doing: doing, Problem: "was interrupted", Err: ctx.Err()}
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
@@ -306,7 +306,7 @@ func (c *Client) interrupted(ctx context.Context, doing string) *Error {
 	return e
 }
 
-// said tells an error that a living plugin answered, or that its connection gave.
+// said returns the error that a living plugin, or its connection, returned.
 func (c *Client) said(doing string, code codes.Code, err error) *Error {
 	e := &Error{Plugin: c.name, Doing: doing, Problem: "failed", Detail: printable(errorText(err)), Err: err}
 	switch {
@@ -323,10 +323,10 @@ func (c *Client) said(doing string, code codes.Code, err error) *Error {
 	return e
 }
 
-// tooLarge is how gRPC says that a message is larger than its receiver takes, on either side.
+// tooLarge matches gRPC's error for a message that is larger than the limit of its receiver, on either side.
 var tooLarge = regexp.MustCompile(`larger than max \(\d+ vs\. (\d+)\)`)
 
-// errorText is what an error says, without gRPC's own words.
+// errorText returns the text of an error without gRPC's own words.
 func errorText(err error) string {
 	if s, ok := status.FromError(err); ok && s.Message() != "" {
 		return s.Message()

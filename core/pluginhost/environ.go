@@ -8,8 +8,8 @@ import (
 	"github.com/davit-sh/davit/state/key"
 )
 
-// neutral are the environment variables that every plugin sees: who and where the user is, where tools keep their settings,
-// how large a process may be, which certificates to trust. A name that ends in * stands for all names that begin so.
+// neutral are the environment variables that every plugin sees: the user and their language, folders of settings,
+// limits of a process, trusted certificates. A name that ends in * is a prefix.
 var neutral = []string{
 	"HOME", "PATH", "USER", "LOGNAME", "TMPDIR", "LANG", "LC_*", "TZ", "XDG_*", "GOMEMLIMIT", "GOMAXPROCS", "SSL_CERT_FILE", "SSL_CERT_DIR",
 }
@@ -21,7 +21,7 @@ var proxies = []string{"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "h
 // under a debugger serve, for whoever knows that could speak to them.
 var withheld = []string{key.Env, ReattachVariable}
 
-// Withheld tells whether a variable is davit's own, so that no plugin may see it.
+// Withheld returns whether a variable is reserved for davit, so that no plugin may see it.
 func Withheld(name string) bool { return slices.Contains(withheld, name) }
 
 // environ returns those of all (as os.Environ gives them) that a plugin may see. allowed are the names that it may see
@@ -39,7 +39,7 @@ func environ(all, allowed []string) []string {
 	return out
 }
 
-// named tells whether a name is in a list of names and beginnings.
+// named returns whether a name matches a list of names and prefixes.
 func named(name string, list []string) bool {
 	return slices.ContainsFunc(list, func(n string) bool {
 		prefix, open := strings.CutSuffix(n, "*")
@@ -47,7 +47,7 @@ func named(name string, list []string) bool {
 	})
 }
 
-// hasPassword tells whether the address of a proxy holds credentials.
+// hasPassword returns whether the URL of a proxy has credentials.
 func hasPassword(address string) bool {
 	if !strings.Contains(address, "://") {
 		address = "http://" + address

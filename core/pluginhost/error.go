@@ -7,7 +7,7 @@ import (
 	"unicode"
 )
 
-// Error says what a plugin did wrong, for people.
+// Error is an error of a plugin, with the plugin's last lines of output.
 type Error struct {
 	Plugin  string   // name
 	Doing   string   // what was being done: "planning build.oci.api"; may be empty
@@ -18,7 +18,7 @@ type Error struct {
 	Err     error    // the cause, for errors.Is; may be nil
 }
 
-// reportIt is the hint when it is the plugin's own defect.
+// reportIt is the hint for a defect of the plugin.
 const reportIt = "This is a defect in the plugin. Please report it to its authors."
 
 // Error is one sentence, followed by the plugin's last lines.
@@ -47,10 +47,10 @@ func (e *Error) Unwrap() error { return e.Err }
 // HintText returns what to do next.
 func (e *Error) HintText() string { return e.Hint }
 
-// escape matches what a terminal obeys: colours, moves.
+// escape matches the control sequences of terminals.
 var escape = regexp.MustCompile(`\x1b\[[0-9;:<=>?]*[ -/]*[@-~]`)
 
-// printable makes a text that is safe to show: no control characters, and valid UTF-8.
+// printable returns a text that is safe to show: without control characters, and in valid UTF-8.
 func printable(s string) string {
 	s = escape.ReplaceAllLiteralString(s, "")
 	return strings.Map(func(r rune) rune {

@@ -11,8 +11,8 @@ import (
 	"syscall"
 )
 
-// Guard reads which process groups run ("+123" when one starts, "-123" when it has ended, a line each) until
-// the end of r, and then kills those that are left. The end comes when davit ends, however it ends.
+// Guard reads the running process groups from r ("+123" when one starts, "-123" when it has ended, one a line) until
+// its end, and then kills the remaining groups. r ends when davit ends, for whatever reason.
 func Guard(r io.Reader) {
 	groups := map[int]bool{}
 	for s := bufio.NewScanner(r); s.Scan(); {
@@ -38,7 +38,7 @@ type guard struct {
 	to  *os.File
 }
 
-// startGuard starts one. A guard that cannot be started is done without: it matters only when davit is killed.
+// startGuard starts a guard. It returns nil if that fails: the guard matters only when davit is killed.
 func startGuard(e Executable) *guard {
 	if e.Path == "" {
 		return nil

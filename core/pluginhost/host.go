@@ -25,34 +25,34 @@ import (
 // startTimeout is how long a plugin may take until it is configured, unless Options say otherwise.
 const startTimeout = 10 * time.Second
 
-// Options say which plugins there are and what they are told.
+// Options are the plugins of a host and their settings.
 type Options struct {
 	Version  string // davit's version, told to plugins
 	CacheDir string // told to plugins: content-addressed folders live here
 	StackDir string // told to plugins: what relative paths in a configuration are relative to
-	// StackName is told to plugins: what people call the stack.
+	// StackName is the name of the stack for people; plugins receive it.
 	StackName string
 
 	Plugins map[string]Executable // by the plugin's name
-	// Credentials are told to the plugins that they are for, by the plugin's name.
+	// Credentials are the logins for each plugin, by the plugin's name.
 	Credentials map[string][]*pluginv1.Credential
-	// Reattach says where plugins serve that were started by other means, by name. They are not started, verified or ended.
+	// Reattach has the addresses of plugins that were started by other means, by name. They are not started, verified or ended.
 	Reattach map[string]Reattach
 	// Guard is a command that runs the function Guard on its standard input, usually davit itself. It outlives
 	// a davit that is killed and ends what plugins have started. Without it, only the plugins themselves
 	// end with a killed davit, and only on Linux.
 	Guard Executable
-	// Log is told each line that a plugin writes to its standard error or output. It may be
-	// called concurrently. Nil: nobody listens.
+	// Log receives each line that a plugin writes to its standard error or output. It may be
+	// called concurrently. Nil: the lines are dropped.
 	Log func(plugin, line string)
-	// Stdout is told each line that a plugin writes to its standard output after its handshake, besides Log: nothing
-	// should be there. It may be called concurrently. Nil: nobody listens.
+	// Stdout receives, besides Log, each line that a plugin writes to its standard output after its handshake. A correct plugin
+	// writes none. It may be called concurrently. Nil: the lines are dropped.
 	Stdout func(plugin, line string)
 	// StartTimeout bounds the start of a plugin, until it is configured; 0 means 10 s.
 	StartTimeout time.Duration
 }
 
-// Executable is a program and how it is started.
+// Executable is a program with its checksum, arguments and environment.
 type Executable struct {
 	Path   string
 	Args   []string
@@ -62,7 +62,7 @@ type Executable struct {
 	Mend   string   // what to do when it is not what SHA256 says; empty: what to do about a file that a person has built
 }
 
-// Host runs plugins. Its methods may be called concurrently.
+// Host starts and ends plugins. Its methods may be called concurrently.
 type Host struct {
 	options Options
 	limit   int // bytes of the largest message
@@ -121,7 +121,7 @@ func (h *Host) Client(ctx context.Context, name string) (*Client, error) {
 	}
 }
 
-// AnyEnded tells whether a plugin did not start, or has ended.
+// AnyEnded returns whether a plugin failed to start, or has ended.
 func (h *Host) AnyEnded() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -168,7 +168,7 @@ func (h *Host) slot(name string) (*slot, error) {
 	return s, nil
 }
 
-// prepare makes what all plugins share, once.
+// prepare creates, once, the folder of sockets and the guard that all plugins share.
 func (h *Host) prepare() error {
 	s := &h.setUp
 	s.once.Do(func() {
@@ -181,8 +181,8 @@ func (h *Host) prepare() error {
 	return s.err
 }
 
-// Close ends all plugins: politely at first, then by force. When it returns, nothing that the host
-// started is left, and the folder of its sockets is gone.
+// Close asks all plugins to end, and kills those that do not. When it returns, no process of the host
+// runs, and the folder of its sockets is removed.
 func (h *Host) Close() error {
 	h.closing.Do(h.close)
 	return nil

@@ -11,14 +11,14 @@ import (
 	pluginv1 "github.com/davit-sh/davit/schemas/plugin/v1"
 )
 
-// plans share one stream of a client among all its callers. A stream that breaks fails those who wait on
-// it; the next call opens another, if the plugin still lives.
+// plans shares one stream of a client among all callers. If the stream breaks, the waiting calls fail;
+// the next call opens another stream, if the plugin still runs.
 type plans struct {
 	mu      sync.Mutex // never held while waiting
 	current *planStream
 }
 
-// planStream is one stream, and who waits for an answer on it.
+// planStream is one stream with its waiting calls.
 type planStream struct {
 	client *Client
 	ctx    context.Context
@@ -40,10 +40,10 @@ type planCall struct {
 	gone    chan struct{} // closed when nobody reads answers any more
 }
 
-// Plan observes or plans one instance. All calls of a client go over one stream, in any number at
-// once; the id of r is chosen here. onLog, which may be nil, is called with each log line, before Plan returns; a slow one
-// holds the stream up. When the context ends, Plan returns at once, and when nobody is left on the stream it is ended, so
-// that the plugin stops working for nobody.
+// Plan observes or plans one instance. All calls of a client share one stream, and may be concurrent;
+// Plan sets the ID of r. onLog, which may be nil, is called with each log line before Plan returns; a slow function
+// delays the stream. When the context ends, Plan returns at once. A stream without waiting calls is ended, so
+// that the plugin stops working.
 func (c *Client) Plan(ctx context.Context, r *pluginv1.PlanRequest, onLog func(*pluginv1.Log)) (*pluginv1.PlanResult, error) {
 	doing := "planning " + r.GetAddress()
 	if err := c.check(doing, r); err != nil {
@@ -106,7 +106,7 @@ func (c *Client) join() (*planStream, *planCall) {
 	return s, call
 }
 
-// leave is called once by each caller, answered or not.
+// leave removes a call from the stream. Each caller calls it once.
 func (s *planStream) leave(call *planCall, asked bool) {
 	close(call.gone)
 	p := &s.client.plans
@@ -149,7 +149,7 @@ func (s *planStream) next(ctx context.Context, call *planCall) (*pluginv1.PlanRe
 	}
 }
 
-// run works until the stream ends, and tells why to those who wait.
+// run receives answers until the stream ends, and then fails the waiting calls with its error.
 func (s *planStream) run() {
 	s.err = s.work()
 	p := &s.client.plans
@@ -202,8 +202,8 @@ func (s *planStream) send(stream grpc.BidiStreamingClient[pluginv1.PlanRequest, 
 	}
 }
 
-// receiver finds who an answer is for: nobody if they left. An answer that was not asked for means that the plugin
-// mixes up its instances, and that whoever waits for the right answer would wait for ever.
+// receiver returns the call of an answer; nil if the caller has left. An answer without a request is an error: the plugin
+// mixes up its instances, and the call with the right ID would wait for ever.
 func (s *planStream) receiver(m *pluginv1.PlanResponse) (*planCall, string) {
 	s.client.plans.mu.Lock()
 	defer s.client.plans.mu.Unlock()

@@ -49,7 +49,7 @@ func openProgram(path, want string) (*program, *Error) {
 	return p, nil
 }
 
-// look says clearly what the system says in a riddle when the start fails.
+// look explains the system's errors for files that cannot be started.
 func (p *program) look() *Error {
 	info, err := os.Stat(p.path)
 	switch {
@@ -103,8 +103,8 @@ func exists(path string) bool {
 	return err == nil
 }
 
-// unchanged tells whether the verified file is still what it was, and still what will be, or was, started. Writing to a
-// running ELF program is refused by Linux, so after its start this stays true.
+// unchanged returns an error if the verified file has changed, or is no longer the file at the started path. Linux refuses writes to a
+// running ELF program, so this stays true after its start.
 func (p *program) unchanged() error {
 	if p.file == nil {
 		return nil

@@ -13,7 +13,7 @@ import (
 	pluginv1 "github.com/davit-sh/davit/schemas/plugin/v1"
 )
 
-// StackOptions say what a stack of a shared host is, and which plugins it has.
+// StackOptions are the name, the plugins and the settings of one stack of a shared host.
 type StackOptions struct {
 	Dir     string                // what relative paths in a configuration are relative to
 	Name    string                // what people call it
@@ -23,7 +23,7 @@ type StackOptions struct {
 	Credentials map[string][]*pluginv1.Credential
 }
 
-// Stack is one of several stacks that a host serves. Stacks with the same executable share its process, if the plugin says
+// Stack is one of several stacks of a host. Stacks with the same executable share its process if the plugin declares
 // many_stacks; other plugins have a process for each stack. Its methods may be called concurrently.
 type Stack struct {
 	host    *Host
@@ -162,7 +162,7 @@ func (s *sharedSlot) first(by *Stack) bool {
 	return s.owner == by
 }
 
-// configuration is what the plugin of that name is told of the stack.
+// configuration is the Configure request of the stack for the plugin of that name.
 func (s *Stack) configuration(name string) *pluginv1.ConfigureRequest {
 	o := s.host.options
 	s.mu.Lock()
@@ -231,7 +231,7 @@ func manyStacks(ctx context.Context, c *Client) (bool, error) {
 	return d.GetManyStacks(), err
 }
 
-// over tells whether the process was started and has ended, or could not be started.
+// over returns whether the process has ended or could not be started.
 func (s *sharedSlot) over() bool {
 	select {
 	case <-s.ready:

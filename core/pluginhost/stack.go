@@ -38,7 +38,7 @@ func (h *Host) SetLineage(ctx context.Context, lineage string) error {
 	return errors.Join(errs...)
 }
 
-// configureAgain tells a running plugin the lineage, if it can be told.
+// configureAgain sends the lineage to a running plugin that accepts a second Configure.
 func (c *Client) configureAgain(ctx context.Context, lineage string) error {
 	if _, ended := c.process.ended(); ended || c.told() == lineage {
 		return nil
@@ -51,14 +51,14 @@ func (c *Client) configureAgain(ctx context.Context, lineage string) error {
 	return c.failed(ctx, doing, c.configure(ctx))
 }
 
-// told is the lineage that the plugin was configured with.
+// told returns the lineage that the plugin was configured with.
 func (c *Client) told() string {
 	c.host.mu.Lock()
 	defer c.host.mu.Unlock()
 	return c.lineage
 }
 
-// configure tells the plugin what it works for.
+// configure sends the stack and its lineage to the plugin.
 func (c *Client) configure(ctx context.Context) error {
 	c.host.mu.Lock()
 	c.lineage = c.host.lineage
@@ -70,7 +70,7 @@ func (c *Client) configure(ctx context.Context) error {
 	})
 }
 
-// send sends what the plugin works for.
+// send sends one Configure request.
 func (c *Client) send(ctx context.Context, r *pluginv1.ConfigureRequest) error {
 	res, err := c.rpc.Configure(ctx, r)
 	if err != nil {

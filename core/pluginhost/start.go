@@ -136,7 +136,7 @@ func (c *Client) connect(ctx context.Context, prog *program, bare bool) error {
 	return c.configure(ctx)
 }
 
-// refused is a plugin's own answer to Configure.
+// refused returns the error of a plugin that refused Configure.
 type refused struct{ text, hint string }
 
 func (r *refused) Error() string { return r.text }
@@ -163,7 +163,7 @@ func configured(list []*pluginv1.Diagnostic) error {
 	return &refused{text: strings.Join(texts, "; "), hint: hint}
 }
 
-// startProblem finds out why a plugin did not start, from what it said and how it ended.
+// startProblem returns the reason why a plugin did not start, from its output and the end of its process.
 func (c *Client) startProblem(ctx context.Context, exe Executable, err error) *Error {
 	e := &Error{Doing: "starting", Err: err}
 	var no *refused
@@ -205,7 +205,7 @@ func (c *Client) startProblem(ctx context.Context, exe Executable, err error) *E
 	return e
 }
 
-// notStarted explains why the system did not start a file that is there and executable.
+// notStarted explains why the system did not start an existing executable file.
 func notStarted(path string, err error) *Error {
 	e := &Error{Problem: "was not started: " + printable(err.Error()), Err: err}
 	switch {
@@ -249,7 +249,7 @@ func announcementProblem(line string) (problem, hint string) {
 	return "", ""
 }
 
-// short is the start of a text that nobody has asked for.
+// short returns the beginning of an unexpected output.
 func short(s string) string {
 	if r := []rune(s); len(r) > 80 {
 		return string(r[:80]) + "..."

@@ -12,8 +12,8 @@ import (
 	"go.etcd.io/bbolt"
 )
 
-// create makes the folder and the file, and lets git ignore davit's folder. The file is whole or
-// not there: it is made under another name first.
+// create creates the folder and the file, and lets git ignore davit's folder. The file is written under another
+// name and renamed, so that it is complete or missing.
 func (s *Store) create(ctx context.Context) error {
 	dir := filepath.Dir(s.path)
 	_, err := os.Stat(s.path)
@@ -74,7 +74,7 @@ func makeDir(dir string) error {
 	return os.WriteFile(ignore, []byte("*\n"), 0o600)
 }
 
-// initialise makes an empty state.
+// initialise writes an empty state.
 func initialise(path string) error {
 	db, err := bbolt.Open(path, 0o600, &bbolt.Options{PageSize: pageSize})
 	if err != nil {
@@ -83,11 +83,11 @@ func initialise(path string) error {
 	return errors.Join(db.Update(begin), db.Close())
 }
 
-// temporary is the pattern of folders in which files are made.
+// temporary is the name pattern of folders for unfinished files.
 func (s *Store) temporary() string { return "." + filepath.Base(s.path) + ".new-*" }
 
-// sweep removes what processes have left that were killed while they made a file. Who makes one has the
-// lock of the folder; without it nothing is removed. Nor is it an error that something stays.
+// sweep removes the unfinished files of killed processes. It does nothing if another process has the lock of the folder, which the
+// creator of a file holds. It ignores errors.
 func sweep(dir, pattern string) {
 	if len(leftovers(dir, pattern)) == 0 {
 		return
@@ -114,7 +114,7 @@ func removeAll(paths []string) {
 	}
 }
 
-// quote makes a path a pattern that matches nothing else.
+// quote returns a pattern that matches only the path.
 func quote(path string) string {
 	var out []rune
 	for _, r := range path {

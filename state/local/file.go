@@ -16,7 +16,7 @@ import (
 	"github.com/davit-sh/davit/state"
 )
 
-// transact opens the file, locks it, and lets fn have it. The lock is shared with other readers, or exclusive.
+// transact opens and locks the file, and calls fn with it. The lock is shared with other readers, or exclusive.
 func (s *Store) transact(ctx context.Context, write bool, fn func(*bbolt.DB) error) (err error) {
 	doing := "reading"
 	if write {
@@ -53,16 +53,16 @@ func (s *Store) transact(ctx context.Context, write bool, fn func(*bbolt.DB) err
 
 // file is the database file, open.
 //
-// The database locks its file when it is opened and until it is closed. Here it is unlocked in between, so that
-// it need not be opened again for each commit of a lease, and others can still read: head tells whether
-// somebody else has written meanwhile.
+// The database locks its file from opening to closing. This type unlocks it in between, so that
+// the commits of a lease need not open it again, and others can read: the head shows whether
+// another process has written.
 type file struct {
 	db   *bbolt.DB
 	f    *os.File
 	head []byte
 }
 
-// get returns the file, locked: the one that is kept, if it is still good.
+// get returns the locked file: the open one if it is still valid, else a newly opened one.
 func (s *Store) get(ctx context.Context, write bool) (*file, error) {
 	if f := s.kept; f != nil {
 		s.kept = nil
@@ -78,7 +78,7 @@ func (s *Store) get(ctx context.Context, write bool) (*file, error) {
 	return openFile(ctx, s.path, write)
 }
 
-// put gives the file back: it is kept while there is a lease, unless something went wrong with it.
+// put returns the file: it stays open while there is a lease, except after an error.
 func (s *Store) put(f *file, good bool) {
 	if f == nil {
 		return
@@ -90,7 +90,7 @@ func (s *Store) put(f *file, good bool) {
 	_ = f.db.Close()
 }
 
-// letGo counts a lease that was released, and closes the file after the last one.
+// letGo counts a released lease, and closes the file after the last one.
 func (s *Store) letGo() {
 	s.gate <- struct{}{}
 	defer func() { <-s.gate }()
@@ -100,7 +100,7 @@ func (s *Store) letGo() {
 	}
 }
 
-// abandon lets go of a file in which the database has panicked: closing that might wait for ever. The
+// abandon drops a file after a panic of the database without closing it, because closing might wait for ever. The
 // mapping stays until the process ends.
 func (f *file) abandon() {
 	if f != nil {
@@ -183,7 +183,7 @@ func (f *file) current(path string) bool {
 	return err == nil && slices.Equal(now, f.head)
 }
 
-// lockFile waits for the file. It asks again and again, as there is no waiting that a context could end.
+// lockFile waits for the lock of the file. It polls, because a context cannot end a blocking lock.
 func lockFile(ctx context.Context, f *os.File, exclusive bool) error {
 	how := syscall.LOCK_SH
 	if exclusive {

@@ -8,15 +8,15 @@ import (
 	"github.com/davit-sh/davit/state/internal/seal"
 )
 
-// head is what is known of the state as a whole.
+// head has the lineage, serial and sums of the state.
 type head struct {
 	Lineage string `json:"lineage"`
 	Serial  uint64 `json:"serial"`
 	Tables  sums   `json:"tables,omitempty"`
 }
 
-// sums say what is in each table. The database has no checksums of its own pages: if one is lost, or an
-// old one turns up again, the items that are there are sound, and only the sum tells.
+// sums has the number of items and a checksum for each table. The database has no checksums of its pages: if a page is lost or
+// replaced by an old one, all readable items are valid, and only the sum differs.
 type sums map[string]sum
 
 type sum struct {
@@ -66,8 +66,8 @@ func (t tables) setSealed(bucket, key, b []byte) error {
 	return table.Put(key, b)
 }
 
-// remove takes an item out. That of one that is damaged has to be found out from those that are left: its
-// checksum may be what was damaged.
+// remove deletes an item. After the deletion of a damaged item, the sum is computed again from the remaining items, because
+// the checksum of the deleted item may be damaged.
 func (t tables) remove(bucket, key []byte) error {
 	b := t.Bucket(bucket)
 	old := b.Get(key)
@@ -86,7 +86,7 @@ func (t tables) remove(bucket, key []byte) error {
 	return nil
 }
 
-// recount takes a table for what is in it.
+// recount computes the sum of a table from its present items.
 func (t tables) recount(bucket []byte) {
 	t.sums[string(bucket)] = sumOf(stores(t.Bucket(bucket), nil))
 }
@@ -98,8 +98,8 @@ func sumOf(list []stored) (s sum) {
 	return s
 }
 
-// tableDamaged is how a table is named from which something is missing, or in which something old has turned up
-// again. Deleting it as if it were a record takes what is left for all there is.
+// tableDamaged returns the name of a table with lost or old items. Deleting this name like a record accepts the present items as
+// complete.
 func tableDamaged(bucket []byte) string { return fmt.Sprintf("table %s", bucket) }
 
 func damagedTable(name string) (bucket []byte, ok bool) {
@@ -111,8 +111,8 @@ func damagedTable(name string) (bucket []byte, ok bool) {
 	return nil, false
 }
 
-// check compares what is in a table with what should be. Items that are damaged are named by themselves, and then
-// only their number can be compared.
+// check compares the items of a table with its sum. If items are damaged, they are named, and
+// only the number can be compared.
 func (t tables) check(h head, bucket []byte, list []stored, damagedItems bool, damaged *[]string) {
 	if t.format == 1 {
 		return
@@ -123,7 +123,7 @@ func (t tables) check(h head, bucket []byte, list []stored, damagedItems bool, d
 	}
 }
 
-// inOrder tells whether the keys grow: if they do not, the database finds some of them no more.
+// inOrder returns whether the keys are in ascending order: otherwise the database does not find some of them.
 func inOrder(list []stored) bool {
 	for i := 1; i < len(list); i++ {
 		if bytes.Compare(list[i-1].key, list[i].key) >= 0 {

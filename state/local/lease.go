@@ -16,14 +16,14 @@ import (
 	"github.com/davit-sh/davit/state"
 )
 
-// held is the lease as the file has it.
+// held is the stored form of a lease.
 type held struct {
 	Holder  state.Holder `json:"holder"`
 	Token   uint64       `json:"token"`             // only ever grows
 	Process *process     `json:"process,omitempty"` // the holder, as far as others on its machine can look for it
 }
 
-// lease returns who has the lease, nil if nobody. damaged says that somebody may have it, and that nobody can tell who.
+// lease returns the present lease, nil if it is free. damaged is true if the entry cannot be read, so that its holder is unknown.
 func (t tables) lease() (h *held, damaged bool) {
 	b := t.Bucket(bucketMeta).Get(keyLease)
 	if b == nil {
@@ -67,9 +67,9 @@ func (s *Store) Lock(ctx context.Context, who state.Holder) (state.Lease, error)
 	return l, nil
 }
 
-// take makes the lease l's, and the file one of the newest format. The file is locked.
+// take gives the lease to l, and upgrades the file to the newest format. The file is locked.
 func (s *Store) take(ctx context.Context, db *bbolt.DB, l *lease) error {
-	// Looking comes first: a file of which somebody else has the lease is not backed up, nor upgraded.
+	// Check first: a file whose lease another process holds is neither copied nor upgraded.
 	err := db.View(func(tx *bbolt.Tx) error {
 		t, err := open(tx, s.path)
 		if err != nil {
@@ -114,8 +114,8 @@ func (s *Store) take(ctx context.Context, db *bbolt.DB, l *lease) error {
 
 func (s *Store) nanoseconds() uint64 { return uint64(s.now().UnixNano()) } //nolint:gosec // after 1970
 
-// standIn writes an entry in the place of one that is damaged. It expires as any other, unless the
-// holder, whose token it has, beats and makes it its own again.
+// standIn replaces a damaged entry by one with the same token. It expires as any other, unless the
+// holder of the token renews it.
 func (t tables) standIn(now time.Time, ttl time.Duration) (*state.LockedError, error) {
 	h := held{Token: t.token(func() uint64 { return 0 }), Holder: state.Holder{
 		ID: uuid.NewString(), Who: "somebody", What: "a damaged lock entry", Since: now.UTC(), Expires: now.Add(ttl).UTC(),
@@ -127,7 +127,7 @@ func (t tables) standIn(now time.Time, ttl time.Duration) (*state.LockedError, e
 	return locked, t.put(bucketMeta, keyLease, h)
 }
 
-// Unlock implements state.Store. An entry that is damaged is ended whatever the id.
+// Unlock implements state.Store. It ends a damaged entry whatever the ID.
 func (s *Store) Unlock(ctx context.Context, id string) error {
 	if err := ctx.Err(); err != nil {
 		return s.explain("unlocking", err)
@@ -187,7 +187,7 @@ func (l *lease) write(ctx context.Context, fn func(tables) error) error {
 	return err
 }
 
-// mine tells, in the transaction that would write, whether the lease is still this one's.
+// mine returns, in the writing transaction, whether the lease is still this one.
 func (l *lease) mine(t tables) bool {
 	select {
 	case <-l.lost:
@@ -224,7 +224,7 @@ func (l *lease) Replace(ctx context.Context, a *state.Archive) error {
 	return l.write(ctx, func(t tables) error { return t.replace(a) })
 }
 
-// beat renews the lease three times in its life. A beat that fails is tried again, until it is too late.
+// beat renews the lease three times in its duration. A failed renewal is repeated until the lease has expired.
 func (l *lease) beat() {
 	tick := time.NewTicker(l.store.ttl / 3)
 	defer tick.Stop()
@@ -250,8 +250,8 @@ func (l *lease) Until() time.Time {
 	return l.until.Round(0)
 }
 
-// Release implements state.Lease. Under a context that has ended it is tried for a second all the same: that
-// is when leases are released.
+// Release implements state.Lease. With an ended context it still tries for a second, because leases are often
+// released after an interrupt.
 func (l *lease) Release(ctx context.Context) (err error) {
 	l.release.Do(func() {
 		close(l.stop)

@@ -40,7 +40,7 @@ func TTL(d time.Duration) Option { return func(s *Store) { s.ttl = d } }
 // Busy sets how long a transaction waits for that of another process; 10 seconds if not given.
 func Busy(d time.Duration) Option { return func(s *Store) { s.busy = d } }
 
-// Open names the file; it is made by the first Lock.
+// Open returns the state in the file; the first Lock creates the file.
 func Open(path string, options ...Option) (*Store, error) {
 	s := &Store{path: path, ttl: 30 * time.Second, busy: 10 * time.Second, now: time.Now, gate: make(chan struct{}, 1)}
 	for _, o := range options {
@@ -52,7 +52,7 @@ func Open(path string, options ...Option) (*Store, error) {
 	return s, nil
 }
 
-// Close implements state.Store. Leases that were not released go on.
+// Close implements state.Store. It does not end leases.
 func (s *Store) Close() error { return nil }
 
 // Load implements state.Store.
@@ -82,8 +82,8 @@ func (s *Store) History(ctx context.Context, address string) ([]state.Revision, 
 	return a.History, nil
 }
 
-// read runs a reading transaction, and then, when the file is free again, what that has returned. Of a file that is not
-// there yet nothing is read.
+// read runs a reading transaction, and then, after releasing the file, the function that it has returned. It does nothing if the file
+// does not exist.
 func (s *Store) read(ctx context.Context, fn func(tables, *state.Archive) (func(), error)) (*state.Archive, error) {
 	empty := func() *state.Archive {
 		return &state.Archive{Snapshot: state.Snapshot{Format: state.Format, Records: map[string]state.Record{}, Operations: map[string]state.Operation{}}}
@@ -113,7 +113,7 @@ func (s *Store) read(ctx context.Context, fn func(tables, *state.Archive) (func(
 	return a, nil
 }
 
-// update runs a writing transaction on a file that is there.
+// update runs a writing transaction on an existing file.
 func (s *Store) update(ctx context.Context, fn func(tables) error) error {
 	return s.transact(ctx, true, func(db *bbolt.DB) error {
 		return db.Update(func(tx *bbolt.Tx) error {
@@ -137,7 +137,7 @@ func (e *Error) Error() string { return fmt.Sprintf("%s the state in %s: %v", e.
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// explain says what went wrong with which file, and what to do. What state's own errors say is enough.
+// explain adds the action, the file and a hint to an error. Errors of package state are returned unchanged.
 func (s *Store) explain(doing string, err error) error {
 	var locked *state.LockedError
 	var format *state.FormatError

@@ -9,7 +9,7 @@ import (
 	"syscall"
 )
 
-// process tells one process from all others that were or will be. A number alone does not: containers share
+// process identifies one process for all time. A number alone does not: containers share
 // numbers and host names, and numbers are used again.
 type process struct {
 	Boot      string `json:"boot"`      // of the kernel, anew at each start
@@ -18,7 +18,7 @@ type process struct {
 	Started   string `json:"started"`   // in clock ticks after the boot
 }
 
-// thisProcess is nil where the system does not tell enough.
+// thisProcess returns nil if the system does not provide the facts.
 func thisProcess() *process {
 	p := &process{PID: os.Getpid()}
 	var err error
@@ -51,8 +51,8 @@ func started(pid int) (string, error) {
 	return string(fields[19]), nil
 }
 
-// ended tells whether the process is known not to be there any more. If that cannot be known from here (it is
-// of another machine, another container, another user's that /proc hides), it is not.
+// ended returns true only if the process certainly has ended. It returns false for a process of another machine or another
+// container, and for one of another user that /proc hides.
 func (p *process) ended() bool {
 	if p == nil || p.PID <= 0 {
 		return false

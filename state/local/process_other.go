@@ -2,8 +2,8 @@
 
 package local
 
-// process is what tells one process from all others; this system has nothing that is certain. A lease
-// that was left behind is waited for until it expires.
+// process identifies one process; this system has no reliable identity. The lease of an ended process
+// has to expire.
 type process struct{}
 
 func thisProcess() *process { return nil }

@@ -14,8 +14,8 @@ import (
 	"github.com/davit-sh/davit/state"
 )
 
-// snapshot copies everything but the history, and returns what makes a snapshot of it: that takes longer than
-// the copying, and needs no transaction.
+// snapshot copies everything except the history, and returns a function that decodes it: decoding takes longer than
+// copying, and needs no transaction.
 func (t tables) snapshot(s *state.Snapshot) (finish func(), err error) {
 	h, err := t.head()
 	if err != nil {
@@ -34,7 +34,7 @@ func (t tables) snapshot(s *state.Snapshot) (finish func(), err error) {
 	}, nil
 }
 
-// stored is an item as the file has it; the bytes are the file's own, and are gone after the transaction.
+// stored is an item in its stored form; its bytes are mapped from the file, and invalid after the transaction.
 type stored struct{ key, value []byte }
 
 func stores(b *bbolt.Bucket, prefix []byte) []stored {
@@ -49,7 +49,7 @@ func stores(b *bbolt.Bucket, prefix []byte) []stored {
 	return list
 }
 
-// copied returns items that outlive the transaction.
+// copied returns copies of items, which stay valid after the transaction.
 func (t tables) copied(bucket, prefix []byte) []stored {
 	list := stores(t.Bucket(bucket), prefix)
 	for i, x := range list {
@@ -90,8 +90,8 @@ func decode[T any](t tables, bucket []byte, list []stored) ([]T, []error) {
 	return values, errs
 }
 
-// history copies the revisions of one instance, or of all, and returns what reads them, newest first. One that is
-// damaged is left out and named: the others still tell their part.
+// history copies the revisions of one instance, or of all, and returns a function that decodes them, newest first. It leaves
+// damaged revisions out and names them.
 func (t tables) history(address string, a *state.Archive) (finish func(), err error) {
 	var prefix []byte
 	if address != "" {

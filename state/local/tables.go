@@ -35,14 +35,14 @@ var (
 	keySerial1  = []byte("serial")
 )
 
-// tables is a transaction on a file of a known format. What is written is always of the newest.
+// tables is a transaction on a file of a known format. It always writes the newest format.
 type tables struct {
 	*bbolt.Tx
 	format uint64
 	sums   sums // of a transaction that writes items; they go into the head at its end
 }
 
-// open looks whether the file is a state that this davit can read.
+// open returns an error if the file is not a state of a known format.
 func open(tx *bbolt.Tx, path string) (tables, error) {
 	meta := tx.Bucket(bucketMeta)
 	if meta == nil {
@@ -63,7 +63,7 @@ func open(tx *bbolt.Tx, path string) (tables, error) {
 	return t, nil
 }
 
-// begin makes the tables of a new file.
+// begin creates the tables of a new file.
 func begin(tx *bbolt.Tx) error {
 	for _, name := range append(items, bucketMeta) {
 		if _, err := tx.CreateBucketIfNotExists(name); err != nil {

@@ -16,8 +16,8 @@ import (
 	"github.com/davit-sh/davit/state"
 )
 
-// backup copies the file before its format changes, as PATH.backup-format1-20260102T030405Z. The copy is
-// durable, and has its name only when it is whole.
+// backup copies the file to PATH.backup-format1-20260102T030405Z before its format changes. The copy is
+// durable, and gets its name when it is complete.
 func (s *Store) backup(ctx context.Context, tx *bbolt.Tx, format uint64) error {
 	name := fmt.Sprintf("%s.backup-format%d-%s", s.path, format, s.now().UTC().Format("20060102T150405Z"))
 	if err := s.copyTo(ctx, tx, name); err != nil {
@@ -49,7 +49,7 @@ func (s *Store) copyTo(ctx context.Context, tx *bbolt.Tx, name string) error {
 	return errors.Join(os.Rename(f.Name(), name), syncDir(dir))
 }
 
-// upgrade writes a file of an older format anew, in the same transaction in which the lease is taken.
+// upgrade rewrites a file of an older format, in the transaction that takes the lease.
 func (t tables) upgrade(now time.Time) (tables, error) {
 	h, err := t.head()
 	if err != nil {
@@ -87,8 +87,8 @@ func (t tables) upgrade(now time.Time) (tables, error) {
 	)
 }
 
-// upgradeAll seals the items of a table anew. What is damaged stays as it is: its checksum does not
-// hold in the new format either.
+// upgradeAll seals the items of a table again. Damaged items stay unchanged: their checksums are
+// wrong in the new format as well.
 func upgradeAll[T any](old, next tables, bucket []byte, mend func(key []byte, v *T)) error {
 	for _, s := range stores(old.Bucket(bucket), nil) {
 		key := bytes.Clone(s.key)

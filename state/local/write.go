@@ -7,7 +7,7 @@ import (
 	"github.com/davit-sh/davit/state"
 )
 
-// write applies a batch and moves the serial on.
+// write applies a batch and increments the serial.
 func (t tables) write(b state.Batch) (uint64, error) {
 	h, err := t.head()
 	if err != nil {
@@ -62,7 +62,7 @@ func (t tables) write(b state.Batch) (uint64, error) {
 	return h.Serial, t.put(bucketMeta, keyHead, h)
 }
 
-// empty takes everything out of a table.
+// empty deletes all items of a table.
 func (t tables) empty(bucket []byte) error {
 	if t.Bucket(bucket) != nil {
 		if err := t.DeleteBucket(bucket); err != nil {
@@ -90,14 +90,14 @@ func (t tables) appendRevision(r state.Revision) error {
 	return t.set(bucketHistory, historyKey(r.Record.Address, r.Number), r)
 }
 
-// moving is a record on its way, with its revisions as they are stored.
+// moving is a record that is being moved, with its revisions in their stored form.
 type moving struct {
 	state.Move
 	record  state.Record
 	history map[uint64][]byte
 }
 
-// move carries all moves out at once: everything that goes is taken out before anything is put in.
+// move applies all moves at once: it takes out all moved entries before it puts one in.
 func (t tables) move(moves []state.Move) error {
 	var list []moving
 	for _, m := range moves {
@@ -128,7 +128,7 @@ func (t tables) move(moves []state.Move) error {
 	return nil
 }
 
-// takeOut deletes a record and its history, and returns the revisions as they were stored.
+// takeOut deletes a record and its history, and returns the revisions in their stored form.
 func (t tables) takeOut(address string) (map[uint64][]byte, error) {
 	if err := t.remove(bucketRecords, []byte(address)); err != nil {
 		return nil, err
@@ -152,7 +152,7 @@ func (t tables) putIn(x moving) error {
 		from, to := historyKey(x.From, n), historyKey(x.To, n)
 		var r state.Revision
 		if t.unseal(bucketHistory, from, b, &r) != nil {
-			// It goes along as it is. Its checksum does not hold there either.
+			// A damaged revision moves unchanged: its checksum is wrong at the new place as well.
 			if err := t.setSealed(bucketHistory, to, b); err != nil {
 				return err
 			}
@@ -166,7 +166,7 @@ func (t tables) putIn(x moving) error {
 	return nil
 }
 
-// replace writes a whole state over what is there.
+// replace replaces the whole state.
 func (t tables) replace(a *state.Archive) error {
 	t.sums = sums{}
 	for _, name := range items {
