@@ -135,6 +135,7 @@ func (a *app) statusCmd() *cobra.Command {
 // orderFlags say whether an order is waited for.
 type orderFlags struct {
 	remoteFlags
+	stack   string // of verbs that also work on files
 	wait    bool
 	timeout time.Duration
 }
@@ -167,6 +168,35 @@ func (a *app) follow(f *orderFlags, c *client.Client, stack string, o *status.Or
 		fmt.Fprintf(a.out, "%s: %s is done. Everything is as it should be.\n", stack, o.Verb)
 	}
 	return nil
+}
+
+// stackAddress tells whether a verb that also works on files is meant for a server, and for which stack ("": the only one) and instance.
+func (f *orderFlags) stackAddress(args []string) (stack, address string, is bool) {
+	return f.stack, args[0], f.server != "" || os.Getenv("DAVIT_SERVER") != ""
+}
+
+// ordered gives an order to a server.
+func (a *app) ordered(f *orderFlags, stack string, order func(c *client.Client, stack string) (*status.Order, error)) error {
+	c, err := f.client()
+	if err != nil {
+		return err
+	}
+	if stack == "" {
+		if stack, err = stackOf(a.soft, c, nil); err != nil {
+			return err
+		}
+	}
+	o, err := order(c, stack)
+	if err != nil {
+		return err
+	}
+	return a.follow(f, c, stack, o)
+}
+
+// addStack adds the flags of a verb that also works on files.
+func (f *orderFlags) addStack(cmd *cobra.Command) {
+	f.add(cmd)
+	cmd.Flags().StringVar(&f.stack, "stack", "", "the `name` of the stack on the server (default: the only one)")
 }
 
 func (a *app) syncCmd() *cobra.Command {

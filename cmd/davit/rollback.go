@@ -6,9 +6,10 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/davit-sh/davit/core/addr"
 	"github.com/davit-sh/davit/core/engine"
 	"github.com/davit-sh/davit/core/plan"
+	"github.com/davit-sh/davit/core/reconcile/status"
+	"github.com/davit-sh/davit/core/server/client"
 	"github.com/davit-sh/davit/core/session"
 	"github.com/davit-sh/davit/state"
 )
@@ -17,17 +18,24 @@ func (a *app) rollbackCmd() *cobra.Command {
 	var f applyFlags
 	var to uint64
 	var reason string
+	var remote orderFlags
 	cmd := &cobra.Command{
 		Use: "rollback ADDRESS", Short: "Return an instance to an earlier revision, and hold it there",
 		Long: "Rollback plans an instance as it was at an earlier revision (the one before the newest, or -to), shows the plan and applies it.\n" +
 			"Its dependencies are not changed: nothing is built, and its files are those of that revision.\n" +
-			"The instance then stays at that revision, even when its block changes, until davit release.\n\n" +
+			"The instance then stays at that revision, even when its block changes, until davit release.\n" +
+			"With -server, or DAVIT_SERVER, davit serve does it for the stack that -stack names.\n\n" +
 			"  davit rollback application.kubernetes.api -to 12 -reason \"slow queries\"",
 		Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeAddress,
 		RunE: func(_ *cobra.Command, args []string) error {
+			if stack, address, is := remote.stackAddress(args); is {
+				return a.ordered(&remote, stack, func(c *client.Client, stack string) (*status.Order, error) {
+					return c.Rollback(a.soft, stack, address, to, reason)
+				})
+			}
 			f.targets = []string{args[0]}
 			return a.apply(&f, plan.ModeApply, nil, func(ctx context.Context, s *session.Session, o *engine.Options) error {
-				number, err := earlierRevision(ctx, s, args[0], to)
+				number, err := s.EarlierRevision(ctx, args[0], to)
 				if err != nil {
 					return err
 				}
@@ -37,41 +45,15 @@ func (a *app) rollbackCmd() *cobra.Command {
 		},
 	}
 	f.addRun(a, cmd)
+	remote.addStack(cmd)
 	cmd.Flags().Uint64Var(&to, "to", 0, "the number of the `revision` in davit history")
 	cmd.Flags().StringVar(&reason, "reason", "", "the reason, shown wherever the hold is shown")
 	return cmd
 }
 
-// earlierRevision finds the revision that a rollback goes to.
-func earlierRevision(ctx context.Context, s *session.Session, address string, to uint64) (uint64, error) {
-	if _, err := addr.Parse(address); err != nil {
-		return 0, err
-	}
-	list, err := s.Store.History(ctx, address)
-	if err != nil {
-		return 0, err
-	}
-	if len(list) == 0 {
-		return 0, fmt.Errorf("the state has no revisions of %s", address)
-	}
-	skipped := false
-	for _, r := range list { // newest first
-		switch {
-		case r.Action == string(plan.Delete) || len(r.Record.Config) == 0:
-			continue
-		case to == r.Number, to == 0 && skipped:
-			return r.Number, nil
-		}
-		skipped = true
-	}
-	if to == 0 {
-		return 0, fmt.Errorf("%s has only one revision: there is no earlier one", address)
-	}
-	return 0, fmt.Errorf("%s has no revision %d to return to: see davit history %s", address, to, address)
-}
-
 func (a *app) releaseCmd() *cobra.Command {
-	return a.stateWriter(&cobra.Command{
+	var remote orderFlags
+	cmd := a.stateWriter(&cobra.Command{
 		Use: "release ADDRESS", Short: "End the hold of a rollback",
 		Long: "Release ends the hold of davit rollback. Only the state changes; the next plan updates the instance to its block.\n\n" +
 			"  davit release application.kubernetes.api && davit plan",
@@ -94,4 +76,16 @@ func (a *app) releaseCmd() *cobra.Command {
 		s.tellOpen(args[0], "the next davit apply finds out how far it came")
 		return nil
 	})
+	here := cmd.RunE
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		stack, address, is := remote.stackAddress(args)
+		if !is {
+			return here(cmd, args)
+		}
+		return a.ordered(&remote, stack, func(c *client.Client, stack string) (*status.Order, error) {
+			return c.Release(a.soft, stack, address)
+		})
+	}
+	remote.addStack(cmd)
+	return cmd
 }

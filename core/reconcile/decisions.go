@@ -6,8 +6,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/google/uuid"
-
 	"github.com/davit-sh/davit/core/event"
 	"github.com/davit-sh/davit/core/plan"
 	"github.com/davit-sh/davit/core/reconcile/status"
@@ -84,7 +82,7 @@ func (w *worker) decided(ctx context.Context, verb string, v Verdict) (status.Or
 			w.setStack(s)
 		}
 	}
-	o := status.Order{Token: uuid.NewString(), Verb: verb, Who: v.Who, Address: v.Address, At: time.Now().UTC(), State: status.OrderQueued}
+	o := newOrder(verb, v.Address, v.Who)
 	w.board.addOrder(o)
 	w.queue.add(Trigger{Kind: Decision, Reason: verb + " by " + v.Who, Addresses: []string{v.Address}, Token: o.Token})
 	return o, nil

@@ -36,6 +36,7 @@ func (w *worker) pass(ctx context.Context, b batch) (reopen bool) {
 	w.number++
 	done := &status.Pass{Number: w.number, Begun: time.Now().UTC(), Triggers: b.triggers, Dirty: b.dirty()}
 	w.board.setOrders(b.tokens, func(s *status.Order) { s.State = status.OrderRunning })
+	w.runJobs(ctx, &b)
 	w.board.set(func(s *status.Stack) { s.Phase = status.Planning })
 	if b.all {
 		o.next = time.Now().Add(jitter(w.interval()))

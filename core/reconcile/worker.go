@@ -36,8 +36,9 @@ type worker struct {
 	stop  func()
 
 	mu      sync.Mutex
-	wanted  Stack         // as its source has it now
-	changed chan struct{} // has a value after wanted has changed
+	wanted  Stack          // as its source has it now
+	changed chan struct{}  // has a value after wanted has changed
+	jobs    map[string]job // of orders, by token
 
 	waits *waits
 
@@ -112,9 +113,13 @@ func (w *worker) interval() time.Duration {
 	return w.loop.options.Interval
 }
 
+func newOrder(verb, address, who string) status.Order {
+	return status.Order{Token: uuid.NewString(), Verb: verb, Who: who, Address: address, At: time.Now().UTC(), State: status.OrderQueued}
+}
+
 // order queues an order of a person.
 func (w *worker) order(verb, address, who string) (status.Order, error) {
-	o := status.Order{Token: uuid.NewString(), Verb: verb, Who: who, Address: address, At: time.Now().UTC(), State: status.OrderQueued}
+	o := newOrder(verb, address, who)
 	t := Trigger{Kind: Person, Reason: verb + " by " + who, Token: o.Token}
 	if address != "" {
 		if _, err := addr.Parse(address); err != nil {

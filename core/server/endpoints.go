@@ -57,6 +57,18 @@ type VerdictBody struct {
 	Digest  string `json:"change_digest,omitempty"` // "": the change that waits now
 }
 
+// RollbackBody says what returns to which revision.
+type RollbackBody struct {
+	Address  string `json:"address"`
+	Revision uint64 `json:"revision,omitempty"` // 0: the one before the newest
+	Reason   string `json:"reason,omitempty"`   // shown wherever the hold is shown
+}
+
+// ReleaseBody says what is no longer held.
+type ReleaseBody struct {
+	Address string `json:"address"`
+}
+
 // Nothing is the answer of what returns nothing.
 type Nothing struct{}
 
@@ -79,6 +91,8 @@ func endpoints() []endpoint {
 		{Name: "resume", Method: "POST", Path: stackPath + "/resume", Verb: Sync, Summary: "End a suspension", Answer: Nothing{}, Changes: true, serve: resume},
 		{Name: "approve", Method: "POST", Path: stackPath + "/approve", Verb: Approve, Summary: "Let exactly this change go", Body: VerdictBody{}, Answer: status.Order{}, Changes: true, serve: approve},
 		{Name: "reject", Method: "POST", Path: stackPath + "/reject", Verb: Approve, Summary: "Keep exactly this change from going", Body: VerdictBody{}, Answer: status.Order{}, Changes: true, serve: reject},
+		{Name: "rollback", Method: "POST", Path: stackPath + "/rollback", Verb: Rollback, Summary: "Return an instance to an earlier revision, and hold it there", Body: RollbackBody{}, Answer: status.Order{}, Changes: true, serve: rollback},
+		{Name: "release", Method: "POST", Path: stackPath + "/release", Verb: Rollback, Summary: "End the hold of a rollback", Body: ReleaseBody{}, Answer: status.Order{}, Changes: true, serve: release},
 		{Name: "listen", Method: "GET", Path: "/api/v1/events", Verb: Get, Summary: "What happens, as server-sent events", Query: []string{"stack"}, stream: true, serve: listen},
 		{Name: "openapi", Method: "GET", Path: "/api/v1/openapi.json", Verb: Get, Summary: "This document", serve: openAPI},
 		{Name: "metrics", Method: "GET", Path: "/metrics", Verb: Get, Summary: "Metrics in Prometheus' text format", serve: metrics},
@@ -165,6 +179,28 @@ func reject(s *Server, r *request) (int, any, error) {
 		return 0, nil, err
 	}
 	o, err := s.options.Loop.Reject(r.Context(), r.PathValue("stack"), v)
+	return http.StatusAccepted, o, err
+}
+
+func rollback(s *Server, r *request) (int, any, error) {
+	var body RollbackBody
+	if err := r.read(&body); err != nil {
+		return 0, nil, err
+	}
+	if body.Address == "" {
+		return 0, nil, &badRequest{"address is missing: it names the instance that returns to an earlier revision"}
+	}
+	by := reconcile.Verdict{Address: body.Address, Who: r.who.name, Where: from(r.Request)}
+	o, err := s.options.Loop.Rollback(r.PathValue("stack"), body.Address, body.Revision, body.Reason, by)
+	return http.StatusAccepted, o, err
+}
+
+func release(s *Server, r *request) (int, any, error) {
+	var body ReleaseBody
+	if err := r.read(&body); err != nil {
+		return 0, nil, err
+	}
+	o, err := s.options.Loop.Release(r.PathValue("stack"), body.Address, r.who.name)
 	return http.StatusAccepted, o, err
 }
 

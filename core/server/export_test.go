@@ -3,8 +3,8 @@ package server
 // Row is a row of the table of endpoints.
 type Row struct {
 	Name, Method, Path, Verb, Summary string
-	Changes, Stream          bool
-	Body                     any
+	Changes, Stream                   bool
+	Body                              any
 }
 
 // Rows are the rows of the table of endpoints.

@@ -33,6 +33,8 @@ type Loop interface {
 	Order(stack, token string) (status.Order, error)
 	Approve(ctx context.Context, stack string, v reconcile.Verdict) (status.Order, error)
 	Reject(ctx context.Context, stack string, v reconcile.Verdict) (status.Order, error)
+	Rollback(stack, address string, revision uint64, reason string, by reconcile.Verdict) (status.Order, error)
+	Release(stack, address, who string) (status.Order, error)
 	Suspend(ctx context.Context, stack, who string) error
 	Resume(ctx context.Context, stack string) error
 	Subscribe(ctx context.Context, stack string) <-chan reconcile.Event

@@ -104,6 +104,16 @@ func (l *loop) Reject(_ context.Context, stack string, v reconcile.Verdict) (sta
 	return status.Order{Token: "t"}, nil
 }
 
+func (l *loop) Rollback(stack, address string, revision uint64, _ string, by reconcile.Verdict) (status.Order, error) {
+	l.note("rollback %s %s %d by %s", stack, address, revision, by.Who)
+	return status.Order{Token: "t"}, nil
+}
+
+func (l *loop) Release(stack, address, who string) (status.Order, error) {
+	l.note("release %s %s by %s", stack, address, who)
+	return status.Order{Token: "t"}, nil
+}
+
 func (l *loop) Suspend(_ context.Context, stack, who string) error {
 	l.note("suspend %s by %s", stack, who)
 	return nil
@@ -208,7 +218,7 @@ func (r *rig) call(t *testing.T, row server.Row, who, body string) (int, string)
 
 func bodyOf(row server.Row) string {
 	switch row.Body.(type) {
-	case server.VerdictBody:
+	case server.VerdictBody, server.RollbackBody, server.ReleaseBody:
 		return `{"address":"x"}`
 	case server.SyncBody:
 		return `{}`

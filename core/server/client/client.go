@@ -85,6 +85,18 @@ func (c *Client) Decide(ctx context.Context, verdict, stack, address, digest str
 	return o, c.call(ctx, "POST", stackPath(stack)+"/"+verdict, server.VerdictBody{Address: address, Digest: digest}, o)
 }
 
+// Rollback orders that an instance returns to an earlier revision, 0: the one before the newest.
+func (c *Client) Rollback(ctx context.Context, stack, address string, revision uint64, reason string) (*status.Order, error) {
+	o := &status.Order{}
+	return o, c.call(ctx, "POST", stackPath(stack)+"/rollback", server.RollbackBody{Address: address, Revision: revision, Reason: reason}, o)
+}
+
+// Release orders that an instance is no longer held at the revision of a rollback.
+func (c *Client) Release(ctx context.Context, stack, address string) (*status.Order, error) {
+	o := &status.Order{}
+	return o, c.call(ctx, "POST", stackPath(stack)+"/release", server.ReleaseBody{Address: address}, o)
+}
+
 // Suspend suspends a stack, or ends that ("suspend", "resume").
 func (c *Client) Suspend(ctx context.Context, verb, stack string) error {
 	return c.call(ctx, "POST", stackPath(stack)+"/"+verb, nil, &server.Nothing{})
