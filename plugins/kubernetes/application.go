@@ -59,14 +59,18 @@ func (a *Application) connect(ctx context.Context, c Config) (connection, error)
 	stamp := stampOf(access)
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if known, ok := a.clusters[access]; ok && known.stamp == stamp {
+	known, ok := a.clusters[access]
+	if ok && known.stamp == stamp {
 		return known, nil
 	}
 	connected, err := cluster.Connect(access)
 	if err != nil {
 		return connection{}, err
 	}
-	known := connection{connected, stamp, drift.NewHub(connected)}
+	if ok {
+		known.hub.Abandon(errOtherKubeconfig)
+	}
+	known = connection{connected, stamp, drift.NewHub(connected)}
 	a.clusters[access] = known
 	return known, nil
 }

@@ -3,7 +3,6 @@ package kubernetes
 import (
 	"context"
 	"errors"
-	"time"
 
 	"k8s.io/apimachinery/pkg/types"
 
@@ -14,10 +13,8 @@ import (
 
 var _ sdk.Watcher[Config, Outputs] = (*Application)(nil)
 
-// kubeconfigInterval is how often a watch looks whether the kubeconfig is another one.
-const kubeconfigInterval = time.Minute
-
-var errOtherKubeconfig = errors.New("the kubeconfig has changed: the watch begins again with the new one")
+// errOtherKubeconfig ends the watches of a connection when the kubeconfig has changed: they begin again with the new one.
+var errOtherKubeconfig = errors.New("the kubeconfig has changed")
 
 // watchID tells an application from those of other stacks.
 func watchID(ctx context.Context, address string) string { return poll.ID(ctx, address) }
@@ -41,32 +38,9 @@ func (a *Application) Watch(ctx context.Context, r sdk.WatchRequest[Config, Outp
 	for _, e := range v.Entries {
 		watched.Objects[drift.KeyOf(e.ref())] = e.UID
 	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	go a.untilOtherKubeconfig(ctx, r.Config, connected, cancel)
 	err = connected.hub.Watch(ctx, watched, func(n drift.Notice) { notice(sdk.Notice{Reason: n.Reason, Health: n.Health}) })
-	if errors.Is(context.Cause(ctx), errOtherKubeconfig) {
-		return errOtherKubeconfig
-	}
-	if ctx.Err() != nil {
-		return ctx.Err()
+	if ctx.Err() != nil || errors.Is(err, errOtherKubeconfig) {
+		return err
 	}
 	return connected.Explain(err, "watch", "the objects of "+r.Address)
-}
-
-// untilOtherKubeconfig cancels a watch when the kubeconfig leads to another connection.
-func (a *Application) untilOtherKubeconfig(ctx context.Context, c Config, was connection, cancel context.CancelCauseFunc) {
-	ticks := time.NewTicker(kubeconfigInterval)
-	defer ticks.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticks.C:
-		}
-		if now, err := a.connect(ctx, c); err == nil && now.Cluster != was.Cluster {
-			cancel(errOtherKubeconfig)
-			return
-		}
-	}
 }

@@ -412,6 +412,19 @@ func TestServerIsGone(t *testing.T) {
 	})
 }
 
+func TestAbandon(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		h := NewHub(newServer())
+		a := listen(t, h, "a", "shop/web")
+		time.Sleep(time.Second)
+		other := errors.New("another kubeconfig")
+		h.Abandon(other)
+		if err := a.ended(); !errors.Is(err, other) {
+			t.Error(err)
+		}
+	})
+}
+
 func TestHealth(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		s := newServer()

@@ -271,20 +271,33 @@ func (h *Hub) listedAll(w *watcher) {
 	w.listed, w.found = true, map[Key]bool{}
 }
 
+// Abandon ends all watches with an error.
+func (h *Hub) Abandon(err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, o := range h.objects {
+		o.fail(err)
+	}
+}
+
+// fail ends the watches of the applications that have an object.
+func (o *object) fail(err error) {
+	for _, s := range o.owners {
+		select {
+		case s.failed <- err:
+		default:
+		}
+	}
+}
+
 // fail ends the watches of the applications that need a watcher.
 func (h *Hub) fail(w *watcher, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	err = fmt.Errorf("watching %s: %w", w.GroupKind, err)
 	for k, o := range h.objects {
-		if !w.has(k) {
-			continue
-		}
-		for _, s := range o.owners {
-			select {
-			case s.failed <- err:
-			default:
-			}
+		if w.has(k) {
+			o.fail(err)
 		}
 	}
 }
