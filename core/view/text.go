@@ -54,6 +54,7 @@ func (t *textWriter) print() {
 	}
 	t.waiting()
 	t.records()
+	t.steps()
 	t.checks()
 	t.warnings()
 	t.outputs()

@@ -205,6 +205,9 @@ func outdatedRecords(p *plan.Plan) []string {
 // remarks returns the lines about a change that are not reasons: where it moved from, the order of a replacement, a hold.
 func remarks(c plan.Change) []string {
 	var list []string
+	if line := causesLine(c); line != "" {
+		list = append(list, line)
+	}
 	if c.MovedFrom != "" {
 		list = append(list, "moved from "+text.Clean(c.MovedFrom))
 	}

@@ -50,6 +50,20 @@ func (n *Node) Planted() *eval.Scope {
 	return n.Scope
 }
 
+// setNeeds notes what the arguments and the expansion of the block need. Tasks of other blocks may ask at the same time.
+func (n *Node) setNeeds(needs, expansion []eval.Need) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.needs, n.expansion = needs, expansion
+}
+
+// expandsSeen tells whether for_each or count of the block is made of values of other blocks.
+func (n *Node) expandsSeen() bool {
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	return len(n.expansion) > 0
+}
+
 // Told tells whether a plan knows all instances of the block.
 func (n *Node) Told() bool {
 	n.mu.RLock()

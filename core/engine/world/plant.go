@@ -201,7 +201,7 @@ func (p *planter) block(n *Node, attempt int) *Instance {
 		})
 		return nil
 	}
-	n.needs, n.expansion = needs, expansion
+	n.setNeeds(needs, expansion)
 	if p.overInstances(n) {
 		// The keys are those of the other block: each instance waits for the one with its key, and for no other.
 		p.expansion(task{Instance: addr.Instance{Node: n.Addr}, step: expanding}, slices.Concat(needs, expansion), nil, func() graph.Outcome { return p.expand(n) })
@@ -347,7 +347,7 @@ func (p *planter) fail(place addr.Place, seen bool, diags hcl.Diagnostics) graph
 func (p *planter) isSeen(n *Node) bool {
 	return len(n.expansion) > 0 || slices.ContainsFunc(n.needs, func(need eval.Need) bool {
 		up := p.Node(need.Node)
-		return up != nil && len(up.expansion) > 0
+		return up != nil && up.expandsSeen()
 	})
 }
 
