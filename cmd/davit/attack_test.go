@@ -228,6 +228,11 @@ func (a *field) look(ts *testscript.TestScript, output string) {
 	if n := a.asked.Load(); n > 0 {
 		ts.Fatalf("the address of the repository was asked %d times", n)
 	}
+	for line := range strings.Lines(output) {
+		if line = strings.TrimSpace(line); strings.HasPrefix(line, "::") || strings.HasPrefix(line, "##") || strings.ContainsAny(line, "\x1b\r\x07\u202e") {
+			ts.Fatalf("a terminal or a CI system would obey %q", line)
+		}
+	}
 	if strings.Contains(output, "planted-") {
 		ts.Fatalf("something planted was printed")
 	}

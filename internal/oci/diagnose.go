@@ -15,6 +15,7 @@ import (
 	"unicode"
 
 	"github.com/davit-sh/davit/sdk"
+	"github.com/davit-sh/davit/sdk/redact"
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 )
@@ -177,6 +178,7 @@ const longestDetail = 400
 
 // clean makes text from afar safe to print: one line, no control characters, not endless.
 func clean(s string) string {
+	s = redact.Text(s) // a registry may send on to an address with a token in it
 	s = strings.Map(func(r rune) rune {
 		if r == '\n' || r == '\t' || r == '\r' {
 			return ' '

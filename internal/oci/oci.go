@@ -27,6 +27,8 @@ const (
 	keyTagDigits = 40
 )
 
+var reDigest = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[a-z0-9+._-]+:[0-9a-fA-F]+$`) })
+
 var reKeyTag = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^davit-[0-9a-f]{40}$`) })
 
 // Repository parses a repository's name. Plain HTTP is used for loopback hosts, and for others only if insecure is set.
@@ -59,6 +61,11 @@ func Repository(repository string, insecure bool) (name.Repository, error) {
 // Parse parses a reference to an image ("debian:12", "registry.example.com/base@sha256:..."),
 // with the rule of Repository for plain HTTP.
 func Parse(reference string, insecure bool) (name.Reference, error) {
+	if _, digest, ok := strings.Cut(reference, "@"); ok && !reDigest().MatchString(digest) {
+		// Not echoed: it may be user:password@host.
+		return nil, &sdk.Error{Summary: "this is not a reference to an image", Detail: "the text after @ is not a digest", Code: "registry.reference",
+			Hint: "write it as registry.example.com/team/name:tag or name@sha256:..., without a user; credentials \"registry\" and docker login are for those"}
+	}
 	ref, err := name.ParseReference(reference, name.WeakValidation)
 	if err == nil && (insecure || isLoopback(ref.Context().RegistryStr())) {
 		ref, err = name.ParseReference(reference, name.WeakValidation, name.Insecure)

@@ -1,6 +1,8 @@
 package oci
 
 import (
+	"errors"
+	"fmt"
 	"strings"
 	"testing"
 )
@@ -73,5 +75,21 @@ func TestKeyTag(t *testing.T) {
 		if IsKeyTag(other) {
 			t.Errorf("%q is taken for a key tag", other)
 		}
+	}
+}
+
+// What may be a user with a password is not repeated, and neither is a token in an address that a registry sends on to.
+func TestErrorsRepeatNoCredentials(t *testing.T) {
+	for _, reference := range []string{"ada:hunter2@registry.example.com/base:1", "https://ada:hunter2@registry.example.com/base", "registry.example.com/a@hunter2", "hunter2@sha256@x"} {
+		if _, err := Parse(reference, false); err == nil || strings.Contains(err.Error(), "hunter2") || strings.Contains(fmt.Sprintf("%+v", err), "hunter2") {
+			t.Errorf("%s: %v", reference, err)
+		}
+	}
+	if _, err := Parse("registry.example.com/a:1@sha256:"+strings.Repeat("a", 64), false); err != nil {
+		t.Error(err)
+	}
+	err := Diagnose(errors.New(`Get "https://cdn.example.com/blob?X-Amz-Signature=hunter2&token=hunter2": EOF`), "fetching", "registry.example.com/a")
+	if strings.Contains(err.Error(), "hunter2") {
+		t.Error(err)
 	}
 }
