@@ -24,7 +24,7 @@ type Options struct {
 	Process  *session.Process
 	Interval time.Duration // of the timer of a stack that has none of its own; 0: a minute
 	Parallel int           // operations of one stack at the same time; 0: 10
-	Passes   int           // stacks that plan or apply at the same time; 0: 4
+	Passes   int           // stacks that plan at the same time; 0: 4
 	Grace    time.Duration // how long a stop waits for running operations before it cancels them; 0: 20 s
 	// RetryMin and RetryMax bound the delay after a failure; 0: 5 s and 10 min.
 	RetryMin, RetryMax time.Duration
@@ -53,7 +53,7 @@ func (o *Options) fill() {
 // Loop keeps the stacks of one process what they should be. Its methods may be called concurrently.
 type Loop struct {
 	options Options
-	passes  chan struct{}    // one for each stack that plans or applies
+	passes  chan struct{}    // one for each stack that plans
 	host    *pluginhost.Host // of all stacks; it is there while Run runs
 	feed    feed
 	metrics metrics

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/hashicorp/hcl/v2"
@@ -21,13 +22,6 @@ import (
 // pass deals with triggers: it plans, applies what may go, and notes what came of it. It returns true, and has done nothing, if the stack is to
 // be opened again.
 func (w *worker) pass(ctx context.Context, b batch) (reopen bool) {
-	select {
-	case w.loop.passes <- struct{}{}:
-		defer func() { <-w.loop.passes }()
-	case <-ctx.Done():
-		w.queue.putBack(b)
-		return false
-	}
 	o := w.open
 	if o.session.PluginEnded() { // the host does not start it again
 		w.queue.putBack(b)
@@ -37,11 +31,20 @@ func (w *worker) pass(ctx context.Context, b batch) (reopen bool) {
 	done := &status.Pass{Number: w.number, Begun: time.Now().UTC(), Triggers: b.triggers, Dirty: b.dirty()}
 	w.board.setOrders(b.tokens, func(s *status.Order) { s.State = status.OrderRunning })
 	w.runJobs(ctx, &b)
+	select {
+	case w.loop.passes <- struct{}{}:
+	case <-ctx.Done():
+		w.queue.putBack(b)
+		return false
+	}
+	release := sync.OnceFunc(func() { <-w.loop.passes })
+	defer release()
 	w.board.set(func(s *status.Stack) { s.Phase = status.Planning })
 	if b.all {
 		o.next = time.Now().Add(jitter(w.interval()))
 	}
 	found, err := w.plan(ctx, &b, done)
+	release() // an apply may wait for long, and holds no other stack up
 	if err != nil && ctx.Err() != nil {
 		w.queue.putBack(b)
 		return false
