@@ -185,14 +185,42 @@ func Parse(s string) (Instance, error) {
 	return p.Instance, nil
 }
 
-// plain reads the common form without a key or a module, without a parser.
+// plain reads the common forms without a module, without a parser: no key, a number, or a text that is written as it is.
 func plain(s string) (Instance, bool) {
 	kind, rest, ok1 := strings.Cut(s, ".")
 	typ, name, ok2 := strings.Cut(rest, ".")
+	name, index, indexed := strings.Cut(name, "[")
 	if !ok1 || !ok2 || kind == "module" || !identifier(kind) || !identifier(typ) || !identifier(name) {
 		return Instance{}, false
 	}
-	return Instance{Node: Node{Kind: kind, Type: typ, Name: name}}, true
+	i := Instance{Node: Node{Kind: kind, Type: typ, Name: name}}
+	if indexed {
+		i.Key, indexed = plainKey(index)
+		return i, indexed
+	}
+	return i, true
+}
+
+// plainKey reads a key and the bracket behind it. It returns false for texts that are quoted, or that are no key.
+func plainKey(s string) (Key, bool) {
+	s, ok := strings.CutSuffix(s, "]")
+	if !ok || s == "" {
+		return Key{}, false
+	}
+	if s[0] != '"' {
+		n, err := strconv.Atoi(s)
+		return IntKey(n), err == nil && n >= 0 && strconv.Itoa(n) == s
+	}
+	if len(s) < 2 || s[len(s)-1] != '"' {
+		return Key{}, false
+	}
+	s = s[1 : len(s)-1]
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' || c == '$' || c == '%' {
+			return Key{}, false
+		}
+	}
+	return StringKey(s), true
 }
 
 func identifier(s string) bool {

@@ -100,3 +100,19 @@ func TestAPlaceMeansWhatIsInIt(t *testing.T) {
 		}
 	}
 }
+
+// Addresses that are read without a parser are read as the parser reads them.
+func TestPlainAddressesAreReadAsTheParserReadsThem(t *testing.T) {
+	for _, index := range []string{
+		"", "[0]", "[12]", "[00]", "[01]", "[-1]", "[+1]", "[1.5]", "[1e3]", "[ 1]", "[1 ]", "[]", "[\"\"]", "[\"a\"]", "[\"a b/c:d\"]", "[\"a]\"]", "[\"[\"]", "[\"0\"]",
+		"[\"a\"b\"]", "[\"a\\\"b\"]", "[\"a\\nb\"]", "[\"${x}\"]", "[\"$x\"]", "[\"%{x}\"]", "[\"100%\"]", "[\"\u00e9\"]", "[\"e\u0301\"]", "[\"a\nb\"]", "[\"a\"][0]",
+		"[\"a\"].b", "[a]", "[\"a\"", "[\"a]", "a\"]", "]", "[\"~\"]", "[\"\x7f\"]", "[99999999999]", "[9223372036854775807]", "[9223372036854775808]",
+	} {
+		s := "application.kubernetes.api" + index
+		got, err := addr.Parse(s)
+		want, wantErr := addr.ParsePlace(s)
+		if (err == nil) != (wantErr == nil) || err == nil && got != want.Instance {
+			t.Errorf("%s: %#v, %v; the parser says %#v, %v", s, got, err, want.Instance, wantErr)
+		}
+	}
+}
