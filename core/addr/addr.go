@@ -80,7 +80,14 @@ type Instance struct {
 	Key Key
 }
 
-func (i Instance) String() string { return i.Node.String() + i.Key.String() }
+func (i Instance) String() string {
+	var room [128]byte // most addresses fit in: a plan asks for thousands of them, several times
+	b := append(room[:0], i.Module.prefix()...)
+	b = append(append(b, i.Kind...), '.')
+	b = append(append(b, i.Type...), '.')
+	b = append(b, i.Name...)
+	return string(i.Key.appendTo(b))
+}
 
 // Key tells the instances of a block apart. The zero Key is that of a block without for_each and count.
 type Key struct {
@@ -117,14 +124,23 @@ func (k Key) Value() cty.Value {
 	return cty.NullVal(cty.String)
 }
 
-func (k Key) String() string {
+func (k Key) String() string { return string(k.appendTo(nil)) }
+
+// appendTo appends the key as String writes it.
+func (k Key) appendTo(b []byte) []byte {
 	switch k.kind {
 	case keyInt:
-		return "[" + strconv.Itoa(k.n) + "]"
+		return append(strconv.AppendInt(append(b, '['), int64(k.n), 10), ']')
 	case keyString:
-		return "[" + string(quote(k.s)) + "]"
+		b = append(b, '[')
+		if strings.ContainsAny(k.s, "$%") {
+			b = append(b, quote(k.s)...)
+		} else {
+			b = strconv.AppendQuote(b, k.s)
+		}
+		return append(b, ']')
 	}
-	return ""
+	return b
 }
 
 // quote writes an HCL string literal.

@@ -19,8 +19,10 @@ import (
 // importID returns the id of the existing object that an instance takes over, "" if there is none. Two objects for one instance, and one
 // object for two instances of a type, are mistakes.
 func (r *Planner) importID(in *Finding) (string, hcl.Diagnostics) {
-	if id := r.Options.Import[in.Addr.String()]; id != "" {
-		return id, nil
+	if len(r.Options.Import) > 0 {
+		if id := r.Options.Import[in.Addr.String()]; id != "" {
+			return id, nil
+		}
 	}
 	var id string
 	var by *config.Import
