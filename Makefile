@@ -7,6 +7,7 @@ VERSION ?= 0.1.0-dev
 KILLS ?= 300
 ROUNDS ?= 1000
 FUZZ ?= 1m
+MODULES := acceptance examples/plugins/calver examples/plugins/telegram
 SYSTEMS := linux/amd64 linux/arm64 linux/arm/7 darwin/arm64
 EMULATED := ./state ./state/memory ./state/internal/seal ./sdk/wire/... ./sdk/internal/msgpack/... ./core/view ./core/engine/...
 
@@ -79,12 +80,13 @@ generate: ## write generated code again (needs protoc)
 	$(GO) test ./cmd/davit -run TestReferencePagesAreUpToDate -update
 
 lint: ## check the style
+	@files=$$(gofmt -l $$(git ls-files '*.go')) && [ -z "$$files" ] || { echo "make fmt is needed for: $$files"; exit 1; }
 	$(GO) vet ./...
-	cd acceptance && $(GO) vet ./...
+	for m in $(MODULES); do (cd $$m && $(GO) vet ./...) || exit 1; done
 	$(TOOLS) golangci-lint run ./...
 
 fmt: ## format the code
-	gofmt -w cmd core plugins sdk schemas state acceptance
+	gofmt -w $$(git ls-files '*.go')
 
 setup: ## install the system packages that the test servers need (as root, on Debian)
 	acceptance/setup.sh

@@ -28,7 +28,7 @@ type job struct {
 	repo     name.Repository
 	secrets  []secret
 	logins   sdk.Credentials // of the stack, for registries
-	stack    string // what relative paths are relative to
+	stack    string          // what relative paths are relative to
 	cacheDir string
 	progress *progress
 }
