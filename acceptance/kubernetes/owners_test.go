@@ -126,7 +126,7 @@ func TestANamespaceThatOthersUseIsKept(t *testing.T) {
 		s.kubectl("create", "clusterrole", s.namespace, "--verb=*", "--resource=namespaces,configmaps")
 		s.kubectl("create", "clusterrolebinding", s.namespace, "--clusterrole="+s.namespace, "--serviceaccount=default:ci")
 		s.useToken(s.kubectl("create", "token", "ci", "--namespace=default"))
-		contains(t, s.destroy(), "Namespace/"+s.namespace+" is kept: it may have objects of others: cannot list", "(not allowed)")
+		contains(t, s.destroy(), "Namespace/"+s.namespace+" is kept: it may contain objects of others: cannot list", "(not allowed)")
 		s.gone("configmap/settings")
 		s.kubectl("get", "namespace", s.namespace)
 	})

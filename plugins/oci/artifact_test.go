@@ -240,7 +240,7 @@ func TestArchivesThatAttack(t *testing.T) {
 		"above too": {[]file{{tar.Header{Name: "a/../../evil"}, "x"}}, "leads out of the archive"},
 		"absolute":  {[]file{{tar.Header{Name: "/etc/evil"}, "x"}}, "leads out of the archive"},
 		"link":      {[]file{{tar.Header{Name: "l", Typeflag: tar.TypeSymlink, Linkname: "../../etc/passwd"}, ""}}, "leaves the source"},
-		"through":   {[]file{{tar.Header{Name: "l", Typeflag: tar.TypeSymlink, Linkname: "."}, ""}, {tar.Header{Name: "l/x"}, "x"}}, "which is no folder"},
+		"through":   {[]file{{tar.Header{Name: "l", Typeflag: tar.TypeSymlink, Linkname: "."}, ""}, {tar.Header{Name: "l/x"}, "x"}}, "which is not a folder"},
 		"hard link": {[]file{{tar.Header{Name: "h", Typeflag: tar.TypeLink, Linkname: "/etc/passwd"}, ""}}, "neither a file nor a link"},
 		"device":    {[]file{{tar.Header{Name: "d", Typeflag: tar.TypeBlock}, ""}}, "neither a file nor a link"},
 		"twice":     {[]file{{tar.Header{Name: "a"}, "1"}, {tar.Header{Name: "./a"}, "2"}}, "is there twice"},
