@@ -243,7 +243,7 @@ func TestArchivesThatAttack(t *testing.T) {
 		"through":   {[]file{{tar.Header{Name: "l", Typeflag: tar.TypeSymlink, Linkname: "."}, ""}, {tar.Header{Name: "l/x"}, "x"}}, "which is not a folder"},
 		"hard link": {[]file{{tar.Header{Name: "h", Typeflag: tar.TypeLink, Linkname: "/etc/passwd"}, ""}}, "neither a file nor a link"},
 		"device":    {[]file{{tar.Header{Name: "d", Typeflag: tar.TypeBlock}, ""}}, "neither a file nor a link"},
-		"twice":     {[]file{{tar.Header{Name: "a"}, "1"}, {tar.Header{Name: "./a"}, "2"}}, "is there twice"},
+		"twice":     {[]file{{tar.Header{Name: "a"}, "1"}, {tar.Header{Name: "./a"}, "2"}}, "occurs twice"},
 	} {
 		tag := strings.ReplaceAll(name, " ", "-")
 		s.pushLayers(tag, map[types.MediaType][]byte{"application/x.tar+gzip": archive(t, c.files...)})
