@@ -238,3 +238,22 @@ func TestWhatNeverTriggers(t *testing.T) {
 		})
 	}
 }
+
+// TestAnInterruptedDeletionIsNotDrift: what an earlier run has deleted without hearing of the end was not deleted by somebody else.
+func TestAnInterruptedDeletionIsNotDrift(t *testing.T) {
+	f := newFixture(t)
+	first, then := appBlock("x", "x", `"one"`, "")+follower("application.a.x.content"), appBlock("x", "x", `"two"`, "")+follower("application.a.x.content")
+	f.apply(first)
+	f.world.fail["application.a.y"] = "lost"
+	if _, diags := f.tryApply(then, f.plan(then), true); !diags.HasErrors() {
+		t.Fatal("the plugin was not lost")
+	}
+	f.world.fail = map[string]string{}
+	p := f.plan(then)
+	c := p.Changes[slices.IndexFunc(p.Changes, func(c plan.Change) bool { return c.Address == "application.a.y" })]
+	if c.Action != plan.Create || !slices.Equal(c.Causes, []plan.Cause{plan.CauseRetry}) || strings.Join(c.Reasons, "; ") != "an earlier operation on it did not end" {
+		t.Errorf("the change is %s, because of %q, causes %q", c.Action, c.Reasons, c.Causes)
+	}
+	f.apply(then)
+	f.wantSettled(then)
+}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/davit-sh/davit/core/addr"
 	"github.com/davit-sh/davit/core/deep"
+	"github.com/davit-sh/davit/core/engine/record"
 	"github.com/davit-sh/davit/core/engine/types"
 	"github.com/davit-sh/davit/core/engine/world"
 	"github.com/davit-sh/davit/core/event"
@@ -185,7 +186,7 @@ func (r *Planner) causeOf(in *Finding, c *plan.Change, rec *state.Record) (plan.
 		return plan.CauseConfig, "some of its arguments are known only after apply"
 	case rec == nil:
 		return plan.CauseNew, "it is new"
-	case rec.Status == state.StatusPartial:
+	case rec.Status == state.StatusPartial, c.Action == plan.Create && record.BeingDeleted(r.Records.Snapshot(), c.Address):
 		return plan.CauseRetry, NotEnded
 	case c.Action == plan.Create:
 		return plan.CauseDrift, "it was deleted outside of davit"
