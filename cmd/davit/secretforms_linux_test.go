@@ -90,6 +90,7 @@ func TestNoFormOfASecretLeaks(t *testing.T) {
 		l.env = l.env[:0]
 		l.plantForms(t, secrets, round)
 		l.ok("plan")
+		l.ok("plan", "-verbose")
 		l.ok("plan", "-json")
 		l.ok("plan", "-out=p")
 		l.ok("show", "p")
