@@ -9,6 +9,7 @@ import (
 	"github.com/zclconf/go-cty/cty"
 
 	"github.com/davit-sh/davit/core/diag"
+	"github.com/davit-sh/davit/core/engine/choose"
 	"github.com/davit-sh/davit/core/engine/types"
 	"github.com/davit-sh/davit/core/plan"
 )
@@ -89,18 +90,18 @@ func (r *Planner) fallsBack(image *Finding, tag string) (string, hcl.Diagnostics
 
 // withoutBuild has a policy choose again, because the build of the tag that it had chosen failed. The running tag stays as long as the
 // policy accepts it, with the digest that it runs with: nothing else was reviewed.
-func (r *Planner) withoutBuild(ctx context.Context, in, image *Finding, build string, tags []string) (cty.Value, hcl.Diagnostics) {
+func (r *Planner) withoutBuild(ctx context.Context, in *Finding, image *choose.Image, build string, tags []string) (cty.Value, hcl.Diagnostics) {
 	t := in.Node.Type
-	d, diags := r.decide(ctx, in, image, tags)
+	d, diags := r.chooser().Choose(ctx, r.chooses(in), image, tags)
 	if diags.HasErrors() {
 		return cty.NilVal, withoutResult(in, build, diags)
 	}
-	if running, digest := r.running(in); running != "" && slices.Contains(d.ranked, running) {
-		d.tag, d.digest = running, digest
+	if running, digest := r.running(in); running != "" && slices.Contains(d.Ranked, running) {
+		d.Tag, d.Digest = running, digest
 	}
-	d.reason = fmt.Sprintf("%s is what remains, because %s failed", d.tag, build)
-	in.Observation.Reasons, in.Observation.Rejected, in.fellBack = []string{d.reason}, d.rejected, true
-	return r.policyOutputs(t, image, d), diags
+	d.Reason = fmt.Sprintf("%s is what remains, because %s failed", d.Tag, build)
+	in.Observation.Reasons, in.Observation.Rejected, in.fellBack = []string{d.Reason}, d.Rejected, true
+	return d.Outputs(t, image), diags
 }
 
 // running returns the tag and the digest that state has of a policy; "" if there is none.
@@ -120,7 +121,7 @@ func withoutResult(in *Finding, build string, why hcl.Diagnostics) hcl.Diagnosti
 	d := diag.Errorf(in.Node.Block.Range, in.Addr.String()+": no tag remains", "%s failed, and there is no other tag to go on with.", build)
 	d.Extra = diag.Info{Address: in.Addr.String(), Code: CodeWithoutBuild}
 	for _, cause := range why {
-		if code := diag.InfoOf(cause).Code; code != codeNoTag && code != codeWithdrawn {
+		if code := diag.InfoOf(cause).Code; code != choose.CodeNoTag && code != choose.CodeWithdrawn {
 			return why
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"github.com/zclconf/go-cty/cty"
 
 	"github.com/davit-sh/davit/core/addr"
+	"github.com/davit-sh/davit/core/engine/choose"
 	"github.com/davit-sh/davit/core/engine/secret"
 	"github.com/davit-sh/davit/core/engine/world"
 	"github.com/davit-sh/davit/core/plan"
@@ -25,7 +26,7 @@ type Findings struct {
 	leftOut  map[string]bool // damaged ones that the plan would be about, as they are called in state
 	failed   []Failure       // what cannot be planned
 
-	tags tagLooks
+	tags choose.Looks
 }
 
 // object is an existing object that an instance takes over. Ids have a meaning within a type.
@@ -118,4 +119,7 @@ func (f *Findings) LeftOut() map[string]bool {
 }
 
 // Reset forgets what was reported, but not what is known of instances.
-func (f *Findings) Reset() { f.diags, f.failed, f.imported, f.tags.seen = nil, nil, nil, nil }
+func (f *Findings) Reset() {
+	f.diags, f.failed, f.imported = nil, nil, nil
+	f.tags.Forget()
+}

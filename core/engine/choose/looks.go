@@ -1,4 +1,4 @@
-package look
+package choose
 
 import (
 	"context"
@@ -19,14 +19,21 @@ const (
 	looksAtOnce = 8
 )
 
-// tagLooks is what a plan has found out about tags of images. A tag is looked at once in a plan, whichever policies ask.
-type tagLooks struct {
+// Looks is what a plan has found out about tags of images. A tag is looked at once in a plan, whichever policies ask.
+type Looks struct {
 	mu   sync.Mutex
 	seen map[string]func() (*pluginv1.ResolveResponse, error)
 }
 
+// Forget makes the next look at each tag a new one.
+func (l *Looks) Forget() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.seen = nil
+}
+
 // once returns what look finds, which runs for the first caller only.
-func (l *tagLooks) once(key string, look func() (*pluginv1.ResolveResponse, error)) (*pluginv1.ResolveResponse, error) {
+func (l *Looks) once(key string, look func() (*pluginv1.ResolveResponse, error)) (*pluginv1.ResolveResponse, error) {
 	l.mu.Lock()
 	if l.seen == nil {
 		l.seen = map[string]func() (*pluginv1.ResolveResponse, error){}
@@ -40,38 +47,38 @@ func (l *tagLooks) once(key string, look func() (*pluginv1.ResolveResponse, erro
 	return f()
 }
 
-// lookAtTag asks the plugin of an image about one of its tags. The errors are about in.
-func (r *Planner) lookAtTag(ctx context.Context, in, image *Finding, tag string, look pluginv1.ResolveRequest_Look) (*pluginv1.ResolveResponse, hcl.Diagnostics) {
+// lookAtTag asks the plugin of an image about one of its tags. The errors are about the policy.
+func (c *Chooser) lookAtTag(ctx context.Context, p *Policy, image *Image, tag string, look pluginv1.ResolveRequest_Look) (*pluginv1.ResolveResponse, hcl.Diagnostics) {
 	t := image.Node.Type
 	doing := "resolving " + tag
 	plain, _ := t.PluginConfig(image.Config).UnmarkDeep()
 	config, err := eval.EncodeValue(plain)
 	if err != nil {
-		return nil, hcl.Diagnostics{r.Services.Failure(in.Instance, doing, err)}
+		return nil, hcl.Diagnostics{c.Services.Failure(p.Instance, doing, err)}
 	}
 	key := strings.Join([]string{t.Plugin, t.Name, string(config.GetMsgpack()), string(config.GetJson()), tag, fmt.Sprint(int32(look))}, "\x00")
-	res, err := r.Found.tags.once(key, func() (*pluginv1.ResolveResponse, error) {
-		client, err := r.Services.Plugins.Client(ctx, t.Plugin)
+	res, err := c.Looks.once(key, func() (*pluginv1.ResolveResponse, error) {
+		client, err := c.Services.Plugins.Client(ctx, t.Plugin)
 		if err != nil {
 			return nil, err
 		}
 		return client.Resolve(ctx, &pluginv1.ResolveRequest{Address: image.Addr.String(), Type: t.Name, Config: config, Tag: tag, Look: look})
 	})
 	if err != nil {
-		return nil, hcl.Diagnostics{r.Services.Failure(in.Instance, doing, err)}
+		return nil, hcl.Diagnostics{c.Services.Failure(p.Instance, doing, err)}
 	}
-	return res, r.Services.Diagnostics(image.Instance, res.GetDiagnostics())
+	return res, c.Services.Diagnostics(image.Instance, res.GetDiagnostics())
 }
 
 // factsOf looks at tags, several at a time, and adds what it finds to facts.
-func (r *Planner) factsOf(ctx context.Context, in, image *Finding, tags []string, facts map[string]*pluginv1.TagFacts, look pluginv1.ResolveRequest_Look) hcl.Diagnostics {
+func (c *Chooser) factsOf(ctx context.Context, p *Policy, image *Image, tags []string, facts map[string]*pluginv1.TagFacts, look pluginv1.ResolveRequest_Look) hcl.Diagnostics {
 	found := make([]*pluginv1.ResolveResponse, len(tags))
 	all := make([]hcl.Diagnostics, len(tags))
 	var g errgroup.Group
 	g.SetLimit(looksAtOnce)
 	for i, tag := range tags {
 		g.Go(func() error {
-			found[i], all[i] = r.lookAtTag(ctx, in, image, tag, look)
+			found[i], all[i] = c.lookAtTag(ctx, p, image, tag, look)
 			return nil
 		})
 	}
