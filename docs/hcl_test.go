@@ -140,5 +140,9 @@ func (decides) Decide(context.Context, sdk.DecideRequest[pagePolicy]) (sdk.Decis
 
 // pagePlugin has the types that the pages use and davit does not have, under the name that a page gives it.
 func pagePlugin(name string) *sdk.Plugin {
-	return sdk.New(name, "1.2.3", sdk.Notification(name, notifies{}), sdk.Source(name, observes{}), sdk.Policy(name, decides{}))
+	policy := name
+	if name == "calver" { // which davit has a policy of itself
+		policy = "calendar"
+	}
+	return sdk.New(name, "1.2.3", sdk.Notification(name, notifies{}), sdk.Source(name, observes{}), sdk.Policy(policy, decides{}))
 }

@@ -2,6 +2,8 @@ package plugintest
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"regexp"
 	"slices"
 	"strings"
@@ -78,6 +80,14 @@ func (t *trial) resolves(ctx context.Context) outcome {
 	return pass()
 }
 
+// factsOf makes the facts of a tag up: the same for the same tag.
+func factsOf(tag string) *pluginv1.TagFacts {
+	sum := sha256.Sum256([]byte(tag))
+	return &pluginv1.TagFacts{
+		Digest: "sha256:" + hex.EncodeToString(sum[:]), Platforms: []string{"linux/amd64", "linux/arm/v7", "linux/arm64"}, CreatedUnix: 1_700_000_000 + int64(sum[0]),
+	}
+}
+
 // decides looks at a policy's decisions: each candidate is ranked or rejected, once, in whatever order they come.
 func (t *trial) decides(ctx context.Context) outcome {
 	const mend = "A policy is a pure function: rank or reject each candidate once with a reason, independently of their order. Without an acceptable tag, return an empty ranking, not an error."
@@ -85,16 +95,26 @@ func (t *trial) decides(ctx context.Context) outcome {
 		return notYet(o)
 	}
 	decide := func(tags []string, current string) (*pluginv1.Decision, outcome) {
-		r := t.request(t.example.config)
-		r.Candidates = &pluginv1.Candidates{Tags: tags, Current: current}
-		res, err := t.plan(ctx, r, nil)
-		switch {
-		case err != nil:
-			return nil, fail(mend, "%v", err)
-		case hasError(res.GetDiagnostics()):
-			return nil, fail(mend, "choosing from %s: %s", count(len(tags), "tag"), firstError(res.GetDiagnostics()))
+		facts := map[string]*pluginv1.TagFacts{}
+		for {
+			r := t.request(t.example.config)
+			r.Candidates = &pluginv1.Candidates{Tags: tags, Current: current, Facts: facts}
+			res, err := t.plan(ctx, r, nil)
+			switch {
+			case err != nil:
+				return nil, fail(mend, "%v", err)
+			case hasError(res.GetDiagnostics()):
+				return nil, fail(mend, "choosing from %s: %s", count(len(tags), "tag"), firstError(res.GetDiagnostics()))
+			case len(res.GetDecision().GetLookAt()) == 0:
+				return res.GetDecision(), pass()
+			}
+			for _, tag := range res.GetDecision().GetLookAt() {
+				if facts[tag] != nil || !slices.Contains(tags, tag) {
+					return nil, fail(mend, "it wants to look at %q, whose facts it has or which is not a candidate", tag)
+				}
+				facts[tag] = factsOf(tag)
+			}
 		}
-		return res.GetDecision(), pass()
 	}
 	tags := t.example.tags
 	d, o := decide(tags, "")

@@ -238,7 +238,7 @@ func TestWhatIsMissingIsNamed(t *testing.T) {
 		change func(*world)
 		want   string
 	}{
-		"the context":            {func(w *world) { w.config.Context = "apps/apo" }, "there are: apps/api"},
+		"the context":            {func(w *world) { w.config.Context = "apps/apo" }, "it has: apps/api"},
 		"a context outside":      {func(w *world) { w.config.Context = "../x" }, "leads out of the source"},
 		"the Dockerfile":         {func(w *world) { w.config.Dockerfile = "docker/Dockerfile" }, `docker/Dockerfile does not exist in the context apps/api`},
 		"the base image":         {func(w *world) { w.write(map[string]string{"apps/api/Dockerfile": "FROM REGISTRY/none:1"}) }, "/none:1: not found"},

@@ -61,7 +61,7 @@ func TestConfigurationsThatAreNot(t *testing.T) {
 		"TLS over a socket":     {func(c *Config) { c.BuildKit, c.TLS = "unix:///x", &TLS{} }, "tls", "only for a daemon at tcp://"},
 		"TLS for a builder":     {func(c *Config) { c.Builder, c.TLS = "b", &TLS{} }, "tls", "only for a daemon at tcp://"},
 		"half a certificate":    {func(c *Config) { c.TLS = &TLS{Cert: "c"} }, "tls", "or neither"},
-		"no cache":              {func(c *Config) { c.Cache = &Cache{Ref: "UPPER", Mode: "max"} }, "cache.ref", "not a reference"},
+		"no cache":              {func(c *Config) { c.Cache = &Cache{Ref: "UPPER", Mode: "max"} }, "cache.ref", "not an image reference"},
 		"a cache's mode":        {func(c *Config) { c.Cache = &Cache{Ref: "a/b", Mode: "all"} }, "cache.mode", `"min" or "max"`},
 		"an argument's name":    {func(c *Config) { c.Args = map[string]string{"A=B": ""} }, "args", "not the name"},
 		"an argument twice":     {func(c *Config) { c.Args, c.SensitiveArgs = map[string]string{"A": "1"}, map[string]string{"A": "2"} }, "sensitive_args", "also in args"},

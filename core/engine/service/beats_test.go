@@ -56,9 +56,11 @@ func TestBeatsEnd(t *testing.T) {
 		for range 3 {
 			b.Start(event.Event{}, nil)()
 			time.Sleep(2 * time.Second)
+			b.mu.Lock()
 			if b.timer != nil {
 				t.Error("the timer goes on")
 			}
+			b.mu.Unlock()
 		}
 	})
 }

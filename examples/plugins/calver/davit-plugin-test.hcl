@@ -1,5 +1,5 @@
 # What davit plugin test asks for.
-test "policy" "calver" {
+test "policy" "calendar" {
   config  = { format = "YYYY.0M.MICRO" }
   changed = { format = "YYYY.0M.MICRO", not_after = "2026.05", prerelease = true }
   invalid = [{ format = "1.2.3" }, { format = "YYYY.0M", not_after = "June" }]

@@ -72,7 +72,7 @@ func (calver) Decide(_ context.Context, r sdk.DecideRequest[config]) (sdk.Decisi
 }
 
 func plugin() *sdk.Plugin {
-	return sdk.New("calver", version, sdk.Policy("calver", calver{}, sdk.Description("Chooses the newest calendar version.")))
+	return sdk.New("calver", version, sdk.Policy("calendar", calver{}, sdk.Description("Chooses the newest calendar version.")))
 }
 
 func main() { sdk.Serve(plugin()) }

@@ -35,7 +35,7 @@ func TestARecordTellsWhatChanged(t *testing.T) {
 		"a setting":         {func(in *Inputs) { in.Settings["build argument NAME"] = "2" }, []string{"build argument NAME changed"}, "config"},
 		"a new setting":     {func(in *Inputs) { in.Settings["build argument OTHER"] = "" }, []string{"build argument OTHER was set"}, "config"},
 		"no setting":        {func(in *Inputs) { delete(in.Settings, "build argument NAME") }, []string{"build argument NAME was removed"}, "config"},
-		"the base":          {func(in *Inputs) { in.Bases["python:3.11"] = "sha256:" + strings.Repeat("b", 64) }, []string{"the base image python:3.11 moved from sha256:aaaaaaaaaaaa to sha256:bbbbbbbbbbbb"}, "build"},
+		"the base":          {func(in *Inputs) { in.Bases["python:3.11"] = "sha256:" + strings.Repeat("b", 64) }, []string{"the base image python:3.11 changed from sha256:aaaaaaaaaaaa to sha256:bbbbbbbbbbbb"}, "build"},
 		"a base more":       {func(in *Inputs) { in.Bases["debian:12"] = "sha256:c" }, []string{"the base image debian:12 was added"}, "config"},
 		"a base less":       {func(in *Inputs) { delete(in.Bases, "python:3.11") }, []string{"the base image python:3.11 was removed"}, "config"},
 		"the layout":        {func(in *Inputs) { in.Layout = "two" }, []string{"the files' places in the image changed"}, "config"},
