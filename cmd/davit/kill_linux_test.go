@@ -12,7 +12,6 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -238,26 +237,6 @@ func (k *killing) runAndKill(dir string) (done bool) {
 		}
 		return false
 	}
-}
-
-// said is what a davit that runs has written so far.
-type said struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-	made int // instances
-}
-
-func (s *said) Write(b []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.made += bytes.Count(b, []byte(": created in "))
-	return s.text.Write(b)
-}
-
-func (s *said) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.text.String()
 }
 
 // someMoment chooses when to kill: after some time, or when some more has been done.
