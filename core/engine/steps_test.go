@@ -171,3 +171,24 @@ func TestInheritedCreateBeforeDestroyIsSaid(t *testing.T) {
 		t.Errorf("the steps are %s", got)
 	}
 }
+
+// TestWhatALeftoverStandsOnIsDeletedAfterIt: the old one of an interrupted replacement goes before what it was made from.
+func TestWhatALeftoverStandsOnIsDeletedAfterIt(t *testing.T) {
+	f := newFixture(t)
+	f.apply(appBlock("a", "a", `"one"`, "") + appBlock("m", "m", "application.a.a.name", "") + appBlock("b", "b", "application.a.m.name", createBefore))
+	then := appBlock("b", "b2", `"x"`, createBefore)
+	p, diags := f.planWith(then, engine.Options{Replace: place(t, "application.a.b")})
+	if diags.HasErrors() {
+		t.Fatal(diags)
+	}
+	f.world.fail["delete b"] = "error" // the old one stays, as after a kill
+	if _, diags := f.tryApply(then, p, true); !diags.HasErrors() {
+		t.Fatal("the deletion did not fail")
+	}
+	f.world.fail, f.world.applied = map[string]string{}, nil
+	f.apply(then)
+	if got := strings.Join(f.world.applied, ", "); got != "delete application.a.b, delete application.a.m, delete application.a.a" {
+		t.Errorf("the work was %s", got)
+	}
+	f.wantSettled(then)
+}

@@ -209,6 +209,8 @@ type Leftover struct {
 	Operation string `json:"operation"` // in state, that did not end
 	// New says that it is the new one, which is not to be any more: else it is the old one.
 	New bool `json:"new,omitempty"`
+	// DependsOn are the managed instances that it stands on: they are deleted after it.
+	DependsOn []string `json:"depends_on,omitempty"`
 }
 
 // Transfer is a thing that one instance gives up and another one takes over.

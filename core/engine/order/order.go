@@ -33,7 +33,7 @@ func Steps(p *plan.Plan, recorded map[string][]string) []plan.Step {
 	}
 	o.makeAfterMake()
 	o.replacements()
-	o.leftovers(p.Leftovers)
+	o.prefer(o.leftovers(p.Leftovers))
 	o.prefer(o.deletesAfterDeletes())
 	o.prefer(o.deletesAfterMakes())
 	o.prefer(o.makesAfterDeletes())
@@ -394,8 +394,10 @@ func (o *ordering) acyclic() bool {
 }
 
 // leftovers adds the deletions of what interrupted replacements have left. The old one goes as in rule 4, when its dependants use the new
-// one; a new one that is not to be any more goes before its instance is worked on, since both may have one name.
-func (o *ordering) leftovers(list []plan.Leftover) {
+// one; a new one that is not to be any more goes before its instance is worked on, since both may have one name. The edges that it returns
+// are those of rule 2: what a leftover stands on is deleted after it.
+func (o *ordering) leftovers(list []plan.Leftover) []edge {
+	byAddress := map[string][]*step{}
 	for _, l := range list {
 		s := o.step(plan.Step{ID: DeleteID(l.Address) + " " + l.Operation, Do: plan.Remove, Address: l.Address, Old: !l.New, Operation: l.Operation}, nil)
 		mk, del := o.makes[l.Address], o.deletes[l.Address]
@@ -412,7 +414,27 @@ func (o *ordering) leftovers(list []plan.Leftover) {
 		if l.New && del != nil {
 			del.after = append(del.after, s)
 		}
+		byAddress[l.Address] = append(byAddress[l.Address], s)
 	}
+	var edges []edge
+	for i, s := range o.steps[len(o.steps)-len(list):] {
+		seen, queue := map[string]bool{s.Address: true}, slices.Clone(list[i].DependsOn)
+		for len(queue) > 0 {
+			under := queue[0]
+			if queue = queue[1:]; seen[under] {
+				continue
+			}
+			seen[under] = true
+			if del := o.deletes[under]; del != nil {
+				edges = append(edges, edge{del, s})
+			}
+			for _, other := range byAddress[under] {
+				edges = append(edges, edge{other, s})
+			}
+			queue = append(queue, o.recorded[under]...)
+		}
+	}
+	return edges
 }
 
 // waitsFor tells whether s is other, or waits for it, directly or not. walk is another number at each call.

@@ -1,6 +1,7 @@
 package record
 
 import (
+	"encoding/json"
 	"maps"
 	"slices"
 
@@ -54,10 +55,19 @@ func Leftovers(s *state.Snapshot, o *input.Options, partial bool, changes []plan
 		switch {
 		case c == nil && partial, o.Rollback != nil && o.Rollback.Address != op.Address:
 		case DeletesOther(&op):
-			list = append(list, plan.Leftover{Address: op.Address, Operation: id, New: op.Action == ActionDeleteNew})
+			list = append(list, plan.Leftover{Address: op.Address, Operation: id, New: op.Action == ActionDeleteNew, DependsOn: plannedNeeds(&op)})
 		case MakesFirst(&op) && c != nil && !c.TwoSteps && c.Action != plan.Forget:
-			list = append(list, plan.Leftover{Address: op.Address, Operation: id, New: true})
+			list = append(list, plan.Leftover{Address: op.Address, Operation: id, New: true, DependsOn: op.DependsOn})
 		}
 	}
 	return list
+}
+
+// plannedNeeds returns what the record that an operation deletes depends on.
+func plannedNeeds(op *state.Operation) []string {
+	var rec state.Record
+	if err := json.Unmarshal(op.Planned, &rec); err != nil {
+		return nil // the deletion says so
+	}
+	return rec.DependsOn
 }
