@@ -206,6 +206,22 @@ func madeFrom(content string) (version string, deps []string) {
 	return version, strings.FieldsFunc(rest, func(r rune) bool { return r == ',' })
 }
 
+// standsOnReplaced tells whether a block stands on one that is deleted before it is made again, and that another block, which stays, stands on
+// as well. Then the other one can only be made without the block when the block is deleted.
+func (s modelStack) standsOnReplaced(before modelStack, x, y int) bool {
+	for z := range x {
+		if s.fires(before, z) && !s.makesFirst(z) && before.needs(x, z) && s.needs(y, z) {
+			return true
+		}
+	}
+	return false
+}
+
+// needs tells whether a block depends on another one, directly or not.
+func (s modelStack) needs(x, z int) bool {
+	return slices.ContainsFunc(s[x].Deps, func(d int) bool { return d == z || s.needs(d, z) })
+}
+
 // wrongOrder says what is wrong with the moment of a step on the way from one stack to another; "" is nothing.
 func (s modelStack) wrongOrder(before modelStack, step thingStep) string {
 	x, _ := thingAt(step.ID)
@@ -229,7 +245,11 @@ func (s modelStack) wrongOrder(before modelStack, step thingStep) string {
 			continue
 		}
 		y, _ := thingAt(name)
-		if gone || !s.has(name) || s.fires(before, y) || s.makesFirst(x) {
+		stays := s.has(name) && !s.fires(before, y)
+		if stays && s.standsOnReplaced(before, x, y) {
+			continue
+		}
+		if gone || !stays || s.makesFirst(x) {
 			return fmt.Sprintf("%s is deleted while %s stands on it", step.Name, name)
 		}
 	}
@@ -244,6 +264,7 @@ func TestTheModelSeesWrongOrders(t *testing.T) {
 	triggered, first, none := block(1, 0), block(1, 0), modelBlock{Trigger: -1}
 	triggered.Trigger, first.First = 0, true
 	both := map[string]string{"n0-p.a": "v1 ", "n1-p.b": "v1 n0-p.a"}
+	three := map[string]string{"n0-p.a": "v1 ", "n1-p.b": "v1 n0-p.a", "n2-p.c": "v1 n1-p.b", "n3-p.d": "v1 n2-p.c,n1-p.b"}
 	deleteA := thingStep{"delete", "n0-p", "n0-p.a", both}
 	for _, tt := range []struct {
 		name        string
@@ -258,6 +279,10 @@ func TestTheModelSeesWrongOrders(t *testing.T) {
 		{"deleted when nothing stands on it", modelStack{block(1), block(1, 0)}, modelStack{none, none}, thingStep{"delete", "n0-p", "n0-p.a", map[string]string{"n0-p.a": "v1 "}}, false},
 		{"both are replaced, in the wrong order", modelStack{block(1), triggered}, modelStack{block(2), triggered}, deleteA, true},
 		{"replaced under one that is updated", modelStack{block(1), block(1, 0)}, modelStack{block(2), block(2, 0)}, deleteA, false},
+		{"deleted under one that stays, because both stand on one that is replaced", modelStack{block(1), triggered, block(1, 1), block(1, 1, 2)},
+			modelStack{block(2), triggered, none, block(1, 1)}, thingStep{"delete", "n2-p", "n2-p.c", three}, false},
+		{"the same, and the one below is only updated", modelStack{block(1), block(1, 0), block(1, 1), block(1, 1, 2)},
+			modelStack{block(1), block(2, 0), none, block(1, 1)}, thingStep{"delete", "n2-p", "n2-p.c", three}, true},
 		{"the same, with the new one to be made first", modelStack{block(1), first}, modelStack{block(2), first}, deleteA, true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
