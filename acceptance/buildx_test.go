@@ -299,7 +299,7 @@ func TestBuildx(t *testing.T) {
 		p.moveBase("two")
 		p.write("repo/README", "three")
 		p.commit("Another tag")
-		wants(t, "the plan after the base moved", p.must("plan", "-out=base.davit").stdout, "the base image "+p.base+" moved from sha256:", "1.0.4")
+		wants(t, "the plan after the base moved", p.must("plan", "-out=base.davit").stdout, "the base image "+p.base+" changed from sha256:", "1.0.4")
 		p.moveBase("three")
 		p.must("apply", "base.davit")
 		_, images = p.pushed("1.0.4")

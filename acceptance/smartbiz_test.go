@@ -179,7 +179,7 @@ func TestSmartbiz(t *testing.T) {
 	if r.code != 1 {
 		t.Fatalf("a failing build was applied: exit %d\n%s", r.code, r.stdout)
 	}
-	wants(t, "the failed apply", r.stdout+r.stderr, "it breaks here", "Apply: 0 done, 1 failed, 1 not started.", "build.buildx.api")
+	wants(t, "the failed apply", r.stdout+r.stderr, "it breaks here", "Apply: 0 done, 1 failed, 0 not started. 1 needed no change.", "build.buildx.api")
 	if got := s.release(); got != "two" {
 		t.Fatalf("after a failed build the pods say release %q, want \"two\"", got)
 	}

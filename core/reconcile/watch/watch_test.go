@@ -222,6 +222,7 @@ func TestAPluginThatDiesIsWatchedAgain(t *testing.T) {
 		time.Sleep(lastRetry)
 		same(t, "unwatched", w.Unwatched(), nil)
 		same(t, "taken", texts(w.Take()), []string{"a: the watch was interrupted x1", "b: the watch was interrupted x1"})
+		synctest.Wait()
 		same(t, "calls", len(plugin.calls), 2)
 	})
 }
