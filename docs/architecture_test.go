@@ -55,7 +55,7 @@ func alternatives(name string) []string {
 		return []string{name}
 	}
 	var all []string
-	for _, part := range strings.Split(m[2], ",") {
+	for part := range strings.SplitSeq(m[2], ",") {
 		all = append(all, m[1]+part+m[3])
 	}
 	return all

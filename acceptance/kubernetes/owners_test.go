@@ -203,7 +203,7 @@ func TestTwoStacksDoNotTakeEachOthersObjects(t *testing.T) {
 	// And its destroy leaves what the second one took after the plan.
 	two.commit("web/a.yaml", role+"---\n"+strings.ReplaceAll(role, one.namespace, two.namespace))
 	two.apply()
-	contains(t, one.destroy(), "ClusterRole/"+two.namespace+" is kept: it belongs to application.kubernetes.web of stack")
+	contains(t, one.destroy(), "ClusterRole/"+two.namespace+" is kept: it now belongs to application.kubernetes.web of stack")
 	one.kubectl("get", "clusterrole", one.namespace, two.namespace)
 	two.destroy()
 	one.gone("clusterrole/" + one.namespace)

@@ -84,7 +84,7 @@ func wantReason(t *testing.T, list []event.Outcome, addresses, reason string) {
 	for _, o := range list {
 		found[o.Address] = o.Reason
 	}
-	for _, a := range strings.Fields(addresses) {
+	for a := range strings.FieldsSeq(addresses) {
 		if found[a] != reason {
 			t.Errorf("%s: %q, want %q", a, found[a], reason)
 		}

@@ -1,7 +1,6 @@
 package reconcile
 
 import (
-	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -86,11 +85,6 @@ func (b *board) instance(address string) *status.Instance {
 		b.instances[address] = in
 	}
 	return in
-}
-
-// keep forgets the instances that are not wanted.
-func (b *board) keep(wanted map[string]bool) {
-	maps.DeleteFunc(b.instances, func(address string, _ *status.Instance) bool { return !wanted[address] })
 }
 
 // onEvent follows what runs.

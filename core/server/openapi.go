@@ -126,8 +126,7 @@ func (s *schemas) named(t reflect.Type) map[string]any {
 	schema := map[string]any{"type": "object", "properties": properties}
 	s.byName[name] = schema // before its fields: types may contain themselves
 	var required []string
-	for i := range t.NumField() {
-		f := t.Field(i)
+	for f := range t.Fields() {
 		tag, options, _ := strings.Cut(f.Tag.Get("json"), ",")
 		if tag == "" || tag == "-" {
 			continue

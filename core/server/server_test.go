@@ -350,7 +350,7 @@ func TestBadCalls(t *testing.T) {
 	}{
 		"no address":    {"approve", "", 400, "address is missing"},
 		"no JSON":       {"approve", "{", 400, "cannot be read"},
-		"unknown field": {"sync", `{"adress":"x"}`, 400, "unknown field"},
+		"unknown field": {"sync", `{"place":"x"}`, 400, "unknown field"},
 		"too much":      {"sync", `{"address":"` + strings.Repeat("x", 2<<20) + `"}`, 400, "too large"},
 		"another one":   {"approve", `{"address":"x","change_digest":"sha256:2"}`, 409, "another change"},
 	} {
@@ -420,7 +420,7 @@ func TestTokens(t *testing.T) {
 // Over a Unix socket the owner may do everything, under the name that the client says; events arrive as they happen.
 func TestUnixSocket(t *testing.T) {
 	l := &loop{events: make(chan reconcile.Event)}
-	dir, err := os.MkdirTemp("", "davit")
+	dir, err := os.MkdirTemp("", "davit") //nolint:usetesting // a socket's path must be short
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -281,13 +281,13 @@ func failedPart(p *plan.Plan, kept []string) string {
 	if len(names) == 0 {
 		return "Not the whole stack."
 	}
-	line := "Not the whole stack: without " + some(names) + ", which cannot be planned"
+	parts := []string{"Not the whole stack: without " + some(names) + ", which cannot be planned"}
 	for _, name := range []string{"its dependents", "what it depends on"} {
 		if more[name] {
-			line += ", and " + name
+			parts = append(parts, "and "+name)
 		}
 	}
-	return line + "."
+	return strings.Join(parts, ", ") + "."
 }
 
 // keptBuilds returns the builds that the plan does not plan, but that their dependants have the last results of.

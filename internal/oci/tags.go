@@ -262,8 +262,7 @@ func (b *brokenList) Error() string { return joinCause(b.what, b.err) }
 func (b *brokenList) Unwrap() error { return b.err }
 
 func listError(err error, repo name.Repository) error {
-	var b *brokenList
-	if !errors.As(err, &b) {
+	if _, ok := errors.AsType[*brokenList](err); !ok {
 		return Diagnose(err, "listing the tags of", repo.Name())
 	}
 	return &sdk.Error{

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io/fs"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -42,8 +43,8 @@ func FuzzTree(f *testing.F) {
 		blob := put(plumbing.BlobObject, []byte("x"))
 		inner := put(plumbing.TreeObject, nil)
 		parts := strings.SplitN(text, "\n\n", 4)
-		for i := len(parts) - 1; i >= 0; i-- {
-			inner = put(plumbing.TreeObject, rawTree(parts[i], blob, inner))
+		for _, part := range slices.Backward(parts) {
+			inner = put(plumbing.TreeObject, rawTree(part, blob, inner))
 		}
 		commit := put(plumbing.CommitObject, []byte("tree "+inner.String()+"\nauthor a <a> 0 +0000\ncommitter a <a> 0 +0000\n\nm"))
 		git, err := gogit.Open(store, nil)

@@ -93,7 +93,7 @@ func (p *planning) causesOf(s *seen, known *entry) []sdk.Cause {
 
 // valuesMayDiffer tells whether something was changed that the values of rendered Secrets may come from.
 func (p *planning) valuesMayDiffer() bool {
-	return p.prior != nil && !p.prior.Config.Config.SameInputs(p.config.Config)
+	return p.prior != nil && !p.prior.Config.SameInputs(p.config.Config)
 }
 
 // choosesImages tells whether the argument images has another reference now for an image of the object.

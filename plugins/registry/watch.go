@@ -131,10 +131,6 @@ func digestOf(tags []string) string {
 
 func (c imageConfig) key() string { return fmt.Sprint(c.Repository, " ", c.Insecure) }
 
-func idOf(ctx context.Context, address string) string {
-	return sdk.HostOf(ctx).Stack + "\x00" + address
-}
-
 var _ sdk.Watcher[imageConfig, imageOutputs] = (*image)(nil)
 
 // Watch lists the repository's tags from time to time, once for all images of it, and asks for the digests of the tags that policies have

@@ -166,8 +166,8 @@ func (h *Hub[V]) join(w Watch[V]) (c chan seen[V], failed int) {
 		l = &look[V]{watches: map[chan seen[V]]Watch[V]{}, wake: make(chan struct{}, 1)}
 		h.looks[w.Key] = l
 		var ctx context.Context
-		ctx, l.stop = context.WithCancel(context.Background())
-		first := rand.N(w.Interval) //nolint:gosec // it spreads load
+		ctx, l.stop = context.WithCancel(context.Background()) //nolint:gosec // stop is called when the last watch ends
+		first := rand.N(w.Interval)                            //nolint:gosec // it spreads load
 		if n.part == "" {
 			first = 0
 		}

@@ -74,7 +74,7 @@ func (h *Hub) readHealth(k Key, o *object) {
 		return
 	}
 	for _, s := range o.owners {
-		if s.unwell[k].Status != now.Status && !(now.Status == status.CurrentStatus && s.unwell[k].Status == "") {
+		if s.unwell[k].Status != now.Status && (now.Status != status.CurrentStatus || s.unwell[k].Status != "") {
 			o.health.wait = firstCheck
 		}
 		if now.Status == status.CurrentStatus {
