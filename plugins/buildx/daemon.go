@@ -75,6 +75,9 @@ func (j *job) connect(ctx context.Context) (*client.Client, error) {
 	defer cancel()
 	if _, err := c.Info(asking); err != nil {
 		_ = c.Close()
+		if end, bounded := ctx.Deadline(); bounded && time.Until(end) < 100*time.Millisecond {
+			<-ctx.Done() // the daemon knows the deadline as well, and its clock may be a moment ahead
+		}
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
